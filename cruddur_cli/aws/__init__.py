@@ -1,0 +1,1 @@
+"""The account around the stores: user pool, security group, database instance."""

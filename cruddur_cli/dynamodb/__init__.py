@@ -1,0 +1,1 @@
+"""The message store: one DynamoDB table."""

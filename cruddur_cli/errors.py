@@ -1,0 +1,93 @@
+"""The few kinds of error a person meets, each with its exit code; the command line turns them into one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the shell sees."""
+
+    DONE = 0
+    NO = 1
+    USAGE = 2
+    NOT_CONFIGURED = 3
+    UNREACHABLE = 4
+    REFUSED = 5
+    PROTECTED = 6
+    INTERRUPTED = 130
+
+
+class CruddurError(Exception):
+    """Something that a person can act on.
+
+    ``message`` is one sentence: what failed, and on which store. ``hint`` is the next command to run, or advice.
+    ``code`` is for programs, in snake case. ``details`` is shown below the sentence (a list of handles, a caret).
+    """
+
+    exit_code: Exit = Exit.NO
+    code = "failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str | None = None,
+        details: str | None = None,
+        fields: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+        self.code = code or type(self).code
+        self.fields = dict(fields or {})
+
+
+class Incomplete(CruddurError):
+    """It ran, and part of the work failed or the answer is no."""
+
+    code = "incomplete"
+
+
+class BadInput(CruddurError):
+    """An option, an argument or a file that was given cannot be used; nothing was changed."""
+
+    exit_code = Exit.USAGE
+    code = "usage"
+
+
+class NotConfigured(CruddurError):
+    """A setting or a credential is missing or wrong."""
+
+    exit_code = Exit.NOT_CONFIGURED
+    code = "not_configured"
+
+
+class CannotConnect(CruddurError):
+    """A store cannot be reached, or did not answer in time."""
+
+    exit_code = Exit.UNREACHABLE
+    code = "cannot_connect"
+
+
+class Refused(CruddurError):
+    """A store was reached and said no."""
+
+    exit_code = Exit.REFUSED
+    code = "refused"
+
+
+class NotFound(Refused):
+    """What was asked for is not in the store: a table, a database, a handle."""
+
+    code = "not_found"
+
+
+class Protected(CruddurError):
+    """Refused here: not confirmed, or protected."""
+
+    exit_code = Exit.PROTECTED
+    code = "not_confirmed"
