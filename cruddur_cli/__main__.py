@@ -1,0 +1,5 @@
+"""``python -m cruddur_cli``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,97 @@
+"""``cruddur db``: the PostgreSQL database and the people in it."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from .. import output, seed_files
+from ..errors import Exit
+from ..postgres import connection, database
+from ..settings import Settings
+from . import confirm, steps, stores
+from .options import command
+
+app = typer.Typer(no_args_is_help=True, help="The PostgreSQL database: made, seeded, joined with Cognito.")
+
+
+@command(app, shows=True, changes=True, asks=True, waits=True)
+def setup(s: Settings) -> None:
+    """Make the database, its tables and the seeded users, where they are missing. Safe to run every time."""
+    at = stores.server(s)
+    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
+    done: list[steps.Step] = []
+    steps.make_database(s, done)
+    if s.output != "table":
+        output.show(s, done, extra={**steps.changes(done), "dry_run": s.dry_run})
+
+
+@command(app, changes=True, waits=True)
+def create(s: Settings) -> None:
+    """Make the database. One that is there is left alone."""
+    at = stores.server(s)
+    stores.acting(s, f"{at.label} as {at.user}")
+    with connection.opened_maintenance(at) as conn:
+        made = not s.dry_run and database.create(conn, at.database)
+        there = not made and database.exists(conn, at.database)
+    output.note(s, f"database {at.database}: {'created' if made else 'already there' if there else 'would be created'}")
+
+
+@command(app, changes=True, asks=True)
+def schema_load(s: Settings) -> None:
+    """Load the schema into the database: all tables anew. Asks when rows would be lost."""
+    at = stores.server(s)
+    stores.acting(s, f"{at.label} as {at.user}")
+    with stores.postgres(s, at=at) as conn:
+        if not s.dry_run:
+            database.lock(conn)
+        filled = [table for table in database.rows(conn) if table.rows and table.table in database.TABLES[:2]]
+        losing = ", ".join(f"{table.rows:,} {table.table}" for table in filled)
+        if s.dry_run:
+            output.note(s, f"the schema would be loaded; lost: {losing or 'nothing'}")
+            return
+        if filled:
+            confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=stores.is_remote(at.host))
+        database.load(conn, seed_files.text("schema.sql"), source="schema.sql", server=at)
+    output.note(s, "schema: loaded")
+
+
+@command(app, shows=True, changes=True, asks=True)
+def seed(s: Settings) -> None:
+    """Seed users and activities. Again adds nothing; people who are there keep their ids."""
+    at = stores.server(s)
+    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
+    with stores.postgres(s, changes=True, at=at) as conn:
+        written = 0 if s.dry_run else steps.seed_users(conn, at)
+        tables = database.rows(conn)
+    output.show(s, tables, extra={"written": written, "dry_run": s.dry_run})
+    output.note(s, f"{written} rows added" if not s.dry_run else "users and activities that are missing would be added")
+
+
+@command(app, shows=True, waits=True)
+def ping(s: Settings) -> None:
+    """Connect, and say what answered and how long it took."""
+    at = stores.server(s)
+    began = time.monotonic()
+    with stores.postgres(s, at=at) as conn:
+        pong = database.ping(conn, at, (time.monotonic() - began) * 1000)
+    output.show(s, [pong], draw=output.details)
+
+
+@command(app, shows=True, changes=True)
+def update_cognito_user_ids(s: Settings) -> int:
+    """Write each person's Cognito id (sub) to the user with their handle, and say what became of everybody.
+
+    Exit code 1 when somebody could not be matched because a handle is there twice.
+    """
+    results, skipped = steps.sync(s)
+    counts = {name: sum(row.result == name.replace("_", " ") for row in results) for name in ("updated", "unchanged")}
+    output.show(s, results, extra={**counts, "dry_run": s.dry_run})
+    left = sorted({row.result for row in results} - {"updated", "unchanged"})
+    for row in skipped:
+        output.note(s, f"skipped: {row.username} ({row.sub}) has no preferred_username")
+    output.note(
+        s, output.summary(counts) + "".join(f", {name} {sum(r.result == name for r in results)}" for name in left)
+    )
+    return Exit.NO if "duplicate handle" in left else Exit.DONE

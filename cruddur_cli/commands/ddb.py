@@ -1,0 +1,276 @@
+"""``cruddur ddb``: the DynamoDB table and the conversations in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from .. import output, times
+from ..dynamodb import messages, scanning, seeding, tables
+from ..dynamodb.client import DynamoDB
+from ..dynamodb.conversation import Line, Person
+from ..errors import BadInput, NotFound
+from ..postgres import users
+from ..settings import SEEDED_GROUP, Settings
+from . import confirm, steps, stores
+from .options import command
+
+app = typer.Typer(no_args_is_help=True, help="The DynamoDB table: made, seeded, read.")
+
+OnDemand = Annotated[bool, typer.Option("--on-demand", help="Pay per request instead of 5 RCU / 5 WCU.")]
+Year = Annotated[int | None, typer.Option("--year", help="Only this year (UTC), as the application asks for it.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Not before this date or time (local unless it says).")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Before this time; a bare date is included.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most this many.")]
+Script = Annotated[
+    str | None,
+    typer.Option("--script", metavar="FILE", help="A conversation of lines `Person 1: …`, `Person 2: …`; - is stdin."),
+]
+Count = Annotated[
+    int | None, typer.Option("--messages", min=1, metavar="N", help="Repeat the script up to N messages.")
+]
+_COLUMNS = (
+    "pk",
+    "sk",
+    "message_group_uuid",
+    "message_uuid",
+    "message",
+    "user_uuid",
+    "user_display_name",
+    "user_handle",
+)
+_SCREENFUL = 500
+
+
+@command(app, shows=True, changes=True, asks=True, table=True, waits=True, handles=True)
+def setup(s: Settings, script: Script = None, count: Count = None, on_demand: OnDemand = False) -> None:
+    """Make the table and seed the conversation, where they are missing. Safe to run every time."""
+    lines, source = steps.read_script(script)
+    pair = steps.people(s)
+    with stores.dynamodb(s, changes=True) as dynamodb:
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
+        made = steps.make_table(s, dynamodb, on_demand=on_demand)
+        output.note(s, f"table {s.table}: {'created' if made else 'there'}")
+        _seed_and_show(s, dynamodb, pair, lines, source, count, missing=made and s.dry_run)
+
+
+@command(app, shows=True, changes=True, asks=True, table=True, handles=True)
+def reset(s: Settings, script: Script = None, count: Count = None, on_demand: OnDemand = False) -> None:
+    """Drop the table with everything in it, make it anew and seed it."""
+    lines, source = steps.read_script(script)
+    pair = steps.people(s)
+    with stores.dynamodb(s, changes=True) as dynamodb:
+        _drop(s, dynamodb)
+        steps.make_table(s, dynamodb, on_demand=on_demand)
+        _seed_and_show(s, dynamodb, pair, lines, source, count, missing=s.dry_run)
+
+
+@command(app, shows=True)
+def list_tables(s: Settings) -> None:
+    """List the tables of the account and region."""
+    with stores.dynamodb(s) as dynamodb:
+        if not output.show(s, tables.names(dynamodb)):
+            output.note(s, f"There is no table on {dynamodb.at.label}: cruddur ddb setup makes one.")
+
+
+@command(app, shows=True, table=True)
+def describe_table(s: Settings) -> None:
+    """Show the table: keys, index, billing, stream, size."""
+    with stores.dynamodb(s) as dynamodb:
+        table = tables.describe(dynamodb)
+    output.show(s, [table], draw=output.details)
+    for difference in tables.differences(table):
+        output.warn(f"not as the application expects: {difference}")
+
+
+@command(app, changes=True, table=True, waits=True)
+def schema_load(s: Settings, on_demand: OnDemand = False) -> None:
+    """Make the table with its index, and wait until it takes writes. One that is there and fits is left alone."""
+    with stores.dynamodb(s, changes=True) as dynamodb:
+        made = steps.make_table(s, dynamodb, on_demand=on_demand)
+    output.note(s, f"table {s.table}: {('would be created' if s.dry_run else 'created') if made else 'already there'}")
+
+
+@command(app, changes=True, asks=True, table=True)
+def drop(
+    s: Settings, if_exists: Annotated[bool, typer.Option("--if-exists", help="No error where there is none.")] = False
+) -> None:
+    """Drop the table with everything in it."""
+    with stores.dynamodb(s, changes=True) as dynamodb:
+        if not _drop(s, dynamodb) and not if_exists:
+            raise NotFound(
+                f"There is no table {s.table!r} on {dynamodb.at.label}.", hint="--if-exists", code="table_not_found"
+            )
+
+
+@command(app, shows=True, changes=True, asks=True, table=True, handles=True)
+def seed(s: Settings, script: Script = None, count: Count = None) -> None:
+    """Seed the written conversation between two people. Again leaves the same rows; other messages stay.
+
+    cruddur ddb seed --my-handle londo --other-handle altbrown
+    """
+    lines, source = steps.read_script(script)
+    pair = steps.people(s)
+    with stores.dynamodb(s, changes=True) as dynamodb:
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
+        _seed_and_show(s, dynamodb, pair, lines, source, count)
+
+
+@command(app, shows=True, table=True)
+def scan(
+    s: Settings,
+    limit: Limit = None,
+    segments: Annotated[int, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N parts at once.")] = 1,
+    typed: Annotated[bool, typer.Option("--typed", help="DynamoDB JSON, which loses nothing.")] = False,
+) -> None:
+    """Show every item, grouped by entity on a terminal; streamed with -o jsonl, json or csv.
+
+    cruddur ddb scan -o jsonl | wc -l
+    """
+    if typed and s.output not in {"json", "jsonl"}:
+        raise BadInput("--typed is for JSON.", hint="-o jsonl")
+    most = limit or (_SCREENFUL if s.output == "table" else None)
+    with stores.dynamodb(s) as dynamodb:
+        items = (item for page in scanning.pages(dynamodb, segments=segments, limit=most) for item in page)
+        records: Iterator[Any] = items if typed or s.output == "table" else map(messages.plain, items)
+        count = output.show(
+            s,
+            map(messages.decode, records) if s.output == "table" else records,
+            draw=output.entities,
+            columns=_COLUMNS,
+            meter=dynamodb.meter,
+        )
+        if s.output == "table" and limit is None and count == _SCREENFUL:
+            output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")
+        if not count:
+            output.note(s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed fills it.")
+
+
+@command(app, shows=True, table=True, handles=True)
+def list_conversations(
+    s: Settings,
+    handle: Annotated[str | None, typer.Argument(metavar="[HANDLE]", help="Whose; by default yours.")] = None,
+    year: Year = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+) -> None:
+    """List a person's conversations, newest first, with the other person and the last message."""
+    window = times.window(year=year, since=since, until=until)
+    with stores.postgres(s) as conn:
+        user = users.find(conn, handle or s.my_handle)
+    with stores.dynamodb(s) as dynamodb:
+        groups = messages.list_groups(dynamodb, user.uuid, window=window, limit=limit)
+        output.show(s, groups, draw=output.inbox, meter=dynamodb.meter)
+        if not groups:
+            _explain(s, dynamodb, f"{user.handle} has no conversation", f"GRP#{user.uuid}", window)
+
+
+@command(app, shows=True, table=True, handles=True)
+def get_conversation(
+    s: Settings,
+    group: Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Which; by default the seeded one.")] = None,
+    partner: Annotated[
+        str | None, typer.Option("--with", metavar="HANDLE", help="The one between you and this person.")
+    ] = None,
+    year: Year = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most this many, the last ones.")] = 20,
+) -> None:
+    """Show a conversation, oldest message first; on a terminal it reads like a chat.
+
+    cruddur ddb get-conversation --with bayko --limit 50
+    """
+    if group and partner:
+        raise BadInput("GROUP and --with name two conversations: give one of them.")
+    window = times.window(year=year, since=since, until=until)
+    found = (users_pair(s, partner) if partner else None, group or SEEDED_GROUP)
+    with stores.dynamodb(s) as dynamodb:
+        uuid = _find(s, dynamodb, *found[0]) if found[0] else found[1]
+        read = messages.latest(dynamodb, uuid, window=window, limit=limit)
+        output.show(s, read, draw=output.chat(s.my_handle), meter=dynamodb.meter)
+        if not read:
+            _explain(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
+
+
+def users_pair(s: Settings, partner: str) -> tuple[users.User, users.User]:
+    """The reader and the person they name. Raises NotFound."""
+    with stores.postgres(s) as conn:
+        return users.find(conn, s.my_handle), users.find(conn, partner)
+
+
+def _find(s: Settings, dynamodb: DynamoDB, mine: users.User, other: users.User) -> str:
+    group = messages.find_group(dynamodb, mine=mine.uuid, other=Person(other.uuid, other.handle, other.display_name))
+    if group is None:
+        raise NotFound(
+            f"{mine.handle} and {other.handle} have no conversation in table {s.table!r}.",
+            hint=f"cruddur ddb list-conversations {mine.handle}",
+            code="conversation_not_found",
+        )
+    return group.message_group_uuid
+
+
+def _seed_and_show(
+    s: Settings,
+    dynamodb: DynamoDB,
+    pair: tuple[Person, Person],
+    lines: list[Line],
+    source: str,
+    count: int | None,
+    *,
+    missing: bool = False,
+) -> None:
+    """Seed and show what was done; with ``missing`` (a dry run, no table yet) there is nothing to compare with."""
+    if missing:
+        done = [
+            seeding.Seeded("messages", count or len(lines), 0, 0),
+            seeding.Seeded("message groups", 2, 0, 0),
+        ]
+    else:
+        done = steps.seed_conversation(s, dynamodb, pair, lines, source, count)
+    totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
+    output.show(s, done, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
+
+
+def _drop(s: Settings, dynamodb: DynamoDB) -> bool:
+    """Count what will be lost, ask, drop; False where there is no table."""
+    try:
+        table = tables.describe(dynamodb)
+    except NotFound:
+        return False
+    losing = f"{table.items:,} items, {table.bytes:,} bytes"
+    if s.dry_run:
+        output.note(s, f"table {s.table} would be dropped: {losing}")
+        return True
+    confirm.destroy(
+        s, what=f"Table {s.table} on {dynamodb.at.label}", name=s.table, losing=losing, remote=_is_remote(dynamodb)
+    )
+    dropped = tables.drop(dynamodb, say=lambda text: output.note(s, text))
+    output.note(s, f"table {s.table}: dropped")
+    return dropped
+
+
+def _is_remote(dynamodb: DynamoDB) -> bool:
+    return dynamodb.at.url is None or stores.is_remote(urlsplit(dynamodb.at.url).hostname or "")
+
+
+def _explain(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.Window) -> None:
+    """Why nothing was found: other years, the wrong store, an empty table."""
+    around = messages.span(dynamodb, pk) if window != times.Window() else None
+    if around:
+        output.note(s, f"{nothing} in that time; it has rows from {around[0]} to {around[1]}.")
+        return
+    items = tables.describe(dynamodb).items
+    output.note(
+        s,
+        f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {items:,} items"
+        + ("." if items else ": cruddur ddb seed fills it."),
+    )

@@ -1,0 +1,68 @@
+"""The commands without a group: ``cruddur setup`` and ``cruddur config``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from .. import output, settings
+from ..dynamodb import messages
+from ..settings import Settings
+from . import confirm, steps, stores
+from .options import command
+
+NEXT = (
+    ("cruddur ddb get-conversation", "read the conversation"),
+    ("cruddur ddb scan", "look into the single table"),
+    ("cruddur db ping", "see what the database is"),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One setting: its value with secrets masked, and where it came from."""
+
+    setting: str
+    value: str | None
+    origin: str
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands without a group on the front door."""
+
+    @command(app, shows=True, changes=True, asks=True, table=True, waits=True, handles=True)
+    def setup(
+        s: Settings,
+        script: Annotated[
+            str | None, typer.Option("--script", metavar="FILE", help="Another conversation than ours.")
+        ] = None,
+    ) -> None:
+        """Make everything that is missing: database, users, user pool, table, conversation. Safe to run every time."""
+        lines, source = steps.read_script(script)
+        at = stores.server(s)
+        confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
+        done: list[steps.Step] = []
+        steps.make_database(s, done)
+        steps.make_pool(s, done)
+        steps.sync_step(s, done)
+        pair = steps.people(s)
+        with stores.dynamodb(s, changes=True) as dynamodb:
+            steps.make_messages(s, dynamodb, done, pair, lines, source)
+            groups = [] if s.dry_run else messages.list_groups(dynamodb, pair[0].uuid)
+            extra = {**steps.changes(done), "dry_run": s.dry_run}
+            output.show(s, groups, draw=output.inbox, meter=dynamodb.meter, extra=extra)
+        if not any(step.changed for step in done):
+            output.note(s, "Nothing had to be done: everything is there.")
+        output.note(s, "\nNext:\n" + "\n".join(f"  {line:<32}{what}" for line, what in NEXT))
+
+    @command(app, shows=True, table=True, handles=True, name="config")
+    def config(s: Settings) -> None:
+        """Show each setting, its value (secrets masked) and where it came from."""
+        shown = [Shown("environment", s.environment, "--prod" if s.prod else "default")]
+        for known in settings.KNOWN:
+            value = getattr(s, known.name)
+            text = settings.mask_url(value) if value and ("url" in known.name or "endpoint" in known.name) else value
+            shown.append(Shown(known.name, text, s.origins[known.name] if value else f"unset: {known.otherwise}"))
+        output.show(s, shown)

@@ -1,0 +1,202 @@
+"""The steps that the ``setup`` commands share: each makes what is missing, destroys nothing, and says what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .. import output, sdk, seed_files
+from ..aws import user_pool
+from ..dynamodb import conversation, seeding, tables
+from ..dynamodb.client import DynamoDB
+from ..dynamodb.conversation import Line, Person
+from ..errors import Incomplete, NotFound
+from ..local import home
+from ..postgres import connection, database, users
+from ..settings import SEEDED_GROUP, Settings
+from . import stores
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a set-up: what it is about, and what was done (nothing: it was there)."""
+
+    step: str
+    result: str
+    changed: bool
+
+
+def done(s: Settings, steps: list[Step], step: str, result: str, *, changed: bool) -> None:
+    """Keep a step, and say it."""
+    steps.append(Step(step, result, changed))
+    output.note(s, f"{'✓' if changed else '·'} {step}: {result}")
+
+
+def make_database(s: Settings, steps: list[Step]) -> None:
+    """The database, its tables and the seeded users."""
+    at = stores.server(s)
+    stores.acting(s, f"{at.label} as {at.user}")
+    would = "would be " if s.dry_run else ""
+    try:
+        with connection.opened_maintenance(at) as conn:
+            there = database.exists(conn, at.database)
+            made = not there and not s.dry_run and database.create(conn, at.database)
+    except NotFound:  # no maintenance database to look from, so the named one has to be there
+        there, made = True, False
+    done(s, steps, f"database {at.database}", "there" if there else f"{would}created", changed=made or not there)
+    if s.dry_run and not there:
+        done(s, steps, "tables", f"{would}created", changed=True)
+        done(s, steps, "users", f"{would}seeded", changed=True)
+        return
+    with stores.postgres(s, at=at) as conn:
+        if not s.dry_run:
+            database.lock(conn)
+        missing = database.missing_tables(conn)
+        empty = len(missing) == len(database.TABLES)
+        if empty and not s.dry_run:
+            database.load(conn, seed_files.text("schema.sql"), source="schema.sql", server=at)
+        if missing and not empty:
+            output.warn(f"{at.label} lacks {', '.join(missing)}; `cruddur db schema-load` replaces all tables")
+        done(s, steps, "tables", f"{would}created" if empty else "there", changed=empty)
+        if "users" in missing and not empty:
+            raise NotFound(
+                f"There is no table public.users in {at.label}.", hint="cruddur db schema-load", code="table_missing"
+            )
+        added = 0 if s.dry_run else seed_users(conn, at)
+        done(s, steps, "users", f"{added} rows added" if added else f"{would}there", changed=added > 0)
+
+
+def seed_users(conn: Connection[Any], at: connection.Server) -> int:
+    """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
+    before = sum(table.rows for table in database.rows(conn))
+    database.load(conn, seed_files.text("users.sql"), source="users.sql", server=at)
+    return sum(table.rows for table in database.rows(conn)) - before
+
+
+def make_pool(s: Settings, steps: list[Step]) -> None:
+    """The demo user pool with the people of the database, where no pool of the user's own is configured."""
+    at = stores.pool_endpoint(s)
+    if not at.embedded:
+        done(s, steps, "user pool", f"{s.user_pool_id or 'the only one'} ({at.label})", changed=False)
+        return
+    with stores.postgres(s) as conn:
+        people = [users.find(conn, handle) for handle in users.handles(conn)]
+    with sdk.opened(at, trace=stores.trace(s)) as client, home.locked(home.locate()):
+        if s.dry_run and user_pool.find_pool(client, at, user_pool.DEMO_POOL) is None:
+            done(s, steps, "demo user pool", "would be created", changed=True)
+            return
+        pool, made = user_pool.make_demo_pool(client, at)
+        who = [(user.handle, user.display_name, user.email) for user in people]
+        added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), who)
+        done(s, steps, "demo user pool", f"{added} people added" if added else "there", changed=made or added > 0)
+
+
+def sync(s: Settings) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
+    """Write the pool's subs into the database; what became of everybody, and who was skipped for want of a handle.
+
+    No transaction waits for the network: the pool is read first.
+    """
+    with stores.cognito(s) as cognito:
+        found = list(user_pool.identities(cognito))
+    subs = [(identity.handle, identity.sub) for identity in found]
+    with stores.postgres(s, changes=True) as conn:
+        return users.sync_cognito_ids(conn, subs, dry_run=s.dry_run), [who for who in found if who.handle is None]
+
+
+def sync_step(s: Settings, steps: list[Step]) -> None:
+    """The sync as one step of a set-up."""
+    if s.dry_run and any(step.changed for step in steps):
+        done(s, steps, "Cognito ids", "would be synced", changed=True)
+        return
+    results, _ = sync(s)
+    updated = sum(row.result == "updated" for row in results)
+    would = "would be " if s.dry_run else ""
+    done(s, steps, "Cognito ids", f"{updated} {would}updated" if updated else "up to date", changed=updated > 0)
+
+
+def make_messages(
+    s: Settings,
+    dynamodb: DynamoDB,
+    steps: list[Step],
+    pair: tuple[Person, Person],
+    lines: list[Line],
+    source: str,
+) -> None:
+    """The table and the seeded conversation."""
+    made = make_table(s, dynamodb)
+    would = "would be " if s.dry_run else ""
+    done(s, steps, f"table {s.table}", f"{would}created" if made else "there", changed=made)
+    if made and s.dry_run:
+        done(s, steps, "conversation", "would be seeded", changed=True)
+        return
+    rows = seed_conversation(s, dynamodb, pair, lines, source)
+    written = sum(row.written + row.deleted for row in rows)
+    done(s, steps, "conversation", f"{written} rows {would}written" if written else "there", changed=written > 0)
+
+
+def changes(steps: list[Step]) -> dict[str, int]:
+    """How many steps changed something, and how many found everything there."""
+    made = sum(step.changed for step in steps)
+    return {"changed": made, "unchanged": len(steps) - made}
+
+
+def people(s: Settings) -> tuple[Person, Person]:
+    """The two people of the seeded conversation: Person 1 is ``my_handle``. Raises NotFound."""
+    with stores.postgres(s) as conn:
+        mine, other = users.find(conn, s.my_handle), users.find(conn, s.other_handle)
+    if mine.uuid == other.uuid:
+        raise NotFound(
+            f"{s.my_handle!r} cannot talk to {s.other_handle!r}: a conversation needs two people.", code="same_person"
+        )
+    return _person(mine), _person(other)
+
+
+def _person(user: users.User) -> Person:
+    return Person(user.uuid, user.handle, user.display_name)
+
+
+def make_table(s: Settings, dynamodb: DynamoDB, *, on_demand: bool = False) -> bool:
+    """The table, ready for writes; whether it was made. Raises Incomplete where one with another schema is there."""
+    say = lambda text: output.note(s, text)  # noqa: E731
+    if s.dry_run:
+        missing = not tables.exists(dynamodb)
+    else:
+        missing = tables.create(dynamodb, on_demand=on_demand, say=say, wait_s=max(60.0, s.wait_s))
+    if not missing:
+        different = tables.differences(tables.describe(dynamodb))
+        if different:
+            raise Incomplete(
+                f"Table {s.table!r} is there with another schema than the application expects.",
+                details="\n".join(different),
+                hint="cruddur ddb reset, or another --table",
+                code="schema_differs",
+            )
+    return missing
+
+
+def read_script(script: str | None) -> tuple[list[Line], str]:
+    """The lines of the written conversation that was named, else of our own. Raises BadInput."""
+    content, source = seed_files.given(script) if script else (seed_files.read("conversation.txt"), "conversation.txt")
+    return conversation.parse(content, source), source
+
+
+def seed_conversation(
+    s: Settings,
+    dynamodb: DynamoDB,
+    pair: tuple[Person, Person],
+    lines: list[Line],
+    source: str,
+    count: int | None = None,
+) -> list[seeding.Seeded]:
+    """Replace the seeded conversation with ``count`` (else as many as there are lines) messages between two people."""
+    now = datetime.now(UTC)
+    count = count or len(lines)
+    seeding.check(lines, pair, group=SEEDED_GROUP, source=source, now=now)
+    with output.progress(s, "seeding messages", count) as advance:
+        return seeding.replace_conversation(
+            dynamodb, lines, pair, group=SEEDED_GROUP, count=count, now=now, dry_run=s.dry_run, advance=advance
+        )

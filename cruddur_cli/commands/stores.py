@@ -1,0 +1,206 @@
+"""Which store a command talks to: settings and what runs on this machine, made into an opened store."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .. import output, sdk
+from ..aws import user_pool
+from ..dynamodb import client as message_store
+from ..errors import NotConfigured, NotFound, Protected
+from ..local import stack
+from ..postgres import connection
+from ..settings import Settings, mask_url
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+def trace(s: Settings) -> Callable[[str], None] | None:
+    """Where --debug tells the requests made."""
+    return (lambda text: output.tell(f"debug: {text}")) if s.debug else None
+
+
+def acting(s: Settings, what: str) -> None:
+    """Say what a change acts on, in one line; for production even with --quiet."""
+    line = f"{s.environment}: {what}" + (" (dry run)" if s.dry_run else "")
+    if s.prod:
+        output.tell(line)
+    else:
+        output.note(s, line)
+
+
+def is_remote(host: str) -> bool:
+    """Whether a host is somebody else's: an AWS name, or an address that is neither loopback nor private."""
+    if host.endswith("amazonaws.com"):
+        return True
+    if not host or host.startswith("/"):
+        return False
+    try:
+        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return True
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    return not all(address.is_private or address.is_loopback for address in addresses)
+
+
+def _resolved(host: str) -> str:
+    """The host, or ``localhost`` for a compose service's name that means nothing outside of its network."""
+    if not host or host.startswith("/") or "." in host or ":" in host or host == "localhost":
+        return host
+    try:
+        socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return "localhost"
+    return host
+
+
+def server(s: Settings) -> connection.Server:
+    """The PostgreSQL database of this environment; starts the embedded one where none is named.
+
+    Raises NotConfigured.
+    """
+    url, origin = s.connection_url, s.origins["connection_url"]
+    if url is None and s.prod:
+        raise NotConfigured(
+            "PROD_CONNECTION_URL is not set, and --prod never falls back to another database.",
+            hint="export PROD_CONNECTION_URL=postgresql://user:password@host:5432/cruddur",
+        )
+    embedded = url is None
+    if url is None:
+        url = stack.postgres_url() or stack.up(aws=False, say=lambda text: output.note(s, text)).postgres_url
+        origin = "the embedded PostgreSQL"
+    assert url is not None
+    parameters = connection.parse_url(url, origin=origin)
+    said = str(parameters.get("host") or os.environ.get("PGHOST") or "localhost")
+    host = _resolved(said)
+    if parameters.get("host") or host != said:
+        parameters["host"] = host
+    port = int(str(parameters.get("port") or os.environ.get("PGPORT") or 5432).split(",")[0])
+    database = str(parameters.get("dbname") or os.environ.get("PGDATABASE") or "cruddur")
+    user = str(parameters.get("user") or os.environ.get("PGUSER") or "")
+    where = "the embedded PostgreSQL" if embedded else f"{host}:{port}"
+    why = f" ({origin} says {said}, which does not resolve here)" if host != said else ""
+    return connection.Server(
+        parameters=parameters,
+        host=host,
+        port=port,
+        database=database,
+        user=user,
+        label=f"database {database!r} on {where}{why}",
+        embedded=embedded,
+        read_only=s.dry_run,
+        wait_s=s.wait_s,
+    )
+
+
+@contextmanager
+def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None = None) -> Iterator[Connection[Any]]:
+    """The user store, opened in one transaction; ``changes`` says first what is acted on."""
+    at = at or server(s)
+    if changes:
+        acting(s, f"{at.label} as {at.user or 'the current user'}")
+    with connection.opened(at, trace=trace(s)) as conn:
+        yield conn
+
+
+def message_endpoint(s: Settings) -> sdk.Endpoint:
+    """Where DynamoDB is; starts the embedded one where none is named and none answers on localhost:8000."""
+    if s.prod:
+        url, embedded = s.dynamodb_endpoint, False
+    elif s.dynamodb_endpoint or s.aws_endpoint:
+        name = "dynamodb_endpoint" if s.dynamodb_endpoint else "aws_endpoint"
+        url, embedded = _local_url(getattr(s, name), s.origins[name]), False
+    elif sdk.answers(s.local_dynamodb, "dynamodb", "DynamoDB_20120810.ListTables", "{}", "TableNames"):
+        url, embedded = s.local_dynamodb, False
+    else:
+        url, embedded = _embedded_aws(s), True
+    # Rules differ by region and key on some engines; the embedded one must show the same tables whatever is exported.
+    region = sdk.LOCAL_REGION if embedded else s.region
+    label = "the embedded DynamoDB" if embedded else f"DynamoDB at {url}" if url else f"DynamoDB in {region or 'AWS'}"
+    return sdk.Endpoint("dynamodb", url, region, label, embedded, s.dry_run, unreachable_s=max(4.0, s.wait_s))
+
+
+def _embedded_aws(s: Settings) -> str:
+    endpoint = stack.aws_endpoint() or stack.up(postgres=False, say=lambda text: output.note(s, text)).aws_endpoint
+    assert endpoint is not None
+    return endpoint
+
+
+def _local_url(url: str, origin: str) -> str:
+    """An endpoint variable's URL, with a compose name replaced where it does not resolve.
+
+    Raises NotConfigured, Protected.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise NotConfigured(f"{origin} is not the URL of an endpoint: {mask_url(url)!r}.", hint="http://localhost:8000")
+    if host.endswith("amazonaws.com"):
+        raise Protected(f"{origin} names AWS itself ({host}), and without --prod nothing reaches it.", hint="--prod")
+    found = _resolved(host)
+    if found == host:
+        return url
+    return f"{parts.scheme}://{found}" + (f":{port}" if port else "") + parts.path
+
+
+@contextmanager
+def dynamodb(s: Settings, *, changes: bool = False) -> Iterator[message_store.DynamoDB]:
+    """The message store, opened; ``changes`` says first what is acted on."""
+    at = message_endpoint(s)
+    if changes:
+        acting(
+            s,
+            f"table {s.table} in {at.region or 'the default region'}, {at.label}"
+            + (f" at {at.url}" if at.embedded else ""),
+        )
+    with message_store.opened(at, s.table, computed=at.embedded, trace=trace(s)) as opened:
+        yield opened
+
+
+def pool_endpoint(s: Settings) -> sdk.Endpoint:
+    """Where the user pool is. A plain AWS_ENDPOINT_URL counts only where it answers as Cognito."""
+    if s.prod:
+        return _pool_at(s, s.cognito_endpoint)
+    if s.cognito_endpoint:
+        return _pool_at(s, _local_url(s.cognito_endpoint, s.origins["cognito_endpoint"]))
+    if s.aws_endpoint:
+        url = _local_url(s.aws_endpoint, s.origins["aws_endpoint"])
+        asked = "AWSCognitoIdentityProviderService.ListUserPools"
+        if sdk.answers(url, "cognito-idp", asked, '{"MaxResults":1}', "UserPools"):
+            return _pool_at(s, url)
+    if s.user_pool_id:
+        return _pool_at(s, None)
+    return sdk.Endpoint(
+        "cognito-idp", _embedded_aws(s), sdk.LOCAL_REGION, "the embedded Cognito", embedded=True, read_only=s.dry_run
+    )
+
+
+def _pool_at(s: Settings, url: str | None) -> sdk.Endpoint:
+    # A pool's id begins with its region, which need not be the one of the other stores.
+    region = s.user_pool_id.partition("_")[0] if s.user_pool_id and "_" in s.user_pool_id else s.region
+    label = f"Cognito at {url}" if url else f"Cognito in {region or 'AWS'}"
+    return sdk.Endpoint("cognito-idp", url, region, label, read_only=s.dry_run, unreachable_s=max(4.0, s.wait_s))
+
+
+@contextmanager
+def cognito(s: Settings, *, at: sdk.Endpoint | None = None) -> Iterator[user_pool.Cognito]:
+    """The user pool, opened: the one that is named, else the demo pool. Raises NotConfigured, NotFound."""
+    at = at or pool_endpoint(s)
+    if s.prod and not s.user_pool_id:
+        raise NotConfigured("AWS_COGNITO_USER_POOL_ID is not set.", hint="export AWS_COGNITO_USER_POOL_ID=…")
+    with sdk.opened(at, trace=trace(s)) as client:
+        # The embedded stack knows only its own pools, whatever is exported for AWS.
+        pool = s.user_pool_id if s.user_pool_id and not at.embedded else user_pool.require_pool(client, at)
+        if not pool:
+            raise NotFound("There is no user pool.", hint="cruddur setup")
+        yield user_pool.Cognito(client, at, pool)

@@ -1,0 +1,106 @@
+"""Writes many items: batches of 25, several at a time, what comes back unprocessed again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Refused
+from .client import DynamoDB
+
+# "BatchWriteItem": 25 requests a call, no key twice. 400 KB an item keeps any 25 below its 16 MB.
+BATCH = 25
+WIDTH = 8
+Request = dict[str, Any]
+
+
+@dataclass
+class Written:
+    """What was done: items put and deleted, and keys that came more than once in a batch (the last one wins)."""
+
+    put: int = 0
+    deleted: int = 0
+    merged: int = 0
+
+
+def put_request(item: Request) -> Request:
+    """The request that writes one item."""
+    return {"PutRequest": {"Item": item}}
+
+
+def delete_request(key: Request) -> Request:
+    """The request that deletes one item."""
+    return {"DeleteRequest": {"Key": key}}
+
+
+def write_all(
+    dynamodb: DynamoDB, requests: Iterable[Request], *, advance: Callable[[int], None] = lambda _: None
+) -> Written:
+    """Carry out all requests; ``advance`` is told how many were done, as they are.
+
+    Requests for one key keep their order: the last wins. Raises Refused when DynamoDB takes nothing more for the
+    command's whole patience; what was written stays, and writing the same again is safe.
+    """
+    done = Written()
+    flying: dict[Future[int], set[tuple[str, str]]] = {}
+    with ThreadPoolExecutor(WIDTH, thread_name_prefix="batch") as pool:
+        try:
+            for batch in _batches(requests, done):
+                while len(flying) >= WIDTH or any(not batch.keys().isdisjoint(keys) for keys in flying.values()):
+                    _land(flying, advance)
+                flying[pool.submit(_write, dynamodb, list(batch.values()))] = set(batch)
+                done.put += sum("PutRequest" in request for request in batch.values())
+                done.deleted += sum("DeleteRequest" in request for request in batch.values())
+            while flying:
+                _land(flying, advance)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return done
+
+
+def _land(flying: dict[Future[int], set[tuple[str, str]]], advance: Callable[[int], None]) -> None:
+    ready, _ = wait(flying, return_when=FIRST_COMPLETED)
+    for future in ready:
+        del flying[future]
+        advance(future.result())
+
+
+def _batches(requests: Iterable[Request], done: Written) -> Iterator[dict[tuple[str, str], Request]]:
+    batch: dict[tuple[str, str], Request] = {}
+    for request in requests:
+        key = _key(request)
+        if key in batch:
+            done.merged += 1
+        batch[key] = request
+        if len(batch) == BATCH:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _key(request: Request) -> tuple[str, str]:
+    row = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
+    return row["pk"]["S"], row["sk"]["S"]
+
+
+def _write(dynamodb: DynamoDB, batch: list[Request]) -> int:
+    """One batch, sent until nothing comes back, with a pause each time. Rounds without progress use up patience."""
+    stalled = dynamodb.patience()
+    left = batch
+    while left:
+        answer = dynamodb.call("batch_write_item", RequestItems={dynamodb.table: left})
+        again = answer.get("UnprocessedItems", {}).get(dynamodb.table, [])
+        if len(again) < len(left):
+            stalled.progress()
+        if again and not stalled.wait():
+            raise Refused(
+                f"DynamoDB takes no more writes: {len(again)} of a batch of {len(batch)} came back unprocessed.",
+                hint="run the same command again: it writes only what is missing",
+                code="unprocessed",
+            )
+        left = again
+    return len(batch)

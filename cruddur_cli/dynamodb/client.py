@@ -1,0 +1,75 @@
+"""Opens the message store and is the only way to it: every request is counted, retried and its errors are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import sdk
+from ..errors import CruddurError, NotFound
+from .capacity import Meter
+
+# What these answer as consumed read capacity is a placeholder: "The engines" in docs/engines.md.
+_PLACEHOLDERS = ("hypercorn", "werkzeug")
+_METERED = {
+    "query": "Query",
+    "scan": "Scan",
+    "get_item": "GetItem",
+    "batch_write_item": "BatchWriteItem",
+    "transact_write_items": "TransactWriteItems",
+}
+
+
+@dataclass
+class DynamoDB:
+    """An opened DynamoDB and the one table a command works on."""
+
+    client: Any
+    table: str
+    at: sdk.Endpoint
+    meter: Meter
+    patience_s: float = 25.0
+    _known: bool = field(default=False, repr=False)
+
+    def call(self, operation: str, *, patience: sdk.Patience | None = None, **params: Any) -> Any:
+        """The answer to one request; ``operation`` in snake case. Raises our errors.
+
+        A request that consumes capacity asks for the figure, and the figure is added to ``meter``.
+        """
+        name = _METERED.get(operation)
+        if name:
+            params["ReturnConsumedCapacity"] = "INDEXES"
+        try:
+            answer = sdk.call(self.client, operation, params, at=self.at, patience=patience or self.patience())
+        except NotFound as error:
+            raise self._missing(error) from error.__cause__
+        if name:
+            if not self._known:
+                server = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("server", "")
+                self.meter.computed = self.meter.computed or server.startswith(_PLACEHOLDERS)
+                self._known = True
+            self.meter.add(name, params, answer)
+        return answer
+
+    def patience(self) -> sdk.Patience:
+        """A fresh allowance of tries, shared by the requests that belong together."""
+        return sdk.Patience(self.at, self.patience_s)
+
+    def _missing(self, error: CruddurError) -> CruddurError:
+        return NotFound(
+            f"There is no table {self.table!r} on {self.at.label}.",
+            hint="cruddur ddb setup --prod" if self.at.url is None else "cruddur ddb setup",
+            code="table_not_found",
+            fields=error.fields,
+        )
+
+
+@contextmanager
+def opened(
+    at: sdk.Endpoint, table: str, *, computed: bool = False, trace: Callable[[str], None] | None = None
+) -> Iterator[DynamoDB]:
+    """The message store at ``at``; closed at the end. Raises NotConfigured, later CannotConnect, NotFound, Refused."""
+    with sdk.opened(at, trace=trace) as client:
+        yield DynamoDB(client=client, table=table, at=at, meter=Meter(table, computed=computed))

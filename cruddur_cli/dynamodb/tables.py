@@ -1,0 +1,213 @@
+"""The table itself: made, described, compared with what the application expects, dropped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..errors import CannotConnect, NotFound, Refused
+from .client import DynamoDB
+
+INDEX = "message-group-sk-index"
+_KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+_INDEX_KEYS = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+_UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TableName:
+    """One table of the account and region."""
+
+    table_name: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What DescribeTable tells. On AWS ``items`` and ``bytes`` are up to six hours old."""
+
+    table_name: str
+    status: str
+    items: int
+    bytes: int
+    keys: str
+    indexes: dict[str, str]
+    billing: str
+    stream: str | None
+    deletion_protection: bool
+    created_at: datetime | None
+
+
+def names(dynamodb: DynamoDB) -> Iterator[TableName]:
+    """Every table of the account and region, all pages."""
+    params: dict[str, Any] = {}
+    while True:
+        answer = dynamodb.call("list_tables", **params)
+        yield from map(TableName, answer["TableNames"])
+        if not answer.get("LastEvaluatedTableName"):
+            return
+        params = {"ExclusiveStartTableName": answer["LastEvaluatedTableName"]}
+
+
+def describe(dynamodb: DynamoDB) -> Table:
+    """What there is under the table's name. Raises NotFound."""
+    raw = _raw(dynamodb)
+    stream = raw.get("StreamSpecification") or {}
+    return Table(
+        table_name=raw["TableName"],
+        status=raw["TableStatus"],
+        items=raw.get("ItemCount", 0),
+        bytes=raw.get("TableSizeBytes", 0),
+        keys=_key_text(raw["KeySchema"]),
+        indexes={index["IndexName"]: _index_text(index) for index in raw.get("GlobalSecondaryIndexes", [])},
+        billing=_billing(raw),
+        stream=stream.get("StreamViewType") if stream.get("StreamEnabled") else None,
+        deletion_protection=bool(raw.get("DeletionProtectionEnabled")),
+        created_at=raw.get("CreationDateTime"),
+    )
+
+
+def exists(dynamodb: DynamoDB) -> bool:
+    """Whether there is a table of that name, in whatever state."""
+    try:
+        _raw(dynamodb)
+    except NotFound:
+        return False
+    return True
+
+
+def create(dynamodb: DynamoDB, *, on_demand: bool = False, say: Say, wait_s: float = 60) -> bool:
+    """Make the table and wait until it and its index take writes; False where it was there already.
+
+    Raises CannotConnect when it is not ready after ``wait_s``.
+    """
+    billing: dict[str, Any] = {"BillingMode": "PAY_PER_REQUEST"} if on_demand else {"ProvisionedThroughput": _UNITS}
+    index = {"IndexName": INDEX, "KeySchema": _INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
+    if not on_demand:
+        index["ProvisionedThroughput"] = _UNITS
+    made = True
+    try:
+        dynamodb.call(
+            "create_table",
+            TableName=dynamodb.table,
+            KeySchema=_KEYS,
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "message_group_uuid")
+            ],
+            GlobalSecondaryIndexes=[index],
+            **billing,
+        )
+    except Refused as error:
+        if error.fields.get("aws_code") != "ResourceInUseException":
+            raise
+        made = False
+    _wait(dynamodb, _is_ready, "is not ready yet", say=say, wait_s=wait_s)
+    return made
+
+
+def wait_ready(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> None:
+    """Wait until the table and its indexes are ACTIVE. Raises NotFound, CannotConnect."""
+    _wait(dynamodb, _is_ready, "is not ready yet", say=say, wait_s=wait_s)
+
+
+def differences(table: Table) -> list[str]:
+    """What an existing table has otherwise than the application expects; empty where it fits.
+
+    Billing and streams are the owner's choice and no difference.
+    """
+    expected = {"keys": _key_text(_KEYS), INDEX: f"{_key_text(_INDEX_KEYS)}, projection ALL"}
+    found = {"keys": table.keys, INDEX: table.indexes.get(INDEX, "missing")}
+    return [f"{what}: {found[what]} (expected {expected[what]})" for what in expected if found[what] != expected[what]]
+
+
+def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:
+    """Drop the table and wait until its name is free; False where there was none.
+
+    A table that is still being made or changed is waited for. Raises Refused where deletion protection is on.
+    """
+    try:
+        table = describe(dynamodb)
+        if table.status not in {"ACTIVE", "DELETING"}:
+            _wait(dynamodb, _is_ready, f"is {table.status} and cannot be dropped yet", say=say, wait_s=wait_s)
+        if table.deletion_protection:
+            raise Refused(
+                f"Table {dynamodb.table!r} has deletion protection.",
+                hint=f"aws dynamodb update-table --table-name {dynamodb.table} --no-deletion-protection-enabled",
+                code="deletion_protected",
+            )
+        if table.status != "DELETING":
+            dynamodb.call("delete_table", TableName=dynamodb.table)
+    except NotFound:
+        return False
+    _wait(dynamodb, lambda raw: raw is None, "is still being deleted", say=say, wait_s=wait_s)
+    return True
+
+
+def _raw(dynamodb: DynamoDB) -> dict[str, Any]:
+    raw: dict[str, Any] = dynamodb.call("describe_table", TableName=dynamodb.table)["Table"]
+    return raw
+
+
+def _wait(
+    dynamodb: DynamoDB, done: Callable[[dict[str, Any] | None], bool], otherwise: str, *, say: Say, wait_s: float
+) -> None:
+    """Ask often at first, then once a second: botocore's own waiter asks every 20 seconds."""
+    deadline, pause_s, told = time.monotonic() + wait_s, 0.05, ""
+    while True:
+        try:
+            raw: dict[str, Any] | None = _raw(dynamodb)
+        except NotFound:
+            raw = None
+        if done(raw):
+            return
+        if time.monotonic() >= deadline:
+            raise CannotConnect(
+                f"Table {dynamodb.table!r} {otherwise} after {wait_s:.0f} seconds.", hint="cruddur ddb describe-table"
+            )
+        state = _progress(raw)
+        if state != told:
+            say(f"table {dynamodb.table}: {state}")
+            told = state
+        time.sleep(pause_s)
+        pause_s = min(1.0, pause_s * 1.6)
+
+
+def _is_ready(raw: dict[str, Any] | None) -> bool:
+    if raw is None:  # CreateTable was accepted, and DescribeTable may not know it yet
+        return False
+    states = [
+        raw["TableStatus"],
+        *(index.get("IndexStatus", "ACTIVE") for index in raw.get("GlobalSecondaryIndexes", [])),
+    ]
+    return all(state == "ACTIVE" for state in states)
+
+
+def _progress(raw: dict[str, Any] | None) -> str:
+    if raw is None:
+        return "not visible yet"
+    indexes = [
+        f"{index['IndexName']} {index['IndexStatus']}"
+        for index in raw.get("GlobalSecondaryIndexes", [])
+        if "IndexStatus" in index
+    ]
+    return ", ".join([raw["TableStatus"], *indexes])
+
+
+def _key_text(schema: list[dict[str, str]]) -> str:
+    return ", ".join(
+        f"{key['AttributeName']} ({key['KeyType']})" for key in sorted(schema, key=lambda key: key["KeyType"])
+    )
+
+
+def _index_text(index: dict[str, Any]) -> str:
+    return f"{_key_text(index['KeySchema'])}, projection {index.get('Projection', {}).get('ProjectionType', '?')}"
+
+
+def _billing(raw: dict[str, Any]) -> str:
+    if (raw.get("BillingModeSummary") or {}).get("BillingMode") == "PAY_PER_REQUEST":
+        return "on demand"
+    units = raw.get("ProvisionedThroughput") or {}
+    return f"provisioned, {units.get('ReadCapacityUnits', 0)} RCU / {units.get('WriteCapacityUnits', 0)} WCU"

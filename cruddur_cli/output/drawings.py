@@ -1,0 +1,96 @@
+"""A conversation as a chat: days, people, bubbles; and the single table by entity."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from rich import box
+from rich.align import Align
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from .terminal import console, when, who
+from .text import one_line, printable
+
+
+def draw_chat(out: Console, messages: Sequence[Any], mine: str | None) -> None:
+    """Bubbles, the reader's own on the right; a name only where the speaker changes, a rule where the day does."""
+    widest = max(20, int(out.width * 0.72))
+    day = speaker = None
+    for message in messages:
+        today = when(message.created_at, "%A %d %B %Y")
+        if today != day:
+            out.print(Rule(Text(today, style="dim"), style="dim"))
+            day, speaker = today, None
+        own = mine is not None and message.user_handle == mine
+        side: Literal["left", "right"] = "right" if own else "left"
+        colour = "cyan" if own else "green"
+        if message.user_uuid != speaker:
+            out.print(Align(Text(who(message), style=f"bold {colour}"), side))
+            speaker = message.user_uuid
+        words = Text(printable(message.message, keep="\n"), overflow="fold")
+        bubble = Panel(
+            words, box=box.ROUNDED, border_style=colour, expand=False, subtitle=when(message.created_at, "%H:%M"),
+            subtitle_align="right", width=min(widest, max(11, _width(words) + 4)),
+        )  # fmt: skip
+        out.print(Align(bubble, side))
+
+
+def _width(words: Text) -> int:
+    return max((line.cell_len for line in words.split("\n")), default=0)
+
+
+def draw_items(rows: Sequence[Any]) -> None:
+    """Rows of the single table by entity, their keys decoded: groups, messages by conversation, and the rest."""
+    out = console(sys.stdout)
+    groups = [row for row in rows if row.entity == "group"]
+    others = [row for row in rows if row.entity == "other"]
+    conversations: dict[str, list[Any]] = {}
+    for row in rows:
+        if row.entity == "message":
+            conversations.setdefault(row.owner, []).append(row.record)
+    if groups:
+        _section(out, "Message groups", "pk = GRP#user, sk = time of the last message", len(groups))
+        drawn = _table("user", "conversation with", "last message", "at", "conversation")
+        for row in groups:
+            group = row.record
+            at = when(group.last_message_at)
+            drawn.add_row(_id(row.owner), who(group), _clip(group.message), at, _id(group.message_group_uuid))
+        out.print(drawn)
+    for uuid, messages in conversations.items():
+        _section(out, "Messages", f"pk = MSG#{printable(uuid)}, sk = time", len(messages))
+        drawn = _table("at", "from", "message")
+        for message in sorted(messages, key=lambda message: str(message.created_at)):
+            drawn.add_row(when(message.created_at), who(message), _clip(message.message, 200))
+        out.print(drawn)
+    if others:
+        _section(out, "Other items", "keys of no known entity", len(others))
+        for row in others:
+            out.print(Padding(Text(one_line(str(row.record))), (0, 0, 0, 2)))
+
+
+def _section(out: Console, title: str, keys: str, count: int) -> None:
+    out.print(Text.assemble((title, "bold"), f" {count:,}  ", (keys, "dim")))
+
+
+def _table(*names: str) -> Table:
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for name in names:
+        drawn.add_column(name, overflow="fold")
+    return drawn
+
+
+def _id(uuid: str) -> str:
+    """Enough of an id to tell it from others; the whole one stands in the JSON."""
+    return printable(f"{uuid[:8]}…" if len(uuid) > 12 else uuid)
+
+
+def _clip(text: str, most: int = 60) -> str:
+    text = one_line(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

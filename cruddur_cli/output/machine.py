@@ -1,0 +1,97 @@
+"""JSON, JSON lines and CSV: for programs, item by item, UTC times, nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..times import sort_key
+
+# JSON escapes C0 by itself; these are legal in it and still obeyed by some terminals.
+_UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def write(
+    output: str,
+    items: Iterable[Any],
+    stream: TextIO,
+    *,
+    columns: Sequence[str] | None,
+    extra: Mapping[str, object],
+    capacity: Callable[[], Any] | None,
+) -> int:
+    """Write items in the named format (``json``, ``jsonl`` or ``csv``); comes back with how many there were."""
+    if output == "csv":
+        return _csv(items, stream, columns)
+    count = 0
+    if output == "json":
+        stream.write('{"items": [')
+    for item in items:
+        if output == "json":
+            stream.write(",\n  " if count else "\n  ")
+        stream.write(dumps(item))
+        if output == "jsonl":
+            stream.write("\n")
+        count += 1
+    if output == "json":
+        rest = {"count": count, **extra}
+        if capacity is not None:
+            rest["consumed_capacity"] = capacity()
+        stream.write(("\n" if count else "") + "], " + dumps(rest)[1:] + "\n")
+    return count
+
+
+def dumps(value: Any) -> str:
+    """One line of JSON, UTF-8 where stdout is; records become objects, instants UTC in the sort keys' own form."""
+    ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    text = json.dumps(value, default=_plain, ensure_ascii=ascii_only)
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return sort_key(value)
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
+    """RFC 4180 rows under a header. Attributes that are no column stand together, as JSON, in a last one: ``other``."""
+    out = csv.writer(stream, lineterminator="\n")
+    count, loose = 0, columns is not None
+    for item in items:
+        row = _plain(item) if dataclasses.is_dataclass(item) else dict(item)
+        if columns is None:
+            columns = list(row)
+        if count == 0:
+            out.writerow([*columns, "other"] if loose else columns)
+        cells = [_cell(row.pop(name, None)) for name in columns]
+        out.writerow([*cells, dumps(row) if row else ""] if loose else cells)
+        count += 1
+    if count == 0 and columns is not None:
+        out.writerow([*columns, "other"])
+    return count
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return "" if value is None else value
+    return sort_key(value) if isinstance(value, datetime) else dumps(value).strip('"')

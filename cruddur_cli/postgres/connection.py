@@ -1,0 +1,215 @@
+"""Opens the user store, and turns psycopg's errors into ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInput, CannotConnect, CruddurError, NotConfigured, NotFound, Refused
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+MAINTENANCE = "postgres"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One database on one server. ``parameters`` are libpq's and hold the password: print ``label``."""
+
+    parameters: Mapping[str, Any] = field(repr=False)
+    host: str
+    port: int
+    database: str
+    user: str
+    label: str
+    embedded: bool = False
+    read_only: bool = False
+    wait_s: float = 0
+
+    def on(self, database: str) -> Server:
+        """The same server, another database."""
+        return replace(self, database=database)
+
+
+def parse_url(url: str, *, origin: str) -> dict[str, Any]:
+    """The parameters of a connection URL (``postgres://`` or ``postgresql://``) or of a libpq key=value string.
+
+    Raises NotConfigured without repeating the URL, which holds a password; where a character in the password is not
+    percent-encoded, the error says so.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    text = url.strip()
+    if re.match(r"postgres(ql)?://", text) and text.count("@") > 1:
+        head, _, tail = text.rpartition("@")
+        text = f"{head.replace('@', '%40')}@{tail}"
+    try:
+        return conninfo_to_dict(text)
+    except ProgrammingError as error:
+        raise NotConfigured(
+            f"{origin} is not a PostgreSQL URL that can be read.",
+            hint="postgresql://user:password@host:5432/database; in a password write %40 for @, %2F for /, %23 for #, "
+            "%25 for %, %3F for ?, %20 for a space",
+            code="bad_connection_url",
+        ) from error
+
+
+@contextmanager
+def opened(server: Server, *, trace: Callable[[str], None] | None = None) -> Iterator[Connection[Any]]:
+    """A connection in a transaction that is committed at the end, or rolled back when something is raised.
+
+    With ``server.read_only`` PostgreSQL itself refuses any change. Raises CannotConnect (within 5 s, more with
+    ``wait_s``), NotConfigured for a password, NotFound for a missing database, Refused for an SQL error.
+    """
+    import psycopg
+
+    if trace is not None:
+        trace(f"connect → {server.label}")
+    conn = _connect(server)
+    try:
+        with conn:
+            yield conn
+    except psycopg.Error as error:
+        raise translate(error, server) from error
+    finally:
+        conn.close()
+
+
+@contextmanager
+def opened_maintenance(server: Server) -> Iterator[Connection[Any]]:
+    """A connection to the server's maintenance database, outside of any transaction: for CREATE and DROP DATABASE."""
+    import psycopg
+
+    try:
+        conn = _connect(server.on(MAINTENANCE))
+    except NotFound:
+        conn = _connect(server.on("template1"))
+    try:
+        conn.autocommit = True
+        yield conn
+    except psycopg.Error as error:
+        raise translate(error, server) from error
+    finally:
+        conn.close()
+
+
+def _connect(server: Server) -> Connection[Any]:
+    import psycopg
+
+    parameters = {**server.parameters, "dbname": server.database, "application_name": "cruddur"}
+    # An environment's or URL's own time-out stays; a name that means two addresses tries each of them in turn.
+    if "PGCONNECT_TIMEOUT" not in os.environ:
+        parameters.setdefault("connect_timeout", "2" if server.host == "localhost" else "4")
+    if server.embedded:
+        _forget_pg_variables()
+    deadline = time.monotonic() + server.wait_s
+    while True:
+        try:
+            conn = psycopg.connect(**parameters)
+        except psycopg.Error as error:
+            problem = _connection_problem(error, server)
+            if time.monotonic() >= deadline or not isinstance(problem, CannotConnect):
+                raise problem from error
+            time.sleep(0.25)
+            continue
+        conn.read_only = True if server.read_only else None
+        return conn
+
+
+def _forget_pg_variables() -> None:
+    """The embedded server is one known address: a PGSERVICE or PGSSLMODE meant for another must not reach libpq."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
+def _connection_problem(error: Exception, server: Server) -> CruddurError:
+    # A failed connection carries no SQLSTATE: libpq's text, of which the last line says what the server said.
+    text = str(error).strip()
+    reason = text.splitlines()[-1].strip() if text else type(error).__name__
+    reason = reason.rpartition("FATAL:")[2].strip() or reason
+    if f'database "{server.database}" does not exist' in text:
+        missing = f"There is no {server.label}."
+        return NotFound(missing, hint="cruddur db setup", code="database_not_found")
+    if re.search(r"password|role \".*\" does not exist|no pg_hba.conf entry|authentication", text):
+        return NotConfigured(
+            f"PostgreSQL on {server.host}:{server.port} does not let {server.user!r} in: {reason}.",
+            hint="check the user and password in the connection URL (`cruddur config`)",
+            code="authentication_failed",
+        )
+    reason = "no answer in time" if "timeout" in text.lower() else _plain_reason(text, reason)
+    return CannotConnect(
+        f"PostgreSQL on {server.host}:{server.port} cannot be reached: {reason}.", hint=_advice(server)
+    )
+
+
+def _plain_reason(text: str, reason: str) -> str:
+    for words in (
+        "Connection refused",
+        "starting up",
+        "shutting down",
+        "Name or service not known",
+        "No route to host",
+    ):
+        if words.lower() in text.lower():
+            return words.lower()
+    return reason.rstrip(".")
+
+
+def _advice(server: Server) -> str:
+    if server.host.endswith("amazonaws.com"):
+        return "is the instance stopped? does the security group let this address in (`cruddur rds update-sg-rule`)?"
+    return (
+        "cruddur local up" if server.embedded else "is it running? `cruddur config` shows where the address comes from"
+    )
+
+
+def translate(error: Any, server: Server, *, source: str | None = None, text: str | None = None) -> CruddurError:
+    """Our error for one of psycopg's; with the SQL ``text`` of ``source``, the place in it: line, statement, caret."""
+    import psycopg
+
+    diag = error.diag
+    reason = diag.message_primary or str(error).strip() or type(error).__name__
+    if error.sqlstate is None or isinstance(error, psycopg.errors.AdminShutdown):
+        return CannotConnect(
+            f"The connection to {server.label} was lost: {' '.join(reason.split())}.", hint="run it again"
+        )
+    state = error.sqlstate
+    if state == "42P01" and source is None:
+        return NotFound(
+            f"{reason[0].upper()}{reason[1:]} in {server.label}.", hint="cruddur db setup", code="table_missing"
+        )
+    if state == "25006":
+        return Refused(f"{server.label} is read-only here: {reason}.", code="read_only")
+    details = "\n".join(filter(None, [diag.message_detail, diag.message_hint]))
+    where = ""
+    if text is not None and diag.statement_position:
+        line, caret = caret_under(text, int(diag.statement_position))
+        where, details = f", line {line}", "\n".join(filter(None, [caret, details]))
+    place = f"{source}{where}: " if source else ""
+    return Refused(f"{place}{server.label} refused: {reason} ({state}).", details=details or None, code="sql_error")
+
+
+def caret_under(text: str, position: int) -> tuple[int, str]:
+    """The line number of a character position (from 1, as PostgreSQL counts) and that line with a caret below."""
+    before = text[: position - 1]
+    start = before.rfind("\n") + 1
+    end = text.find("\n", position - 1)
+    line = text[start : len(text) if end < 0 else end].rstrip("\r")
+    number = before.count("\n") + 1
+    margin = f"{number} | "
+    padding = "".join("\t" if char == "\t" else " " for char in before[start:])
+    return number, f"{margin}{line}\n{' ' * len(margin)}{padding}^"
+
+
+def check_name(name: str) -> str:
+    """A database name as given, or BadInput: PostgreSQL would cut one of more than 63 bytes without a word."""
+    if not name or len(name.encode()) > 63:
+        raise BadInput(f"{name!r} cannot be a database name: 1 to 63 bytes.")
+    return name

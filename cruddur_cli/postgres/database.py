@@ -1,0 +1,110 @@
+"""The database as a whole: whether it is there, made, loaded with a schema, and what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Refused
+from . import connection
+from .connection import Server
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+TABLES = ("users", "activities", "schema_information")
+
+
+@dataclass(frozen=True)
+class Pong:
+    """A server's answer to ``ping``."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    version: str
+    encrypted: bool
+    elapsed_ms: float
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """One table and how many rows it holds."""
+
+    table: str
+    rows: int
+
+
+def ping(conn: Connection[Any], server: Server, elapsed_ms: float) -> Pong:
+    """What answered; ``elapsed_ms`` is how long the caller waited for it."""
+    row = conn.execute("SELECT current_setting('server_version'), current_database(), current_user").fetchone()
+    assert row is not None
+    return Pong(
+        server.host, server.port, row[1], row[2], row[0].split()[0], conn.pgconn.ssl_in_use, round(elapsed_ms, 1)
+    )
+
+
+def exists(conn: Connection[Any], name: str) -> bool:
+    """Whether the server has a database of that name."""
+    return conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
+
+
+def create(conn: Connection[Any], name: str) -> bool:
+    """Make a database; False where it was there already, or where somebody else has just made it.
+
+    ``conn`` is to the maintenance database, outside of a transaction.
+    """
+    from psycopg import errors, sql
+
+    if exists(conn, connection.check_name(name)):
+        return False
+    try:
+        conn.execute(sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name)))
+    except (errors.DuplicateDatabase, errors.UniqueViolation):  # which of the two depends on who loses the race where
+        return False
+    return True
+
+
+def missing_tables(conn: Connection[Any]) -> list[str]:
+    """Which of the application's tables the database does not have."""
+    rows = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return [name for name in TABLES if name not in {row[0] for row in rows}]
+
+
+def rows(conn: Connection[Any]) -> list[TableRows]:
+    """The tables in schema ``public``, by name, and how many rows each holds, counted."""
+    from psycopg import sql
+
+    names = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+    counted = []
+    for (name,) in names:
+        found = conn.execute(sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))).fetchone()
+        counted.append(TableRows(name, found[0] if found else 0))
+    return counted
+
+
+def load(conn: Connection[Any], text: str, *, source: str, server: Server) -> None:
+    """Run a whole file of SQL inside the connection's transaction: all of it or nothing.
+
+    Raises Refused with file, line and caret.
+    """
+    from psycopg import Error
+
+    try:
+        conn.execute(text.encode())
+    except Error as error:
+        raise connection.translate(error, server, source=source, text=text) from error
+
+
+def lock(conn: Connection[Any]) -> None:
+    """Hold the lock of schema changes until the transaction ends. Raises Refused after 10 s behind somebody else."""
+    from psycopg import errors
+
+    conn.execute("SET LOCAL lock_timeout = '10s'")
+    try:
+        conn.execute("SELECT pg_advisory_xact_lock(hashtext('cruddur schema'))")
+    except errors.LockNotAvailable as error:
+        raise Refused(
+            "Somebody else is changing the schema of this database.", hint="run it again", code="locked"
+        ) from error

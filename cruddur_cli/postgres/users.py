@@ -1,0 +1,120 @@
+"""The people in ``public.users``: found by handle, and joined with their Cognito ids."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotFound
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_SHOWN_HANDLES = 20
+_SYNC = """
+    UPDATE public.users AS u SET cognito_user_id = i.sub
+    FROM unnest(%s::text[], %s::text[]) AS i(handle, sub)
+    WHERE u.handle = i.handle AND u.cognito_user_id IS DISTINCT FROM i.sub
+    RETURNING u.handle
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """One person, as the application knows them."""
+
+    uuid: str
+    handle: str
+    display_name: str
+    email: str
+    cognito_user_id: str
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What became of one person in a sync. ``result`` is one of the contract's words."""
+
+    handle: str | None
+    cognito_user_id: str | None
+    result: str
+
+
+def find(conn: Connection[Any], handle: str) -> User:
+    """The person with that handle, the oldest where several have it. Raises NotFound with the handles there are."""
+    row = conn.execute(
+        "SELECT uuid::text, handle, display_name, email, cognito_user_id FROM public.users"
+        " WHERE handle = %s ORDER BY created_at, uuid LIMIT 1",
+        [handle.removeprefix("@")],
+    ).fetchone()
+    if row is not None:
+        return User(*row)
+    raise _unknown(handle, handles(conn))
+
+
+def handles(conn: Connection[Any]) -> list[str]:
+    """Every handle, by name."""
+    return [row[0] for row in conn.execute("SELECT DISTINCT handle FROM public.users ORDER BY handle").fetchall()]
+
+
+def _unknown(handle: str, known: Sequence[str]) -> NotFound:
+    if not known:
+        return NotFound(
+            f"There is no user {handle!r}: the database has no users.", hint="cruddur db seed", code="user_not_found"
+        )
+    near = difflib.get_close_matches(handle.lower(), [name.lower() for name in known], 1, 0.5)
+    meant = next((name for name in known if near and name.lower() == near[0]), None)
+    more = f" and {len(known) - _SHOWN_HANDLES} more" if len(known) > _SHOWN_HANDLES else ""
+    return NotFound(
+        f"There is no user {handle!r}." + (f" Did you mean {meant!r}?" if meant else ""),
+        details=f"There are: {', '.join(known[:_SHOWN_HANDLES])}{more}",
+        code="user_not_found",
+        hint="give one with --my-handle or --other-handle, or set my_handle and other_handle in cruddur.toml",
+        fields={"handles": list(known)},
+    )
+
+
+def sync_cognito_ids(
+    conn: Connection[Any], identities: Iterable[tuple[str | None, str]], *, dry_run: bool = False
+) -> list[SyncResult]:
+    """Write each identity's sub to the user with its handle, in one statement; identities are (handle, sub).
+
+    Comes back with one result for each identity and one for each user that is still ``MOCK``. A handle that two
+    identities or two users have is reported and changed for nobody. Handles are compared as they are written.
+    """
+    everyone = list(identities)
+    subs: dict[str, str] = {}
+    twice: set[str] = set()
+    for handle, sub in everyone:
+        if handle is not None and subs.setdefault(handle, sub) != sub:
+            twice.add(handle)
+    known = {
+        handle: (count, cognito_id)
+        for handle, count, cognito_id in conn.execute(
+            "SELECT handle, count(*), min(cognito_user_id) FROM public.users GROUP BY handle"
+        ).fetchall()
+    }
+    twice |= {handle for handle in subs if known.get(handle, (1, ""))[0] > 1}
+    wanted = {handle: sub for handle, sub in subs.items() if handle not in twice}
+    if dry_run:
+        changed = {handle for handle, sub in wanted.items() if handle in known and known[handle][1] != sub}
+    else:
+        changed = {row[0] for row in conn.execute(_SYNC, [list(wanted), list(wanted.values())]).fetchall()}
+    results = [SyncResult(handle, sub, _outcome(handle, known, twice, changed)) for handle, sub in everyone]
+    results += [
+        SyncResult(handle, None, "still MOCK")
+        for handle, (_, cognito_id) in sorted(known.items())
+        if cognito_id == "MOCK" and handle not in changed
+    ]
+    return results
+
+
+def _outcome(handle: str | None, known: Any, twice: set[str], changed: set[str]) -> str:
+    if handle is None:
+        return "no handle"
+    if handle in twice:
+        return "duplicate handle"
+    if handle not in known:
+        return "no such user"
+    return "updated" if handle in changed else "unchanged"

@@ -1,0 +1,231 @@
+"""What a command was told: options, environment and ``cruddur.toml``, each value with the place it came from."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from .errors import BadInput, NotConfigured
+
+FILE_NAME = "cruddur.toml"
+SEEDED_GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
+_RESERVED_TABLE_NAMES = {"prod", "production"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A setting there is: its name (the key in ``cruddur.toml``), where else it is read from, and what it means."""
+
+    name: str
+    meaning: str
+    variables: tuple[str, ...] = ()
+    prod_variables: tuple[str, ...] | None = None  # None: the same as without --prod
+    default: str | None = None
+    otherwise: str = ""  # what an unset value means, for a person
+    option: str | None = None
+    per_environment: bool = False  # a value outside [prod] never counts with --prod
+
+
+KNOWN = (
+    Known(
+        "connection_url",
+        "PostgreSQL",
+        ("CONNECTION_URL", "DATABASE_URL"),
+        ("PROD_CONNECTION_URL",),
+        otherwise="the embedded PostgreSQL",
+        per_environment=True,
+    ),
+    Known(
+        "table",
+        "the DynamoDB table",
+        ("DDB_MESSAGE_TABLE",),
+        default="cruddur-messages",
+        option="--table",
+    ),
+    Known("region", "AWS region", ("AWS_REGION", "AWS_DEFAULT_REGION"), otherwise="the profile's, us-east-1 locally"),
+    Known(
+        "dynamodb_endpoint",
+        "DynamoDB and Streams",
+        ("AWS_ENDPOINT_URL_DYNAMODB",),
+        (),
+        otherwise="aws_endpoint, a DynamoDB at local_dynamodb, or the embedded one",
+        per_environment=True,
+    ),
+    Known(
+        "local_dynamodb",
+        "where a DynamoDB is looked for when no endpoint is named",
+        ("CRUDDUR_LOCAL_DYNAMODB",),
+        default="http://localhost:8000",
+        per_environment=True,
+    ),
+    Known("aws_endpoint", "every AWS service", ("AWS_ENDPOINT_URL",), (), otherwise="none", per_environment=True),
+    Known(
+        "cognito_endpoint",
+        "Cognito",
+        ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",),
+        (),
+        otherwise="AWS where a user pool is named, else the embedded one",
+        per_environment=True,
+    ),
+    Known("user_pool_id", "the Cognito user pool", ("AWS_COGNITO_USER_POOL_ID",), otherwise="the demo pool"),
+    Known("my_handle", "you, in conversations", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
+    Known(
+        "other_handle",
+        "the other person of the seeded conversation",
+        ("CRUDDUR_OTHER_HANDLE",),
+        default="bayko",
+        option="--other-handle",
+    ),
+)
+_BY_NAME = {known.name: known for known in KNOWN}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a command was told, resolved once. ``origins`` says where each value came from."""
+
+    connection_url: str | None
+    table: str
+    region: str | None
+    dynamodb_endpoint: str | None
+    local_dynamodb: str
+    aws_endpoint: str | None
+    cognito_endpoint: str | None
+    user_pool_id: str | None
+    my_handle: str
+    other_handle: str
+    origins: Mapping[str, str]
+    file: Path | None = None
+    prod: bool = False
+    output: str = "table"
+    dry_run: bool = False
+    yes: bool = False
+    confirm: str | None = None
+    quiet: bool = False
+    debug: bool = False
+    wait_s: float = 0
+
+    @property
+    def environment(self) -> str:
+        """The environment every store of this command belongs to, for a person."""
+        return "production" if self.prod else "local"
+
+
+def load(
+    options: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """The settings for one command: option > environment > ``cruddur.toml`` (nearest, walking up) > default.
+
+    Raises NotConfigured for a file that cannot be read or holds an unknown key, BadInput for a table name that
+    DynamoDB would refuse or that is the word ``prod``.
+    """
+    options = dict(options or {})
+    environ = os.environ if environ is None else environ
+    prod = bool(options.get("prod", False))
+    path, written = _read_file(folder or Path.cwd())
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for known in KNOWN:
+        values[known.name], origins[known.name] = _resolve(known, options, environ, path, written, prod)
+        options.pop(known.name, None)
+    _check_table(values["table"], origins["table"])
+    return Settings(**values, **options, origins=origins, file=path)
+
+
+def _resolve(
+    known: Known,
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    path: Path | None,
+    written: Mapping[str, Any],
+    prod: bool,
+) -> tuple[Any, str]:
+    if options.get(known.name) is not None:
+        return options[known.name], known.option or "option"
+    variables = known.prod_variables if prod and known.prod_variables is not None else known.variables
+    for variable in variables:
+        if environ.get(variable):
+            return environ[variable], variable
+    if prod and known.name in written.get("prod", {}):
+        return written["prod"][known.name], f"{path}, [prod]"
+    if known.name in written and not (prod and known.per_environment):
+        return written[known.name], str(path)
+    return known.default, "default"
+
+
+def _read_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    for place in (folder, *folder.parents):
+        path = place / FILE_NAME
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        try:
+            written = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise NotConfigured(f"{path} is not valid TOML: {error}.") from error
+        _check_keys(path, written)
+        return path, written
+    return None, {}
+
+
+def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
+    def keys() -> Iterator[tuple[str, str, Any]]:
+        for name, value in written.items():
+            if name == "prod" and isinstance(value, dict):
+                yield from (("[prod] ", inner, inner_value) for inner, inner_value in value.items())
+            else:
+                yield "", name, value
+
+    for section, name, value in keys():
+        if name not in _BY_NAME:
+            near = difflib.get_close_matches(name, _BY_NAME, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(_BY_NAME)}."
+            raise NotConfigured(f"{path} has an unknown key {section}{name!r}.", hint=hint)
+        if not isinstance(value, str) or not value:
+            raise NotConfigured(f"{path}: {section}{name} must be a text in quotes.")
+
+
+def _check_table(name: str, origin: str) -> None:
+    if name.lower() in _RESERVED_TABLE_NAMES:
+        raise BadInput(
+            f"{name!r} ({origin}) is the scripts' word for production, not a table name.",
+            hint="Production is named by a flag: --prod",
+        )
+    # Naming rules for tables: "Naming rules in Amazon DynamoDB".
+    if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
+        raise BadInput(f"{name!r} ({origin}) cannot be a table name: 3 to 255 letters, digits, '_', '-' and '.'.")
+
+
+def mask_url(url: str) -> str:
+    """A connection URL with its password, and any parameter that may hold a secret, replaced by ``***``.
+
+    Text that cannot be parsed as a URL keeps nothing between the scheme and the last ``@``.
+    """
+    masked = re.sub(r"(?i)((?:password|sslpassword|passfile)=)[^&\s]*", r"\1***", url)
+    try:
+        parts = urlsplit(masked)
+        user, colon, _ = (parts.username or ""), parts.password is not None, parts.port
+    except ValueError:
+        return re.sub(r"(//)[^@]*(?=@)|(//)(?=.*@)", r"\1***", masked) if "@" in masked else masked
+    if "@" not in masked or not colon:
+        return masked
+    scheme, _, rest = masked.partition("//")
+    return f"{scheme}//{quote(unquote(user), safe='')}:***@{rest.rpartition('@')[2]}"
+
+
+def mask(text: str, secrets: tuple[str, ...]) -> str:
+    """``text`` without any of the given secrets, wherever they stand."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,208 @@
+"""Real engines for every test, and nothing of the developer's own machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from cruddur_cli import sdk, seed_files
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.client import DynamoDB, opened
+from cruddur_cli.local import stack
+
+_OURS = ("AWS_", "PG", "CRUDDUR_", "DDB_", "PROD_", "CONNECTION_URL", "DATABASE_URL", "GITPOD", "CODESPACES", "DB_SG_")
+_TERMINAL = ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS", "LINES", "TERM", "CI")
+NOWHERE = "http://127.0.0.1:9"  # the discard port: a request that should not be made fails there at once
+SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(_OURS) or name in _TERMINAL or name.lower().endswith("_proxy")
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty HOME, an empty folder, no variable that any store listens to, and no way off this machine."""
+    for name in [name for name in os.environ if _is_foreign(name)]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    for name, value in _clean(home).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(home)
+    connect = socket.socket.connect
+
+    def loopback_only(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not str(address[0]).startswith(
+            ("127.", "::1", "localhost")
+        ):
+            raise AssertionError(f"a test tried to reach {address[0]}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", loopback_only)
+
+
+def _clean(home: Path) -> dict[str, str]:
+    """What isolates a process: also the port where a developer's own DynamoDB Local may run is not looked at."""
+    return {
+        "HOME": str(home),
+        "XDG_DATA_HOME": str(home / "data"),
+        "CRUDDUR_LOCAL_DYNAMODB": NOWHERE,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HTTP_PROXY": NOWHERE,
+        "HTTPS_PROXY": NOWHERE,
+    }
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The embedded stack that all tests share: its state directory and where it answers."""
+
+    home: str
+    postgres_url: str
+    aws: str
+
+    def database_url(self, name: str) -> str:
+        """The URL of one database on the shared server."""
+        return urlunsplit(urlsplit(self.postgres_url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    """A real PostgreSQL and a real AWS emulator, started once."""
+    home = str(tmp_path_factory.mktemp("stack") / "cruddur")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRUDDUR_HOME", home)
+        found = stack.up()
+    assert found.postgres_url is not None
+    assert found.aws_endpoint is not None
+    try:
+        yield Engines(home, found.postgres_url, found.aws_endpoint)
+    finally:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CRUDDUR_HOME", home)
+            stack.reset()
+
+
+@pytest.fixture(scope="session")
+def emulator(engines: Engines) -> str:
+    """The endpoint of the embedded DynamoDB, over HTTP."""
+    return engines.aws
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> str | None:
+    """The endpoint of DynamoDB Local for cross-checks, where the machine has one (``.ci/run`` starts it)."""
+    return os.environ.get("TEST_DYNAMODB_LOCAL") or None
+
+
+@pytest.fixture(scope="session")
+def template(engines: Engines) -> str:
+    """The name of a database with the schema and the seeded users, copied for each test."""
+    import psycopg
+
+    name = "cruddur_template"
+    with psycopg.connect(engines.database_url("postgres"), autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name}")
+    with psycopg.connect(engines.database_url(name)) as conn:
+        conn.execute(seed_files.text("schema.sql").encode())
+        conn.execute(seed_files.text("users.sql").encode())
+    return name
+
+
+@pytest.fixture
+def empty_database(engines: Engines) -> Iterator[str]:
+    """The URL of an empty database of this test's own."""
+    yield from _database(engines, "template0")
+
+
+@pytest.fixture
+def database(engines: Engines, template: str) -> Iterator[str]:
+    """The URL of a database of this test's own, with schema and seeded users."""
+    yield from _database(engines, template)
+
+
+def _database(engines: Engines, template: str) -> Iterator[str]:
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(engines.database_url("postgres"), autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        yield engines.database_url(name)
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(params=["embedded", "dynamodb-local"])
+def endpoint(request: pytest.FixtureRequest, emulator: str, dynamodb_local: str | None) -> str:
+    """Each DynamoDB engine there is in turn."""
+    if request.param == "embedded":
+        return emulator
+    if dynamodb_local is None:
+        pytest.skip("no DynamoDB Local on this machine; .ci/run starts one")
+    return dynamodb_local
+
+
+@pytest.fixture
+def dynamodb(endpoint: str) -> Iterator[DynamoDB]:
+    """An opened message store with an empty table of this test's own."""
+    at = sdk.Endpoint("dynamodb", endpoint, sdk.LOCAL_REGION, f"DynamoDB at {endpoint}")
+    with opened(at, f"test-{uuid.uuid4().hex[:12]}") as store:
+        tables.create(store, say=lambda _: None)
+        yield store
+        tables.drop(store, say=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: exit code, and both streams as text."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def environment(engines: Engines, database: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a command in a process of its own: this test's database and table, and nothing else."""
+    kept = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+    return {
+        **kept,
+        **_clean(tmp_path / "home"),
+        "CRUDDUR_HOME": engines.home,
+        "CONNECTION_URL": database,
+        "AWS_ENDPOINT_URL_DYNAMODB": engines.aws,
+        "DDB_MESSAGE_TABLE": f"test-{uuid.uuid4().hex[:12]}",
+    }
+
+
+@pytest.fixture
+def cruddur(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Runs the real command in a process of its own, through pipes; ``env`` adds variables, None removes one."""
+
+    def run(*arguments: str, env: dict[str, str | None] | None = None, stdin: str = "", timeout_s: float = 60) -> Ran:
+        merged: dict[str, str | None] = {**environment, **(env or {})}
+        done = subprocess.run(
+            [sys.executable, "-m", "cruddur_cli", *arguments],
+            env={name: value for name, value in merged.items() if value is not None},
+            cwd=tmp_path / "home",
+            input=stdin.encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
