@@ -156,8 +156,8 @@ def _answer_signals() -> None:
 def _calm(arguments: list[str]) -> None:
     """Keep escape bytes out of streams that are no terminal, in --help and errors too.
 
-    Typer forces colour where GITHUB_ACTIONS is set and rich where FORCE_COLOR is, even into a pipe; NO_COLOR leaves them
-    bold and dim, and only TERM=dumb turns off every escape.
+    Typer forces colour where GITHUB_ACTIONS is set and rich where FORCE_COLOR is, even into a pipe; NO_COLOR leaves
+    them bold and dim, and only TERM=dumb turns off every escape.
     """
     if "--no-color" in arguments:
         os.environ["NO_COLOR"] = "1"

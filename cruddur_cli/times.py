@@ -70,6 +70,14 @@ def text_before(moment: datetime) -> str:
     return _day(moment, -_SKEW)
 
 
+def text_before_offset(moment: datetime) -> str:
+    """The same among texts that write date and time with a ``T`` between; no more than half a day earlier."""
+    try:
+        return (moment - timedelta(hours=12)).strftime("%Y-%m-%dT%H:%M").zfill(16)
+    except OverflowError:
+        return "0000"
+
+
 def _day(moment: datetime, shift: timedelta) -> str:
     try:
         return (moment + shift).strftime("%Y-%m-%d").zfill(10)

@@ -31,7 +31,7 @@ def destroy(s: Settings, *, what: str, name: str, losing: str, remote: bool) -> 
 
 def replace(s: Settings, *, what: str, name: str, remote: bool) -> None:
     """For what replaces only what it once seeded: goes on locally, wants the name in production. Raises Protected."""
-    if not _strict(s, remote) or s.confirm == name:
+    if s.dry_run or not _strict(s, remote) or s.confirm == name:
         return
     if s.confirm is not None:
         raise Protected(f"--confirm says {s.confirm!r}, and the name is {name!r}.", hint=f"--confirm {name}")

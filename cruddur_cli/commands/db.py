@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
 from .. import output, seed_files
-from ..errors import Exit
-from ..postgres import connection, database
+from ..errors import Exit, NotFound
+from ..postgres import connection, database, sessions, stamp, users
 from ..settings import Settings
 from . import confirm, steps, stores
+from . import sessions as session_commands
 from .options import command
 
 app = typer.Typer(no_args_is_help=True, help="The PostgreSQL database: made, seeded, joined with Cognito.")
@@ -39,6 +42,56 @@ def create(s: Settings) -> None:
 
 
 @command(app, changes=True, asks=True)
+def drop(
+    s: Settings, if_exists: Annotated[bool, typer.Option("--if-exists", help="No error where there is none.")] = False
+) -> None:
+    """Drop the database with everything in it, ending the sessions that use it."""
+    at = stores.server(s)
+    stores.acting(s, f"{at.label} as {at.user}")
+    if not _drop(s, at) and not if_exists:
+        raise NotFound(f"There is no {at.label}.", hint="--if-exists", code="database_not_found")
+
+
+@command(app, shows=True, changes=True, asks=True, waits=True)
+def reset(s: Settings) -> None:
+    """Drop the database and make it anew, with tables and seeded users."""
+    at = stores.server(s)
+    stores.acting(s, f"{at.label} as {at.user}")
+    _drop(s, at)
+    done: list[steps.Step] = []
+    steps.make_database(s, done)
+    if s.output != "table":
+        output.show(s, done, extra={**steps.changes(done), "dry_run": s.dry_run})
+
+
+def _drop(s: Settings, at: connection.Server) -> bool:
+    """Count what will be lost and who is connected, ask, drop; False where there is no such database."""
+    with connection.opened_maintenance(at) as conn:
+        if not database.exists(conn, at.database):
+            return False
+        connected = sessions.find(conn, at.database)
+    losing = _losing(s, at)
+    for session in connected:
+        output.note(s, f"connected: {session.user} from {session.client_addr or 'here'} ({session.application_name})")
+    losing += f"; {len(connected)} sessions end" if connected else ""
+    if s.dry_run:
+        output.note(s, f"{at.label} would be dropped: {losing}")
+        return True
+    stores.refuse_stamped(s, at)
+    confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=stores.is_remote(at.host))
+    with connection.opened_maintenance(at) as conn:
+        dropped = database.drop(conn, at.database)
+    output.note(s, f"database {at.database}: dropped")
+    return dropped
+
+
+def _losing(s: Settings, at: connection.Server) -> str:
+    with connection.opened(replace(at, read_only=True), trace=stores.trace(s)) as conn:
+        counted = [f"{table.rows:,} {table.table}" for table in database.rows(conn) if table.rows]
+    return ", ".join(counted) or "no rows"
+
+
+@command(app, changes=True, asks=True)
 def schema_load(s: Settings) -> None:
     """Load the schema into the database: all tables anew. Asks when rows would be lost."""
     at = stores.server(s)
@@ -51,6 +104,8 @@ def schema_load(s: Settings) -> None:
         if s.dry_run:
             output.note(s, f"the schema would be loaded; lost: {losing or 'nothing'}")
             return
+        if not s.prod:
+            stamp.refuse(conn, at.label)
         if filled:
             confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=stores.is_remote(at.host))
         database.load(conn, seed_files.text("schema.sql"), source="schema.sql", server=at)
@@ -67,6 +122,23 @@ def seed(s: Settings) -> None:
         tables = database.rows(conn)
     output.show(s, tables, extra={"written": written, "dry_run": s.dry_run})
     output.note(s, f"{written} rows added" if not s.dry_run else "users and activities that are missing would be added")
+
+
+@command(app, shows=True, changes=True)
+def add_user(
+    s: Settings,
+    handle: Annotated[str, typer.Argument(help="The new person's handle.")],
+    name: Annotated[str | None, typer.Option("--name", help="The name that is shown; else the handle.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Else an address at example.com.")] = None,
+) -> None:
+    """Add one person. One who is there is left alone; the UUID is the same every time, so messages find them again.
+
+    cruddur db add-user mira --name 'Mira Lund'
+    """
+    with stores.postgres(s, changes=True) as conn:
+        user, added = users.add(conn, handle, name=name, email=email, dry_run=s.dry_run)
+    output.show(s, [user], draw=output.details, extra={"added": int(added and not s.dry_run), "dry_run": s.dry_run})
+    output.note(s, f"{user.handle}: {('would be added' if s.dry_run else 'added') if added else 'already there'}")
 
 
 @command(app, shows=True, waits=True)
@@ -95,3 +167,6 @@ def update_cognito_user_ids(s: Settings) -> int:
         s, output.summary(counts) + "".join(f", {name} {sum(r.result == name for r in results)}" for name in left)
     )
     return Exit.NO if "duplicate handle" in left else Exit.DONE
+
+
+session_commands.register(app)

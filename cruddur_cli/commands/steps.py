@@ -13,7 +13,7 @@ from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..errors import Incomplete, NotFound
 from ..local import home
-from ..postgres import connection, database, users
+from ..postgres import connection, database, stamp, users
 from ..settings import SEEDED_GROUP, Settings
 from . import stores
 
@@ -67,6 +67,8 @@ def make_database(s: Settings, steps: list[Step]) -> None:
                 f"There is no table public.users in {at.label}.", hint="cruddur db schema-load", code="table_missing"
             )
         added = 0 if s.dry_run else seed_users(conn, at)
+        if s.prod and not s.dry_run:
+            stamp.write(conn)
         done(s, steps, "users", f"{added} rows added" if added else f"{would}there", changed=added > 0)
 
 
@@ -166,6 +168,8 @@ def make_table(s: Settings, dynamodb: DynamoDB, *, on_demand: bool = False) -> b
         missing = not tables.exists(dynamodb)
     else:
         missing = tables.create(dynamodb, on_demand=on_demand, say=say, wait_s=max(60.0, s.wait_s))
+    if s.prod and not s.dry_run and not tables.stamp(dynamodb):
+        output.warn(f"{dynamodb.at.label} knows no tags, so table {s.table} is not stamped as production")
     if not missing:
         different = tables.differences(tables.describe(dynamodb))
         if different:

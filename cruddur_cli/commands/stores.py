@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from ..aws import user_pool
 from ..dynamodb import client as message_store
 from ..errors import NotConfigured, NotFound, Protected
 from ..local import stack
-from ..postgres import connection
+from ..postgres import connection, stamp
 from ..settings import Settings, mask_url
 
 if TYPE_CHECKING:
@@ -108,6 +109,14 @@ def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None
         acting(s, f"{at.label} as {at.user or 'the current user'}")
     with connection.opened(at, trace=trace(s)) as conn:
         yield conn
+
+
+def refuse_stamped(s: Settings, at: connection.Server) -> None:
+    """Raise Protected where the database is stamped as production and the command came without --prod."""
+    if s.prod:
+        return
+    with connection.opened(replace(at, read_only=True), trace=trace(s)) as conn:
+        stamp.refuse(conn, at.label)
 
 
 def message_endpoint(s: Settings) -> sdk.Endpoint:

@@ -9,22 +9,22 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import BadInput, Refused
-from ..times import Window, instant, is_canonical, sort_key, text_before
+from ..times import Window, instant, is_canonical, sort_key, text_before, text_before_offset
 from .capacity import ITEM_LIMIT, item_size
 from .client import DynamoDB
 from .conversation import Message, MessageGroup, Person, seeded_position
 from .tables import INDEX
 
 Item = dict[str, Any]
-# Rows read beyond what was asked for, to notice sort keys whose text order is not their time order.
+# Rows asked for beyond those wanted: most conversations then take one request.
 _LOOKBACK = 20
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
 def message_item(group: str, message: Message) -> Item:
-    """The item of one message. Raises BadInput when it is larger than DynamoDB takes (400 KB)."""
+    """The item of one message."""
     assert message.created_at is not None
-    item = _texts(
+    return _texts(
         pk=f"MSG#{group}",
         sk=sort_key(message.created_at),
         message_uuid=message.message_uuid,
@@ -33,13 +33,6 @@ def message_item(group: str, message: Message) -> Item:
         user_display_name=message.user_display_name,
         user_handle=message.user_handle,
     )
-    size = item_size(item)
-    if size > ITEM_LIMIT:
-        raise BadInput(
-            f"A message of {size:,} bytes is larger than the {ITEM_LIMIT:,} that DynamoDB takes: nothing was written.",
-            code="item_too_large",
-        )
-    return item
 
 
 def group_item(owner: str, group: MessageGroup, sk: str) -> Item:
@@ -53,6 +46,21 @@ def group_item(owner: str, group: MessageGroup, sk: str) -> Item:
         user_display_name=group.user_display_name,
         user_handle=group.user_handle,
     )
+
+
+def check_size(group: str, message: Message, people: Sequence[Person]) -> None:
+    """Raise BadInput when DynamoDB would not take the message, or a group row whose last one it is: over 400 KB."""
+    sizes = [item_size(message_item(group, message))]
+    for other in people:
+        view = MessageGroup(group, other.uuid, other.handle, other.display_name, message.message, message.created_at)
+        # Every owner's uuid is as long as the other person's.
+        sizes.append(item_size(group_item(other.uuid, view, sort_key(_moment(message)))))
+    if max(sizes) > ITEM_LIMIT:
+        raise BadInput(
+            f"A message that makes an item of {max(sizes):,} bytes is larger than the {ITEM_LIMIT:,} that DynamoDB"
+            " takes: nothing was written.",
+            code="item_too_large",
+        )
 
 
 def _texts(**attributes: str | None) -> Item:
@@ -137,16 +145,17 @@ def query(dynamodb: DynamoDB, **params: Any) -> Iterator[list[Item]]:
         params["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def _partition(pk: str, window: Window | None = None) -> dict[str, Any]:
+def _partition(pk: str, window: Window | None = None, *, low: str = "") -> dict[str, Any]:
     condition, values = "pk = :pk", {":pk": {"S": pk}}
-    low, high = window.texts() if window else (None, None)
-    if low is not None and high is not None:
+    first, high = window.texts() if window else (None, None)
+    low = max(low, first or "")
+    if low and high is not None:
         condition += " AND sk BETWEEN :low AND :high"
-    elif low is not None:
+    elif low:
         condition += " AND sk >= :low"
     elif high is not None:
         condition += " AND sk < :high"
-    values |= {name: {"S": text} for name, text in ((":low", low), (":high", high)) if text is not None}
+    values |= {name: {"S": text} for name, text in ((":low", low), (":high", high)) if text}
     return {"KeyConditionExpression": condition, "ExpressionAttributeValues": values}
 
 
@@ -174,26 +183,35 @@ def list_groups(
 def latest(dynamodb: DynamoDB, group: str, *, window: Window | None = None, limit: int = 20) -> list[Message]:
     """The last ``limit`` messages of a conversation, oldest first (access pattern A).
 
-    Sort keys with other offsets are in text order, not in time order. As soon as one is seen, reading goes on to where
-    no row can be newer than those found.
+    Text order is time order only among sort keys in UTC: a row written with another offset stands up to half a day
+    away from its time. So reading goes on, after the first page, to where no row can be newer than those found.
     """
     window = window or Window()
+    params: dict[str, Any] = {**_partition(f"MSG#{group}", window), "ScanIndexForward": False}
+    params["Limit"] = min(limit + _LOOKBACK, 1000)
     found: list[Message] = []
     mixed = False
-    for page in query(
-        dynamodb, **_partition(f"MSG#{group}", window), ScanIndexForward=False, Limit=min(limit + _LOOKBACK, 1000)
-    ):
-        for item in page:
+    while True:
+        answer = dynamodb.call("query", TableName=dynamodb.table, **params)
+        for item in answer["Items"]:
             mixed = mixed or not is_canonical(item["sk"]["S"])
             message = read_message(item)
             if window.holds(message.created_at):
                 found.append(message)
-        if len(found) < limit or not page:
+        start = answer.get("LastEvaluatedKey")
+        if not start:
+            break
+        params["ExclusiveStartKey"] = start
+        if len(found) < limit:
             continue
         found.sort(key=_moment, reverse=True)
-        if not mixed or page[-1]["sk"]["S"] < text_before(_moment(found[limit - 1])):
+        oldest = _moment(found[limit - 1])
+        bound = text_before(oldest) if mixed else text_before_offset(oldest)
+        if start["sk"]["S"] < bound:
             break
         del found[limit:]
+        params |= _partition(f"MSG#{group}", window, low=bound)
+        params["Limit"] = 1000
     found.sort(key=_moment)
     return found[-limit:]
 
@@ -226,7 +244,8 @@ def stored(dynamodb: DynamoDB, group: str) -> Iterator[Item]:
 
 
 def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> Iterator[Change]:
-    """How to get from the existing messages to the wanted ones, one step a message; messages people wrote stay.
+    """How to get from the existing messages to the wanted ones, one step a message; messages people wrote stay,
+    also where one has the very key of a wanted one.
 
     Both come in sort-key order and are walked together, so that memory does not grow with the conversation.
     ``Change.last`` is the message that stands there afterwards.
@@ -238,19 +257,27 @@ def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> 
         while old is not None and old["sk"]["S"] < item["sk"]["S"]:
             yield _keep_or_delete(group, old)
             old = next(ahead, None)
-        same_key = old is not None and old["sk"]["S"] == item["sk"]["S"]
-        yield Change(put=None if same_key and old == item else item, last=message)
-        if same_key:
-            old = next(ahead, None)
+        if old is None or old["sk"]["S"] != item["sk"]["S"]:
+            yield Change(put=item, last=message)
+            continue
+        if not _is_seeded(group, old):
+            yield Change(last=read_message(old))
+        else:
+            yield Change(put=None if old == item else item, last=message)
+        old = next(ahead, None)
     while old is not None:
         yield _keep_or_delete(group, old)
         old = next(ahead, None)
 
 
 def _keep_or_delete(group: str, item: Item) -> Change:
-    if seeded_position(group, item.get("message_uuid", {}).get("S", "")) is None:
-        return Change(last=read_message(item))
-    return Change(delete={"pk": item["pk"], "sk": item["sk"]})
+    if _is_seeded(group, item):
+        return Change(delete={"pk": item["pk"], "sk": item["sk"]})
+    return Change(last=read_message(item))
+
+
+def _is_seeded(group: str, item: Item) -> bool:
+    return seeded_position(group, item.get("message_uuid", {}).get("S", "")) is not None
 
 
 def place_groups(
@@ -258,12 +285,15 @@ def place_groups(
 ) -> tuple[int, int]:
     """Make the two people's group rows say what the last message says, and be the only ones of the conversation.
 
-    One conditional transaction, tried again from the table's own state when somebody else moves the rows meanwhile.
+    One conditional transaction, tried again from the table's own state when somebody else moves the rows meanwhile; a
+    message that was sent after ``last`` was read counts instead of it.
     Comes back with how many rows are written and deleted. The index finds rows of people who are no longer part of
     the conversation; the two people's own are read consistently from the table.
     """
     patience = dynamodb.patience()
     while True:
+        if not dry_run:
+            last = _newest(dynamodb, group, last)
         actions, counts = _group_actions(dynamodb, group, people, last)
         if dry_run or not actions:
             return counts
@@ -274,6 +304,14 @@ def place_groups(
                 raise
             continue
         return counts
+
+
+def _newest(dynamodb: DynamoDB, group: str, last: Message) -> Message:
+    """``last``, or a message of the conversation that is newer by now; read consistently."""
+    since = Window(since=last.created_at)
+    for page in query(dynamodb, **_partition(f"MSG#{group}", since), ConsistentRead=True):
+        last = max(last, *map(read_message, page), key=_moment)
+    return last
 
 
 def _was_overtaken(error: Refused) -> bool:
@@ -300,19 +338,17 @@ def _group_actions(
         wanted[item["pk"]["S"], item["sk"]["S"]] = item
     found = {(item["pk"]["S"], item["sk"]["S"]): item for item in _group_rows(dynamodb, group, people)}
     actions: list[dict[str, Any]] = []
+    free = {"ConditionExpression": "attribute_not_exists(pk)"}
+    still = {"ConditionExpression": "message_group_uuid = :g", "ExpressionAttributeValues": {":g": {"S": group}}}
     for key, item in found.items():
         if key not in wanted:
-            still = {
-                "ConditionExpression": "message_group_uuid = :g",
-                "ExpressionAttributeValues": {":g": {"S": group}},
-            }
             row = {"pk": item["pk"], "sk": item["sk"]}
             actions.append({"Delete": {"TableName": dynamodb.table, "Key": row, **still}})
     deleted = len(actions)
     for key, item in wanted.items():
         if found.get(key) != item:
-            free: dict[str, Any] = {} if key in found else {"ConditionExpression": "attribute_not_exists(pk)"}
-            actions.append({"Put": {"TableName": dynamodb.table, "Item": item, **free}})
+            unmoved = still if key in found else free
+            actions.append({"Put": {"TableName": dynamodb.table, "Item": item, **unmoved}})
     return actions, (len(actions) - deleted, deleted)
 
 

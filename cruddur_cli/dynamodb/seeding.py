@@ -29,7 +29,7 @@ def check(lines: Sequence[Line], people: tuple[Person, Person], *, group: str, s
     """Raise BadInput, with its line, for a text that makes an item larger than DynamoDB takes."""
     for line, message in zip(lines, compose(lines, people, group=group, start=now, count=len(lines)), strict=True):
         try:
-            messages.message_item(group, message)
+            messages.check_size(group, message, people)
         except BadInput as error:
             raise BadInput(f"{source}, line {line.number}: {error.message}", code=error.code) from error
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..errors import CannotConnect, NotFound, Refused
+from ..errors import CannotConnect, NotFound, Protected, Refused
 from .client import DynamoDB
 
 INDEX = "message-group-sk-index"
 _KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _INDEX_KEYS = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+_TAG = "cruddur:environment"
 Say = Callable[[str], None]
 
 
@@ -121,6 +122,39 @@ def differences(table: Table) -> list[str]:
     expected = {"keys": _key_text(_KEYS), INDEX: f"{_key_text(_INDEX_KEYS)}, projection ALL"}
     found = {"keys": table.keys, INDEX: table.indexes.get(INDEX, "missing")}
     return [f"{what}: {found[what]} (expected {expected[what]})" for what in expected if found[what] != expected[what]]
+
+
+def stamp(dynamodb: DynamoDB) -> bool:
+    """Tag the table as production, a second time changes nothing; False where the engine knows no tags."""
+    tags = [{"Key": _TAG, "Value": "production"}]
+    try:
+        dynamodb.call("tag_resource", ResourceArn=_raw(dynamodb)["TableArn"], Tags=tags)
+    except Refused as error:
+        if _knows_no_tags(error):
+            return False
+        raise
+    return True
+
+
+def _knows_no_tags(error: Refused) -> bool:
+    """Whether it is DynamoDB Local, on which no table can be stamped."""
+    return error.fields.get("aws_code") == "UnknownOperationException"
+
+
+def refuse_stamped(dynamodb: DynamoDB) -> None:
+    """Raise Protected where the table is tagged as production: for destructive commands that came without --prod."""
+    try:
+        answer = dynamodb.call("list_tags_of_resource", ResourceArn=_raw(dynamodb)["TableArn"])
+    except Refused as error:
+        if _knows_no_tags(error):
+            return
+        raise
+    if {"Key": _TAG, "Value": "production"} in answer.get("Tags", []):
+        raise Protected(
+            f"Table {dynamodb.table!r} is stamped as production, and this command came without --prod.",
+            hint="--prod",
+            code="stamped_production",
+        )
 
 
 def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotFound
+from ..errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -73,6 +75,30 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
         hint="give one with --my-handle or --other-handle, or set my_handle and other_handle in cruddur.toml",
         fields={"handles": list(known)},
     )
+
+
+def stable_uuid(handle: str) -> str:
+    """The UUID that a person added here gets: the same in every database, so that their messages find them again."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cruddur:user:{handle}"))
+
+
+def add(
+    conn: Connection[Any], handle: str, *, name: str | None = None, email: str | None = None, dry_run: bool = False
+) -> tuple[User, bool]:
+    """The person with that handle, and whether they were added just now. Raises BadInput for an impossible handle."""
+    handle = handle.removeprefix("@")
+    if not re.fullmatch(r"[^\s@/#]{1,64}", handle) or not handle.isprintable():
+        raise BadInput(f"{handle!r} cannot be a handle: 1 to 64 characters without spaces, '@', '/' and '#'.")
+    conn.execute("LOCK TABLE public.users IN SHARE ROW EXCLUSIVE MODE" if not dry_run else "SELECT 1")
+    if handle in handles(conn):
+        return find(conn, handle), False
+    user = User(stable_uuid(handle), handle, name or handle, email or f"{handle}@example.com", "MOCK")
+    if not dry_run:
+        conn.execute(
+            "INSERT INTO public.users (uuid, handle, display_name, email, cognito_user_id) VALUES (%s, %s, %s, %s, %s)",
+            [user.uuid, user.handle, user.display_name, user.email, user.cognito_user_id],
+        )
+    return user, True
 
 
 def sync_cognito_ids(

@@ -1,0 +1,155 @@
+"""Owns what the two engines have in common: what is known about one, and how it becomes a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from . import home as homes
+
+State = Literal["running", "stopped", "failed"]
+
+# The emulator's exit code when the saved state cannot be used.
+DAMAGED = 65
+
+# A process object that goes away while its process lives makes Python warn; these are meant to outlive us.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine as ``cruddur local status`` shows it; nothing in it is secret.
+
+    ``failed`` means that it ended without being stopped, or lives and does not answer; ``note`` says which.
+    ``started_at`` is in seconds since the epoch.
+    """
+
+    name: Literal["postgres", "aws"]
+    state: State
+    endpoint: str | None
+    pid: int | None
+    version: str | None
+    data_dir: str
+    started_at: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """The operating system user that a program runs as, where that is not the caller."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+class RunAs(TypedDict, total=False):
+    """Arguments of ``subprocess``."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What an engine inherits: how to find programs and libraries, and nothing that configures a database or AWS."""
+    kept = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"} | more
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    keep: Sequence[int],
+    account: Account | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts a process that outlives this one, its terminal and its pipes; it writes to ``log`` and keeps ``keep``.
+
+    The log starts empty and the one before stays beside it, so two of them is all there ever is.
+    Raises OSError.
+    """
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.previous"))
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600), "wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=keep,
+            cwd="/",
+            env=env,
+            umask=0o077,
+            **as_account(account),
+        )
+    _started.append(process)
+    return process
+
+
+def as_account(account: Account | None) -> RunAs:
+    """The arguments of ``subprocess`` that make a program run as ``account``."""
+    return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+
+
+def last_words(log: Path, lines: int = 6) -> str:
+    """The end of a log, for an error's details."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def listen(home: Path, name: str) -> socket.socket:
+    """A listening socket on 127.0.0.1: on the port that engine had last time if it is free, else on another, kept now.
+
+    Raises OSError.
+    """
+    kept = homes.read(home / "ports.json")
+    port = kept.get(name, 0)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        try:
+            listener.bind(("127.0.0.1", port if isinstance(port, int) else 0))
+            listener.listen(128)
+        except (OSError, OverflowError):
+            listener.close()
+            listener = socket.socket()
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(128)
+        chosen = listener.getsockname()[1]
+        if chosen != port:
+            homes.write(home / "ports.json", kept | {name: chosen})
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def wait_until_gone(alive: Path, timeout_s: float) -> bool:
+    """Whether the engine that holds ``alive`` ended within that time."""
+    deadline = time.monotonic() + timeout_s
+    while homes.is_held(alive):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def number(value: object) -> int | None:
+    """A whole number from a file that may hold anything."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def moment(value: object) -> str:
+    """A time from a file as a person reads it, in local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value)) if isinstance(value, (int, float)) else "its start"

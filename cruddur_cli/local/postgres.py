@@ -1,0 +1,343 @@
+"""Owns the embedded PostgreSQL: makes its cluster, starts and stops the server, and tells whether it is up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import CannotConnect, Incomplete, NotConfigured
+from . import binaries
+from . import home as homes
+from .engine import (
+    Account,
+    Engine,
+    as_account,
+    environment,
+    last_words,
+    listen,
+    number,
+    spawn,
+    wait_until_gone,
+)
+
+USER = "cruddur"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    # A password on loopback is the only way in: a socket file has a length limit and permissions of its own.
+    "unix_socket_directories": "",
+    # As RDS has it, so that times without a zone mean the same in both.
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # A statement ends when the command that sent it was killed.
+    "client_connection_check_interval": "2s",
+    # One developer: fewer processes, less disk, a short log.
+    "io_method": "sync",
+    "max_wal_size": "256MB",
+    "log_checkpoints": "off",
+    "cluster_name": "cruddur",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """What it takes to run the server."""
+
+    home: Path
+    data: Path
+    install: Path
+    version: str
+    runner: Account | None
+    secret: str = field(repr=False)
+
+
+def data_directory(home: Path) -> Path:
+    """Where the cluster is: in the state directory, except for root (see ``binaries.SHARED``)."""
+    if os.geteuid() == 0:
+        return binaries.SHARED / hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12] / "data"
+    return home / "postgres" / "data"
+
+
+def running(home: Path) -> tuple[int, int] | None:
+    """Process number and port of the server, or None when it is not up. Takes about a millisecond."""
+    if not homes.is_held(home / "postgres" / "alive"):
+        return None
+    claim = _claim(home)
+    return claim[:2] if claim and claim[2] and _answers(claim[1]) else None
+
+
+def password(home: Path) -> str:
+    """The superuser's password.
+
+    Raises NotConfigured when it is not there any more.
+    """
+    path = home / "postgres" / "password"
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise NotConfigured(
+            f"The embedded PostgreSQL's password cannot be read from {path}: {error.strerror}.",
+            hint="put the file back, or run `cruddur local reset`, then `cruddur setup`",
+        ) from error
+
+
+def url(home: Path, port: int) -> str:
+    """The connection URL, with the password; the database ``cruddur`` may not exist yet."""
+    return f"postgresql://{USER}:{password(home)}@127.0.0.1:{port}/cruddur"
+
+
+def start(home: Path, *, wait_s: float, say: Callable[[str], None]) -> None:
+    """Returns once the server accepts our password; makes the cluster the first time.
+
+    Raises NotConfigured (no extra, a directory that cannot be used, another version's data) or CannotConnect.
+    """
+    if running(home):
+        return
+    folder, deadline = home / "postgres", time.monotonic() + wait_s
+    while (alive := homes.hold(folder / "alive")) is None:
+        # It still recovers, an interrupted `up` has just started it, or the last of a killed server is about to end.
+        if running(home):
+            return
+        if time.monotonic() > deadline:
+            raise CannotConnect(
+                "The embedded PostgreSQL is there but does not answer.",
+                hint="cruddur local down",
+                details=last_words(folder / "log"),
+            )
+        time.sleep(0.05)
+    try:
+        data = data_directory(home)
+        runner = binaries.account(data)
+        install, version = binaries.locate(runner)
+        if data.exists():
+            _check_version(data)
+        else:
+            _create(home, install, data, runner)
+        server = Server(home, data, install, version, runner, password(home))
+        killed = _clear_leftovers(home, data)
+        port = _launch(server, alive, deadline)
+    except OSError as error:
+        raise homes.unusable(Path(error.filename or folder), error) from error
+    finally:
+        os.close(alive)
+    if killed:
+        say(f"PostgreSQL was not stopped cleanly ({killed}); it has recovered, and nothing that was committed is lost.")
+    say(f"started PostgreSQL {version} on 127.0.0.1:{port}")
+
+
+def stop(home: Path, *, wait_s: float) -> None:
+    """Returns once the server has written everything and ended; already stopped is fine.
+
+    Raises Incomplete when it does not end in time.
+    """
+    folder = home / "postgres"
+    if not homes.is_held(folder / "alive"):
+        return
+    if claim := _claim(home):
+        with suppress(ProcessLookupError):
+            # What pg_ctl calls a fast stop; SIGCONT for a server that somebody has paused.
+            os.kill(claim[0], signal.SIGINT)
+            os.kill(claim[0], signal.SIGCONT)
+    if not wait_until_gone(folder / "alive", wait_s):
+        raise Incomplete(
+            f"PostgreSQL has not stopped within {wait_s:.0f} seconds.",
+            hint="run `cruddur local down` again",
+            details=last_words(folder / "log"),
+        )
+    if not (data_directory(home) / "postmaster.pid").exists():
+        (folder / "running.json").unlink(missing_ok=True)
+
+
+def describe(home: Path) -> Engine:
+    """What is known about it, without changing anything."""
+    data, record, found = data_directory(home), homes.read(home / "postgres" / "running.json"), running(home)
+    version = str(record["version"]) if "version" in record else None
+    started = number(record.get("started_at"))
+    if found:
+        pid, port = found
+        return Engine("postgres", "running", f"127.0.0.1:{port}", pid, version, str(data), started)
+    if homes.is_held(home / "postgres" / "alive"):
+        pid = number(record.get("pid")) or 0
+        return Engine("postgres", "failed", None, pid, version, str(data), started, "it does not answer")
+    if (data / "postmaster.pid").exists():
+        note = f"it was not stopped cleanly ({_cause(record)}); `cruddur local up` recovers it"
+        return Engine("postgres", "failed", None, None, version, str(data), None, note)
+    return Engine("postgres", "stopped", None, None, None, str(data), None, None if data.exists() else "no data yet")
+
+
+def remove(home: Path) -> None:
+    """Stops the server and deletes its cluster and password."""
+    stop(home, wait_s=60)
+    data = data_directory(home)
+    for path in (data.parent if data.parent.parent == binaries.SHARED else data, home / "postgres"):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _claim(home: Path) -> tuple[int, int, bool] | None:
+    """Process number, port and readiness as the server's own pid file has it, else as we wrote it down."""
+    try:
+        lines = (data_directory(home) / "postmaster.pid").read_text().splitlines()
+        return int(lines[0]), int(lines[3]), [line.strip() for line in lines[7:8]] == ["ready"]
+    except (OSError, ValueError, IndexError):
+        record = homes.read(home / "postgres" / "running.json")
+        pid, port = number(record.get("pid")), number(record.get("port"))
+        return (pid, port, True) if pid and port else None
+
+
+def _answers(port: int) -> bool:
+    """Whether a PostgreSQL server is on that port: asked for TLS, it says N (protocol, "SSL Session Encryption")."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
+            return connection.recv(1) == b"N"
+    except OSError:
+        return False
+
+
+def _check_version(data: Path) -> None:
+    try:
+        major = (data / "PG_VERSION").read_text().strip()
+    except OSError as error:
+        raise homes.unusable(data / "PG_VERSION", error) from error
+    if major != binaries.MAJOR:
+        raise NotConfigured(
+            f"The data in {data} belongs to PostgreSQL {major}; this cruddur runs PostgreSQL {binaries.MAJOR}.",
+            hint="keep the data with the cruddur that made it, or run `cruddur local reset`, then `cruddur setup`",
+        )
+
+
+def _create(home: Path, install: Path, data: Path, runner: Account | None) -> None:
+    """Makes the cluster under another name first, so that an interrupted one is never taken for whole."""
+    if runner:
+        binaries.shared_directory()
+        data.parent.mkdir(mode=0o700, exist_ok=True)
+        os.chown(data.parent, runner.uid, runner.gid, follow_symlinks=False)
+    for leftover in data.parent.glob("new-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    secret = home / "postgres" / "password"
+    if not secret.exists():
+        homes.write(secret, secrets.token_urlsafe(24))
+    temporary = data.parent / f"new-{secrets.token_hex(4)}"
+    with tempfile.TemporaryFile() as pwfile:
+        pwfile.write(password(home).encode())
+        pwfile.seek(0)
+        if runner:
+            os.fchown(pwfile.fileno(), runner.uid, runner.gid)
+        command = [str(install / "bin" / "initdb"), "-D", str(temporary), "-U", USER, "-A", "scram-sha-256"]
+        # PostgreSQL's own C.UTF-8 sorts alike everywhere, and needs no locale of the system.
+        command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        command += [f"--pwfile=/dev/fd/{pwfile.fileno()}", "--no-instructions"]
+        outcome = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[pwfile.fileno()],
+            cwd="/",
+            env=environment(),
+            check=False,
+            **as_account(runner),
+        )
+    if outcome.returncode:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise NotConfigured(
+            f"The embedded PostgreSQL cannot make its data directory {data}.",
+            hint="see below what initdb said; free disk space, or set CRUDDUR_HOME to another directory",
+            details="\n".join(outcome.stdout.decode(errors="replace").splitlines()[-6:]),
+        )
+    temporary.rename(data)
+
+
+def _cause(record: dict[str, object]) -> str:
+    return "the machine restarted" if record.get("boot_id") != homes.boot_id() else "it was killed"
+
+
+def _clear_leftovers(home: Path, data: Path) -> str | None:
+    """Why the last server did not stop cleanly, or None; its pid file goes, for its number may be another's by now.
+
+    Nobody holds ``alive``, so no server of ours runs; one started by hand still has the shared memory that PostgreSQL
+    itself looks for before it opens a cluster.
+    """
+    stale = data / "postmaster.pid"
+    if not stale.exists():
+        return None
+    stale.unlink()
+    return _cause(homes.read(home / "postgres" / "running.json"))
+
+
+def _launch(server: Server, alive: int, deadline: float) -> int:
+    """The port of the server, once it has accepted our password."""
+    folder = server.home / "postgres"
+    log = folder / "log"
+    for _ in range(3):
+        with listen(server.home, "postgres") as listener:
+            port: int = listener.getsockname()[1]
+        command = [str(server.install / "bin" / "postgres"), "-D", str(server.data), "-c", f"port={port}"]
+        command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        process = spawn(command, log=log, env=environment(), keep=[alive], account=server.runner)
+        record = {"pid": process.pid, "port": port, "version": server.version}
+        homes.write(folder / "running.json", record | {"started_at": int(time.time()), "boot_id": homes.boot_id()})
+        while process.poll() is None and time.monotonic() < deadline:
+            if _claim(server.home) == (process.pid, port, True) and _accepts(port, server.secret):
+                return port
+            time.sleep(0.01)
+        if process.poll() is None:
+            raise CannotConnect(
+                "The embedded PostgreSQL has started but does not accept connections yet.",
+                hint="run `cruddur local up --wait 300`",
+                details=last_words(log),
+            )
+        # Somebody else took the port after we had looked; the next one is another.
+        if "Address already in use" not in last_words(log, 20):
+            break
+    raise CannotConnect("The embedded PostgreSQL does not start.", hint=f"see {log}", details=last_words(log))
+
+
+def _accepts(port: int, secret: str) -> bool:
+    """Whether a login succeeds; False while the server is not ready.
+
+    Raises NotConfigured when the password is not the cluster's.
+    """
+    import psycopg
+
+    with _without_libpq_variables():
+        try:
+            psycopg.connect(
+                host="127.0.0.1",
+                port=port,
+                user=USER,
+                password=secret,
+                dbname="postgres",
+                connect_timeout=5,
+                sslmode="disable",
+            ).close()
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise NotConfigured(
+                    "The embedded PostgreSQL does not accept the password that was kept for it.",
+                    hint="put the file postgres/password back, or run `cruddur local reset`, then `cruddur setup`",
+                ) from None
+            return False
+    return True
+
+
+@contextmanager
+def _without_libpq_variables() -> Iterator[None]:
+    """PG* variables (PGSERVICE, PGHOSTADDR, PGOPTIONS) are for the caller's own server; libpq reads them regardless."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)

@@ -1,0 +1,85 @@
+"""Who is connected to a database, and how they are asked to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_FIND = """
+    SELECT pid, usename, datname, host(client_addr), application_name, state,
+           round(extract(epoch FROM clock_timestamp() - coalesce(
+               CASE WHEN state = 'active' THEN query_start ELSE state_change END, backend_start))::numeric, 1)::float
+    FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+      AND datname = %(database)s
+      AND (%(user)s::text IS NULL OR usename = %(user)s)
+      AND (%(application)s::text IS NULL OR application_name = %(application)s)
+      AND (%(idle_s)s::float IS NULL OR (state LIKE 'idle%%'
+           AND clock_timestamp() - state_change >= make_interval(secs => %(idle_s)s)))
+    ORDER BY backend_start, pid
+"""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One connection to the database. ``query_age_s`` is how long its statement, or its pause since, has lasted."""
+
+    pid: int
+    user: str | None
+    database: str | None
+    client_addr: str | None
+    application_name: str | None
+    state: str | None
+    query_age_s: float | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of one session: ``terminated``, ``cancelled``, ``gone`` (it had left by itself) or ``refused``."""
+
+    pid: int
+    user: str | None
+    result: str
+
+
+def find(
+    conn: Connection[Any],
+    database: str,
+    *,
+    user: str | None = None,
+    application: str | None = None,
+    idle_s: float | None = None,
+) -> list[Session]:
+    """The sessions of a database, oldest first, never the asking one; ``idle_s`` are those idle at least that long.
+
+    Source: "The Cumulative Statistics System", pg_stat_activity. Other users' states are hidden from an ordinary role.
+    """
+    given = {"database": database, "user": user, "application": application, "idle_s": idle_s}
+    return [Session(*row) for row in conn.execute(_FIND, given).fetchall()]
+
+
+def end(conn: Connection[Any], sessions: Sequence[Session], *, cancel: bool = False) -> list[Ended]:
+    """Terminate the sessions, or with ``cancel`` only the statement that each runs; ``conn`` is in autocommit mode.
+
+    A pid is signalled only while it still belongs to the session that was listed. Source: "System Administration
+    Functions", pg_terminate_backend and pg_cancel_backend.
+    """
+    from psycopg import errors, sql
+
+    function = sql.Identifier("pg_cancel_backend" if cancel else "pg_terminate_backend")
+    statement = sql.SQL(
+        "SELECT {}(pid) FROM pg_stat_activity WHERE pid = %s AND datname = %s AND pid <> pg_backend_pid()"
+    ).format(function)
+    results = []
+    for session in sessions:
+        try:
+            row = conn.execute(statement, [session.pid, session.database]).fetchone()
+            word = ("cancelled" if cancel else "terminated") if row and row[0] else "gone"
+        except errors.InsufficientPrivilege:
+            word = "refused"
+        results.append(Ended(session.pid, session.user, word))
+    return results

