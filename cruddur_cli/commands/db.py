@@ -152,15 +152,18 @@ def ping(s: Settings) -> None:
 
 
 @command(app, shows=True, changes=True)
-def update_cognito_user_ids(s: Settings) -> int:
+def update_cognito_user_ids(
+    s: Settings,
+    create: Annotated[bool, typer.Option("--create-missing", help="Add the people whom only Cognito knows.")] = False,
+) -> int:
     """Write each person's Cognito id (sub) to the user with their handle, and say what became of everybody.
 
     Exit code 1 when somebody could not be matched because a handle is there twice.
     """
-    results, skipped = steps.sync(s)
-    counts = {name: sum(row.result == name.replace("_", " ") for row in results) for name in ("updated", "unchanged")}
+    results, skipped = steps.sync(s, create=create)
+    counts = {name: sum(row.result == name for row in results) for name in ("updated", "unchanged", "created")}
     output.show(s, results, extra={**counts, "dry_run": s.dry_run})
-    left = sorted({row.result for row in results} - {"updated", "unchanged"})
+    left = sorted({row.result for row in results} - set(counts))
     for row in skipped:
         output.note(s, f"skipped: {row.username} ({row.sub}) has no preferred_username")
     output.note(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -97,16 +97,24 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "demo user pool", f"{added} people added" if added else "there", changed=made or added > 0)
 
 
-def sync(s: Settings) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
+def sync(s: Settings, *, create: bool = False) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
     """Write the pool's subs into the database; what became of everybody, and who was skipped for want of a handle.
 
-    No transaction waits for the network: the pool is read first.
+    ``create`` adds the people whom only Cognito knows. No transaction waits for the network: the pool is read first.
     """
     with stores.cognito(s) as cognito:
         found = list(user_pool.identities(cognito))
     subs = [(identity.handle, identity.sub) for identity in found]
     with stores.postgres(s, changes=True) as conn:
-        return users.sync_cognito_ids(conn, subs, dry_run=s.dry_run), [who for who in found if who.handle is None]
+        results = users.sync_cognito_ids(conn, subs, dry_run=s.dry_run)
+        if create:
+            unknown = {row.handle for row in results if row.result == "no such user"}
+            people = {
+                who.handle: (who.handle, who.sub, who.email) for who in found if who.handle in unknown and who.handle
+            }
+            added = set(people) if s.dry_run else users.create_missing(conn, people.values())
+            results = [replace(row, result="created") if row.handle in added else row for row in results]
+    return results, [who for who in found if who.handle is None]
 
 
 def sync_step(s: Settings, steps: list[Step]) -> None:

@@ -136,6 +136,23 @@ def sync_cognito_ids(
     return results
 
 
+def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str | None]]) -> set[str]:
+    """Add people of whom only Cognito knows, (handle, sub, e-mail) each, in one statement; the handles that were added.
+
+    The name that is shown is the handle until they change it. Somebody who is there by now is left alone.
+    """
+    rows = [(stable_uuid(handle), handle, sub, email or f"{handle}@example.com") for handle, sub, email in people]
+    added = conn.execute(
+        "INSERT INTO public.users (uuid, display_name, handle, email, cognito_user_id)"
+        " SELECT i.uuid, i.handle, i.handle, i.email, i.sub"
+        " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS i(uuid, handle, sub, email)"
+        " WHERE NOT EXISTS (SELECT FROM public.users AS u WHERE u.handle = i.handle)"
+        " ON CONFLICT DO NOTHING RETURNING handle",
+        [[row[column] for row in rows] for column in range(4)],
+    )
+    return {row[0] for row in added.fetchall()}
+
+
 def _outcome(handle: str | None, known: Any, twice: set[str], changed: set[str]) -> str:
     if handle is None:
         return "no handle"
