@@ -68,7 +68,8 @@ def reset(s: Settings, script: Script = None, count: Count = None, on_demand: On
     pair = steps.people(s)
     with stores.dynamodb(s, changes=True) as dynamodb:
         _drop(s, dynamodb)
-        steps.make_table(s, dynamodb, on_demand=on_demand)
+        if not s.dry_run:
+            steps.make_table(s, dynamodb, on_demand=on_demand)
         _seed_and_show(s, dynamodb, pair, lines, source, count, missing=s.dry_run)
 
 
@@ -168,9 +169,10 @@ def list_conversations(
         user = users.find(conn, handle or s.my_handle)
     with stores.dynamodb(s) as dynamodb:
         groups = messages.list_groups(dynamodb, user.uuid, window=window, limit=limit)
+        why = "" if groups else _why(s, dynamodb, f"{user.handle} has no conversation", f"GRP#{user.uuid}", window)
         output.show(s, groups, draw=output.inbox, meter=dynamodb.meter)
-        if not groups:
-            _explain(s, dynamodb, f"{user.handle} has no conversation", f"GRP#{user.uuid}", window)
+    if why:
+        output.note(s, why)
 
 
 @command(app, shows=True, table=True, handles=True)
@@ -196,9 +198,10 @@ def get_conversation(
     with stores.dynamodb(s) as dynamodb:
         uuid = _find(s, dynamodb, *found[0]) if found[0] else found[1]
         read = messages.latest(dynamodb, uuid, window=window, limit=limit)
+        why = "" if read else _why(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
         output.show(s, read, draw=output.chat(s.my_handle), meter=dynamodb.meter)
-        if not read:
-            _explain(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
+    if why:
+        output.note(s, why)
 
 
 def users_pair(s: Settings, partner: str) -> tuple[users.User, users.User]:
@@ -264,15 +267,12 @@ def _is_remote(dynamodb: DynamoDB) -> bool:
     return dynamodb.at.url is None or stores.is_remote(urlsplit(dynamodb.at.url).hostname or "")
 
 
-def _explain(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.Window) -> None:
-    """Why nothing was found: other years, the wrong store, an empty table."""
+def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.Window) -> str:
+    """Why nothing was found: other years, the wrong store, an empty table. Asked before the capacity is shown."""
     around = messages.span(dynamodb, pk) if window != times.Window() else None
     if around:
-        output.note(s, f"{nothing} in that time; it has rows from {around[0]} to {around[1]}.")
-        return
+        return f"{nothing} in that time; it has rows from {around[0]} to {around[1]}."
     items = tables.describe(dynamodb).items
-    output.note(
-        s,
-        f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {items:,} items"
-        + ("." if items else ": cruddur ddb seed fills it."),
+    return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {items:,} items" + (
+        "." if items else ": cruddur ddb seed fills it."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from ..errors import Refused
@@ -44,18 +45,20 @@ def write_all(
     command's whole patience; what was written stays, and writing the same again is safe.
     """
     done = Written()
+    given_up = Event()
     flying: dict[Future[int], set[tuple[str, str]]] = {}
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="batch") as pool:
         try:
             for batch in _batches(requests, done):
                 while len(flying) >= WIDTH or any(not batch.keys().isdisjoint(keys) for keys in flying.values()):
                     _land(flying, advance)
-                flying[pool.submit(_write, dynamodb, list(batch.values()))] = set(batch)
+                flying[pool.submit(_write, dynamodb, list(batch.values()), given_up)] = set(batch)
                 done.put += sum("PutRequest" in request for request in batch.values())
                 done.deleted += sum("DeleteRequest" in request for request in batch.values())
             while flying:
                 _land(flying, advance)
         except BaseException:
+            given_up.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return done
@@ -87,11 +90,11 @@ def _key(request: Request) -> tuple[str, str]:
     return row["pk"]["S"], row["sk"]["S"]
 
 
-def _write(dynamodb: DynamoDB, batch: list[Request]) -> int:
+def _write(dynamodb: DynamoDB, batch: list[Request], given_up: Event) -> int:
     """One batch, sent until nothing comes back, with a pause each time. Rounds without progress use up patience."""
     stalled = dynamodb.patience()
     left = batch
-    while left:
+    while left and not given_up.is_set():
         answer = dynamodb.call("batch_write_item", RequestItems={dynamodb.table: left})
         again = answer.get("UnprocessedItems", {}).get(dynamodb.table, [])
         if len(again) < len(left):

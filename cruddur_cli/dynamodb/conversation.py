@@ -126,12 +126,16 @@ def compose(
 def start_for(count: int, now: datetime, *, seeded_start: datetime | None = None) -> datetime:
     """When a seeded conversation of ``count`` messages begins: where it began before, as long as its end is past.
 
-    A new one ends before the current hour, so that two people who seed at once choose the same times.
+    A new one ends before the current hour, so that two people who seed at once choose the same times. Raises BadInput
+    for more minutes than there have been.
     """
-    if seeded_start is not None and seeded_start + (count - 1) * STEP < now:
+    if seeded_start is not None and count - 1 < (now - seeded_start) / STEP:
         return seeded_start
     hour = now.replace(minute=0, second=0, microsecond=0)
-    return hour - count * STEP
+    try:
+        return hour - count * STEP
+    except OverflowError as error:
+        raise BadInput(f"{count:,} messages, a minute apart, would begin before the year 1.") from error
 
 
 def seeded_uuid(group: str, position: int) -> str:

@@ -8,9 +8,9 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, Refused
 from ..times import instant
-from . import batches, messages
+from . import batches, messages, replacing
 from .client import DynamoDB
 from .conversation import STEP, Line, Message, Person, compose, seeded_position, start_for
 
@@ -50,14 +50,14 @@ def replace_conversation(
     Only rows that differ are written, only rows that an earlier seeding left are deleted. The group rows come last:
     killed at any point, running it again ends in the same rows. Memory does not grow with ``count``.
     """
-    existing = messages.stored(dynamodb, group)
+    existing = replacing.stored(dynamodb, group)
     head, seeded_start = _find_start(group, existing)
     start = start_for(count, now, seeded_start=seeded_start)
     wanted = compose(lines, people, group=group, start=start, count=count)
     tally = _Tally()
 
     def requests() -> Iterator[dict[str, Any]]:
-        for change in messages.changes(group, wanted, chain(head, existing)):
+        for change in replacing.changes(group, wanted, chain(head, existing)):
             tally.see(change)
             if change.put is not None:
                 yield batches.put_request(change.put)
@@ -70,13 +70,28 @@ def replace_conversation(
         for _ in requests():
             pass
     else:
-        batches.write_all(dynamodb, requests(), advance=advance)
+        _write(dynamodb, requests(), count, advance)
     assert tally.last is not None
-    written, deleted = messages.place_groups(dynamodb, group, people, tally.last, dry_run=dry_run)
+    written, deleted = replacing.place_groups(dynamodb, group, people, tally.last, dry_run=dry_run)
     return [
         Seeded("messages", tally.put, count - tally.put, tally.deleted),
         Seeded("message groups", written, 2 - written, deleted),
     ]
+
+
+def _write(dynamodb: DynamoDB, requests: Iterator[dict[str, Any]], count: int, advance: Callable[[int], None]) -> None:
+    written = 0
+
+    def landed(number: int) -> None:
+        nonlocal written
+        written += number
+        advance(number)
+
+    try:
+        batches.write_all(dynamodb, requests, advance=landed)
+    except Refused as error:
+        error.message += f" {written:,} rows were written before, out of a conversation of {count:,} messages."
+        raise
 
 
 def _find_start(group: str, existing: Iterator[dict[str, Any]]) -> tuple[list[dict[str, Any]], datetime | None]:
@@ -97,7 +112,7 @@ class _Tally:
     deleted: int = 0
     last: Message | None = None
 
-    def see(self, change: messages.Change) -> None:
+    def see(self, change: replacing.Change) -> None:
         self.put += change.put is not None
         self.deleted += change.delete is not None
         message = change.last

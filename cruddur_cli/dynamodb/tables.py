@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,13 +57,14 @@ def describe(dynamodb: DynamoDB) -> Table:
     """What there is under the table's name. Raises NotFound."""
     raw = _raw(dynamodb)
     stream = raw.get("StreamSpecification") or {}
+    types = {each["AttributeName"]: each["AttributeType"] for each in raw.get("AttributeDefinitions", [])}
     return Table(
         table_name=raw["TableName"],
         status=raw["TableStatus"],
         items=raw.get("ItemCount", 0),
         bytes=raw.get("TableSizeBytes", 0),
-        keys=_key_text(raw["KeySchema"]),
-        indexes={index["IndexName"]: _index_text(index) for index in raw.get("GlobalSecondaryIndexes", [])},
+        keys=_key_text(raw["KeySchema"], types),
+        indexes={index["IndexName"]: _index_text(index, types) for index in raw.get("GlobalSecondaryIndexes", [])},
         billing=_billing(raw),
         stream=stream.get("StreamViewType") if stream.get("StreamEnabled") else None,
         deletion_protection=bool(raw.get("DeletionProtectionEnabled")),
@@ -89,24 +90,28 @@ def create(dynamodb: DynamoDB, *, on_demand: bool = False, say: Say, wait_s: flo
     index = {"IndexName": INDEX, "KeySchema": _INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
     if not on_demand:
         index["ProvisionedThroughput"] = _UNITS
-    made = True
-    try:
-        dynamodb.call(
-            "create_table",
-            TableName=dynamodb.table,
-            KeySchema=_KEYS,
-            AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "message_group_uuid")
-            ],
-            GlobalSecondaryIndexes=[index],
-            **billing,
-        )
-    except Refused as error:
-        if error.fields.get("aws_code") != "ResourceInUseException":
-            raise
-        made = False
-    _wait(dynamodb, _is_ready, "is not ready yet", say=say, wait_s=wait_s)
-    return made
+    while True:
+        made = True
+        try:
+            dynamodb.call(
+                "create_table",
+                TableName=dynamodb.table,
+                KeySchema=_KEYS,
+                AttributeDefinitions=[
+                    {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "message_group_uuid")
+                ],
+                GlobalSecondaryIndexes=[index],
+                **billing,
+            )
+        except Refused as error:
+            if not _in_use(error):
+                raise
+            made = False
+        # One that was there may have been on its way out: then its name is free, and it is made after all.
+        settled = _is_ready if made else lambda raw: raw is None or _is_ready(raw)
+        _wait(dynamodb, settled, "is not ready yet", say=say, wait_s=wait_s)
+        if made or exists(dynamodb):
+            return made
 
 
 def wait_ready(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> None:
@@ -173,11 +178,28 @@ def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:
                 code="deletion_protected",
             )
         if table.status != "DELETING":
-            dynamodb.call("delete_table", TableName=dynamodb.table)
+            _delete(dynamodb, say=say, wait_s=wait_s)
     except NotFound:
         return False
     _wait(dynamodb, lambda raw: raw is None, "is still being deleted", say=say, wait_s=wait_s)
     return True
+
+
+def _delete(dynamodb: DynamoDB, *, say: Say, wait_s: float) -> None:
+    """Ask for the deletion, again while somebody else's change is under way."""
+    patience = dynamodb.patience()
+    while True:
+        try:
+            dynamodb.call("delete_table", TableName=dynamodb.table)
+            return
+        except Refused as error:
+            if not _in_use(error) or not patience.wait():
+                raise
+        _wait(dynamodb, lambda raw: raw is None or _is_ready(raw), "is busy", say=say, wait_s=wait_s)
+
+
+def _in_use(error: Refused) -> bool:
+    return error.fields.get("aws_code") == "ResourceInUseException"
 
 
 def _raw(dynamodb: DynamoDB) -> dict[str, Any]:
@@ -230,14 +252,18 @@ def _progress(raw: dict[str, Any] | None) -> str:
     return ", ".join([raw["TableStatus"], *indexes])
 
 
-def _key_text(schema: list[dict[str, str]]) -> str:
-    return ", ".join(
-        f"{key['AttributeName']} ({key['KeyType']})" for key in sorted(schema, key=lambda key: key["KeyType"])
-    )
+def _key_text(schema: list[dict[str, str]], types: Mapping[str, str] | None = None) -> str:
+    """``pk (HASH), sk (RANGE)``; the type of a key is said where it is not a text."""
+    parts = []
+    for key in sorted(schema, key=lambda key: key["KeyType"]):
+        kind = (types or {}).get(key["AttributeName"], "S")
+        parts.append(f"{key['AttributeName']} ({key['KeyType']}{'' if kind == 'S' else f', {kind}'})")
+    return ", ".join(parts)
 
 
-def _index_text(index: dict[str, Any]) -> str:
-    return f"{_key_text(index['KeySchema'])}, projection {index.get('Projection', {}).get('ProjectionType', '?')}"
+def _index_text(index: dict[str, Any], types: Mapping[str, str]) -> str:
+    projection = index.get("Projection", {}).get("ProjectionType", "?")
+    return f"{_key_text(index['KeySchema'], types)}, projection {projection}"
 
 
 def _billing(raw: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 DynamoDB Local is Amazon's own code, so its read units are the reference; what it said of the requests below is kept in
 ``recorded_capacity.json`` for machines without Java. After a change of the requests, write that file anew:
 
-    CRUDDUR_TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 CRUDDUR_RECORD_CAPACITY=1 pytest tests/dynamodb/test_capacity.py
+    TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 TEST_RECORD_CAPACITY=1 pytest tests/dynamodb/test_capacity.py
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ def client_of(endpoint: str) -> Any:
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}),
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
     )
 
 
@@ -582,7 +582,7 @@ def recorded() -> Mapping[str, Any]:
 def test_the_recording_is_what_dynamodb_local_says(on_dynamodb_local: tuple[str, dict[str, list[Answer]]]) -> None:
     _, answers = on_dynamodb_local
     figures = {name: figures_of(found) for name, found in answers.items()}
-    if os.environ.get("CRUDDUR_RECORD_CAPACITY"):
+    if os.environ.get("TEST_RECORD_CAPACITY"):
         lines = [f"{json.dumps(name)}: {json.dumps(found)}" for name, found in figures.items()]
         RECORDED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     assert json.loads(RECORDED.read_text(encoding="utf-8")) == figures
