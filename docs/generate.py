@@ -1,0 +1,241 @@
+"""Writes what the documentation can know by itself; ``--check`` only compares, and says what is stale.
+
+    python docs/generate.py [--check]
+
+It owns three things: docs/commands.md, from the help of every command; the table in docs/configuration.md, from the
+settings there are; and what README.md shows as output, from running its commands on a fresh embedded stack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cruddur_cli import settings
+from cruddur_cli.commands import front
+
+DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
+COMMANDS = DOCS / "commands.md"
+CONFIGURATION = DOCS / "configuration.md"
+_WIDTH = 88
+_NOWHERE = "http://127.0.0.1:9"  # no DynamoDB answers there, so the embedded one is used
+
+
+# The command reference.
+
+
+def commands() -> Iterator[tuple[list[str], Any]]:
+    """Every command and group, as the words that are typed and Typer's object for it, in the order of the help."""
+
+    def walk(words: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:
+        yield words, command
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk([*words, name], inner)
+
+    return walk(["cruddur"], typer.main.get_command(front.app))
+
+
+def help_of(words: list[str], command: Any) -> str:
+    """A command's help as plain text of one width, whatever the terminal and the environment."""
+    command.rich_markup_mode = None
+    context = command.make_context(
+        " ".join(words), [], resilient_parsing=True, terminal_width=_WIDTH, max_content_width=_WIDTH
+    )
+    return "\n".join(line.rstrip() for line in str(command.get_help(context)).splitlines())
+
+
+def first_sentence(command: Any) -> str:
+    """What a command is for, in the first sentence of its help."""
+    paragraph = " ".join((command.help or "").strip().partition("\n\n")[0].split())
+    return re.split(r"(?<=[.!?]) (?=[A-Z])", paragraph)[0]
+
+
+def command_reference() -> str:
+    """The text of docs/commands.md."""
+    found = list(commands())
+    parts = [
+        "# Commands\n\nWhat `--help` says of every command, written by `python docs/generate.py`.\n"
+        "Exit codes and how stores are found: [README](../README.md). Settings: [configuration](configuration.md).",
+        "| command | |\n|---|---|\n"
+        + "\n".join(
+            f"| [`{' '.join(words)}`](#{'-'.join(words)}) | {first_sentence(command)} |"
+            for words, command in found
+            if not hasattr(command, "commands")
+        ),
+    ]
+    for words, command in found:
+        text = help_of(words, command)
+        if hasattr(command, "commands"):
+            # The table above lists a group's commands; here it has its own words and options.
+            text = text.partition("\nCommands:\n")[0].rstrip()
+        level = "###" if len(words) > 2 else "##"
+        parts.append(f"{level} {' '.join(words)}\n\n```text\n{text}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def examples() -> list[str]:
+    """The example lines in the help of the commands."""
+    return [
+        line.strip()
+        for _, command in commands()
+        for line in (command.help or "").splitlines()[1:]
+        if line.strip().startswith("cruddur ")
+    ]
+
+
+# The settings.
+
+
+def settings_table() -> str:
+    """Every setting there is, one row each."""
+
+    def codes(names: tuple[str, ...]) -> str:
+        return ", ".join(f"`{name}`" for name in names) or "–"
+
+    rows = [
+        "| key in `cruddur.toml` | what | variable | with `--prod` | option | otherwise |",
+        "|---|---|---|---|---|---|",
+    ]
+    for known in settings.KNOWN:
+        production = codes(known.variables if known.prod_variables is None else known.prod_variables)
+        if known.per_environment:
+            production += ", `[prod]`"
+        otherwise = f"`{known.default}`" if known.default else known.otherwise
+        option = f"`{known.option}`" if known.option else "–"
+        cells = (f"`{known.name}`", known.meaning, codes(known.variables), production, option, otherwise)
+        rows.append(f"| {' | '.join(cells)} |".replace("–, ", ""))
+    return "\n".join(rows)
+
+
+def configuration(text: str) -> str:
+    """The text of docs/configuration.md with its table as it should be."""
+    begin, end = "<!-- settings -->\n", "\n<!-- /settings -->"
+    head, _, rest = text.partition(begin)
+    return head + begin + settings_table() + end + rest.partition(end)[2]
+
+
+# What README.md shows. Its rules:
+#   ```console   lines that begin with "$ " are run, and what stands below each is what it printed
+#   ```sh        lines that begin with "cruddur" are run, and have to succeed
+# All of them run in order, on one embedded stack that is new and is deleted afterwards.
+
+_BLOCK = re.compile(r"^```(console|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_VOLATILE = (
+    (re.compile(r"^─+ \w+ \d+ \w+ \d{4} ─+$", re.MULTILINE), "── a day ──"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?"), "a time"),
+    (re.compile(r"\b\d\d \w{3} \d{4} \d\d:\d\d\b"), "a time"),
+    (re.compile(r"\b\d\d:\d\d\b"), "a time"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:port"),
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "an id"),
+)
+
+
+def steady(text: str) -> str:
+    """Text with everything that differs from run to run replaced by its kind: times, ports, ids."""
+    for pattern, kind in _VOLATILE:
+        text = pattern.sub(kind, text)
+    return text
+
+
+def played(text: str, run: Callable[[str], str]) -> str:
+    """The same page with the output that its commands print now; ``run`` takes a line and gives what it printed."""
+
+    def block(found: re.Match[str]) -> str:
+        kind, body = found[1], found[2]
+        if kind == "sh":
+            for line in body.splitlines():
+                if line.startswith("cruddur"):
+                    run(line)
+            return found[0]
+        shown = [line for line in body.splitlines() if line.startswith("$ ")]
+        new = "\n".join(f"{line}\n{run(line.removeprefix('$ '))}" for line in shown)
+        return found[0] if steady(new) == steady(body) else f"```{kind}\n{new}```"
+
+    return _BLOCK.sub(block, text)
+
+
+@contextlib.contextmanager
+def fresh_stack() -> Iterator[Callable[[str], str]]:
+    """A function that runs a line on an embedded stack of its own, as in a terminal of 80 columns without colour."""
+    with tempfile.TemporaryDirectory(prefix="cruddur-docs-") as folder:
+        env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": folder,
+            "CRUDDUR_HOME": f"{folder}/stack",
+            "CRUDDUR_LOCAL_DYNAMODB": _NOWHERE,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PYTHON": sys.executable,
+            "LC_ALL": "C.UTF-8",
+            "TERM": "dumb",
+            "NO_COLOR": "1",
+            "TZ": "UTC",
+        }
+
+        def run(line: str) -> str:
+            code, printed = _in_a_terminal(line, env, folder)
+            if code:
+                raise SystemExit(f"docs/generate.py: exit code {code} from: {line}\n{printed}")
+            return "".join(f"{each.rstrip()}\n" for each in printed.splitlines())
+
+        try:
+            yield run
+        finally:
+            run("cruddur local reset --yes")
+
+
+def _in_a_terminal(line: str, env: dict[str, str], folder: str) -> tuple[int, str]:
+    # The program that belongs to this interpreter, wherever its scripts are.
+    script = 'cruddur() { "$PYTHON" -m cruddur_cli "$@"; }; eval "$1"'
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", line],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=env,
+        cwd=folder,
+    ) as process:
+        os.close(theirs)
+        received = b""
+        with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
+            while part := os.read(ours, 65536):
+                received += part
+        os.close(ours)
+    return process.returncode, received.decode().replace("\r\n", "\n")
+
+
+def main() -> int:
+    """The command: 1 where ``--check`` finds something stale."""
+    wanted = {
+        COMMANDS: command_reference(),
+        CONFIGURATION: configuration(CONFIGURATION.read_text(encoding="utf-8")),
+    }
+    with fresh_stack() as run:
+        wanted[README] = played(README.read_text(encoding="utf-8"), run)
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if "--check" in sys.argv[1:]:
+            print(f"{path.name} is stale: python docs/generate.py")
+        else:
+            path.write_text(wanted[path], encoding="utf-8")
+            print(f"{path.name}: written")
+    return 1 if stale and "--check" in sys.argv[1:] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The pages and the program that writes them, as the tests see them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+GENERATE = REPOSITORY / "docs" / "generate.py"
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def generate() -> Any:
+    """docs/generate.py as a module: it is a script, and no package holds it."""
+    spec = importlib.util.spec_from_file_location("docs_generate", GENERATE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def blocks(path: Path, kind: str) -> list[str]:
+    """The fenced blocks of one kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text(path), re.DOTALL | re.MULTILINE)

@@ -1,0 +1,94 @@
+"""What the README shows is what happens, and what the pages name is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli import settings
+from tests.docs import pages
+
+docs = pages.generate()
+README = pages.text(docs.README)
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    assert pages.blocks(docs.README, "sh")[0].splitlines() == [
+        "pip install '.[local]' && cruddur setup",
+        "pip install '.[test]' && pytest",
+    ]
+
+
+def test_the_commands_of_the_readme_print_what_it_shows() -> None:
+    ran: list[str] = []
+    with docs.fresh_stack() as run:
+
+        def remember(line: str) -> str:
+            ran.append(line)
+            return str(run(line))
+
+        again = docs.played(README, remember)
+    shown = [line for block in pages.blocks(docs.README, "console") for line in block.splitlines()]
+    assert [line for line in shown if line.startswith("$ ")]
+    assert len(ran) == len(re.findall(r"^(?:\$ )?cruddur ", README, re.MULTILINE))
+    assert again == README, "python docs/generate.py"
+
+
+def test_a_difference_that_is_no_time_port_or_id_is_seen() -> None:
+    page = "```console\n$ cruddur x\nstarted on 127.0.0.1:4711 at 2026-11-20 10:00\n```\n"
+    assert docs.played(page, lambda _: "started on 127.0.0.1:99 at 2027-01-01 23:59\n") == page
+    assert docs.played(page, lambda _: "stopped on 127.0.0.1:99 at 2027-01-01 23:59\n") != page
+
+
+def test_the_settings_table_has_every_setting() -> None:
+    written = pages.text(docs.CONFIGURATION)
+    assert written == docs.configuration(written), "python docs/generate.py"
+
+
+@pytest.mark.parametrize("prod", [False, True])
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.name))
+def test_the_examples_of_cruddur_toml_can_be_used(page: Path, prod: bool, tmp_path: Path) -> None:
+    for block in pages.blocks(page, "toml"):
+        (tmp_path / settings.FILE_NAME).write_text(block, encoding="utf-8")
+        found = settings.load({"prod": prod}, environ={}, folder=tmp_path)
+        assert found.my_handle == "londo"
+        assert (found.connection_url is None) == prod
+        assert (found.table == settings.load(environ={}, folder=tmp_path / "nowhere").table) != prod
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.name))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", pages.text(page)):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.name))
+def test_commands_that_a_page_names_are_commands_there_are(page: Path) -> None:
+    known = {" ".join(words) for words, _ in docs.commands()}
+    groups = {words.split()[1] for words in known if len(words.split()) == 3}
+    for named in re.findall(r"`(cruddur(?: [a-z][a-z-]*)+)", pages.text(page)):
+        words = named.split()
+        assert " ".join(words[: 3 if words[1] in groups else 2]) in known, named
+
+
+def test_check_says_what_is_stale(tmp_path: Path) -> None:
+    """The program itself, on a copy whose reference was changed by hand."""
+    copy = tmp_path / "copy"
+    (copy / "docs").mkdir(parents=True)
+    for path in (docs.COMMANDS, docs.CONFIGURATION, pages.GENERATE):
+        (copy / "docs" / path.name).write_bytes(path.read_bytes())
+    (copy / "README.md").write_text("# nothing to run\n")
+    (copy / "docs" / "commands.md").write_text("by hand\n")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(copy / "docs" / "generate.py"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    stale = run("--check")
+    assert (stale.returncode, stale.stdout) == (1, "commands.md is stale: python docs/generate.py\n")
+    assert run().returncode == 0
+    assert run("--check").returncode == 0
