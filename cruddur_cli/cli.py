@@ -6,15 +6,17 @@ import contextlib
 import os
 import signal
 import sys
-from importlib import metadata
 from types import FrameType
 
-from . import output
+from . import output, settings
 from .errors import BadInput, CruddurError, Exit
-from .settings import mask, mask_url
 
 PROGRAM = "cruddur"
 _FREE_TEXT = {"start-conversation", "send-message"}
+_FLAGS = {
+    "--prod", "--quiet", "-q", "--debug", "--no-color", "--dry-run", "-n", "--yes", "-y",
+    "--if-exists", "--on-demand", "--typed",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -24,11 +26,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; comes back with the exit code. Everything a person sees goes through ``output``."""
-    debug = "--debug" in arguments
-    _calm(arguments)
-    _answer_signals()
-    wanted = _wanted_output(arguments)
+    debug, wanted = "--debug" in arguments, "table"
     try:
+        _fill_closed_streams()
+        arguments = _calm(arguments)
+        _answer_signals()
+        wanted = _wanted_output(arguments)
         code = _dispatch(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -48,8 +51,10 @@ def run(arguments: list[str]) -> int:
         return Exit.DONE
     except Exception as error:  # noqa: BLE001 - the last resort: one line, a traceback with --debug
         _trace(debug)
+        if isinstance(error, OSError):
+            _silence_stdout()  # a full disk would be told again when Python empties its buffers
         _say(_unexpected(error), arguments, wanted)
-        return Exit.REFUSED if isinstance(error, OSError) else Exit.NO
+        return Exit.NO
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -58,28 +63,47 @@ def _dispatch(arguments: list[str]) -> int:
 
     from .commands import front
 
+    if not arguments or (len(arguments) == 1 and arguments[0] in front.GROUPS):
+        arguments = [*arguments, "--help"]
     try:
         code = front.app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    except SystemExit as error:  # rich and typer leave by themselves when the reader of a pipe is gone
+        raise BrokenPipeError from error
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else PROGRAM
-        raise BadInput(error.format_message(), hint=f"{command} --help") from error
+        command = context.command_path if context is not None else _program(arguments)
+        raise BadInput(_sentence(error.format_message()), hint=f"{command} --help") from error
     return int(code) if isinstance(code, int) else Exit.DONE
+
+
+def _sentence(text: str) -> str:
+    """Typer's message in the words of people who do not write Python."""
+    text = text.replace("a valid int range", "a whole number").replace("a valid integer", "a whole number")
+    text = text.replace("a valid float range", "a number").replace("Got unexpected extra argument(s)", "Not expected:")
+    return text if text.endswith((".", "?", ")")) else f"{text}."
+
+
+def _program(arguments: list[str]) -> str:
+    """The command that the arguments name: the program, its group, the command."""
+    words: list[str] = []
+    for word in arguments:
+        if word.startswith("-") or len(words) == 2:
+            break
+        words.append(word)
+    return " ".join([PROGRAM, *words])
 
 
 def _refuse_trailing_prod(arguments: list[str]) -> None:
     """The scripts took a last word ``prod``, each in its own way; here it is never an argument."""
-    if len(arguments) > 1 and arguments[-1].lower() in {"prod", "production"} and not _FREE_TEXT & set(arguments):
-        if arguments[-2].startswith("-") and arguments[-2] not in {"--prod", "-y", "--yes", "-q", "-n", "--dry-run"}:
-            return
-        command = " ".join(word for word in arguments[:-1] if word != "--prod")
-        raise BadInput(
-            f"The word {arguments[-1]!r} is not how production is named.",
-            hint=f"{PROGRAM} {command} --prod",
-            code="usage",
-        )
+    if not arguments or arguments[-1].lower() not in {"prod", "production"} or _FREE_TEXT & set(arguments):
+        return
+    before = arguments[-2] if len(arguments) > 1 else ""
+    if before.startswith("-") and before not in _FLAGS:  # the value of an option
+        return
+    command = " ".join([PROGRAM, *(word for word in arguments[:-1] if word != "--prod")])
+    raise BadInput(f"The word {arguments[-1]!r} is not how production is named.", hint=f"{command} --prod")
 
 
 def _wanted_output(arguments: list[str]) -> str:
@@ -94,21 +118,19 @@ def _wanted_output(arguments: list[str]) -> str:
 
 
 def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
-    words: list[str] = []
-    for word in arguments:
-        if word.startswith("-") or len(words) == 2:
-            break
-        words.append(word)
-    secrets = _secrets()
-    error.message = mask(error.message, secrets)
-    error.details = mask(error.details, secrets) if error.details else None
-    output.fail(error, " ".join([PROGRAM, *words]), wanted)
+    secrets = settings.secrets()
+    error.message = settings.mask(error.message, secrets)
+    error.details = settings.mask(error.details, secrets) if error.details else None
+    error.hint = settings.mask(error.hint, secrets) if error.hint else None
+    # Where Typer could not read the command line, its hint names the part that it could.
+    known, is_help, _ = (error.hint or "").partition(" --help")
+    output.fail(error, known if is_help else _program(arguments), wanted)
 
 
 def _unexpected(error: Exception) -> CruddurError:
     if isinstance(error, OSError):
-        place = f": {error.filename}" if error.filename else ""
-        return CruddurError(f"{error.strerror or error}{place}.", code="os_error")
+        place = error.filename or "the output"
+        return CruddurError(f"{place} cannot be read or written: {error.strerror or error}.", code="os_error")
     text = " ".join(str(error).split())
     return CruddurError(
         f"unexpected {type(error).__name__}: {text}", hint="run it again with --debug", code="unexpected"
@@ -120,21 +142,7 @@ def _trace(debug: bool) -> None:
     if debug:
         import traceback
 
-        output.tell(mask(traceback.format_exc(), _secrets()).rstrip())
-
-
-def _secrets() -> tuple[str, ...]:
-    """Every password and key that this process knows of: none of them may stand in what it prints."""
-    from urllib.parse import unquote
-
-    found = set()
-    for name, value in os.environ.items():
-        if any(part in name for part in ("SECRET", "TOKEN", "PASSWORD")):
-            found.add(value)
-        elif "://" in value and mask_url(value) != value:
-            password = value.partition("//")[2].rpartition("@")[0].partition(":")[2]
-            found |= {password, unquote(password)}
-    return tuple(secret for secret in found if len(secret) >= 3)
+        output.tell(settings.mask(traceback.format_exc(), settings.secrets()).rstrip())
 
 
 class _Ended(BaseException):
@@ -150,17 +158,32 @@ def _answer_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         with contextlib.suppress(ValueError):  # not the main thread: somebody runs this as a library
-            signal.signal(number, end)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, end)
 
 
-def _calm(arguments: list[str]) -> None:
-    """Keep escape bytes out of streams that are no terminal, in --help and errors too.
+def _fill_closed_streams() -> None:
+    """Put the null device where a standard stream is closed (``>&-``), before a socket gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _calm(arguments: list[str]) -> list[str]:
+    """Keep escape bytes out of streams that are no terminal, in --help and errors too; the arguments that are left.
 
     Typer forces colour where GITHUB_ACTIONS is set and rich where FORCE_COLOR is, even into a pipe; NO_COLOR leaves
     them bold and dim, and only TERM=dumb turns off every escape.
     """
-    if "--no-color" in arguments:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if "--no-color" in arguments[:end]:
         os.environ["NO_COLOR"] = "1"
+        # Taken here, so that it may stand anywhere, before the group as well.
+        arguments = [word for number, word in enumerate(arguments) if word != "--no-color" or number >= end]
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not output.is_terminal(sys.stdout):
         for name in (
             "GITHUB_ACTIONS",
@@ -180,14 +203,17 @@ def _calm(arguments: list[str]) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    return arguments
 
 
 def _silence_stdout() -> None:
     """The reader is gone (``| head -1``): whatever is still buffered goes nowhere, without a word."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, 1)
 
 
 def version() -> str:
     """The installed version."""
+    from importlib import metadata
+
     return metadata.version("cruddur")

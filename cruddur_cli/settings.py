@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from .errors import BadInput, NotConfigured
 
 FILE_NAME = "cruddur.toml"
 SEEDED_GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
+_DUMMIES = {"local", "dummy", "fake", "test", "testing", "example"}
 _RESERVED_TABLE_NAMES = {"prod", "production"}
 
 
@@ -75,6 +76,52 @@ KNOWN = (
         per_environment=True,
     ),
     Known("user_pool_id", "the Cognito user pool", ("AWS_COGNITO_USER_POOL_ID",), otherwise="the demo pool"),
+    Known(
+        "ec2_endpoint",
+        "EC2 (the security group)",
+        ("AWS_ENDPOINT_URL_EC2",),
+        (),
+        otherwise="AWS",
+        per_environment=True,
+    ),
+    Known(
+        "rds_endpoint",
+        "RDS (the database instance)",
+        ("AWS_ENDPOINT_URL_RDS",),
+        (),
+        otherwise="AWS",
+        per_environment=True,
+    ),
+    Known(
+        "db_instance", "the database instance", ("CRUDDUR_DB_INSTANCE",), otherwise="the only one", option="--instance"
+    ),
+    Known(
+        "security_group_id",
+        "the database's security group",
+        ("DB_SG_ID",),
+        otherwise="the group of the rule",
+        option="--group-id",
+    ),
+    Known(
+        "security_group_rule_id",
+        "the rule that lets this machine in",
+        ("DB_SG_RULE_ID",),
+        otherwise="needed, or --discover",
+        option="--rule-id",
+    ),
+    Known(
+        "address",
+        "this machine's address",
+        ("GITPOD_IP", "CODESPACES_IP"),
+        otherwise="asked of address_services",
+        option="--ip",
+    ),
+    Known(
+        "address_services",
+        "who is asked for this machine's address; all must agree",
+        ("CRUDDUR_ADDRESS_SERVICES",),
+        default="https://checkip.amazonaws.com,https://api.ipify.org",
+    ),
     Known("my_handle", "you, in conversations", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
     Known(
         "other_handle",
@@ -99,6 +146,13 @@ class Settings:
     aws_endpoint: str | None
     cognito_endpoint: str | None
     user_pool_id: str | None
+    ec2_endpoint: str | None
+    rds_endpoint: str | None
+    db_instance: str | None
+    security_group_id: str | None
+    security_group_rule_id: str | None
+    address: str | None
+    address_services: str
     my_handle: str
     other_handle: str
     origins: Mapping[str, str]
@@ -132,7 +186,7 @@ def load(
     options = dict(options or {})
     environ = os.environ if environ is None else environ
     prod = bool(options.get("prod", False))
-    path, written = _read_file(folder or Path.cwd())
+    path, written = _read_file(folder or _here())
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for known in KNOWN:
@@ -163,15 +217,29 @@ def _resolve(
     return known.default, "default"
 
 
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # the folder was deleted under the shell
+        return Path("/")
+
+
 def _read_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
     for place in (folder, *folder.parents):
         path = place / FILE_NAME
         try:
-            text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            text = path.read_bytes().decode("utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise NotConfigured(f"{path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise NotConfigured(
+                f"{path} is not UTF-8 text (byte {error.start + 1}).", hint="save it as UTF-8"
+            ) from error
         try:
-            written = tomllib.loads(text)
+            # Windows line ends are TOML's too, but not a lone carriage return.
+            written = tomllib.loads(text.replace("\r\n", "\n"))
         except tomllib.TOMLDecodeError as error:
             raise NotConfigured(f"{path} is not valid TOML: {error}.") from error
         _check_keys(path, written)
@@ -200,28 +268,27 @@ def _check_table(name: str, origin: str) -> None:
     if name.lower() in _RESERVED_TABLE_NAMES:
         raise BadInput(
             f"{name!r} ({origin}) is the scripts' word for production, not a table name.",
-            hint="Production is named by a flag: --prod",
+            hint="name production with --prod",
         )
     # Naming rules for tables: "Naming rules in Amazon DynamoDB".
     if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
         raise BadInput(f"{name!r} ({origin}) cannot be a table name: 3 to 255 letters, digits, '_', '-' and '.'.")
 
 
-def mask_url(url: str) -> str:
-    """A connection URL with its password, and any parameter that may hold a secret, replaced by ``***``.
+_QUERY_SECRET = re.compile(r"(?i)((?:password|passfile|token|secret)\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)")
 
-    Text that cannot be parsed as a URL keeps nothing between the scheme and the last ``@``.
+
+def mask_url(url: str) -> str:
+    """A connection URL (or libpq's key=value text) with its password, and any parameter that may hold one, as ``***``.
+
+    The password goes to the last ``@``: people leave ``/``, ``@``, ``#`` and spaces in it as they are.
     """
-    masked = re.sub(r"(?i)((?:password|sslpassword|passfile)=)[^&\s]*", r"\1***", url)
-    try:
-        parts = urlsplit(masked)
-        user, colon, _ = (parts.username or ""), parts.password is not None, parts.port
-    except ValueError:
-        return re.sub(r"(//)[^@]*(?=@)|(//)(?=.*@)", r"\1***", masked) if "@" in masked else masked
-    if "@" not in masked or not colon:
+    masked = _QUERY_SECRET.sub(r"\1***", url)
+    if not _password(url):
         return masked
     scheme, _, rest = masked.partition("//")
-    return f"{scheme}//{quote(unquote(user), safe='')}:***@{rest.rpartition('@')[2]}"
+    info, _, tail = rest.rpartition("@")
+    return f"{scheme}//{info.partition(':')[0]}:***@{tail}"
 
 
 def mask(text: str, secrets: tuple[str, ...]) -> str:
@@ -229,3 +296,39 @@ def mask(text: str, secrets: tuple[str, ...]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+def secrets(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> tuple[str, ...]:
+    """Every password and key that the environment and ``cruddur.toml`` hold, as written and decoded."""
+    found: set[str] = set()
+    environ = os.environ if environ is None else environ
+    for name, value in environ.items():
+        if any(part in name.upper() for part in ("SECRET", "TOKEN", "PASSWORD", "ACCESS_KEY")):
+            found.add(value)
+        else:
+            found |= _secrets_in(value)
+    try:
+        written = _read_file(folder or _here())[1]
+    except NotConfigured:
+        written = {}
+    for value in (*written.values(), *written.get("prod", {}).values()):
+        if isinstance(value, str):
+            found |= _secrets_in(value)
+    # A shorter one would blot out half of every sentence, and neither it nor a word for an emulator guards anything.
+    return tuple(secret for secret in found if len(secret) >= 4 and secret not in _DUMMIES)
+
+
+def _secrets_in(value: str) -> set[str]:
+    given = {found[2].strip("'") for found in _QUERY_SECRET.finditer(value)}
+    password = _password(value)
+    # postgres:postgres@ keeps nothing secret, and its name is in every message.
+    if password and value.count(password) == 1:
+        given.add(password)
+    return given | {unquote(secret) for secret in given} | {quote(secret, safe="") for secret in given}
+
+
+def _password(url: str) -> str:
+    """The password in a URL as it is written; empty where there is none."""
+    if "://" not in url:
+        return ""
+    return url.partition("//")[2].rpartition("@")[0].partition(":")[2]

@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from . import cognito, db, ddb, local, root
+from . import cognito, db, ddb, local, narrow, root
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
+    context_settings={"terminal_width": narrow.WIDTH} if narrow.IS_NARROW else {},
     pretty_exceptions_enable=False,
     help="Looks after Cruddur: users in PostgreSQL, messages in DynamoDB, identities in Cognito.",
 )
 root.register(app)
-app.add_typer(ddb.app, name="ddb")
-app.add_typer(db.app, name="db")
-app.add_typer(cognito.app, name="cognito")
-app.add_typer(local.app, name="local")
+GROUPS = {"ddb": ddb.app, "db": db.app, "cognito": cognito.app, "local": local.app}
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def _version(wanted: bool) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from .. import settings
-from ..errors import BadInput
+from . import narrow
 
 
 class Output(StrEnum):
@@ -85,12 +85,14 @@ def command(
     table: bool = False,
     waits: bool = False,
     handles: bool = False,
+    also: Mapping[str, tuple[Any, Any]] | None = None,
     name: str | None = None,
 ) -> Callable[[Body], Body]:
     """Register a function as a command; it gets the settings first, then its own parameters.
 
     What it returns, where it returns something, is the exit code. ``shows`` adds ``-o``, ``changes`` ``--dry-run``,
-    ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles.
+    ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles; ``also``
+    the options of settings that only few commands take: name of the setting, annotation, default.
     """
     added = dict(_COMMON)
     wanted = {
@@ -104,6 +106,7 @@ def command(
         "other_handle": (handles, _OTHER),
     }
     added |= {key: option for key, (is_wanted, option) in wanted.items() if is_wanted}
+    added |= also or {}
 
     def register(body: Body) -> Body:
         own = list(inspect.signature(body).parameters.values())[1:]
@@ -126,14 +129,7 @@ def command(
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name)(run)
+        app.command(name, cls=narrow.Command)(run)
         return body
 
     return register
-
-
-def positive(value: int | None) -> int | None:
-    """A count of at least 1, or BadInput."""
-    if value is not None and value < 1:
-        raise BadInput(f"{value} is not a count: give 1 or more.")
-    return value

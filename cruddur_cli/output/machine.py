@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..times import sort_key
+from .text import printable
 
-# JSON escapes C0 by itself; these are legal in it and still obeyed by some terminals.
-_UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# JSON escapes C0 by itself; these are legal in it, and terminals and editors obey them.
+_UNESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 
 
 def write(
@@ -93,5 +94,6 @@ def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) ->
 
 def _cell(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float)):
-        return "" if value is None else value
+        # CSV has no way to write a control character but as itself.
+        return "" if value is None else printable(value, keep="\n\t") if isinstance(value, str) else value
     return sort_key(value) if isinstance(value, datetime) else dumps(value).strip('"')

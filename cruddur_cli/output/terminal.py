@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich import box
@@ -21,6 +21,7 @@ from . import is_terminal, tell
 from .text import one_line, printable
 
 _PIPE_WIDTH = 160
+_NUMBERS_THAT_NAME = {"pid", "port"}  # 5,432 is no port
 
 
 def console(stream: TextIO) -> Console:
@@ -31,9 +32,11 @@ def console(stream: TextIO) -> Console:
     width = fallback if watched or "COLUMNS" in os.environ else _PIPE_WIDTH
     if plain:
         return Console(
-            file=stream, force_terminal=False, color_system=None, no_color=True, width=width, highlight=False
-        )
-    return Console(file=stream, width=width, highlight=False)
+            file=stream, force_terminal=False, color_system=None, no_color=True, width=width,
+            highlight=False, markup=False, emoji=False,
+        )  # fmt: skip
+    # What rows hold is text: neither [bold] nor :smile: in it is ours.
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def is_plain() -> bool:
@@ -50,31 +53,33 @@ def when(moment: datetime | None, form: str = "%d %b %Y %H:%M") -> str:
 
 
 def table(items: Sequence[Any]) -> None:
-    """Records as a table, one column a field; a wide record in a narrow terminal, one line a field."""
+    """Records as a table, one column a field; where that would cut words in half, one line a field."""
     if not items:
         return
     out = console(sys.stdout)
     rows = [_fields(item) for item in items]
     names = list(rows[0])
-    if len(names) * 9 > out.width:
-        for number, row in enumerate(rows):
-            if number:
-                out.print()
-            for name in names:
-                out.print(Text.assemble((f"{name.replace('_', ' ')}: ", "dim"), row[name]))
-        return
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for name in names:
         drawn.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(row[name]) for name in names))
-    out.print(drawn)
+    if out.measure(drawn, options=out.options.update(max_width=10_000)).minimum <= out.width:
+        out.print(drawn)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            out.print()
+        for name in names:
+            out.print(Text.assemble((f"{name.replace('_', ' ')}: ", "dim"), row[name]))
 
 
 def details(items: Sequence[Any]) -> None:
     """Each record as lines of name and value."""
     out = console(sys.stdout)
-    for item in items:
+    for number, item in enumerate(items):
+        if number:
+            out.print()
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
@@ -89,12 +94,16 @@ def _fields(item: Any) -> dict[str, str]:
         if dataclasses.is_dataclass(item)
         else item.items()
     )
-    return {name: _cell(value) for name, value in pairs}
+    return {name: _cell(name, value) for name, value in pairs}
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return "–"
+    if name in _NUMBERS_THAT_NAME:
+        return str(value)
+    if name.endswith("_at") and isinstance(value, (int, float)):
+        value = datetime.fromtimestamp(value, UTC)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..errors import BadInput, CannotConnect, CruddurError, NotConfigured, NotFound, Refused
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 MAINTENANCE = "postgres"
+_ENCODED = r"(?:[^:@/?#\s%]|%[0-9A-Fa-f]{2})*"
+# What libpq reads as it was meant: an @ ends the user's part, and without one there is none anywhere.
+_STRICT = rf"postgres(ql)?://({_ENCODED}(:{_ENCODED})?@[^@/?#\s]*(/[^?@\s]*)?(\?.*)?|[^@]*)"
 
 
 @dataclass(frozen=True)
@@ -46,19 +50,38 @@ def parse_url(url: str, *, origin: str) -> dict[str, Any]:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
-    text = url.strip()
-    if re.match(r"postgres(ql)?://", text) and text.count("@") > 1:
-        head, _, tail = text.rpartition("@")
-        text = f"{head.replace('@', '%40')}@{tail}"
     try:
-        return conninfo_to_dict(text)
-    except ProgrammingError as error:
+        found = conninfo_to_dict(_encoded(url.strip()))
+        for port in str(found.get("port") or "0").split(","):
+            int(port or 0)
+        return found
+    except (ProgrammingError, ValueError) as error:
         raise NotConfigured(
             f"{origin} is not a PostgreSQL URL that can be read.",
             hint="postgresql://user:password@host:5432/database; in a password write %40 for @, %2F for /, %23 for #, "
             "%25 for %, %3F for ?, %20 for a space",
             code="bad_connection_url",
         ) from error
+
+
+def _encoded(url: str) -> str:
+    """The URL with its password percent-encoded, where somebody left ``/ @ # ? %`` or a space in it as they are."""
+    if not re.match(r"postgres(ql)?://", url) or re.fullmatch(_STRICT, url):
+        return url
+    scheme, _, rest = url.partition("://")
+    info, at, tail = rest.rpartition("@")
+    user, colon, password = info.partition(":")
+    if not at or not colon or not re.fullmatch(r"[^/?#\s]*(/[^?]*)?(\?.*)?", tail):
+        return url
+    return f"{scheme}://{_encode(user)}{colon}{_encode(password)}@{tail}"
+
+
+def _encode(text: str) -> str:
+    """Percent-encoded; what is encoded already stays."""
+    return "".join(
+        part if re.fullmatch("%[0-9A-Fa-f]{2}", part) else quote(part, safe="")
+        for part in re.split("(%[0-9A-Fa-f]{2})", text)
+    )
 
 
 @contextmanager
