@@ -123,9 +123,11 @@ def settings_table() -> str:
 
 def configuration(text: str) -> str:
     """The text of docs/configuration.md with its table as it should be."""
-    begin, end = "<!-- settings -->\n", "\n<!-- /settings -->"
-    head, _, rest = text.partition(begin)
-    return head + begin + settings_table() + end + rest.partition(end)[2]
+    marked = re.compile(r"(?<=^<!-- settings -->\n).*?(?=^<!-- /settings -->$)", re.DOTALL | re.MULTILINE)
+    new, count = marked.subn(lambda _: settings_table() + "\n", text)
+    if count != 1:
+        raise SystemExit(f"docs/generate.py: {CONFIGURATION.name} has {count} places for the settings, not 1")
+    return new
 
 
 # What README.md shows. Its rules:
