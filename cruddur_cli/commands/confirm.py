@@ -17,14 +17,16 @@ def destroy(s: Settings, *, what: str, name: str, losing: str, remote: bool) -> 
     """
     sentence = f"{what} will be destroyed: {losing}."
     if s.confirm is not None and s.confirm != name:
-        raise Protected(f"{sentence} --confirm says {s.confirm!r}, and its name is {name!r}.", hint=f"--confirm {name}")
+        raise Protected(
+            f"{sentence} --confirm says {s.confirm!r}, and its name is {name!r}.", hint=f"add --confirm {name}"
+        )
     if s.confirm == name or (s.yes and not _strict(s, remote)):
         output.note(s, sentence)
         return
     if _strict(s, remote):
         _typed(s, sentence, name)
     elif not _can_ask(s):
-        raise Protected(f"{sentence} This needs a yes, and nobody is there to ask.", hint="--yes")
+        raise Protected(f"{sentence} This needs a yes, and nobody is there to ask.", hint="add --yes")
     elif _ask(f"{sentence} Go on? [y/N] ").lower() not in {"y", "yes"}:
         raise Protected("Not confirmed; nothing was changed.")
 
@@ -34,7 +36,7 @@ def replace(s: Settings, *, what: str, name: str, remote: bool) -> None:
     if s.dry_run or not _strict(s, remote) or s.confirm == name:
         return
     if s.confirm is not None:
-        raise Protected(f"--confirm says {s.confirm!r}, and the name is {name!r}.", hint=f"--confirm {name}")
+        raise Protected(f"--confirm says {s.confirm!r}, and the name is {name!r}.", hint=f"add --confirm {name}")
     _typed(s, f"Mock data goes into {what}.", name)
 
 
@@ -44,7 +46,9 @@ def _strict(s: Settings, remote: bool) -> bool:
 
 def _typed(s: Settings, sentence: str, name: str) -> None:
     if not _can_ask(s):
-        raise Protected(f"{sentence} This needs the name, and nobody is there to type it.", hint=f"--confirm {name}")
+        raise Protected(
+            f"{sentence} This needs the name, and nobody is there to type it.", hint=f"add --confirm {name}"
+        )
     if _ask(f"{sentence} Type {name} to go on: ") != name:
         raise Protected("Not confirmed; nothing was changed.")
 

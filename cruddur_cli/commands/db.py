@@ -16,6 +16,9 @@ from . import confirm, steps, stores
 from . import sessions as session_commands
 from .options import command
 
+File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Another file of SQL; - is stdin.")]
+_BOOKKEEPING = {"schema_information", "cruddur_environment"}
+
 app = typer.Typer(no_args_is_help=True, help="The PostgreSQL database: made, seeded, joined with Cognito.")
 
 
@@ -92,14 +95,21 @@ def _losing(s: Settings, at: connection.Server) -> str:
 
 
 @command(app, changes=True, asks=True)
-def schema_load(s: Settings) -> None:
-    """Load the schema into the database: all tables anew. Asks when rows would be lost."""
+def schema_load(s: Settings, file: File = None) -> None:
+    """Load the schema into the database, all of it or nothing: all tables anew. Asks when rows would be lost."""
+    text, source = seed_files.sql(file, "schema.sql")
     at = stores.server(s)
     stores.acting(s, f"{at.label} as {at.user}")
     with stores.postgres(s, at=at) as conn:
         if not s.dry_run:
             database.lock(conn)
-        filled = [table for table in database.rows(conn) if table.rows and table.table in database.TABLES[:2]]
+        # Our own schema replaces its tables only; what somebody else's file replaces is not known.
+        ours = {"users", "activities"}
+        filled = [
+            table
+            for table in database.rows(conn)
+            if table.rows and (table.table in ours if file is None else table.table not in _BOOKKEEPING)
+        ]
         losing = ", ".join(f"{table.rows:,} {table.table}" for table in filled)
         if s.dry_run:
             output.note(s, f"the schema would be loaded; lost: {losing or 'nothing'}")
@@ -107,18 +117,20 @@ def schema_load(s: Settings) -> None:
         if not s.prod:
             stamp.refuse(conn, at.label)
         if filled:
-            confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=stores.is_remote(at.host))
-        database.load(conn, seed_files.text("schema.sql"), source="schema.sql", server=at)
+            what = f"The tables of {at.label}"
+            confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_remote(at.host))
+        database.load(conn, text, source=source, server=at)
     output.note(s, "schema: loaded")
 
 
 @command(app, shows=True, changes=True, asks=True)
-def seed(s: Settings) -> None:
+def seed(s: Settings, file: File = None) -> None:
     """Seed users and activities. Again adds nothing; people who are there keep their ids."""
+    text, source = seed_files.sql(file, "users.sql")
     at = stores.server(s)
     confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
     with stores.postgres(s, changes=True, at=at) as conn:
-        written = 0 if s.dry_run else steps.seed_users(conn, at)
+        written = 0 if s.dry_run else steps.seed_users(conn, at, text, source)
         tables = database.rows(conn)
     output.show(s, tables, extra={"written": written, "dry_run": s.dry_run})
     output.note(s, f"{written} rows added" if not s.dry_run else "users and activities that are missing would be added")

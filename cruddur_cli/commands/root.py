@@ -10,7 +10,7 @@ import typer
 from .. import output, settings
 from ..dynamodb import messages
 from ..settings import Settings
-from . import confirm, steps, stores
+from . import confirm, narrow, steps, stores
 from .options import command
 
 NEXT = (
@@ -47,15 +47,16 @@ def register(app: typer.Typer) -> None:
         steps.make_database(s, done)
         steps.make_pool(s, done)
         steps.sync_step(s, done)
-        pair = steps.people(s)
+        pair = None if s.dry_run and any(step.changed for step in done) else steps.people(s)
         with stores.dynamodb(s, changes=True) as dynamodb:
             steps.make_messages(s, dynamodb, done, pair, lines, source)
-            groups = [] if s.dry_run else messages.list_groups(dynamodb, pair[0].uuid)
+            groups = [] if s.dry_run or pair is None else messages.list_groups(dynamodb, pair[0].uuid)
             extra = {**steps.changes(done), "dry_run": s.dry_run}
             output.show(s, groups, draw=output.inbox, meter=dynamodb.meter, extra=extra)
         if not any(step.changed for step in done):
             output.note(s, "Nothing had to be done: everything is there.")
-        output.note(s, "\nNext:\n" + "\n".join(f"  {line:<32}{what}" for line, what in NEXT))
+        gap = "\n    " if narrow.IS_NARROW else "  "
+        output.note(s, "\nNext:\n" + "\n".join(f"  {line:<30}{gap}{what}" for line, what in NEXT))
 
     @command(app, shows=True, table=True, handles=True, name="config")
     def config(s: Settings) -> None:
@@ -63,6 +64,6 @@ def register(app: typer.Typer) -> None:
         shown = [Shown("environment", s.environment, "--prod" if s.prod else "default")]
         for known in settings.KNOWN:
             value = getattr(s, known.name)
-            text = settings.mask_url(value) if value and ("url" in known.name or "endpoint" in known.name) else value
+            text = settings.mask_url(value) if value else None
             shown.append(Shown(known.name, text, s.origins[known.name] if value else f"unset: {known.otherwise}"))
         output.show(s, shown)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -72,10 +74,10 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "users", f"{added} rows added" if added else f"{would}there", changed=added > 0)
 
 
-def seed_users(conn: Connection[Any], at: connection.Server) -> int:
+def seed_users(conn: Connection[Any], at: connection.Server, text: str = "", source: str = "users.sql") -> int:
     """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
     before = sum(table.rows for table in database.rows(conn))
-    database.load(conn, seed_files.text("users.sql"), source="users.sql", server=at)
+    database.load(conn, text or seed_files.text("users.sql"), source=source, server=at)
     return sum(table.rows for table in database.rows(conn)) - before
 
 
@@ -84,6 +86,9 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
     at = stores.pool_endpoint(s)
     if not at.embedded:
         done(s, steps, "user pool", f"{s.user_pool_id or 'the only one'} ({at.label})", changed=False)
+        return
+    if s.dry_run and any(step.changed for step in steps):
+        done(s, steps, "demo user pool", "would get the people of the database", changed=True)
         return
     with stores.postgres(s) as conn:
         people = [users.find(conn, handle) for handle in users.handles(conn)]
@@ -97,15 +102,18 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "demo user pool", f"{added} people added" if added else "there", changed=made or added > 0)
 
 
-def sync(s: Settings, *, create: bool = False) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
+def sync(
+    s: Settings, *, create: bool = False, said: bool = False
+) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
     """Write the pool's subs into the database; what became of everybody, and who was skipped for want of a handle.
 
-    ``create`` adds the people whom only Cognito knows. No transaction waits for the network: the pool is read first.
+    ``create`` adds the people whom only Cognito knows; ``said`` is for a set-up that has said what it acts on.
+    No transaction waits for the network: the pool is read first.
     """
     with stores.cognito(s) as cognito:
         found = list(user_pool.identities(cognito))
     subs = [(identity.handle, identity.sub) for identity in found]
-    with stores.postgres(s, changes=True) as conn:
+    with stores.postgres(s, changes=not said) as conn:
         results = users.sync_cognito_ids(conn, subs, dry_run=s.dry_run)
         if create:
             unknown = {row.handle for row in results if row.result == "no such user"}
@@ -122,7 +130,7 @@ def sync_step(s: Settings, steps: list[Step]) -> None:
     if s.dry_run and any(step.changed for step in steps):
         done(s, steps, "Cognito ids", "would be synced", changed=True)
         return
-    results, _ = sync(s)
+    results, _ = sync(s, said=True)
     updated = sum(row.result == "updated" for row in results)
     would = "would be " if s.dry_run else ""
     done(s, steps, "Cognito ids", f"{updated} {would}updated" if updated else "up to date", changed=updated > 0)
@@ -132,15 +140,15 @@ def make_messages(
     s: Settings,
     dynamodb: DynamoDB,
     steps: list[Step],
-    pair: tuple[Person, Person],
+    pair: tuple[Person, Person] | None,
     lines: list[Line],
     source: str,
 ) -> None:
-    """The table and the seeded conversation."""
+    """The table and the seeded conversation; ``pair`` is None in a dry run where the people are not there yet."""
     made = make_table(s, dynamodb)
     would = "would be " if s.dry_run else ""
     done(s, steps, f"table {s.table}", f"{would}created" if made else "there", changed=made)
-    if made and s.dry_run:
+    if pair is None or (made and s.dry_run):
         done(s, steps, "conversation", "would be seeded", changed=True)
         return
     rows = seed_conversation(s, dynamodb, pair, lines, source)
@@ -208,7 +216,22 @@ def seed_conversation(
     now = datetime.now(UTC)
     count = count or len(lines)
     seeding.check(lines, pair, group=SEEDED_GROUP, source=source, now=now)
-    with output.progress(s, "seeding messages", count) as advance:
+    with _alone(s), output.progress(s, "seeding messages", count) as advance:
         return seeding.replace_conversation(
             dynamodb, lines, pair, group=SEEDED_GROUP, count=count, now=now, dry_run=s.dry_run, advance=advance
         )
+
+
+@contextmanager
+def _alone(s: Settings) -> Iterator[None]:
+    """Hold off another seeding of the same table: each would find no rows yet and write its own times.
+
+    The lock belongs to the connection, so that it ends with the process, however that ends. Raises Refused.
+    """
+    if s.dry_run:
+        yield
+        return
+    with stores.postgres(s) as conn:
+        conn.autocommit = True
+        database.lock(conn, f"cruddur seeds {s.table}", wait_s=120)
+        yield

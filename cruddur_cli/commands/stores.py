@@ -39,7 +39,7 @@ def acting(s: Settings, what: str) -> None:
 
 def is_remote(host: str) -> bool:
     """Whether a host is somebody else's: an AWS name, or an address that is neither loopback nor private."""
-    if host.endswith("amazonaws.com"):
+    if _is_aws(host):
         return True
     if not host or host.startswith("/"):
         return False
@@ -51,9 +51,13 @@ def is_remote(host: str) -> bool:
     return not all(address.is_private or address.is_loopback for address in addresses)
 
 
+def _is_aws(host: str) -> bool:
+    return host.lower().rstrip(".").endswith(("amazonaws.com", "amazonaws.com.cn", ".api.aws"))
+
+
 def _resolved(host: str) -> str:
     """The host, or ``localhost`` for a compose service's name that means nothing outside of its network."""
-    if not host or host.startswith("/") or "." in host or ":" in host or host == "localhost":
+    if not host or host == "localhost" or any(sign in host for sign in "/.:,"):
         return host
     try:
         socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
@@ -80,14 +84,16 @@ def server(s: Settings) -> connection.Server:
     assert url is not None
     parameters = connection.parse_url(url, origin=origin)
     said = str(parameters.get("host") or os.environ.get("PGHOST") or "localhost")
-    host = _resolved(said)
+    # A name of production that does not resolve must not become a database on this machine.
+    host = said if s.prod else _resolved(said)
     if parameters.get("host") or host != said:
         parameters["host"] = host
-    port = int(str(parameters.get("port") or os.environ.get("PGPORT") or 5432).split(",")[0])
+    host = str(parameters.get("hostaddr") or ("" if embedded else os.environ.get("PGHOSTADDR")) or host)
+    port = connection.port(parameters)
     database = str(parameters.get("dbname") or os.environ.get("PGDATABASE") or "cruddur")
-    user = str(parameters.get("user") or os.environ.get("PGUSER") or "")
+    user = str(parameters.get("user") or os.environ.get("PGUSER") or connection.os_user())
     where = "the embedded PostgreSQL" if embedded else f"{host}:{port}"
-    why = f" ({origin} says {said}, which does not resolve here)" if host != said else ""
+    why = f" ({origin} says {said}, which does not resolve here)" if host == "localhost" != said else ""
     return connection.Server(
         parameters=parameters,
         host=host,
@@ -106,7 +112,7 @@ def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None
     """The user store, opened in one transaction; ``changes`` says first what is acted on."""
     at = at or server(s)
     if changes:
-        acting(s, f"{at.label} as {at.user or 'the current user'}")
+        acting(s, f"{at.label} as {at.user}")
     with connection.opened(at, trace=trace(s)) as conn:
         yield conn
 
@@ -154,7 +160,7 @@ def _local_url(url: str, origin: str) -> str:
         host, port = "", None
     if not host or parts.scheme not in {"http", "https"}:
         raise NotConfigured(f"{origin} is not the URL of an endpoint: {mask_url(url)!r}.", hint="http://localhost:8000")
-    if host.endswith("amazonaws.com"):
+    if _is_aws(host):
         raise Protected(f"{origin} names AWS itself ({host}), and without --prod nothing reaches it.", hint="--prod")
     found = _resolved(host)
     if found == host:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import time
@@ -62,6 +63,22 @@ def parse_url(url: str, *, origin: str) -> dict[str, Any]:
             "%25 for %, %3F for ?, %20 for a space",
             code="bad_connection_url",
         ) from error
+
+
+def port(parameters: Mapping[str, Any]) -> int:
+    """The port, the first where the URL names several; else PGPORT's. Raises NotConfigured."""
+    text = str(parameters.get("port") or os.environ.get("PGPORT") or "5432").partition(",")[0]
+    if not text.isdecimal():
+        raise NotConfigured(f"PGPORT is not a port: {text!r}.")
+    return int(text)
+
+
+def os_user() -> str:
+    """Whom libpq logs in as where nobody is named: the user of the operating system."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return "the current user"
 
 
 def _encoded(url: str) -> str:

@@ -110,14 +110,19 @@ def load(conn: Connection[Any], text: str, *, source: str, server: Server) -> No
         raise connection.translate(error, server, source=source, text=text) from error
 
 
-def lock(conn: Connection[Any]) -> None:
-    """Hold the lock of schema changes until the transaction ends. Raises Refused after 10 s behind somebody else."""
-    from psycopg import errors
+def lock(conn: Connection[Any], name: str = "cruddur schema", *, wait_s: int = 10) -> None:
+    """Hold the lock of that name: until the transaction ends, or until the connection closes in autocommit mode.
 
-    conn.execute("SET LOCAL lock_timeout = '10s'")
+    Raises Refused after ``wait_s`` behind somebody else.
+    """
+    from psycopg import errors, sql
+
+    scope, kind = ("SESSION", "lock") if conn.autocommit else ("LOCAL", "xact_lock")
+    conn.execute(sql.SQL("SET {} lock_timeout = {}").format(sql.SQL(scope), sql.Literal(f"{wait_s}s")))
     try:
-        conn.execute("SELECT pg_advisory_xact_lock(hashtext('cruddur schema'))")
+        conn.execute(sql.SQL("SELECT {}(hashtext(%s))").format(sql.Identifier(f"pg_advisory_{kind}")), [name])
     except errors.LockNotAvailable as error:
         raise Refused(
-            "Somebody else is changing the schema of this database.", hint="run it again", code="locked"
-        ) from error
+            f"Somebody else has been at work on {name.removeprefix('cruddur ')} for {wait_s} seconds.",
+            hint="run it again", code="locked",
+        ) from error  # fmt: skip
