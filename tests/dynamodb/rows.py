@@ -1,0 +1,64 @@
+"""Rows for tests: written as the application would, and read back whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from cruddur_cli.dynamodb import batches, scanning
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.conversation import Message, Person
+
+ME = Person("8b1d22bf-cedf-4fbb-b137-63dc54b4770d", "andrewbrown", "Andrew Brown")
+OTHER = Person("ae39bc99-6163-4521-bdb4-fd380e2751c3", "bayko", "Andrew Bayko")
+THIRD = Person("cfaad814-98c9-4b25-9fbb-20b167c79f7b", "altbrown", "Alt Brown")
+GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
+Item = dict[str, Any]
+
+
+def utc(*parts: int) -> datetime:
+    """An instant."""
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+def message_row(sk: str, text: str, *, group: str = GROUP, sender: Person = ME) -> Item:
+    """A message as the application's backend writes it, under any sort key."""
+    return {
+        "pk": {"S": f"MSG#{group}"},
+        "sk": {"S": sk},
+        "message": {"S": text},
+        "message_uuid": {"S": f"written {text[:80]}"},
+        "user_uuid": {"S": sender.uuid},
+        "user_display_name": {"S": sender.display_name},
+        "user_handle": {"S": sender.handle},
+    }
+
+
+def group_row(owner: Person, other: Person, sk: str, text: str, *, group: str = GROUP) -> Item:
+    """A message group as the application's backend writes it."""
+    return {
+        "pk": {"S": f"GRP#{owner.uuid}"},
+        "sk": {"S": sk},
+        "message_group_uuid": {"S": group},
+        "message": {"S": text},
+        "user_uuid": {"S": other.uuid},
+        "user_display_name": {"S": other.display_name},
+        "user_handle": {"S": other.handle},
+    }
+
+
+def write(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
+    """Put items."""
+    batches.write_all(dynamodb, map(batches.put_request, items))
+
+
+def everything(dynamodb: DynamoDB) -> list[Item]:
+    """Every item of the table, by key."""
+    items = [item for page in scanning.pages(dynamodb) for item in page]
+    return sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
+
+
+def texts(messages: Iterable[Message]) -> list[str]:
+    """What was said."""
+    return [message.message for message in messages]

@@ -1,0 +1,94 @@
+"""Scans: every page and segment once, no more than asked for, and memory that does not grow with the table."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import pytest
+
+from cruddur_cli.dynamodb import scanning
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.errors import NotFound, Refused
+from tests import faults
+from tests.dynamodb.rows import message_row, write
+
+
+def keys(pages: object) -> list[str]:
+    return sorted(item["sk"]["S"] for page in pages for item in page)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def three_mb(dynamodb: DynamoDB) -> DynamoDB:
+    """A table of 3 MB, in 40 partitions."""
+    write(dynamodb, (message_row(f"{n:03}", "x" * 9_800, group=f"{n % 40}") for n in range(320)))
+    return dynamodb
+
+
+@pytest.mark.parametrize("segments", [1, 4, 64])
+def test_three_megabytes_are_read_to_the_last_page(three_mb: DynamoDB, segments: int) -> None:
+    assert keys(scanning.pages(three_mb, segments=segments)) == [f"{n:03}" for n in range(320)]
+    scans = {each.operation: each for each in three_mb.meter.operations()}["Scan"]
+    assert scans.items == 320
+    assert scans.requests >= max(3, segments)
+
+
+@pytest.mark.parametrize(("limit", "segments"), [(1, 1), (7, 4), (300, 1), (320, 1), (5000, 1), (2000, 4)])
+def test_a_limit_is_what_comes_at_most(three_mb: DynamoDB, limit: int, segments: int) -> None:
+    assert len(keys(scanning.pages(three_mb, segments=segments, limit=limit))) == min(limit, 320)
+
+
+def test_a_limit_is_all_that_is_read(three_mb: DynamoDB) -> None:
+    assert len(keys(scanning.pages(three_mb, limit=5))) == 5
+    assert {each.operation: each.items for each in three_mb.meter.operations()}["Scan"] == 5
+
+
+def test_an_empty_table_has_one_empty_page(dynamodb: DynamoDB) -> None:
+    assert list(scanning.pages(dynamodb)) == [[]]
+    assert keys(scanning.pages(dynamodb, segments=8)) == []
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_a_missing_table_is_said(dynamodb: DynamoDB, segments: int) -> None:
+    dynamodb.table = "no-such-table"
+    with pytest.raises(NotFound, match="no table 'no-such-table'"):
+        list(scanning.pages(dynamodb, segments=segments))
+
+
+def test_a_segment_that_fails_ends_the_scan_with_its_error(three_mb: DynamoDB) -> None:
+    struck = faults.answers(three_mb.client, "Scan", "ValidationException", times=1)
+    with pytest.raises(Refused, match="injected"):
+        list(scanning.pages(three_mb, segments=4))
+    assert struck.count == 1
+
+
+def test_a_throttled_page_is_read_again(three_mb: DynamoDB) -> None:
+    struck = faults.answers(three_mb.client, "Scan", "ProvisionedThroughputExceededException", times=3)
+    assert len(keys(scanning.pages(three_mb, segments=4))) == 320
+    assert struck.count == 3
+
+
+def test_a_reader_that_stops_early_leaves_no_thread(three_mb: DynamoDB) -> None:
+    before = threading.active_count()
+    pages = scanning.pages(three_mb, segments=8)
+    assert next(pages) is not None
+    pages.close()  # type: ignore[attr-defined]
+    assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_memory_does_not_grow_with_the_table(dynamodb: DynamoDB, segments: int) -> None:
+    def peak() -> int:
+        tracemalloc.start()
+        try:
+            for page in scanning.pages(dynamodb, segments=segments):
+                assert page is not None
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    write(dynamodb, (message_row(f"{n}", "x" * 40_000, group=f"{n}") for n in range(220)))
+    small = peak()
+    write(dynamodb, (message_row(f"{n}", "x" * 40_000, group=f"{n}") for n in range(220, 880)))
+    large = peak()
+    assert large < small * 1.5

@@ -1,0 +1,218 @@
+"""Faults that no engine here shows by itself, put into real clients through botocore's own events, and two bad servers.
+
+Each returns what counts how often it struck, so that a test can say that it did.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+FOREVER = 10**9
+
+
+class _Body:
+    """What urllib3 would hand over."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+@dataclass
+class Struck:
+    """How often a fault struck, and when each request came."""
+
+    count: int = 0
+    at: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hit(self, most: int) -> bool:
+        """Note a request; whether the fault is to strike it, as it does ``most`` times."""
+        with self.lock:
+            self.at.append(time.monotonic())
+            self.count += self.count < most
+            return len(self.at) <= most
+
+
+def answers(client: Any, operation: str, code: str, *, status: int = 400, times: int = FOREVER) -> Struck:
+    """The next ``times`` requests are answered with an error of AWS instead of being sent."""
+    struck = Struck()
+    body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
+
+    def strike(request: Any, **_: Any) -> AWSResponse | None:
+        if not struck.hit(times):
+            return None
+        return AWSResponse(request.url, status, HTTPHeaders(), _Body(body))
+
+    client.meta.events.register(f"before-send.dynamodb.{operation}", strike)
+    return struck
+
+
+def loses_answers(client: Any, operation: str, *, times: int) -> Struck:
+    """The next ``times`` requests are carried out, and their answer is a server error."""
+    struck = Struck()
+
+    def strike(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+        if struck.hit(times):
+            parsed.clear()
+            http_response.status_code = 500
+            parsed |= {
+                "Error": {"Code": "InternalServerError", "Message": "injected"},
+                "ResponseMetadata": {"HTTPStatusCode": 500},
+            }
+
+    client.meta.events.register(f"after-call.dynamodb.{operation}", strike)
+    return struck
+
+
+@dataclass
+class Batches:
+    """What became of batches: every key that was really written, in order, and when each batch was sent."""
+
+    written: list[tuple[str, str]] = field(default_factory=list)
+    sent: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    largest: int = 0
+    struck: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def pauses(self) -> list[float]:
+        """Seconds between two tries of the same item."""
+        return [b - a for times in self.sent.values() for a, b in pairwise(times)]
+
+
+def _key(request: dict[str, Any]) -> tuple[str, str]:
+    row = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
+    return row["pk"]["S"], row["sk"]["S"]
+
+
+def unprocessed(client: Any, *, rounds: int, share: float = 0.5, least: int = 0) -> Batches:
+    """Of each batch, ``share`` comes back unprocessed, until an item was sent ``rounds`` times; the rest is written, and
+    ``least`` items in any case.
+
+    Nothing is left of a batch that comes back whole, so it is not sent at all.
+    """
+    found = Batches()
+
+    def cut(params: dict[str, Any], context: dict[str, Any], **_: Any) -> Any:
+        body = json.loads(params["body"])
+        ((table, requests),) = body["RequestItems"].items()
+        with found.lock:
+            found.largest = max(found.largest, len(requests))
+            for request in requests:
+                found.sent.setdefault(_key(request), []).append(time.monotonic())
+            tries = max(len(found.sent[_key(request)]) for request in requests)
+            keep = len(requests) if tries > rounds else max(least, int(len(requests) * (1 - share)))
+            found.struck += keep < len(requests)
+            found.written += [_key(request) for request in requests[:keep]]
+        context["left"] = {table: requests[keep:]} if requests[keep:] else {}
+        if keep == 0:
+            http = AWSResponse("", 200, HTTPHeaders(), _Body(b""))
+            return http, {"UnprocessedItems": context["left"], "ResponseMetadata": {"HTTPHeaders": {}}}
+        body["RequestItems"] = {table: requests[:keep]}
+        params["body"] = json.dumps(body).encode()
+        return None
+
+    def give_back(parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        parsed["UnprocessedItems"] = context.pop("left")
+
+    client.meta.events.register("before-call.dynamodb.BatchWriteItem", cut)
+    client.meta.events.register("after-call.dynamodb.BatchWriteItem", give_back)
+    return found
+
+
+def table_looks(client: Any, *states: Callable[[dict[str, Any]], None]) -> Struck:
+    """DescribeTable shows the table as each of ``states`` makes it, one answer after the other, then as it is."""
+    struck = Struck()
+    left = iter(states)
+
+    def change(parsed: dict[str, Any], **_: Any) -> None:
+        state = next(left, None)
+        struck.count += state is not None
+        if state is not None and "Table" in parsed:
+            state(parsed["Table"])
+
+    client.meta.events.register("after-call.dynamodb.DescribeTable", change)
+    return struck
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """The URL of a server that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def refused_url() -> str:
+    """The URL of a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@dataclass
+class Recording:
+    """What a proxy saw: (operation, request, answer) of each request."""
+
+    url: str
+    seen: list[tuple[str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+
+    def take(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """What was seen since the last time."""
+        taken, self.seen = self.seen, []
+        return taken
+
+
+@contextmanager
+def recorded(endpoint: str) -> Iterator[Recording]:
+    """A proxy on loopback in front of an engine, which keeps everything that passes."""
+    direct = build_opener(ProxyHandler({}))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            passed = ("content-type", "x-amz-target", "authorization", "x-amz-date")
+            headers = {name: value for name, value in self.headers.items() if name.lower() in passed}
+            try:
+                with direct.open(Request(endpoint, body, headers)) as answer:
+                    status, content, server = answer.status, answer.read(), answer.headers.get("Server")
+            except OSError as error:  # urllib's HTTPError is one, and an answer too
+                status, content, server = getattr(error, "code", 502), getattr(error, "read", bytes)(), None
+            self._keep(body, content)
+            self.send_response_only(status)
+            if server:
+                self.send_header("Server", server)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def _keep(self, body: bytes, content: bytes) -> None:
+            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            found.seen.append((operation, json.loads(body or b"{}"), json.loads(content or b"{}")))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found = Recording(f"http://127.0.0.1:{server.server_address[1]}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
