@@ -15,7 +15,7 @@ PROGRAM = "cruddur"
 _FREE_TEXT = {"start-conversation", "send-message"}
 _FLAGS = {
     "--prod", "--quiet", "-q", "--debug", "--no-color", "--dry-run", "-n", "--yes", "-y",
-    "--if-exists", "--on-demand", "--typed",
+    "--if-exists", "--on-demand", "--typed", "--discover", "--anywhere",
 }  # fmt: skip
 
 

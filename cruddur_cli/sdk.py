@@ -39,6 +39,8 @@ _CREDENTIALS = {
     "MissingAuthenticationToken",
     "SignatureDoesNotMatch",
 }
+# What EC2, RDS, DynamoDB and Cognito call it when the credentials are good and the policy is not.
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 _READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet")
 
 
@@ -204,6 +206,8 @@ def _translate(error: Any, at: Endpoint) -> CruddurError:
             return NotConfigured(
                 f"{at.label} does not accept the credentials: {text}", hint="aws sts get-caller-identity"
             )
+        if code in _DENIED:
+            return _denied(error, at, fields)
         if code in {"ResourceNotFoundException", "UserPoolNotFoundException"}:
             return NotFound(f"{at.label}: {text}", fields=fields)
         if code in _BUSY:
@@ -223,6 +227,21 @@ def _translate(error: Any, at: Endpoint) -> CruddurError:
     if isinstance(error, sdk.ParamValidationError):
         return Refused(f"{at.label}: {' '.join(str(error).split())}")
     return Refused(f"{at.label}: {error}")
+
+
+def _denied(error: Any, at: Endpoint, fields: dict[str, Any]) -> Refused:
+    """AWS's sentence is followed by a page of encoded policy; what a person needs is the action that is missing."""
+    import re
+
+    text = error.response.get("Error", {}).get("Message") or ""
+    named = re.search(r"perform:? ([a-z0-9-]+:[A-Za-z]+)", text)
+    action = named[1] if named else f"{at.service}:{error.operation_name}"
+    return Refused(
+        f"{at.label}: these credentials are not allowed to {action}.",
+        hint=f"allow {action} in their policy; aws sts get-caller-identity shows whose they are",
+        code="access_denied",
+        fields={**fields, "action": action},
+    )
 
 
 def _reason(error: Exception) -> str:

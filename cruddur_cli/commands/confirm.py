@@ -15,7 +15,11 @@ def destroy(s: Settings, *, what: str, name: str, losing: str, remote: bool) -> 
 
     Raises Protected. Never asks without a terminal or with a machine format: it refuses and names the flag.
     """
-    sentence = f"{what} will be destroyed: {losing}."
+    agree(s, f"{what} will be destroyed: {losing}.", name=name, remote=remote)
+
+
+def agree(s: Settings, sentence: str, *, name: str, remote: bool) -> None:
+    """Come back only when what ``sentence`` says is wanted: ``y/N`` locally, else the name. Raises Protected."""
     if s.confirm is not None and s.confirm != name:
         raise Protected(
             f"{sentence} --confirm says {s.confirm!r}, and its name is {name!r}.", hint=f"add --confirm {name}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import cognito, db, ddb, local, narrow, root
+from . import cognito, db, ddb, local, narrow, rds, root
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Looks after Cruddur: users in PostgreSQL, messages in DynamoDB, identities in Cognito.",
 )
 root.register(app)
-GROUPS = {"ddb": ddb.app, "db": db.app, "cognito": cognito.app, "local": local.app}
+GROUPS = {"ddb": ddb.app, "db": db.app, "cognito": cognito.app, "rds": rds.app, "local": local.app}
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 

@@ -91,8 +91,8 @@ def command(
     """Register a function as a command; it gets the settings first, then its own parameters.
 
     What it returns, where it returns something, is the exit code. ``shows`` adds ``-o``, ``changes`` ``--dry-run``,
-    ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles; ``also``
-    the options of settings that only few commands take: name of the setting, annotation, default.
+    ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles;
+    ``also`` the options of settings that only few commands take: the setting's name, annotation and default.
     """
     added = dict(_COMMON)
     wanted = {

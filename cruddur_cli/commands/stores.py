@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import output, sdk
-from ..aws import user_pool
+from ..aws import group_rules, instance, user_pool
 from ..dynamodb import client as message_store
 from ..errors import NotConfigured, NotFound, Protected
 from ..local import stack
@@ -28,10 +28,11 @@ def trace(s: Settings) -> Callable[[str], None] | None:
     return (lambda text: output.tell(f"debug: {text}")) if s.debug else None
 
 
-def acting(s: Settings, what: str) -> None:
-    """Say what a change acts on, in one line; for production even with --quiet."""
-    line = f"{s.environment}: {what}" + (" (dry run)" if s.dry_run else "")
-    if s.prod:
+def acting(s: Settings, what: str, *, aws: bool = False) -> None:
+    """Say what a change acts on, in one line; for production, or the account (``aws``), even with --quiet."""
+    environment = "AWS" if aws and not s.prod else s.environment
+    line = f"{environment}: {what}" + (" (dry run)" if s.dry_run else "")
+    if s.prod or aws:
         output.tell(line)
     else:
         output.note(s, line)
@@ -219,3 +220,29 @@ def cognito(s: Settings, *, at: sdk.Endpoint | None = None) -> Iterator[user_poo
         if not pool:
             raise NotFound("There is no user pool.", hint="cruddur setup")
         yield user_pool.Cognito(client, at, pool)
+
+
+def _account_endpoint(s: Settings, service: str) -> sdk.Endpoint:
+    """Where EC2 or RDS is: AWS, unless their own variable names another. The plain AWS_ENDPOINT_URL never counts."""
+    setting = f"{service}_endpoint"
+    url: str | None = getattr(s, setting)
+    if url and not s.prod:
+        url = _local_url(url, s.origins[setting])
+    label = f"{service.upper()} at {url}" if url else f"{service.upper()} in {s.region or 'AWS'}"
+    return sdk.Endpoint(service, url, s.region, label, read_only=s.dry_run)
+
+
+@contextmanager
+def ec2(s: Settings) -> Iterator[group_rules.EC2]:
+    """The account's EC2, opened: the real one, with or without --prod."""
+    at = _account_endpoint(s, "ec2")
+    with sdk.opened(at, trace=trace(s)) as client:
+        yield group_rules.EC2(client, at)
+
+
+@contextmanager
+def rds(s: Settings) -> Iterator[instance.RDS]:
+    """The account's RDS, opened: the real one, with or without --prod."""
+    at = _account_endpoint(s, "rds")
+    with sdk.opened(at, trace=trace(s)) as client:
+        yield instance.RDS(client, at)

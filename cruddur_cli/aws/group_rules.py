@@ -1,0 +1,173 @@
+"""The rules of security groups as they are read: what each lets in; and lists of them, for errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .. import sdk
+from ..errors import CruddurError, Refused
+from ..sdk import Endpoint
+
+Error = TypeVar("Error", bound=CruddurError)
+PORT = 5432
+MARK = re.compile(r"cruddur \S+@\S+ \d{4}-\d\d-\d\dT\d\d:\d\dZ")
+_PAGE = 1000  # "DescribeSecurityGroupRules": 5 to 1000 a page
+_SHOWN = 20
+_SOURCES = (
+    ("CidrIpv4", "IPv4"),
+    ("CidrIpv6", "IPv6"),
+    ("PrefixListId", "prefix list"),
+    ("ReferencedGroupInfo", "security group"),
+)
+
+
+@dataclass(frozen=True)
+class EC2:
+    """An opened EC2."""
+
+    client: Any
+    at: Endpoint
+
+    @property
+    def region(self) -> str:
+        """The region that requests go to."""
+        return str(self.client.meta.region_name)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a security group. ``kind`` is what its source is: IPv4, IPv6, prefix list or security group."""
+
+    group_id: str
+    rule_id: str
+    inbound: bool
+    protocol: str
+    from_port: int
+    to_port: int
+    kind: str
+    source: str
+    description: str
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether it lets somebody in at exactly PostgreSQL's port."""
+        return self.inbound and self.protocol in {"tcp", "6"} and self.from_port == self.to_port == PORT
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether this program, or the script it replaces (``GITPOD``), wrote the rule."""
+        return bool(MARK.search(self.description)) or self.description.upper().startswith("GITPOD")
+
+    def __str__(self) -> str:
+        ports = "" if self.from_port < 0 else f" {self.from_port}"
+        if self.to_port != self.from_port:
+            ports += f"-{self.to_port}"
+        protocol = "every protocol" if self.protocol == "-1" else f"{self.protocol}{ports}"
+        way = "inbound" if self.inbound else "outbound"
+        return f"{way} {protocol} {'from' if self.inbound else 'to'} {self.kind} {self.source}"
+
+
+def rules(ec2: EC2, *, group_ids: Sequence[str] | None = None) -> list[Rule]:
+    """Every rule of the groups, in order; without groups every rule of the region."""
+    params: dict[str, Any] = {"MaxResults": _PAGE}
+    if group_ids is not None:
+        params["Filters"] = [{"Name": "group-id", "Values": list(group_ids)}]
+    try:
+        return [_rule(entry) for entry in pages(ec2, "describe_security_group_rules", params, "SecurityGroupRules")]
+    except Refused as error:
+        if str(error.fields.get("aws_code", "")).startswith("InvalidGroup"):
+            return []
+        raise
+
+
+def read(ec2: EC2, rule_id: str) -> Rule | None:
+    """The rule with that id, or None."""
+    try:
+        answer = sdk.call(ec2.client, "describe_security_group_rules", {"SecurityGroupRuleIds": [rule_id]}, at=ec2.at)
+    except Refused as error:
+        if str(error.fields.get("aws_code", "")).startswith("InvalidSecurityGroupRuleId"):
+            return None
+        raise
+    found = [_rule(entry) for entry in answer.get("SecurityGroupRules", [])]
+    return next((rule for rule in found if rule.rule_id == rule_id), None)
+
+
+def pages(ec2: EC2, operation: str, params: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    """What all pages of an answer hold under ``key``."""
+    seen: set[str] = set()
+    while True:
+        answer = sdk.call(ec2.client, operation, params, at=ec2.at)
+        yield from answer.get(key, [])
+        token = answer.get("NextToken")
+        if not token or token in seen:
+            return
+        seen.add(token)
+        params = {**params, "NextToken": token}
+
+
+def _rule(entry: dict[str, Any]) -> Rule:
+    field, kind = next(((field, kind) for field, kind in _SOURCES if entry.get(field)), ("", "unknown"))
+    source = entry.get(field, "")
+    return Rule(
+        group_id=entry.get("GroupId", ""),
+        rule_id=entry.get("SecurityGroupRuleId", ""),
+        inbound=not entry.get("IsEgress", False),
+        protocol=entry.get("IpProtocol", ""),
+        from_port=entry.get("FromPort", -1),
+        to_port=entry.get("ToPort", -1),
+        kind=kind,
+        source=str(source.get("GroupId", "")) if isinstance(source, dict) else str(source),
+        description=entry.get("Description", ""),
+    )
+
+
+def name_it(candidates: Sequence[Rule]) -> str:
+    """The options that name the first of some rules."""
+    if not candidates:
+        return "--group-id GROUP --rule-id RULE"
+    return f"--group-id {candidates[0].group_id} --rule-id {candidates[0].rule_id}"
+
+
+def with_candidates(kind: type[Error], problem: str, ec2: EC2, group_id: str | None, *, code: str) -> Error:
+    """An error that lists the rules that could be meant: those of the group, else those of the region."""
+    try:
+        found = rules(ec2, group_ids=[group_id]) if group_id else []
+        found = [rule for rule in found if rule.is_postgres] or [rule for rule in rules(ec2) if rule.is_postgres]
+    except CruddurError as error:
+        # What is wrong is still that id; that the list cannot be read comes second.
+        return kind(problem, details=f"({error.message})", hint=name_it([]), code=code)
+    hint = f"{name_it(found)}, or --discover" if found else "cruddur config: is it the right region?"
+    return listing(kind, problem, ec2, found, hint=hint, code=code)
+
+
+def listing(kind: type[Error], problem: str, ec2: EC2, found: Sequence[Rule], *, hint: str, code: str) -> Error:
+    """An error with these rules below its sentence: group, its name, rule, what it lets in, description."""
+    names = _group_names(ec2, sorted({rule.group_id for rule in found}))
+    listed = [
+        {
+            "group_id": rule.group_id,
+            "group_name": names.get(rule.group_id),
+            "rule_id": rule.rule_id,
+            "source": rule.source,
+            "description": rule.description,
+        }
+        for rule in found
+    ]
+    lines = ["  ".join(str(value) for value in entry.values() if value) for entry in listed[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"… and {len(found) - _SHOWN} more")
+    details = "\n".join(lines) or f"There is no inbound rule for tcp {PORT}."
+    return kind(problem, details=details, hint=hint, code=code, fields={"candidates": listed})
+
+
+def _group_names(ec2: EC2, group_ids: Sequence[str]) -> dict[str, str]:
+    if not group_ids:
+        return {}
+    try:
+        found = pages(ec2, "describe_security_groups", {"GroupIds": list(group_ids)}, "SecurityGroups")
+        return {str(group["GroupId"]): str(group.get("GroupName", "")) for group in found}
+    except CruddurError:
+        return {}
