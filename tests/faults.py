@@ -101,8 +101,8 @@ def _key(request: dict[str, Any]) -> tuple[str, str]:
 
 
 def unprocessed(client: Any, *, rounds: int, share: float = 0.5, least: int = 0) -> Batches:
-    """Of each batch, ``share`` comes back unprocessed, until an item was sent ``rounds`` times; the rest is written, and
-    ``least`` items in any case.
+    """Of each batch, ``share`` comes back unprocessed, until an item was sent ``rounds`` times. The rest is written,
+    and ``least`` items in any case.
 
     Nothing is left of a batch that comes back whole, so it is not sent at all.
     """

@@ -90,8 +90,12 @@ def _write(dynamodb: DynamoDB, requests: Iterator[dict[str, Any]], count: int, a
     try:
         batches.write_all(dynamodb, requests, advance=landed)
     except Refused as error:
-        error.message += f" {written:,} rows were written before, out of a conversation of {count:,} messages."
-        raise
+        raise Refused(
+            f"{error.message} {written:,} rows were right by then, out of a conversation of {count:,} messages.",
+            hint=error.hint,
+            code=error.code,
+            fields=error.fields,
+        ) from error
 
 
 def _find_start(group: str, existing: Iterator[dict[str, Any]]) -> tuple[list[dict[str, Any]], datetime | None]:

@@ -127,7 +127,6 @@ def test_a_table_that_is_never_ready_is_given_up(store: DynamoDB) -> None:
     with pytest.raises(CannotConnect, match="not ready yet after") as caught:
         tables.create(store, say=quietly, wait_s=0.3)
     assert caught.value.exit_code == Exit.UNREACHABLE
-    store.client.meta.events.unregister("after-call.dynamodb.DescribeTable")
     with opened(store.at, store.table) as other:
         assert tables.drop(other, say=quietly) is True
 
