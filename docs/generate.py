@@ -19,6 +19,7 @@ import sys
 import tempfile
 import termios
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,24 @@ def commands() -> Iterator[tuple[list[str], Any]]:
     return walk(["cruddur"], typer.main.get_command(front.app))
 
 
-def help_of(words: list[str], command: Any) -> str:
-    """A command's help as plain text of one width, whatever the terminal and the environment."""
-    command.rich_markup_mode = None
+@dataclass(frozen=True)
+class Help:
+    """What ``--help`` says of one command: usage, paragraphs, and an (option, meaning) for each parameter."""
+
+    usage: str
+    paragraphs: list[str]
+    options: list[tuple[str, str]]
+
+
+def help_of(words: list[str], command: Any) -> Help:
+    """A command's help, whatever the terminal and the environment."""
     context = command.make_context(
         " ".join(words), [], resilient_parsing=True, terminal_width=_WIDTH, max_content_width=_WIDTH
     )
-    return "\n".join(line.rstrip() for line in str(command.get_help(context)).splitlines())
+    paragraphs = [" ".join(each.split()) for each in (command.help or "").strip().split("\n\n")]
+    records = (param.get_help_record(context) for param in command.get_params(context))
+    options = [(name, " ".join(text.split())) for name, text in filter(None, records)]
+    return Help(" ".join([*words, *command.collect_usage_pieces(context)]), paragraphs, options)
 
 
 def first_sentence(command: Any) -> str:
@@ -67,24 +79,44 @@ def first_sentence(command: Any) -> str:
 def command_reference() -> str:
     """The text of docs/commands.md."""
     found = list(commands())
-    parts = [
-        "# Commands\n\nWhat `--help` says of every command, written by `python docs/generate.py`.\n"
-        "Exit codes and how stores are found: [README](../README.md). Settings: [configuration](configuration.md).",
-        "| command | |\n|---|---|\n"
-        + "\n".join(
-            f"| [`{' '.join(words)}`](#{'-'.join(words)}) | {first_sentence(command)} |"
-            for words, command in found
-            if not hasattr(command, "commands")
-        ),
+    helps = {" ".join(words): help_of(words, command) for words, command in found}
+    leaves = {" ".join(words) for words, command in found if not hasattr(command, "commands")}
+    everywhere = [
+        option
+        for option in next(helps[name] for name in sorted(leaves)).options
+        if all(option in helps[name].options for name in leaves)
     ]
-    for words, command in found:
-        text = help_of(words, command)
-        if hasattr(command, "commands"):
-            # The table above lists a group's commands; here it has its own words and options.
-            text = text.partition("\nCommands:\n")[0].rstrip()
-        level = "###" if len(words) > 2 else "##"
-        parts.append(f"{level} {' '.join(words)}\n\n```text\n{text}\n```")
+    parts = [
+        "# Commands",
+        "What `--help` says, of every command. Exit codes and how stores are found: [README](../README.md); settings: "
+        "[configuration](configuration.md).\n\nThis page is written by `python docs/generate.py`.",
+        _rows(
+            ("command", ""),
+            [(f"[`{name}`](#{name.replace(' ', '-')})", first_sentence(command))
+             for name, (_, command) in zip(helps, found, strict=True) if name in leaves],
+        ),
+        "## Options of every command",
+        _options(everywhere),
+    ]  # fmt: skip
+    for name, (words, _) in zip(helps, found, strict=True):
+        shown = helps[name]
+        parts.append(f"{'###' if len(words) > 2 else '##'} {name}")
+        parts.append(f"    {shown.usage}")
+        # A line that begins with the program is an example; it stays a line.
+        parts += [f"    {each}" if each.startswith("cruddur ") else each for each in shown.paragraphs]
+        own = [option for option in shown.options if option not in everywhere]
+        if own:
+            parts.append(_options(own))
     return "\n\n".join(parts) + "\n"
+
+
+def _options(options: list[tuple[str, str]]) -> str:
+    return _rows(("option", ""), [(f"`{name}`", text) for name, text in options])
+
+
+def _rows(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    cells = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return "\n".join(f"| {left} | {right} |" for left, right in [head, ("---", "---"), *cells]).replace("|  |", "| |")
 
 
 def examples() -> list[str]:
