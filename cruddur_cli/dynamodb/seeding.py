@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import BadInput, Refused
 from ..times import instant
-from . import batches, messages, replacing
+from . import batches, group_rows, messages, replacing
 from .client import DynamoDB
 from .conversation import STEP, Line, Message, Person, compose, seeded_position, start_for
 
@@ -72,7 +72,7 @@ def replace_conversation(
     else:
         _write(dynamodb, requests(), count, advance)
     assert tally.last is not None
-    written, deleted = replacing.place_groups(dynamodb, group, people, tally.last, dry_run=dry_run)
+    written, deleted = group_rows.place(dynamodb, group, people, tally.last, dry_run=dry_run)
     return [
         Seeded("messages", tally.put, count - tally.put, tally.deleted),
         Seeded("message groups", written, 2 - written, deleted),

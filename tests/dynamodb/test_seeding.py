@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli.dynamodb import messages, replacing, seeding, tables
+from cruddur_cli.dynamodb import messages, seeding, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversation import Line, Message, Person
+from cruddur_cli.dynamodb.group_rows import place
 from cruddur_cli.errors import BadInput, Refused
 from cruddur_cli.times import instant, sort_key
 from tests import faults
@@ -169,7 +170,7 @@ def test_a_message_sent_while_seeding_is_never_overtaken(dynamodb: DynamoDB) -> 
             with opened(dynamodb.at, dynamodb.table) as other:
                 write(other, [message_row(sk, "sent", sender=OTHER)])
                 newest = Message("written sent", OTHER.uuid, OTHER.handle, OTHER.display_name, "sent", instant(sk))
-                replacing.place_groups(other, GROUP, PAIR, newest)
+                place(other, GROUP, PAIR, newest)
 
     dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", send)
     dynamodb.client.meta.events.register("before-call.dynamodb.BatchWriteItem", send)

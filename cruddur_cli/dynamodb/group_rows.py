@@ -1,0 +1,223 @@
+"""The group rows of a conversation: finds them, and moves them so that each person has exactly one, the newest.
+
+A row's key holds its time, and keys never change: a move is a delete and a put in one conditional transaction. What is
+decided is decided from the table, read consistently; the index, which may be late, only says whose rows to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import Refused
+from ..times import Window, sort_key
+from . import sides, transactions
+from .client import DynamoDB
+from .conversation import Message, MessageGroup, Person
+from .messages import Item, group_item, message_item, moment, partition, query, read_message
+from .sides import Age, Side, Sides
+from .transactions import Action, Plan
+
+# "TransactWriteItems" takes 100 actions: room for two people's doubled rows, and those left over in the next one.
+_MOST_DELETED = 40
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of a conversation's group rows: ``moved`` were older, ``unchanged`` say that message or a newer one
+    already, ``repaired`` were missing or doubled and are right now. ``missing`` names what could not be repaired."""
+
+    moved: int
+    unchanged: int
+    repaired: int
+    missing: str | None = None
+
+
+class KeyTaken(Refused):
+    """Another message of the conversation has the very time of this one; nothing was written."""
+
+    code = "time_taken"
+
+
+def advance(
+    dynamodb: DynamoDB,
+    group: str,
+    message: Message,
+    *,
+    people: tuple[Person, Person] | None = None,
+    write_message: bool = False,
+    alone: bool = False,
+    dry_run: bool = False,
+    found: Sides | None = None,
+) -> Moved:
+    """Make each person's group row of the conversation say what ``message`` says, unless it is newer: never backwards.
+
+    One conditional transaction, tried again from the table's own state when somebody else writes meanwhile. With
+    ``write_message`` it holds the message too: all or nothing, and one that is stored already is stored once. Doubled
+    rows are deleted; a missing one is written from ``people``, from the other side's row or from the messages, else
+    ``Moved.missing`` names it. ``found`` saves the first reading; ``alone`` keeps out other claimants.
+
+    Raises KeyTaken where another message has its key, Refused where the message is stored with another text.
+    """
+    if message.created_at is None:
+        return Moved(0, 0, 0, f"message {message.message_uuid} of conversation {group} has no readable time")
+    sender = Person(message.user_uuid, message.user_handle, message.user_display_name)
+
+    def plan(tries: int) -> Plan[Moved]:
+        now = found if found and not tries else sides.find(dynamodb, group, sender, people=people)
+        step = _plan(dynamodb.table, group, now, message)
+        if not write_message or (tries and _is_stored(dynamodb, group, message)):
+            return step
+        return replace(step, actions=[_message_put(dynamodb.table, group, message), *step.actions])
+
+    if dry_run:
+        return plan(0).result
+    return transactions.carry_out(dynamodb, group, plan)[0]
+
+
+def place(
+    dynamodb: DynamoDB, group: str, people: Sequence[Person], last: Message, *, dry_run: bool = False
+) -> tuple[int, int]:
+    """Make the two people's group rows say exactly what the last message says, and be the conversation's only ones.
+
+    Comes back with how many rows are written and deleted. A message that was sent after ``last`` was read counts
+    instead of it; rows of people who are no longer part of the conversation go.
+    """
+    first, second = people
+
+    def plan(_: int) -> Plan[tuple[int, int]]:
+        newest = last if dry_run else _newest(dynamodb, group, last)
+        both = sides.find(dynamodb, group, first, people=(first, second)).sides
+        strangers = [owner for owner in sides.owners(dynamodb, group) if owner not in {first.uuid, second.uuid}]
+        old = [row for owner in strangers for row in sides.side(dynamodb, group, owner).rows]
+        puts: list[Action] = []
+        for side in both:
+            item = _row(group, side, (moment(newest), newest.message))
+            there = next((row for row in side.rows if row["sk"] == item["sk"]), None)
+            old += [row for row in side.rows if row is not there]
+            if there != item:
+                puts.append(_put(dynamodb.table, group, item, over=there is not None))
+        now = old if dry_run else old[: 2 * _MOST_DELETED]
+        return Plan(
+            (len(puts), len(now)),
+            [*(_on_row(dynamodb.table, group, row, "Delete") for row in now), *puts],
+            alone=any(not side.rows for side in both),
+            unfinished=len(now) < len(old),
+        )
+
+    if dry_run:
+        return plan(0).result
+    done = transactions.carry_out(dynamodb, group, plan)
+    return sum(written for written, _ in done), sum(deleted for _, deleted in done)
+
+
+def _newest(dynamodb: DynamoDB, group: str, last: Message) -> Message:
+    """``last``, or a message of the conversation that is newer by now; read consistently."""
+    since = Window(since=last.created_at)
+    for page in query(dynamodb, **partition(f"MSG#{group}", since), ConsistentRead=True):
+        last = max(last, *map(read_message, page), key=moment)
+    return last
+
+
+def _is_stored(dynamodb: DynamoDB, group: str, message: Message) -> bool:
+    """Whether a message is in the table. Raises KeyTaken, Refused."""
+    item = message_item(group, message)
+    key = {name: item[name] for name in ("pk", "sk")}
+    there = dynamodb.call("get_item", TableName=dynamodb.table, Key=key, ConsistentRead=True).get("Item")
+    if there is None:
+        return False
+    stored = read_message(there)
+    if stored.message_uuid != message.message_uuid:
+        raise KeyTaken(f"Conversation {group} has another message of that very time: {stored.message_uuid}.")
+    if (stored.message, stored.user_uuid) != (message.message, message.user_uuid):
+        raise Refused(
+            f"Message {message.message_uuid} is in conversation {group} already, with another text or sender.",
+            hint="send it without --message-uuid: it is then a new message",
+            code="message_differs",
+        )
+    return True
+
+
+# Deciding and writing.
+
+
+def _plan(table: str, group: str, found: Sides, message: Message) -> Plan[Moved]:
+    last = (moment(message), message.message)
+    actions: list[Action] = []
+    outcomes = []
+    for side in found.sides:
+        outcome, steps = _change(table, group, side, last, max(last, found.newest()))
+        outcomes.append(outcome)
+        actions += steps
+    moved, unchanged, repaired = map(outcomes.count, ("moved", "unchanged", "repaired"))
+    return Plan(
+        Moved(moved, unchanged, repaired, found.missing),
+        actions,
+        alone=any(not side.rows for side in found.sides),
+        unfinished=any(len(side.rows) > _MOST_DELETED for side in found.sides),
+    )
+
+
+def _change(table: str, group: str, side: Side, last: Age, newest: Age) -> tuple[str, list[Action]]:
+    """What one person's rows take. A lost row is written anew with what the other side knows of: maybe a newer time."""
+    rows = side.rows
+    if rows and sides.age(rows[0]) >= last:
+        surplus = [_on_row(table, group, row, "Delete") for row in rows[1 : _MOST_DELETED + 1]]
+        if not surplus:
+            return "unchanged", []
+        # The one that stays has to be there still when the others go.
+        return "repaired", [_on_row(table, group, rows[0], "ConditionCheck"), *surplus]
+    item = _row(group, side, last if rows else newest)
+    old = [row for row in rows if row["sk"] != item["sk"]]
+    deletes = [_on_row(table, group, row, "Delete") for row in old[:_MOST_DELETED]]
+    put = _put(table, group, item, over=len(old) < len(rows))
+    return "moved" if len(rows) == 1 else "repaired", [*deletes, put]
+
+
+def _row(group: str, side: Side, last: Age) -> Item:
+    """A person's row that says ``last``; what else the row had stays.
+
+    Where another conversation of theirs has the very time, a seventh decimal makes the key its own: the same instant
+    for everybody who reads it, and the right place in the order.
+    """
+    time, text = last
+    other = side.other or Person("", None, None)
+    sk = canonical = sort_key(time)
+    for digit in range(1, 10):
+        if sk not in side.taken:
+            break
+        sk = f"{canonical[:-6]}{digit}{canonical[-6:]}"
+    item = group_item(side.owner, MessageGroup(group, other.uuid, other.handle, other.display_name, text, time), sk)
+    if not other.uuid:
+        del item["user_uuid"]
+    return {**(side.rows[0] if side.rows else {}), **item}
+
+
+def _on_row(table: str, group: str, row: Item, verb: str) -> Action:
+    """An action (Delete, ConditionCheck) on a row that has to be there still, as this conversation's."""
+    return {verb: {"TableName": table, "Key": {"pk": row["pk"], "sk": row["sk"]}, **_still(group)}}
+
+
+def _put(table: str, group: str, item: Item, *, over: bool) -> Action:
+    """Put a row where this conversation's own stands (``over``), or where nothing does."""
+    free = {"ConditionExpression": "attribute_not_exists(pk)"}
+    return {"Put": {"TableName": table, "Item": item, **(_still(group) if over else free)}}
+
+
+def _still(group: str) -> dict[str, Any]:
+    return {"ConditionExpression": "message_group_uuid = :g", "ExpressionAttributeValues": {":g": {"S": group}}}
+
+
+def _message_put(table: str, group: str, message: Message) -> Action:
+    item = message_item(group, message)
+    values = {":u": item["message_uuid"], ":m": item["message"], ":s": item["user_uuid"]}
+    same = "message_uuid = :u AND message = :m AND user_uuid = :s"
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": item,
+            "ConditionExpression": f"attribute_not_exists(pk) OR ({same})",
+            "ExpressionAttributeValues": values,
+        }
+    }
