@@ -15,7 +15,8 @@ PROGRAM = "cruddur"
 _FREE_TEXT = {"start-conversation", "send-message"}
 _FLAGS = {
     "--prod", "--quiet", "-q", "--debug", "--no-color", "--dry-run", "-n", "--yes", "-y",
-    "--if-exists", "--on-demand", "--typed", "--discover", "--anywhere",
+    "--if-exists", "--on-demand", "--typed", "--discover", "--anywhere", "--stream", "--once",
+    "--follow",
 }  # fmt: skip
 
 
@@ -86,10 +87,10 @@ def _sentence(text: str) -> str:
 
 
 def _program(arguments: list[str]) -> str:
-    """The command that the arguments name: the program, its group, the command."""
+    """The command that the arguments name: the program, its group, the group in it, the command."""
     words: list[str] = []
     for word in arguments:
-        if word.startswith("-") or len(words) == 2:
+        if word.startswith("-") or len(words) == (3 if words[1:] == ["stream"] else 2):
             break
         words.append(word)
     return " ".join([PROGRAM, *words])

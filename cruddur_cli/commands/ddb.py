@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -10,17 +11,20 @@ import typer
 
 from .. import output, times
 from ..dynamodb import messages, scanning, seeding, tables
+from ..dynamodb import stats as table_stats
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..errors import BadInput, NotFound
 from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
-from . import confirm, steps, stores
+from . import confirm, steps, stores, stream
 from .options import command
 
 app = typer.Typer(no_args_is_help=True, help="The DynamoDB table: made, seeded, read.")
+app.add_typer(stream.app, name="stream")
 
 OnDemand = Annotated[bool, typer.Option("--on-demand", help="Pay per request instead of 5 RCU / 5 WCU.")]
+Streamed = Annotated[bool, typer.Option("--stream", help="With a stream of new items; added where it is missing.")]
 Year = Annotated[int | None, typer.Option("--year", help="Only this year (UTC), as the application asks for it.")]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Not before this date or time (local unless it says).")
@@ -36,6 +40,7 @@ Script = Annotated[
 Count = Annotated[
     int | None, typer.Option("--messages", min=1, metavar="N", help="Repeat the script up to N messages.")
 ]
+Segments = Annotated[int, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N parts at once.")]
 _COLUMNS = (
     "pk",
     "sk",
@@ -50,26 +55,38 @@ _SCREENFUL = 500
 
 
 @command(app, shows=True, changes=True, asks=True, table=True, waits=True, handles=True)
-def setup(s: Settings, script: Script = None, count: Count = None, on_demand: OnDemand = False) -> None:
+def setup(
+    s: Settings,
+    script: Script = None,
+    count: Count = None,
+    on_demand: OnDemand = False,
+    with_stream: Streamed = False,
+) -> None:
     """Make the table and seed the conversation, where they are missing. Safe to run every time."""
     lines, source = steps.read_script(script)
     pair = steps.people(s)
     with stores.dynamodb(s, changes=True) as dynamodb:
         confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
-        made = steps.make_table(s, dynamodb, on_demand=on_demand)
+        made = steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         output.note(s, f"table {s.table}: {'created' if made else 'there'}")
         _seed_and_show(s, dynamodb, pair, lines, source, count, missing=made and s.dry_run)
 
 
 @command(app, shows=True, changes=True, asks=True, table=True, handles=True)
-def reset(s: Settings, script: Script = None, count: Count = None, on_demand: OnDemand = False) -> None:
+def reset(
+    s: Settings,
+    script: Script = None,
+    count: Count = None,
+    on_demand: OnDemand = False,
+    with_stream: Streamed = False,
+) -> None:
     """Drop the table with everything in it, make it anew and seed it."""
     lines, source = steps.read_script(script)
     pair = steps.people(s)
     with stores.dynamodb(s, changes=True) as dynamodb:
         _drop(s, dynamodb)
         if not s.dry_run:
-            steps.make_table(s, dynamodb, on_demand=on_demand)
+            steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         _seed_and_show(s, dynamodb, pair, lines, source, count, missing=s.dry_run)
 
 
@@ -92,10 +109,10 @@ def describe_table(s: Settings) -> None:
 
 
 @command(app, changes=True, table=True, waits=True)
-def schema_load(s: Settings, on_demand: OnDemand = False) -> None:
+def schema_load(s: Settings, on_demand: OnDemand = False, with_stream: Streamed = False) -> None:
     """Make the table with its index, and wait until it takes writes. One that is there and fits is left alone."""
     with stores.dynamodb(s, changes=True) as dynamodb:
-        made = steps.make_table(s, dynamodb, on_demand=on_demand)
+        made = steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
     output.note(s, f"table {s.table}: {('would be created' if s.dry_run else 'created') if made else 'already there'}")
 
 
@@ -128,7 +145,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
 def scan(
     s: Settings,
     limit: Limit = None,
-    segments: Annotated[int, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N parts at once.")] = 1,
+    segments: Segments = 1,
     typed: Annotated[bool, typer.Option("--typed", help="DynamoDB JSON, which loses nothing.")] = False,
 ) -> None:
     """Show every item, grouped by entity on a terminal; streamed with -o jsonl, json or csv.
@@ -152,6 +169,42 @@ def scan(
             output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")
         if not count:
             output.note(s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed fills it.")
+
+
+@command(app, shows=True, table=True)
+def stats(
+    s: Settings,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, metavar="N", help="Read about this many items instead of all.")
+    ] = None,
+    segments: Segments = 1,
+) -> None:
+    """Show what the table holds: items, bytes and capacity by entity, largest partitions, messages by day.
+
+    cruddur ddb stats --sample 10000
+    """
+    with stores.dynamodb(s) as dynamodb:
+        total = tables.describe(dynamodb).items
+        pages = scanning.sample(dynamodb, sample) if sample else scanning.pages(dynamodb, segments=segments)
+        with output.progress(s, "reading", min(sample or total, total)) as advance:
+            found = table_stats.collect(_counted(pages, advance), sample=sample is not None)
+        read = sum(row.items for row in found.entities)
+        rest = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "entities"}
+        output.show(
+            s,
+            found.entities,
+            draw=output.stats(found),
+            meter=dynamodb.meter,
+            extra={**rest, "sample": sample is not None, "items_in_table": total},
+        )
+        if sample:
+            output.note(s, f"A sample: {read:,} of about {total:,} items were read, and nothing is scaled up.")
+
+
+def _counted(pages: Iterator[list[Any]], advance: Callable[[int], None]) -> Iterator[Any]:
+    for page in pages:
+        yield from page
+        advance(len(page))
 
 
 @command(app, shows=True, table=True, handles=True)

@@ -15,9 +15,10 @@ from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..errors import Incomplete, NotFound
 from ..local import home
-from ..postgres import connection, database, stamp, users
+from ..postgres import connection, database, locks, migrations, scripts, stamp, users
+from ..postgres import seeding as postgres_seeding
 from ..settings import SEEDED_GROUP, Settings
-from . import stores
+from . import files, stores
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -56,11 +57,11 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         return
     with stores.postgres(s, at=at) as conn:
         if not s.dry_run:
-            database.lock(conn)
+            locks.take(conn, say=lambda text: output.note(s, text))
         missing = database.missing_tables(conn)
         empty = len(missing) == len(database.TABLES)
         if empty and not s.dry_run:
-            database.load(conn, seed_files.text("schema.sql"), source="schema.sql", server=at)
+            load_schema(s, conn, at, files.schema(s))
         if missing and not empty:
             output.warn(f"{at.label} lacks {', '.join(missing)}; `cruddur db schema-load` replaces all tables")
         done(s, steps, "tables", f"{would}created" if empty else "there", changed=empty)
@@ -68,16 +69,26 @@ def make_database(s: Settings, steps: list[Step]) -> None:
             raise NotFound(
                 f"There is no table public.users in {at.label}.", hint="cruddur db schema-load", code="table_missing"
             )
-        added = 0 if s.dry_run else seed_users(conn, at)
+        added = 0 if s.dry_run else seed_users(s, conn, at, files.seed(s))
         if s.prod and not s.dry_run:
             stamp.write(conn)
         done(s, steps, "users", f"{added} rows added" if added else f"{would}there", changed=added > 0)
 
 
-def seed_users(conn: Connection[Any], at: connection.Server, text: str = "", source: str = "users.sql") -> int:
+def load_schema(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> None:
+    """Load a schema, all of it or nothing; no migration counts as applied to it but those that it names itself."""
+    migrations.forget(conn)
+    scripts.run(conn, script.text, source=script.source, server=at, say=lambda text: output.note(s, text))
+
+
+def seed_users(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> int:
     """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
+    say = lambda text: output.note(s, text)  # noqa: E731
+    if not script.ours:
+        known = files.seeded_uuids()
+        return postgres_seeding.run(conn, script.text, source=script.source, server=at, known=known, say=say)
     before = sum(table.rows for table in database.rows(conn))
-    database.load(conn, text or seed_files.text("users.sql"), source=source, server=at)
+    scripts.run(conn, script.text, source=script.source, server=at, say=say)
     return sum(table.rows for table in database.rows(conn)) - before
 
 
@@ -177,13 +188,16 @@ def _person(user: users.User) -> Person:
     return Person(user.uuid, user.handle, user.display_name)
 
 
-def make_table(s: Settings, dynamodb: DynamoDB, *, on_demand: bool = False) -> bool:
-    """The table, ready for writes; whether it was made. Raises Incomplete where one with another schema is there."""
+def make_table(s: Settings, dynamodb: DynamoDB, *, on_demand: bool = False, stream: bool = False) -> bool:
+    """The table, ready for writes, with a stream where that is wanted; whether it was made.
+
+    Raises Incomplete where one with another schema is there, Refused where it has a stream of another view.
+    """
     say = lambda text: output.note(s, text)  # noqa: E731
     if s.dry_run:
         missing = not tables.exists(dynamodb)
     else:
-        missing = tables.create(dynamodb, on_demand=on_demand, say=say, wait_s=max(60.0, s.wait_s))
+        missing = tables.create(dynamodb, on_demand=on_demand, stream=stream, say=say, wait_s=max(60.0, s.wait_s))
     if s.prod and not s.dry_run and not tables.stamp(dynamodb):
         output.warn(f"{dynamodb.at.label} knows no tags, so table {s.table} is not stamped as production")
     if not missing:
@@ -195,6 +209,9 @@ def make_table(s: Settings, dynamodb: DynamoDB, *, on_demand: bool = False) -> b
                 hint="cruddur ddb reset, or another --table",
                 code="schema_differs",
             )
+    if stream:
+        enabled = missing or tables.enable_stream(dynamodb, say=say, wait_s=max(60.0, s.wait_s), dry_run=s.dry_run)
+        output.note(s, f"stream: {('would be turned on' if s.dry_run else 'turned on') if enabled else 'on already'}")
     return missing
 
 

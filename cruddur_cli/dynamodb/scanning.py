@@ -23,6 +23,18 @@ def pages(dynamodb: DynamoDB, *, segments: int = 1, limit: int | None = None) ->
     yield from _cut(_parallel(dynamodb, segments), limit)
 
 
+def sample(dynamodb: DynamoDB, count: int, *, parts: int = 100) -> Iterator[list[Item]]:
+    """At most ``count`` items from all over the table: the first ones of many segments, in equal shares.
+
+    A segment is a range of hashed partition keys ("Scanning tables in DynamoDB", parallel scan), so a share may come
+    from one large partition. Where segments hold less than their share, fewer come back.
+    """
+    parts = max(1, min(parts, count))
+    for part in range(parts):
+        share = count // parts + (part < count % parts)
+        yield from _cut(_segment(dynamodb, {"Segment": part, "TotalSegments": parts}, share), share)
+
+
 def _segment(dynamodb: DynamoDB, params: dict[str, Any], limit: int | None = None) -> Iterator[list[Item]]:
     left = limit
     while left is None or left > 0:

@@ -15,6 +15,7 @@ INDEX = "message-group-sk-index"
 _KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _INDEX_KEYS = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+_STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
 _TAG = "cruddur:environment"
 Say = Callable[[str], None]
 
@@ -81,8 +82,10 @@ def exists(dynamodb: DynamoDB) -> bool:
     return True
 
 
-def create(dynamodb: DynamoDB, *, on_demand: bool = False, say: Say, wait_s: float = 60) -> bool:
+def create(dynamodb: DynamoDB, *, on_demand: bool = False, stream: bool = False, say: Say, wait_s: float = 60) -> bool:
     """Make the table and wait until it and its index take writes; False where it was there already.
+
+    ``stream`` gives a table that is made a stream of new items; ``enable_stream`` does it to one that was there.
 
     Raises CannotConnect when it is not ready after ``wait_s``.
     """
@@ -90,6 +93,8 @@ def create(dynamodb: DynamoDB, *, on_demand: bool = False, say: Say, wait_s: flo
     index = {"IndexName": INDEX, "KeySchema": _INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
     if not on_demand:
         index["ProvisionedThroughput"] = _UNITS
+    if stream:
+        billing["StreamSpecification"] = _STREAM
     while True:
         made = True
         try:
@@ -112,6 +117,27 @@ def create(dynamodb: DynamoDB, *, on_demand: bool = False, say: Say, wait_s: flo
         _wait(dynamodb, settled, "is not ready yet", say=say, wait_s=wait_s)
         if made or exists(dynamodb):
             return made
+
+
+def enable_stream(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60, dry_run: bool = False) -> bool:
+    """Turn on the table's stream of new items and wait for it; False where it has one that carries them.
+
+    Raises Refused where there is a stream of another view: it has to be turned off first, and whoever reads it finds a
+    new one under a new ARN.
+    """
+    table = describe(dynamodb)
+    if table.stream in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
+        return False
+    if table.stream is not None:
+        raise Refused(
+            f"Table {dynamodb.table!r} has a stream of {table.stream}, which does not carry new items.",
+            hint=f"aws dynamodb update-table --table-name {dynamodb.table} --stream-specification StreamEnabled=false",
+            code="stream_view",
+        )
+    if not dry_run:
+        dynamodb.call("update_table", TableName=dynamodb.table, StreamSpecification=_STREAM)
+        wait_ready(dynamodb, say=say, wait_s=wait_s)
+    return True
 
 
 def wait_ready(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> None:

@@ -152,3 +152,15 @@ def entities(items: Sequence[Any]) -> None:
     from . import drawings
 
     drawings.draw_items(items)
+
+
+def stats(found: Any) -> Draw:
+    """A table's statistics as bars and tables; what is drawn is ``found``, of which the items are a part."""
+    units = "RCU: reading all of it once, eventually consistent; WCU: writing each item once, the index included"
+
+    def draw(_: Sequence[Any]) -> None:
+        from . import charts
+
+        charts.draw_stats(found, capacity=units)
+
+    return draw
