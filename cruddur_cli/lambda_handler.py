@@ -14,7 +14,7 @@ from typing import Any
 
 from . import sdk
 from .dynamodb import processing
-from .dynamodb.capacity import Meter
+from .dynamodb.metering import Meter
 from .dynamodb.client import DynamoDB
 
 _logger = logging.getLogger("cruddur")

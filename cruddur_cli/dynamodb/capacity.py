@@ -1,108 +1,62 @@
-"""What items weigh and what requests cost: sizes in bytes, capacity units, and the meter that adds a command's up."""
+"""DynamoDB's rules of size and capacity: what an item weighs in bytes, and what reading or writing it costs in units.
+
+Each rule names the AWS page that it is from, by its title in the Amazon DynamoDB Developer Guide or the API reference.
+Items are in DynamoDB JSON, binary values as ``bytes``; an item that does not exist is None. Pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from threading import Lock
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+Item = Mapping[str, Mapping[str, Any]]
 
 ITEM_LIMIT = 400 * 1024
 """The most bytes one item may have, names and values together ("Constraints in Amazon DynamoDB")."""
 
-_READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
-_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+PAGE_LIMIT = 1024 * 1024
+"""The most bytes one page of Query or Scan reads, before any filter ("Querying tables in DynamoDB")."""
+
+READ_BLOCK = 4 * 1024
+WRITE_BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Consumed:
-    """What a whole command used, in capacity units; ``-o json`` prints it as ``consumed_capacity``.
+class Index:
+    """A secondary index as far as its cost depends on it: its keys, and which attributes its entries hold.
 
-    Read and write units include the indexes' share, which ``indexes`` gives again by name. ``requests`` counts answers
-    to data requests: each page, segment and repeated batch is one.
+    ``included`` are the attributes that ``INCLUDE`` adds; the keys of table and index are in every entry ("Attribute
+    projections" in "Using Global Secondary Indexes in DynamoDB").
     """
 
-    table: str
-    read_units: float
-    write_units: float
-    requests: int
-    indexes: dict[str, float]
-    source: str
+    name: str
+    partition_key: str
+    sort_key: str | None = None
+    projection: Literal["ALL", "KEYS_ONLY", "INCLUDE"] = "ALL"
+    included: tuple[str, ...] = ()
+    table_keys: tuple[str, ...] = ("pk", "sk")
 
 
 @dataclass(frozen=True)
-class Operation:
-    """What all requests of one kind used: ``operation`` is DynamoDB's name for it, ``items`` counts items read or
-    written, before any filter, and without those that came back unprocessed."""
+class Units:
+    """Capacity units of one kind, reads or writes: the table's share, and each index's that took part."""
 
-    operation: str
-    requests: int
-    items: int
-    read_units: float
-    write_units: float
-    indexes: dict[str, float]
+    table: float
+    indexes: Mapping[str, float] = field(default_factory=dict)
 
-
-class Meter:
-    """Adds up the capacity of one command on one table; threads may share it.
-
-    ``computed`` says that this engine's read units are placeholders: they are then worked out from the items in each
-    answer. Write units are the engine's own in either case. It may be set until the first answer is added.
-    """
-
-    def __init__(self, table: str, *, computed: bool) -> None:
-        self._table = table
-        self.computed = computed
-        self._operations: dict[str, Operation] = {}
-        self._lock = Lock()
-
-    def add(self, operation: str, request: Mapping[str, Any], response: Mapping[str, Any]) -> None:
-        """Count one successful answer to a request made with ``ReturnConsumedCapacity="INDEXES"``.
-
-        All three are as botocore has them. What uses no capacity (``DescribeTable``, ``CreateTable``, …) or another
-        table leaves no trace; an answer without ``ConsumedCapacity`` to a data request is still a request.
-
-        Raises ``ValueError`` where ``computed`` asks for sizes that the answer does not hold: DynamoDB charges for
-        whole items even if it returns a count, a projection or what a filter left.
-        """
-        if operation not in _READS | _WRITES or self._table not in _tables(request):
-            return
-        items = _items(operation, request, response, self._table)
-        reads, writes, indexes = _reported_units(operation, response, self._table)
-        if self.computed and operation in _READS:
-            reads = _computed_read_units(operation, request, response, self._table)
-            # Only Query and Scan can name an index, and such a read takes nothing from the table.
-            indexes = {request["IndexName"]: reads} if "IndexName" in request else {}
-        with self._lock:
-            so_far = self._operations.get(operation, Operation(operation, 0, 0, 0.0, 0.0, {}))
-            self._operations[operation] = Operation(
-                operation,
-                so_far.requests + 1,
-                so_far.items + items,
-                _sum(so_far.read_units, reads),
-                _sum(so_far.write_units, writes),
-                _sum_by_index(so_far.indexes, indexes),
-            )
-
-    def operations(self) -> list[Operation]:
-        """One record for each kind of request, in the order in which the kinds first appeared."""
-        with self._lock:
-            return list(self._operations.values())
-
-    def total(self) -> Consumed:
-        """Everything so far; zeros before the first request."""
-        found = self.operations()
-        return Consumed(
-            table=self._table,
-            read_units=_sum(*(each.read_units for each in found)),
-            write_units=_sum(*(each.write_units for each in found)),
-            requests=sum(each.requests for each in found),
-            indexes=_sum_by_index(*(each.indexes for each in found)),
-            source="computed" if self.computed else "reported",
-        )
+    @property
+    def total(self) -> float:
+        """What ``CapacityUnits`` of a whole answer says: the table's share and the indexes'."""
+        return self.table + sum(self.indexes.values())
 
 
-def item_size(item: Mapping[str, Mapping[str, Any]]) -> int:
+Change = tuple[Item | None, Item | None]
+"""One item before and after a write: (None, item) is new, (item, None) is deleted."""
+
+
+def item_size(item: Item) -> int:
     """Bytes of an item in DynamoDB JSON (binary values as ``bytes``): its names in UTF-8 plus its values.
 
     By "DynamoDB item sizes and formats". Raises ``ValueError`` for a value that is not exactly one of DynamoDB's types.
@@ -110,12 +64,184 @@ def item_size(item: Mapping[str, Mapping[str, Any]]) -> int:
     return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
 
 
-def read_units(size: int, *, consistent: bool) -> float:
-    """Units of reading ``size`` bytes at once: 1 for each 4 KB begun, half of that for an eventually consistent read.
+def read_units(size: int, *, consistent: bool = False, transaction: bool = False) -> float:
+    """Units of reading ``size`` bytes at once: 1 for each 4 KB begun, half of that for an eventually consistent read,
+    twice that in a transaction.
 
     Nothing found costs as much as one block: DynamoDB had to look ("DynamoDB read and write operations").
     """
-    return max(1, -(-size // (4 * 1024))) * (1.0 if consistent else 0.5)
+    return max(1, -(-size // READ_BLOCK)) * (2.0 if transaction else 1.0 if consistent else 0.5)
+
+
+def write_units(size: int, *, transaction: bool = False) -> float:
+    """Units of writing an item of ``size`` bytes: 1 for each KB begun, at least 1; twice that in a transaction.
+
+    By "DynamoDB read and write operations"; deleting or failing to find an item costs the least unit as well.
+    """
+    return max(1, -(-size // WRITE_BLOCK)) * (2.0 if transaction else 1.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reads.
+
+
+def get_units(item: Item | None, *, consistent: bool = False) -> float:
+    """Read units of GetItem: the whole item counts, whatever is projected ("DynamoDB read and write operations")."""
+    return read_units(item_size(item or {}), consistent=consistent)
+
+
+def batch_get_units(items: Iterable[Item | None], *, consistent: bool = False) -> float:
+    """Read units of BatchGetItem: each item is rounded by itself, and a key without an item costs the least
+    ("DynamoDB read and write operations"; "BatchGetItem")."""
+    return sum(get_units(item, consistent=consistent) for item in items)
+
+
+def transact_get_units(items: Iterable[Item | None]) -> float:
+    """Read units of TransactGetItems: two reads of each item, one to prepare and one to commit ("Amazon DynamoDB
+    Transactions: How it works", capacity management)."""
+    return sum(read_units(item_size(item or {}), transaction=True) for item in items)
+
+
+def page_units(items: Iterable[Item], *, consistent: bool = False, index: Index | None = None) -> Units:
+    """Read units of one page of Query or Scan that evaluates ``items``, before its filter.
+
+    The page is one read: sizes are added up, then rounded ("DynamoDB read and write operations"). In an index its
+    entries count, and nothing is taken from the table ("Read capacity units" in "Using Global Secondary Indexes in
+    DynamoDB"). An empty page costs the least, "even if no data exists".
+    """
+    if index is None:
+        return Units(read_units(sum(map(item_size, items)), consistent=consistent))
+    entries = (index_entry(item, index) for item in items)
+    units = read_units(sum(item_size(entry) for entry in entries if entry is not None), consistent=consistent)
+    return Units(0.0, {index.name: units})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writes.
+
+
+def put_units(old: Item | None, new: Item, indexes: Sequence[Index] = (), *, transaction: bool = False) -> Units:
+    """Write units of PutItem of ``new`` in the place of ``old``: the larger of the two counts ("DynamoDB read and write
+    operations"), and what each index takes (``index_write_units``)."""
+    return _change_units((old, new), indexes, transaction=transaction)
+
+
+def update_units(old: Item | None, new: Item, indexes: Sequence[Index] = (), *, transaction: bool = False) -> Units:
+    """Write units of UpdateItem that leaves ``new``: the larger of the item before and after, in full even if one
+    attribute changes or none ("DynamoDB read and write operations")."""
+    return _change_units((old, new), indexes, transaction=transaction)
+
+
+def delete_units(old: Item | None, indexes: Sequence[Index] = (), *, transaction: bool = False) -> Units:
+    """Write units of DeleteItem: the size of what is deleted, at least 1 ("DynamoDB read and write operations"), also
+    where nothing was ("BatchWriteItem": deleting a nonexistent item costs one unit)."""
+    return _change_units((old, None), indexes, transaction=transaction)
+
+
+def batch_write_units(changes: Iterable[Change], indexes: Sequence[Index] = ()) -> Units:
+    """Write units of BatchWriteItem: those of its puts and deletes, each rounded by itself ("DynamoDB read and write
+    operations")."""
+    return add_units(_change_units(change, indexes, transaction=False) for change in changes)
+
+
+def transact_write_units(
+    changes: Iterable[Change], indexes: Sequence[Index] = (), *, checked: Iterable[Item | None] = ()
+) -> Units:
+    """Write units of TransactWriteItems, twice those of the same writes: one to prepare and one to commit ("Amazon
+    DynamoDB Transactions: How it works", capacity management).
+
+    ``checked`` are the items of its ConditionChecks. The page says nothing of them, nor of indexes; DynamoDB Local
+    takes a check's item in blocks of 4 KB, as reading it would, and doubles indexes as it does the table.
+    """
+    checks = Units(sum(read_units(item_size(item or {}), transaction=True) for item in checked))
+    return add_units([*(_change_units(change, indexes, transaction=True) for change in changes), checks])
+
+
+def failed_write_units(old: Item | None, new: Item | None, *, transaction: bool = False) -> float:
+    """Write units of a write whose condition was false: as much of the table as if it had been true, nothing of the
+    indexes. ``new`` is what would have been there.
+
+    "Working with items and attributes in DynamoDB" (conditional writes): the larger of the existing item and the one to
+    be written counts, at least 1. The older "Managing settings on DynamoDB provisioned capacity tables" had it less.
+    """
+    return write_units(max(item_size(old or {}), item_size(new or {})), transaction=transaction)
+
+
+def index_entry(item: Item | None, index: Index) -> Item | None:
+    """What ``index`` holds of ``item``; None where it lacks a key of the index, which is then sparse ("Using Global
+    Secondary Indexes in DynamoDB", data synchronization)."""
+    keys = [key for key in (index.partition_key, index.sort_key) if key is not None]
+    if item is None or any(key not in item for key in keys):
+        return None
+    if index.projection == "ALL":
+        return item
+    kept = {*index.table_keys, *keys, *(index.included if index.projection == "INCLUDE" else ())}
+    return {name: value for name, value in item.items() if name in kept}
+
+
+def index_write_units(old: Item | None, new: Item | None, index: Index, *, transaction: bool = False) -> float:
+    """Write units that ``index`` takes when ``old`` becomes ``new``; 0 where its entry stays what it is.
+
+    By "Write capacity units" in "Using Global Secondary Indexes in DynamoDB": a new entry is one write, a deleted one
+    is one write, another key is two (the old entry is deleted, a new one put), other projected attributes are one. Each
+    write counts by its entry's size, a change in place by the larger of both.
+    """
+    before, after = index_entry(old, index), index_entry(new, index)
+    if before is None and after is None:
+        return 0.0
+    if before is None or after is None:
+        return write_units(item_size(before or after or {}), transaction=transaction)
+    if _canonical(before) == _canonical(after):
+        return 0.0
+    sizes = [item_size(before), item_size(after)]
+    keys = [key for key in (index.partition_key, index.sort_key) if key is not None]
+    if any(_canonical_value(before[key]) != _canonical_value(after[key]) for key in keys):
+        return sum(write_units(size, transaction=transaction) for size in sizes)
+    return write_units(max(sizes), transaction=transaction)
+
+
+def add_units(parts: Iterable[Units]) -> Units:
+    """The sum, index by index."""
+    table, indexes = 0.0, dict[str, float]()
+    for part in parts:
+        table += part.table
+        for name, units in part.indexes.items():
+            indexes[name] = indexes.get(name, 0.0) + units
+    return Units(table, indexes)
+
+
+def _change_units(change: Change, indexes: Sequence[Index], *, transaction: bool) -> Units:
+    old, new = change
+    taken = {index.name: index_write_units(old, new, index, transaction=transaction) for index in indexes}
+    return Units(
+        write_units(max(item_size(old or {}), item_size(new or {})), transaction=transaction),
+        {name: units for name, units in taken.items() if units},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Values.
+
+
+def _canonical(item: Item) -> dict[str, Any]:
+    return {name: _canonical_value(value) for name, value in item.items()}
+
+
+def _canonical_value(value: Mapping[str, Any]) -> tuple[str, Any]:
+    """A value that equals another one where DynamoDB takes them for the same: numbers by value, sets without order."""
+    ((kind, content),) = value.items()
+    match kind:
+        case "N":
+            content = Decimal(content)
+        case "NS":
+            content = frozenset(map(Decimal, content))
+        case "SS" | "BS":
+            content = frozenset(content)
+        case "L":
+            content = [_canonical_value(element) for element in content]
+        case "M":
+            content = _canonical(content)
+    return kind, content
 
 
 def _value_size(value: Mapping[str, Any]) -> int:
@@ -156,68 +282,3 @@ def _number_size(number: str) -> int:
     lowest = int(exponent or 0) - len(fraction) + len(digits) - len(significant)
     pairs = -(-(lowest + len(significant)) // 2) - lowest // 2
     return 1 + pairs + mantissa.startswith("-")
-
-
-def _items(operation: str, request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> int:
-    """How many items of ``table`` a request read or wrote."""
-    count: int = 1
-    match operation:
-        case "Query" | "Scan":
-            count = response["ScannedCount"]
-        case "GetItem":
-            count = "Item" in response
-        case "BatchGetItem":
-            count = len(response["Responses"].get(table, ()))
-        case "BatchWriteItem":
-            count = len(request["RequestItems"][table]) - len(response.get("UnprocessedItems", {}).get(table, ()))
-        case "TransactWriteItems":
-            count = _tables(request).count(table)
-    return count
-
-
-def _reported_units(operation: str, response: Mapping[str, Any], table: str) -> tuple[float, float, dict[str, float]]:
-    """Read units, write units and units by index, as the engine says; zeros where it says nothing.
-
-    ``CapacityUnits`` is the one figure that every engine fills in and that holds the indexes' share. In the answer to
-    a write, ``ReadCapacityUnits`` stands for a repeated client token, which only reads ("TransactWriteItems").
-    """
-    consumed = response.get("ConsumedCapacity") or ()
-    own = [each for each in ([consumed] if isinstance(consumed, Mapping) else consumed) if each["TableName"] == table]
-    units = sum(each["CapacityUnits"] for each in own)
-    reads = units if operation in _READS else sum(each.get("ReadCapacityUnits", 0.0) for each in own)
-    indexes = [each.get("GlobalSecondaryIndexes", {}) for each in own]
-    return reads, units - reads, _sum_by_index(*({n: i["CapacityUnits"] for n, i in each.items()} for each in indexes))
-
-
-def _computed_read_units(operation: str, request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> float:
-    """Read units by "DynamoDB read and write operations": a page of Query or Scan is one read and rounded once; an item
-    of GetItem or BatchGetItem is rounded by itself, and a key without an item costs the minimum ("BatchGetItem")."""
-    options, counted = request, True
-    if operation == "BatchGetItem":
-        options = request["RequestItems"][table]
-        sizes = [item_size(item) for item in response["Responses"].get(table, ())]
-        unread = response.get("UnprocessedKeys", {}).get(table, {"Keys": ()})
-        sizes += [0] * (len(options["Keys"]) - len(unread["Keys"]) - len(sizes))
-    elif operation == "GetItem":
-        sizes = [item_size(response.get("Item", {}))]
-    else:
-        sizes = [sum(item_size(item) for item in response.get("Items", ()))]
-        counted = len(response.get("Items", ())) == response["ScannedCount"]
-    if not counted or "ProjectionExpression" in options:
-        raise ValueError(f"the read units of a {operation} that does not return whole items cannot be worked out")
-    return sum(read_units(size, consistent=options.get("ConsistentRead", False)) for size in sizes)
-
-
-def _tables(request: Mapping[str, Any]) -> list[str]:
-    """The table of each action of a transaction; else each table of a batch, or the one table of a request."""
-    actions = [details for action in request.get("TransactItems", ()) for details in action.values()]
-    return [each["TableName"] for each in actions] or list(request.get("RequestItems", ())) or [request["TableName"]]
-
-
-def _sum(*units: float) -> float:
-    """Units come in halves: one decimal keeps every true figure and drops what adding floats can leave behind."""
-    return round(float(sum(units)), 1)
-
-
-def _sum_by_index(*parts: Mapping[str, float]) -> dict[str, float]:
-    return {name: _sum(*(part.get(name, 0.0) for part in parts)) for part in parts for name in part}

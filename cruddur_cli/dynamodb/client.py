@@ -9,15 +9,18 @@ from typing import Any
 
 from .. import sdk
 from ..errors import CruddurError, NotFound
-from .capacity import Meter
+from .metering import Meter
 
 _METERED = {
     "query": "Query",
     "scan": "Scan",
     "get_item": "GetItem",
+    "batch_get_item": "BatchGetItem",
+    "transact_get_items": "TransactGetItems",
     "put_item": "PutItem",
     "delete_item": "DeleteItem",
     "batch_write_item": "BatchWriteItem",
+    "update_item": "UpdateItem",
     "transact_write_items": "TransactWriteItems",
 }
 

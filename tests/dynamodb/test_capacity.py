@@ -24,7 +24,8 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cruddur_cli.dynamodb.capacity import ITEM_LIMIT, Consumed, Meter, Operation, item_size, read_units
+from cruddur_cli.dynamodb.capacity import ITEM_LIMIT, item_size, read_units
+from cruddur_cli.dynamodb.metering import Consumed, Meter, Operation
 
 INDEX = "message-group-sk-index"
 RECORDED = Path(__file__).with_name("recorded_capacity.json")
