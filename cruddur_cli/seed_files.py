@@ -31,21 +31,3 @@ def given(path: str) -> tuple[bytes, str]:
         return Path(path).read_bytes(), path
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", code="file_not_readable") from error
-
-
-def sql(path: str | None, name: str) -> tuple[str, str]:
-    """The SQL of the file that somebody named, else of our own seed file ``name``, and what to call it.
-
-    A byte-order mark goes, Windows line ends stay. Raises BadInput.
-    """
-    if path is None:
-        return text(name), name
-    content, source = given(path)
-    try:
-        found = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"{source}, line {line}: not UTF-8 text.", code="file_not_readable") from error
-    if "\0" in found:
-        raise BadInput(f"{source} holds a NUL character: it is no file of SQL.", code="file_not_readable")
-    return found, source

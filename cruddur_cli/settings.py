@@ -122,6 +122,23 @@ KNOWN = (
         ("CRUDDUR_ADDRESS_SERVICES",),
         default="https://checkip.amazonaws.com,https://api.ipify.org",
     ),
+    Known(
+        "schema_file",
+        "the schema to load, counted from this file's folder",
+        otherwise="backend-flask/db/schema.sql here or above, else our own",
+        option="--file",
+    ),
+    Known(
+        "seed_file",
+        "the users and activities to seed, counted from this file's folder",
+        otherwise="backend-flask/db/seed.sql here or above, else our own",
+        option="--file",
+    ),
+    Known(
+        "migrations_dir",
+        "the folder of the migrations, counted from this file's folder",
+        otherwise="backend-flask/db/migrations here or above",
+    ),
     Known("my_handle", "you, in conversations", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
     Known(
         "other_handle",
@@ -153,6 +170,9 @@ class Settings:
     security_group_rule_id: str | None
     address: str | None
     address_services: str
+    schema_file: str | None
+    seed_file: str | None
+    migrations_dir: str | None
     my_handle: str
     other_handle: str
     origins: Mapping[str, str]

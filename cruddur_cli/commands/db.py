@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from .. import output, seed_files
+from .. import output
 from ..errors import Exit, NotFound
-from ..postgres import connection, database, sessions, stamp, users
+from ..postgres import connection, database, locks, sessions, stamp, users
 from ..settings import Settings
-from . import confirm, steps, stores
+from . import confirm, files, steps, stores
+from . import migrations as migration_commands
 from . import sessions as session_commands
 from .options import command
 
 File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Another file of SQL; - is stdin.")]
-_BOOKKEEPING = {"schema_information", "cruddur_environment"}
 
 app = typer.Typer(no_args_is_help=True, help="The PostgreSQL database: made, seeded, joined with Cognito.")
 
@@ -97,18 +97,18 @@ def _losing(s: Settings, at: connection.Server) -> str:
 @command(app, changes=True, asks=True)
 def schema_load(s: Settings, file: File = None) -> None:
     """Load the schema into the database, all of it or nothing: all tables anew. Asks when rows would be lost."""
-    text, source = seed_files.sql(file, "schema.sql")
+    script = files.schema(s, file)
     at = stores.server(s)
     stores.acting(s, f"{at.label} as {at.user}")
-    with stores.postgres(s, at=at) as conn:
+    with stores.postgres(s, at=at) as conn, locks.guarded(conn, at):
         if not s.dry_run:
-            database.lock(conn)
+            locks.take(conn, say=lambda text: output.note(s, text))
         # Our own schema replaces its tables only; what somebody else's file replaces is not known.
         ours = {"users", "activities"}
         filled = [
             table
             for table in database.rows(conn)
-            if table.rows and (table.table in ours if file is None else table.table not in _BOOKKEEPING)
+            if table.rows and (table.table in ours if script.ours else table.table not in database.BOOKKEEPING)
         ]
         losing = ", ".join(f"{table.rows:,} {table.table}" for table in filled)
         if s.dry_run:
@@ -119,18 +119,18 @@ def schema_load(s: Settings, file: File = None) -> None:
         if filled:
             what = f"The tables of {at.label}"
             confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_remote(at.host))
-        database.load(conn, text, source=source, server=at)
+        steps.load_schema(s, conn, at, script)
     output.note(s, "schema: loaded")
 
 
 @command(app, shows=True, changes=True, asks=True)
 def seed(s: Settings, file: File = None) -> None:
     """Seed users and activities. Again adds nothing; people who are there keep their ids."""
-    text, source = seed_files.sql(file, "users.sql")
+    script = files.seed(s, file)
     at = stores.server(s)
     confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
     with stores.postgres(s, changes=True, at=at) as conn:
-        written = 0 if s.dry_run else steps.seed_users(conn, at, text, source)
+        written = 0 if s.dry_run else steps.seed_users(s, conn, at, script)
         tables = database.rows(conn)
     output.show(s, tables, extra={"written": written, "dry_run": s.dry_run})
     output.note(s, f"{written} rows added" if not s.dry_run else "users and activities that are missing would be added")
@@ -185,3 +185,4 @@ def update_cognito_user_ids(
 
 
 session_commands.register(app)
+migration_commands.register(app)

@@ -55,7 +55,7 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "tables", f"{would}created", changed=True)
         done(s, steps, "users", f"{would}seeded", changed=True)
         return
-    with stores.postgres(s, at=at) as conn:
+    with stores.postgres(s, at=at) as conn, locks.guarded(conn, at):
         if not s.dry_run:
             locks.take(conn, say=lambda text: output.note(s, text))
         missing = database.missing_tables(conn)

@@ -210,8 +210,8 @@ def _advice(server: Server) -> str:
     )
 
 
-def translate(error: Any, server: Server, *, source: str | None = None, text: str | None = None) -> CruddurError:
-    """Our error for one of psycopg's; with the SQL ``text`` of ``source``, the place in it: line, statement, caret."""
+def translate(error: Any, server: Server) -> CruddurError:
+    """Our error for one of psycopg's. What went wrong in a file of SQL is told by ``scripts``, with its place."""
     import psycopg
 
     diag = error.diag
@@ -221,31 +221,20 @@ def translate(error: Any, server: Server, *, source: str | None = None, text: st
             f"The connection to {server.label} was lost: {' '.join(reason.split())}.", hint="run it again"
         )
     state = error.sqlstate
-    if state == "42P01" and source is None:
+    if state == "42P01":
         return NotFound(
             f"{reason[0].upper()}{reason[1:]} in {server.label}.", hint="cruddur db setup", code="table_missing"
         )
     if state == "25006":
         return Refused(f"{server.label} is read-only here: {reason}.", code="read_only")
+    if state == "55P03":
+        return Refused(
+            f"{server.label}: gave up waiting for a lock that another session holds.",
+            hint="`cruddur db sessions` shows who is connected; then run it again",
+            code="locked",
+        )
     details = "\n".join(filter(None, [diag.message_detail, diag.message_hint]))
-    where = ""
-    if text is not None and diag.statement_position:
-        line, caret = caret_under(text, int(diag.statement_position))
-        where, details = f", line {line}", "\n".join(filter(None, [caret, details]))
-    place = f"{source}{where}: " if source else ""
-    return Refused(f"{place}{server.label} refused: {reason} ({state}).", details=details or None, code="sql_error")
-
-
-def caret_under(text: str, position: int) -> tuple[int, str]:
-    """The line number of a character position (from 1, as PostgreSQL counts) and that line with a caret below."""
-    before = text[: position - 1]
-    start = before.rfind("\n") + 1
-    end = text.find("\n", position - 1)
-    line = text[start : len(text) if end < 0 else end].rstrip("\r")
-    number = before.count("\n") + 1
-    margin = f"{number} | "
-    padding = "".join("\t" if char == "\t" else " " for char in before[start:])
-    return number, f"{margin}{line}\n{' ' * len(margin)}{padding}^"
+    return Refused(f"{server.label} refused: {reason} ({state}).", details=details or None, code="sql_error")
 
 
 def check_name(name: str) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 TABLES = ("users", "activities", "schema_information")
+# What is about the database itself, and no row that anybody would miss.
+BOOKKEEPING = ("schema_information", "cruddur_migrations", "cruddur_environment")
 
 
 @dataclass(frozen=True)
@@ -95,19 +97,6 @@ def rows(conn: Connection[Any]) -> list[TableRows]:
         found = conn.execute(sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))).fetchone()
         counted.append(TableRows(name, found[0] if found else 0))
     return counted
-
-
-def load(conn: Connection[Any], text: str, *, source: str, server: Server) -> None:
-    """Run a whole file of SQL inside the connection's transaction: all of it or nothing.
-
-    Raises Refused with file, line and caret.
-    """
-    from psycopg import Error
-
-    try:
-        conn.execute(text.encode())
-    except Error as error:
-        raise connection.translate(error, server, source=source, text=text) from error
 
 
 def lock(conn: Connection[Any], name: str = "cruddur schema", *, wait_s: int = 10) -> None:

@@ -1,0 +1,71 @@
+"""Which file of SQL a command loads, and where the migrations are: named, configured, the application's, or our own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import checkout, output, seed_files
+from ..errors import NotConfigured
+from ..postgres import lexer
+from ..settings import Settings
+
+
+@dataclass(frozen=True)
+class Script:
+    """A file of SQL, as text, and what to call it; ``ours`` is what comes with this program."""
+
+    text: str
+    source: str
+    ours: bool
+
+
+def schema(s: Settings, named: str | None = None) -> Script:
+    """The schema to load. Raises BadInput for a file that cannot be read, or that only psql can."""
+    return _script(s, named, checkout.SCHEMA, s.schema_file, "schema.sql")
+
+
+def seed(s: Settings, named: str | None = None) -> Script:
+    """The seeds to load: users and activities. Raises BadInput as ``schema`` does."""
+    return _script(s, named, checkout.SEED, s.seed_file, "users.sql")
+
+
+def _script(s: Settings, named: str | None, name: str, configured: str | None, ours: str) -> Script:
+    if named is None:
+        found = _located(s, name, configured)
+        if found is None:
+            return Script(seed_files.text(ours), ours, ours=True)
+        named = str(found)
+    content, source = seed_files.given(named)
+    text = lexer.decode(content, source=source)
+    lexer.split(text, source=source)  # what only psql understands is refused before anything is asked or counted
+    output.note(s, f"{name}: {source}")
+    return Script(text, source, ours=False)
+
+
+def migrations(s: Settings) -> Path:
+    """The folder of the migrations, which need not exist yet. Raises NotConfigured where none is known."""
+    found = _located(s, checkout.MIGRATIONS, s.migrations_dir)
+    if found is None:
+        raise NotConfigured(
+            f"There is no {checkout.DATABASE}/{checkout.MIGRATIONS} here or above.",
+            hint="run it in a checkout of the application, or set migrations_dir in cruddur.toml",
+            code="no_migrations_folder",
+        )
+    return found
+
+
+def _located(s: Settings, name: str, configured: str | None) -> Path | None:
+    here = Path.cwd()
+    base = s.file.parent if s.file else None
+    found = checkout.locate(name, folder=here, configured=configured, base=base)
+    return checkout.shown(found, folder=here) if found else None
+
+
+def seeded_uuids() -> dict[str, str]:
+    """The UUIDs that our own seeds give to people, by handle: the ones that DynamoDB's seeded keys hold."""
+    return {
+        handle: uuid
+        for uuid, handle in re.findall(r"\('([0-9a-f-]{36})'::uuid, '[^']*', '(\w+)'", seed_files.text("users.sql"))
+    }

@@ -1,0 +1,213 @@
+"""Cuts a file of SQL into its statements, where psql would cut it; knows nothing of a server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ..errors import BadInput
+
+# The rules are those of PostgreSQL's "Lexical Structure" and of psql's own scanner (src/fe_utils/psqlscan.l). Strings
+# with standard_conforming_strings = on, as every server since 9.1 has it.
+_NAME = "[A-Za-z_\x80-\U0010ffff]"
+_TOKEN = re.compile(
+    rf"""
+      (?P<space>\s+)
+    | (?P<line>--[^\n\r]*)
+    | (?P<block>/\*)
+    | (?P<escaped>[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<escaped_end>')?)
+    | (?P<string>'[^']*'?)
+    | (?P<quoted>"[^"]*"?)
+    | (?P<dollar>\$(?:{_NAME}[A-Za-z0-9_\x80-\U0010ffff]*)?\$)
+    | (?P<word>{_NAME}[A-Za-z0-9_$\x80-\U0010ffff]*)
+    | (?P<number>[0-9]+|\$[0-9]+)
+    | (?P<open>\()
+    | (?P<close>\))
+    | (?P<end>;)
+    | (?P<backslash>\\)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# A string that goes on after a line end is one string, and an escaped one stays escaped.
+_CONTINUED = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*(?=')")
+_ESCAPED_REST = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<end>')?", re.DOTALL)
+_NESTING = re.compile(r"/\*|\*/")
+_FUNCTION = re.compile(r"C(?:OR)?[FP]")
+_HINTS = {
+    "\\c": "name the database in the connection URL, and leave the line out",
+    "\\connect": "name the database in the connection URL, and leave the line out",
+    "\\i": "load the other file with a command of its own (--file), or put its SQL here",
+    "\\ir": "load the other file with a command of its own (--file), or put its SQL here",
+    "\\include": "load the other file with a command of its own (--file), or put its SQL here",
+    "\\copy": "write INSERT statements instead, as `pg_dump --inserts` does",
+    "\\set": "write the value where it is used; a file stops at its first error anyway",
+}
+# pg_dump frames its output with these since August 2025. They only keep psql from obeying other backslash commands.
+_HARMLESS = {"\\restrict", "\\unrestrict"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
+
+    ``words`` are its first words outside of parentheses and quotes, upper case.
+    """
+
+    text: str
+    offset: int
+    line: int
+    words: tuple[str, ...]
+
+
+@dataclass
+class _Open:
+    """The statement that is being read. ``initials`` are what psql's scanner goes by to know a function's body."""
+
+    offset: int | None = None
+    words: list[str] = field(default_factory=list)
+    count: int = 0
+    initials: str = ""
+    parens: int = 0
+    begins: int = 0
+
+    def take(self, word: str) -> None:
+        """A bare word: kept, and BEGIN … END followed where it is the body of a function (BEGIN ATOMIC)."""
+        upper = word.upper()
+        if self.count < 4:
+            self.initials += upper[0] if upper in {"CREATE", "FUNCTION", "PROCEDURE", "OR", "REPLACE"} else "-"
+        self.count += 1
+        if self.parens:
+            return
+        if len(self.words) < 12 or (self.words[0] == "COPY" and upper in {"FROM", "TO", "STDIN", "STDOUT"}):
+            self.words.append(upper)
+        if _FUNCTION.match(self.initials):
+            if upper == "BEGIN" or (upper == "CASE" and self.begins):
+                self.begins += 1
+            elif upper == "END" and self.begins:
+                self.begins -= 1
+
+
+def decode(content: bytes, *, source: str) -> str:
+    """The text of a file, without a byte-order mark; Windows line ends stay. Raises BadInput with the line.
+
+    Everything that this project reads is UTF-8; psql would send other bytes on and let the server find out.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput(f"{source} is UTF-16, and SQL is read as UTF-8.", hint="save it as UTF-8", code="not_utf8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadInput(
+            f"{source}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8.",
+            hint="save the file as UTF-8",
+            code="not_utf8",
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput(f"{source}, line {line}: a NUL character cannot be part of SQL.", code="not_sql")
+    return text
+
+
+def split(text: str, *, source: str = "the text") -> list[Statement]:
+    """The statements of a file in order, each without the comments and blanks before it and without its semicolon.
+
+    What is not closed (a quote, a comment, a parenthesis) reaches to the end, so that PostgreSQL itself says what is
+    wrong. Raises BadInput for what belongs to psql: a backslash command, and rows that follow a COPY.
+    """
+    found: list[Statement] = []
+    current, position, line, counted = _Open(), 0, 1, 0
+
+    def close(end: int) -> None:
+        nonlocal current, line, counted
+        if current.offset is not None:
+            line += text.count("\n", counted, current.offset)
+            counted = current.offset
+            words = tuple(current.words)
+            found.append(Statement(text[current.offset : end].rstrip(), current.offset, line, words))
+            _refuse_copy(found[-1], source)
+        current = _Open()
+
+    while match := _TOKEN.match(text, position):
+        kind, start, position = match.lastgroup, position, match.end()
+        if kind in {"space", "line"}:
+            continue
+        if kind == "block":
+            position, closed = _after_block(text, position)
+            if not closed and current.offset is None:
+                current.offset = start
+            continue
+        if kind == "end" and not current.parens and not current.begins:
+            close(start)
+            continue
+        if kind == "backslash":
+            position = _after_backslash(text, start, source)
+            continue
+        if current.offset is None:
+            current.offset = start
+        if match["escaped"] is not None:
+            position = _after_escaped(text, position) if match["escaped_end"] else len(text)
+        elif kind == "dollar":
+            end = text.find(match[0], position)
+            position = len(text) if end < 0 else end + len(match[0])
+        elif kind == "word":
+            current.take(match[0])
+        elif kind == "open":
+            current.parens += 1
+        elif kind == "close" and current.parens:
+            current.parens -= 1
+    close(len(text))
+    return found
+
+
+def _after_block(text: str, position: int) -> tuple[int, bool]:
+    """Where a block comment ends, which may hold others, and whether it does."""
+    depth = 1
+    for match in _NESTING.finditer(text, position):
+        depth += 1 if match[0] == "/*" else -1
+        if not depth:
+            return match.end(), True
+    return len(text), False
+
+
+def _after_escaped(text: str, position: int) -> int:
+    while match := _CONTINUED.match(text, position):
+        rest = _ESCAPED_REST.match(text, match.end())
+        assert rest is not None
+        position = rest.end()
+        if not rest["end"]:
+            return len(text)
+    return position
+
+
+def _after_backslash(text: str, start: int, source: str) -> int:
+    """Where the line of a harmless command ends. Raises BadInput for any other."""
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    command = re.match(r"\\(?:[^\s\\;]+|.?)", text[start:end])
+    name = command[0] if command else "\\"
+    if name in _HARMLESS:
+        return end
+    line = text.count("\n", 0, start) + 1
+    raise BadInput(
+        f"{source}, line {line}: {name} belongs to psql, and here SQL goes to the server as it is.",
+        details=f"{line} | {text[start:end].rstrip()[:120]}",
+        hint=_HINTS.get(name, "leave the line out, or load the file with psql (`cruddur db connect`)"),
+        code="psql_command",
+        fields={"file": source, "line": line},
+    )
+
+
+def _refuse_copy(statement: Statement, source: str) -> None:
+    pairs = set(zip(statement.words, statement.words[1:], strict=False))
+    if statement.words[:1] != ("COPY",) or not pairs & {("FROM", "STDIN"), ("TO", "STDOUT")}:
+        return
+    raise BadInput(
+        f"{source}, line {statement.line}: COPY … {'FROM STDIN' if ('FROM', 'STDIN') in pairs else 'TO STDOUT'} "
+        "exchanges rows with psql, which is not here.",
+        details=f"{statement.line} | {statement.text.splitlines()[0][:120]}",
+        hint="write INSERT statements instead, as `pg_dump --inserts` does",
+        code="copy_stdin",
+        fields={"file": source, "line": statement.line},
+    )

@@ -1,0 +1,177 @@
+"""How long a change waits: for a lock of somebody else's, for a statement, for its turn; and who was in the way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CruddurError, Refused
+from . import connection
+from .connection import Server
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from psycopg import Connection
+
+LOCK_S = 5
+STATEMENT_S = 300
+_CLIENT_CHECK_S = 2
+_LOOK_AFTER_S = 1.0
+_CLIPPED = 100
+_KEY = "hashtext('cruddur schema')"
+_SESSION = """
+    SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(state, ''), query_start,
+           coalesce(query, '')
+    FROM pg_stat_activity
+"""
+_BLOCKERS = _SESSION + "WHERE pid = ANY(pg_blocking_pids(%s)) ORDER BY query_start LIMIT 5"
+_HOLDER = (
+    _SESSION
+    + f"""WHERE pid IN (
+        SELECT pid FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND ((classid::bigint << 32) | objid::bigint) = {_KEY}::bigint
+    )"""
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Somebody else's session: enough to know whose it is, and to end it."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    query_start: datetime | None
+    query: str
+
+    def __str__(self) -> str:
+        since = f", its last statement began {self.query_start:%Y-%m-%d %H:%M:%S %Z}" if self.query_start else ""
+        who = f"pid {self.pid}, user {self.user}, application {self.application or '(none)'}, {self.state}"
+        query = " ".join(self.query.split())
+        return f"{who}{since}: {query[:_CLIPPED]}{'…' if len(query) > _CLIPPED else ''}"
+
+
+class Watch:
+    """Looks, from a connection of its own, who blocks another connection that has waited for more than a second.
+
+    PostgreSQL's error for a lock that did not come names nobody, and afterwards nothing is left to ask about. Nothing
+    is opened while nothing waits.
+    """
+
+    def __init__(self, conn: Connection[Any], server: Server) -> None:
+        self.blockers: list[Session] = []
+        self._conn, self._server, self._pid = conn, server, conn.info.backend_pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="cruddur-locks", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=5)
+
+    def _look(self) -> None:
+        from psycopg.pq import TransactionStatus
+
+        waiting_since: float | None = None
+        while not self._over.wait(0.25):
+            if self._conn.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                waiting_since = None
+                continue
+            waiting_since = waiting_since or time.monotonic()
+            if time.monotonic() - waiting_since < _LOOK_AFTER_S:
+                continue
+            # A connection for each look: what pg_stat_activity says stays the same within a transaction. When there
+            # is none to be had, the error has to do without a name.
+            with suppress(CruddurError), connection.opened(self._server) as other:
+                rows = other.execute(_BLOCKERS, [self._pid]).fetchall()
+                self.blockers = [Session(*row) for row in rows] or self.blockers
+
+    def refused(self, place: str = "") -> Refused:
+        """The error for a lock that did not come: who holds it."""
+        who = "\n".join(str(session) for session in self.blockers)
+        return Refused(
+            f"{place}{self._server.label}: gave up after {LOCK_S} s behind "
+            + (f"session {self.blockers[0].pid} ({self.blockers[0].user})." if self.blockers else "another session."),
+            details=who or None,
+            hint="let it finish, or end it with `cruddur db kill-all`, then run it again",
+            code="locked",
+            fields={"blocking_pids": [session.pid for session in self.blockers]},
+        )
+
+
+@contextmanager
+def guarded(conn: Connection[Any], server: Server) -> Iterator[Watch]:
+    """Bounds every wait until the transaction of ``conn`` ends; inside, a lock that does not come is Refused by name.
+
+    A file's own SET statements come later and win. Where the server can (14 and later), it looks every two seconds
+    whether the client still lives, so that a killed one leaves neither a statement nor a lock behind.
+    """
+    from psycopg import errors
+
+    conn.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'".encode())
+    conn.execute(f"SET LOCAL statement_timeout = '{STATEMENT_S}s'".encode())
+    _check_client(conn)
+    with Watch(conn, server) as watch:
+        try:
+            yield watch
+        except errors.LockNotAvailable as error:
+            raise watch.refused() from error
+
+
+def _check_client(conn: Connection[Any]) -> None:
+    from psycopg import Error
+
+    if conn.info.server_version >= 140000:
+        # Refused where the operating system cannot tell that a peer is gone.
+        with suppress(Error), conn.transaction():
+            conn.execute(f"SET LOCAL client_connection_check_interval = '{_CLIENT_CHECK_S}s'".encode())
+
+
+def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] | None = None) -> None:
+    """Hold the lock of schema changes until the transaction ends: set-up, schema and migrations take turns.
+
+    Raises Refused, with who holds it, after ``wait_s``.
+    """
+    from psycopg import errors
+
+    if _answer(conn, f"SELECT pg_try_advisory_xact_lock({_KEY})"):
+        return
+    holder = _holder(conn)
+    if say is not None:
+        say(f"waiting for its turn: the schema is being changed by {holder or 'another session'}")
+    _check_client(conn)
+    try:
+        with conn.transaction():
+            conn.execute(f"SET LOCAL lock_timeout = '{wait_s}s'".encode())
+            _answer(conn, f"SELECT pg_advisory_xact_lock({_KEY})")
+            conn.execute("SET LOCAL lock_timeout = DEFAULT")
+    except errors.LockNotAvailable as error:
+        holder = _holder(conn) or holder
+        raise Refused(
+            f"Somebody else is changing the schema of this database; gave up after {wait_s} s.",
+            details=str(holder) if holder else None,
+            hint="let it finish, then run it again",
+            code="locked",
+            fields={"blocking_pids": [holder.pid] if holder else []},
+        ) from error
+
+
+def _answer(conn: Connection[Any], query: str) -> Any:
+    row = conn.execute(query.encode()).fetchone()
+    return row[0] if row else None
+
+
+def _holder(conn: Connection[Any]) -> Session | None:
+    row = conn.execute(_HOLDER.encode()).fetchone()
+    return Session(*row) if row else None
