@@ -35,6 +35,7 @@ _CREDENTIALS = {
     "InvalidClientTokenId",
     "ExpiredTokenException",
     "ExpiredToken",
+    "RequestExpired",
     "AuthFailure",
     "MissingAuthenticationToken",
     "SignatureDoesNotMatch",
@@ -237,7 +238,7 @@ def _denied(error: Any, at: Endpoint, fields: dict[str, Any]) -> Refused:
     named = re.search(r"perform:? ([a-z0-9-]+:[A-Za-z]+)", text)
     action = named[1] if named else f"{at.service}:{error.operation_name}"
     return Refused(
-        f"{at.label}: these credentials are not allowed to {action}.",
+        f"{at.label}: these credentials lack the permission {action}.",
         hint=f"allow {action} in their policy; aws sts get-caller-identity shows whose they are",
         code="access_denied",
         fields={**fields, "action": action},

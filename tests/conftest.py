@@ -59,6 +59,7 @@ def _clean(home: Path) -> dict[str, str]:
         "XDG_DATA_HOME": str(home / "data"),
         "CRUDDUR_LOCAL_DYNAMODB": NOWHERE,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "CRUDDUR_ADDRESS_SERVICES": f"{NOWHERE},http://localhost:9",
         "HTTP_PROXY": NOWHERE,
         "HTTPS_PROXY": NOWHERE,
     }

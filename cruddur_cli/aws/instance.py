@@ -19,7 +19,7 @@ STUCK = (
     "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable", "incompatible-create",
     "incompatible-network", "incompatible-option-group", "incompatible-parameters", "incompatible-restore",
 )  # fmt: skip
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_LONGEST_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,15 @@ def wait(
     goal: str,
     wait_s: float,
     ends: Collection[str] = STUCK,
+    pause_s: float = 0.5,
     say: Callable[[str], None] = lambda _: None,
 ) -> Instance:
     """The instance once it has reached the state ``goal``, or one of ``ends``, or when ``wait_s`` seconds are over.
 
-    ``say`` is told every state on the way. Asks often at first, then every ten seconds.
+    ``say`` is told every state on the way. Asks after ``pause_s`` first, then less and less often.
     """
     deadline = time.monotonic() + wait_s
-    pause_s, told = _FIRST_PAUSE_S, ""
+    told = ""
     while one.status != goal and one.status not in ends:
         if one.status != told:
             told = one.status

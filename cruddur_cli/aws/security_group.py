@@ -102,7 +102,7 @@ def check(rule: Rule, address: Address) -> None:
         # "SecurityGroupRuleRequest": "When you modify a rule, you cannot change the rule type."
         problem = (
             f"Rule {rule.rule_id} of {rule.group_id} takes {rule.kind} ({rule.source}), {address.network} is "
-            f"{address.kind}, and AWS does not change that in a rule."
+            f"{address.kind}, and AWS lets no rule change from one to the other."
         )
     else:
         return

@@ -150,7 +150,7 @@ def _address(s: Settings, anywhere: bool) -> Address:
         return address.detect(urls)
     found = address.parse(s.address, origin=origin, wider=typed, anywhere=anywhere)
     if anywhere and found.network not in {address.EVERYWHERE, "::/0"}:
-        raise BadInput(f"--anywhere and --ip {s.address} contradict each other: give one of them.")
+        raise BadInput(f"--anywhere and --ip {s.address} contradict each other.", hint="leave one of them out")
     return found
 
 
@@ -161,7 +161,7 @@ def _named(s: Settings) -> dict[str, str | None]:
 def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
     """The rule that is found by the group's name or by the instance. Ids in the environment may be the stale ones."""
     if s.origins["security_group_rule_id"] == "--rule-id":
-        raise BadInput("--discover finds the rule, and --rule-id names one: give one of them.")
+        raise BadInput("--discover finds the rule, and --rule-id names one.", hint="leave one of them out")
     if s.security_group_id and s.origins["security_group_id"] == "--group-id":
         groups, where = security_group.groups_named(ec2, s.security_group_id), s.security_group_id
     else:

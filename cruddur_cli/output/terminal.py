@@ -112,6 +112,8 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, dict):
         return "; ".join(f"{key}: {inner}" for key, inner in value.items()) or "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_cell(name, one) for one in value) or "–"
     return one_line(str(value))
 
 
