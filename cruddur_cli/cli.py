@@ -76,6 +76,8 @@ def _dispatch(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else _program(arguments)
         raise BadInput(_sentence(error.format_message()), hint=f"{command} --help") from error
+    if code == Exit.INTERRUPTED:  # typer keeps the interrupt to itself, and says nothing
+        raise KeyboardInterrupt
     return int(code) if isinstance(code, int) else Exit.DONE
 
 

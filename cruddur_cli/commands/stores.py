@@ -138,7 +138,7 @@ def message_endpoint(s: Settings) -> sdk.Endpoint:
     else:
         url, embedded = _embedded_aws(s), True
     # Rules differ by region and key on some engines; the embedded one must show the same tables whatever is exported.
-    region = sdk.LOCAL_REGION if embedded else s.region
+    region = sdk.LOCAL_REGION if embedded or (url and not s.region) else s.region
     label = "the embedded DynamoDB" if embedded else f"DynamoDB at {url}" if url else f"DynamoDB in {region or 'AWS'}"
     return sdk.Endpoint("dynamodb", url, region, label, embedded, s.dry_run, unreachable_s=max(4.0, s.wait_s))
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -64,7 +65,7 @@ def table(items: Sequence[Any]) -> None:
         drawn.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(row[name]) for name in names))
-    if out.measure(drawn, options=out.options.update(max_width=10_000)).minimum <= out.width:
+    if sum(_needed([name, *(row[name] for row in rows)]) for name in names) + 3 * (len(names) - 1) <= out.width:
         out.print(drawn)
         return
     for number, row in enumerate(rows):
@@ -72,6 +73,11 @@ def table(items: Sequence[Any]) -> None:
             out.print()
         for name in names:
             out.print(Text.assemble((f"{name.replace('_', ' ')}: ", "dim"), row[name]))
+
+
+def _needed(cells: Sequence[str]) -> int:
+    """The width that keeps a column's words whole; what is longer than a UUID is broken in any case."""
+    return min(36, max((cell_len(word) for cell in cells for word in cell.split()), default=0))
 
 
 def details(items: Sequence[Any]) -> None:
@@ -157,8 +163,9 @@ def capacity(total: Any, operations: Sequence[Any]) -> None:
     out = console(sys.stderr)
     label = "" if total.source == "reported" else f", read units {total.source}"
     if not is_terminal(sys.stderr):
+        requests = "1 request" if total.requests == 1 else f"{total.requests:,} requests"
         tell(
-            f"consumed capacity: {total.read_units:g} RCU, {total.write_units:g} WCU in {total.requests} requests"
+            f"consumed capacity: {total.read_units:g} RCU, {total.write_units:g} WCU in {requests}"
             f" on {total.table}{label}"
         )
         return
