@@ -1,0 +1,175 @@
+"""Where a value comes from, what a file may hold, and that nothing secret is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli.errors import BadInput, NotConfigured
+from cruddur_cli.settings import load, mask, mask_url, secrets
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "cruddur.toml"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_an_option_beats_the_environment_which_beats_the_file_which_beats_the_default(tmp_path: Path) -> None:
+    environ = {"DDB_MESSAGE_TABLE": "from-environment"}
+    default = load(environ={}, folder=tmp_path)
+    path = write(tmp_path, 'table = "from-file"')
+    file = load(environ={}, folder=tmp_path)
+    variable = load(environ=environ, folder=tmp_path)
+    option = load({"table": "from-option"}, environ=environ, folder=tmp_path)
+    assert [(s.table, s.origins["table"]) for s in (default, file, variable, option)] == [
+        ("cruddur-messages", "default"),
+        ("from-file", str(path)),
+        ("from-environment", "DDB_MESSAGE_TABLE"),
+        ("from-option", "--table"),
+    ]
+
+
+def test_the_nearest_file_counts_and_only_that_one(tmp_path: Path) -> None:
+    write(tmp_path, 'table = "far-away"\nregion = "eu-west-1"')
+    near = write(tmp_path / "a", 'table = "near-by"')
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    s = load(environ={}, folder=tmp_path / "a" / "b" / "c")
+    assert (s.table, s.region, s.file) == ("near-by", None, near)
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    environ = {"CONNECTION_URL": "", "DATABASE_URL": "postgresql://h/d", "DDB_MESSAGE_TABLE": "", "AWS_REGION": ""}
+    s = load(environ=environ, folder=tmp_path)
+    assert (s.connection_url, s.origins["connection_url"]) == ("postgresql://h/d", "DATABASE_URL")
+    assert (s.table, s.region) == ("cruddur-messages", None)
+
+
+def test_aws_region_counts_before_aws_default_region(tmp_path: Path) -> None:
+    both = {"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "us-west-2"}
+    assert load(environ=both, folder=tmp_path).region == "eu-north-1"
+    assert load(environ={"AWS_DEFAULT_REGION": "us-west-2"}, folder=tmp_path).region == "us-west-2"
+
+
+def test_connection_url_counts_before_database_url(tmp_path: Path) -> None:
+    environ = {"CONNECTION_URL": "postgresql://a/d", "DATABASE_URL": "postgresql://b/d"}
+    assert load(environ=environ, folder=tmp_path).connection_url == "postgresql://a/d"
+
+
+def test_production_takes_nothing_that_was_set_for_the_local_stores(tmp_path: Path) -> None:
+    write(tmp_path, 'connection_url = "postgresql://local/d"\ndynamodb_endpoint = "http://localhost:8000"')
+    environ = {
+        "CONNECTION_URL": "postgresql://local/d",
+        "DATABASE_URL": "postgresql://local/d",
+        "AWS_ENDPOINT_URL": "http://localhost:8000",
+        "AWS_ENDPOINT_URL_DYNAMODB": "http://localhost:8000",
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": "http://localhost:8000",
+    }
+    s = load({"prod": True}, environ=environ, folder=tmp_path)
+    assert (s.connection_url, s.dynamodb_endpoint, s.aws_endpoint, s.cognito_endpoint) == (None, None, None, None)
+
+
+def test_the_prod_section_counts_only_with_prod_and_before_the_rest_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, 'table = "here"\n[prod]\ntable = "there"\ndynamodb_endpoint = "https://vpce.example"')
+    assert load(environ={}, folder=tmp_path).table == "here"
+    s = load({"prod": True}, environ={"PROD_CONNECTION_URL": "postgresql://p/d"}, folder=tmp_path)
+    assert (s.table, s.origins["table"]) == ("there", f"{path}, [prod]")
+    assert (s.dynamodb_endpoint, s.connection_url) == ("https://vpce.example", "postgresql://p/d")
+    assert load({"prod": True}, environ={"DDB_MESSAGE_TABLE": "named"}, folder=tmp_path).table == "named"
+
+
+@pytest.mark.parametrize("section", ["", "[prod]\n"])
+def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path, section: str) -> None:
+    write(tmp_path, f'{section}my_handel = "londo"')
+    with pytest.raises(NotConfigured) as caught:
+        load(environ={}, folder=tmp_path)
+    assert "'my_handel'" in caught.value.message
+    assert caught.value.hint == "Did you mean 'my_handle'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("table = ", "not valid TOML"),
+        ("table = 5", "table must be a text in quotes"),
+        ('table = ""', "table must be a text in quotes"),
+        ('prod = "yes"', "unknown key 'prod'"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(NotConfigured) as caught:
+        load(environ={}, folder=tmp_path)
+    assert said in caught.value.message
+    assert str(path) in caught.value.message
+
+
+def test_a_file_that_is_no_text_or_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cruddur.toml").write_bytes(b'table = "caf\xe9"')
+    with pytest.raises(NotConfigured, match="not UTF-8"):
+        load(environ={}, folder=tmp_path)
+    (tmp_path / "cruddur.toml").unlink()
+    (tmp_path / "cruddur.toml").mkdir()
+    with pytest.raises(NotConfigured, match="cannot be read"):
+        load(environ={}, folder=tmp_path)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_no_error(tmp_path: Path) -> None:
+    write(tmp_path, '\ufefftable = "from-file"\r\nmy_handle = "londo"\r\n')
+    s = load(environ={}, folder=tmp_path)
+    assert (s.table, s.my_handle) == ("from-file", "londo")
+
+
+@pytest.mark.parametrize("name", ["prod", "PROD", "production"])
+def test_the_word_of_the_scripts_for_production_is_no_table(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load({"table": name}, environ={}, folder=tmp_path)
+    assert "--prod" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["ab", "a table", "x" * 256, "tablé", ""])
+def test_a_name_that_dynamodb_would_refuse_is_refused_here(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput):
+        load({"table": name}, environ={}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "password", ["plain-secret", "!@/%#: with space", "12/34", "a@b@c", "p%40ss", "what?x=1", "/cruddur@%", "co:lon"]
+)
+def test_no_password_is_left_in_a_masked_url(password: str) -> None:
+    masked = mask_url(f"postgresql://cruddurroot:{password}@db.example:5432/cruddur?sslmode=require")
+    assert masked == "postgresql://cruddurroot:***@db.example:5432/cruddur?sslmode=require"
+
+
+def test_what_is_no_secret_stays_readable() -> None:
+    for url in ("http://localhost:8000", "postgresql://me@h/d", "postgresql://h:5432/d", "postgresql:///d?host=/tmp"):
+        assert mask_url(url) == url
+    assert mask_url("postgresql://h/d?user=me&password=hidden1&sslmode=require") == (
+        "postgresql://h/d?user=me&password=***&sslmode=require"
+    )
+    assert mask_url("host=h password='two words' dbname=d") == "host=h password=*** dbname=d"
+
+
+def test_every_secret_of_the_environment_and_the_file_is_known(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        'connection_url = "postgresql://u:from-file@h/d"\n[prod]\nconnection_url = "postgresql://u:a%20b%21@h/d"',
+    )
+    environ = {
+        "CONNECTION_URL": "postgresql://u:in/the@url@h/d",
+        "AWS_SECRET_ACCESS_KEY": "wJalr",
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SESSION_TOKEN": "session",
+        "PGPASSWORD": "pgpass",
+        "HARMLESS": "http://localhost:8000",
+    }
+    found = secrets(environ, tmp_path)
+    assert {"from-file", "a%20b%21", "a b!", "in/the@url", "wJalr", "AKIAEXAMPLE", "session", "pgpass"} <= set(found)
+    assert mask("said: a b! and in/the@url, localhost", found) == "said: *** and ***, localhost"
+
+
+def test_a_word_that_every_message_holds_is_not_blotted_out(tmp_path: Path) -> None:
+    environ = {"AWS_SECRET_ACCESS_KEY": "local", "DATABASE_URL": "postgresql://postgres:postgres@localhost/postgres"}
+    assert mask("postgres on localhost", secrets(environ, tmp_path)) == "postgres on localhost"
