@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from botocore.awsrequest import AWSResponse
@@ -168,6 +169,7 @@ class Recording:
     """What a proxy saw: (operation, request, answer) of each request."""
 
     url: str
+    embedded: bool = False
     seen: list[tuple[str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
 
     def take(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -177,27 +179,29 @@ class Recording:
 
 
 @contextmanager
-def recorded(endpoint: str) -> Iterator[Recording]:
-    """A proxy on loopback in front of an engine, which keeps everything that passes."""
+def recorded(endpoint: str, *, before: Callable[[str], None] = lambda _: None) -> Iterator[Recording]:
+    """A proxy on loopback in front of an engine, which keeps everything that passes; ``before`` is told first."""
     direct = build_opener(ProxyHandler({}))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: apart, the second waits for the other side's delayed answer
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            before(self.headers.get("X-Amz-Target", "").rpartition(".")[2])
             passed = ("content-type", "x-amz-target", "authorization", "x-amz-date")
             headers = {name: value for name, value in self.headers.items() if name.lower() in passed}
             try:
                 with direct.open(Request(endpoint, body, headers)) as answer:
-                    status, content, server = answer.status, answer.read(), answer.headers.get("Server")
-            except OSError as error:  # urllib's HTTPError is one, and an answer too
-                status, content, server = getattr(error, "code", 502), getattr(error, "read", bytes)(), None
+                    status, content, told = answer.status, answer.read(), answer.headers
+            except HTTPError as error:
+                status, content, told = error.code, error.read(), error.headers
+            found.embedded = found.embedded or "x-amz-id-2" in told
             self._keep(body, content)
             self.send_response_only(status)
-            if server:
-                self.send_header("Server", server)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            for name in {"server", "x-amz-id-2", "content-type"} & {name.lower() for name in told}:
+                self.send_header(name, str(told[name]))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -209,7 +213,13 @@ def recorded(endpoint: str) -> Iterator[Recording]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """A client that was killed is nobody's fault."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         found = Recording(f"http://127.0.0.1:{server.server_address[1]}")
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
