@@ -47,15 +47,24 @@ _READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where one AWS service is: ``url`` None is AWS itself, in ``region`` (None: the profile's)."""
+    """Where one AWS service is: ``url`` None is AWS itself, in ``region`` (None: the profile's).
+
+    ``own`` is a production endpoint of one's own, a VPC endpoint say, where credentials are those for AWS.
+    """
 
     service: str
     url: str | None
     region: str | None
     label: str
     embedded: bool = False
+    own: bool = False
     read_only: bool = False
     unreachable_s: float = 4.0
+
+    @property
+    def local(self) -> bool:
+        """Whether it is an engine of the developer's own: nothing that is configured for AWS counts there."""
+        return self.url is not None and not self.own
 
 
 def open_client(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> Any:
@@ -77,19 +86,20 @@ def open_client(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> 
         "max_pool_connections": 32,
     }
     credentials: dict[str, Any] = {}
-    if at.url is None:
+    if not at.local:
         session = Session()
     else:
         nowhere = (None, None, os.devnull, None)
         session = Session(session_vars={"profile": (None, None, None, None), "config_file": nowhere})
         session.set_config_variable("credentials_file", os.devnull)
-        options["proxies"] = {}
+        options |= {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
         credentials = _local_credentials(at)
     try:
+        session.register_component("data_loader", _loader(session, at))
         client = session.create_client(
             at.service,
             endpoint_url=at.url,
-            region_name=at.region or (LOCAL_REGION if at.url else None),
+            region_name=at.region or (LOCAL_REGION if at.local else None),
             config=Config(**options),
             **credentials,
         )
@@ -108,6 +118,30 @@ def open_client(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> 
     if trace is not None:
         client.meta.events.register("before-call.*.*", lambda model, **_: trace(f"{model.name} → {at.label}"))
     return client
+
+
+def _loader(session: Any, at: Endpoint) -> Any:
+    """botocore's loader of service models, without two readings that cost a command a third of its start-up.
+
+    It looks into every service's folder, twice, to learn that ours exist; and it reads where AWS has endpoints even
+    when the endpoint is given.
+    """
+    from botocore.loaders import Loader
+
+    class Ours(Loader):
+        def list_available_services(self, type_name: str) -> list[str]:
+            # The others are where a profile's credentials come from.
+            return [at.service, "sts", "sso", "sso-oidc", "signin"]
+
+        def load_data_with_path(self, name: str) -> Any:
+            if at.local and name == "endpoints":
+                defaults = {"hostname": "{service}.{region}.{dnsSuffix}", "signatureVersions": ["v4"]}
+                aws = {"partition": "aws", "dnsSuffix": "amazonaws.com", "regionRegex": ".*", "regions": {}}
+                return {"version": 3, "partitions": [{**aws, "defaults": defaults, "services": {}}]}, ""
+            return super().load_data_with_path(name)
+
+    extra = session.get_config_variable("data_path")
+    return Ours(extra_search_paths=extra.split(os.pathsep) if extra else None)
 
 
 def _local_credentials(at: Endpoint) -> dict[str, str | None]:

@@ -140,7 +140,7 @@ def message_endpoint(s: Settings) -> sdk.Endpoint:
     # Rules differ by region and key on some engines; the embedded one must show the same tables whatever is exported.
     region = sdk.LOCAL_REGION if embedded or (url and not s.region) else s.region
     label = "the embedded DynamoDB" if embedded else f"DynamoDB at {url}" if url else f"DynamoDB in {region or 'AWS'}"
-    return sdk.Endpoint("dynamodb", url, region, label, embedded, s.dry_run, unreachable_s=max(4.0, s.wait_s))
+    return sdk.Endpoint("dynamodb", url, region, label, embedded, s.prod, s.dry_run, unreachable_s=max(4.0, s.wait_s))
 
 
 def _embedded_aws(s: Settings) -> str:
@@ -205,7 +205,9 @@ def _pool_at(s: Settings, url: str | None) -> sdk.Endpoint:
     # A pool's id begins with its region, which need not be the one of the other stores.
     region = s.user_pool_id.partition("_")[0] if s.user_pool_id and "_" in s.user_pool_id else s.region
     label = f"Cognito at {url}" if url else f"Cognito in {region or 'AWS'}"
-    return sdk.Endpoint("cognito-idp", url, region, label, read_only=s.dry_run, unreachable_s=max(4.0, s.wait_s))
+    return sdk.Endpoint(
+        "cognito-idp", url, region, label, own=s.prod, read_only=s.dry_run, unreachable_s=max(4.0, s.wait_s)
+    )
 
 
 @contextmanager
@@ -229,7 +231,7 @@ def _account_endpoint(s: Settings, service: str) -> sdk.Endpoint:
     if url and not s.prod:
         url = _local_url(url, s.origins[setting])
     label = f"{service.upper()} at {url}" if url else f"{service.upper()} in {s.region or 'AWS'}"
-    return sdk.Endpoint(service, url, s.region, label, read_only=s.dry_run)
+    return sdk.Endpoint(service, url, s.region, label, own=s.prod, read_only=s.dry_run)
 
 
 @contextmanager
