@@ -17,7 +17,7 @@ from ..dynamodb.conversation import Line, Person
 from ..errors import BadInput, NotFound
 from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
-from . import confirm, steps, stores, stream
+from . import confirm, sending, steps, stores, stream
 from .options import command
 
 app = typer.Typer(no_args_is_help=True, help="The DynamoDB table: made, seeded, read.")
@@ -255,6 +255,9 @@ def get_conversation(
         output.show(s, read, draw=output.chat(s.my_handle), meter=dynamodb.meter)
     if why:
         output.note(s, why)
+
+
+sending.register(app)
 
 
 def users_pair(s: Settings, partner: str) -> tuple[users.User, users.User]:

@@ -6,7 +6,8 @@ decided is decided from the table, read consistently; the index, which may be la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from .transactions import Action, Plan
 
 # "TransactWriteItems" takes 100 actions: room for two people's doubled rows, and those left over in the next one.
 _MOST_DELETED = 40
+_HALF_MOVED_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,22 @@ def advance(
     *,
     people: tuple[Person, Person] | None = None,
     write_message: bool = False,
-    alone: bool = False,
-    dry_run: bool = False,
+    look: Callable[[], Message | None] | None = None,
     found: Sides | None = None,
+    dry_run: bool = False,
 ) -> Moved:
     """Make each person's group row of the conversation say what ``message`` says, unless it is newer: never backwards.
 
     One conditional transaction, tried again from the table's own state when somebody else writes meanwhile. With
     ``write_message`` it holds the message too: all or nothing, and one that is stored already is stored once. Doubled
     rows are deleted; a missing one is written from ``people``, from the other side's row or from the messages, else
-    ``Moved.missing`` names it. ``found`` saves the first reading; ``alone`` keeps out other claimants.
+    ``Moved.missing`` names it. ``found`` saves the first reading.
 
-    Raises KeyTaken where another message has its key, Refused where the message is stored with another text.
+    A message whose id does not tell its key may be stored at another: ``look`` finds it then, asked before each try and
+    under a claim, so that nobody who looks too stores it in between.
+
+    Raises KeyTaken where another message has its key, Refused where the message is stored with another text, or when
+    others do not stop writing to the conversation.
     """
     if message.created_at is None:
         return Moved(0, 0, 0, f"message {message.message_uuid} of conversation {group} has no readable time")
@@ -66,10 +72,15 @@ def advance(
 
     def plan(tries: int) -> Plan[Moved]:
         now = found if found and not tries else sides.find(dynamodb, group, sender, people=people)
-        step = _plan(dynamodb.table, group, now, message)
-        if not write_message or (tries and _is_stored(dynamodb, group, message)):
+        stored = look() if look else None
+        step = _plan(dynamodb.table, group, now, stored or message)
+        if not tries and not dry_run and 0 < sum(not side.rows for side in now.sides) < len(now.sides):
+            # Older code of the application moves a row by a delete and then a put: it may be on its way.
+            time.sleep(_HALF_MOVED_S)
+        if not write_message or stored or (tries and is_stored(dynamodb, group, message)):
             return step
-        return replace(step, actions=[_message_put(dynamodb.table, group, message), *step.actions])
+        actions = [_message_put(dynamodb.table, group, message), *step.actions]
+        return replace(step, actions=actions, alone=step.alone or look is not None)
 
     if dry_run:
         return plan(0).result
@@ -120,8 +131,11 @@ def _newest(dynamodb: DynamoDB, group: str, last: Message) -> Message:
     return last
 
 
-def _is_stored(dynamodb: DynamoDB, group: str, message: Message) -> bool:
-    """Whether a message is in the table. Raises KeyTaken, Refused."""
+def is_stored(dynamodb: DynamoDB, group: str, message: Message) -> bool:
+    """Whether a message is in the table, at its key, read consistently.
+
+    Raises KeyTaken where another one is there, Refused where it has another text or sender there.
+    """
     item = message_item(group, message)
     key = {name: item[name] for name in ("pk", "sk")}
     there = dynamodb.call("get_item", TableName=dynamodb.table, Key=key, ConsistentRead=True).get("Item")
@@ -129,14 +143,22 @@ def _is_stored(dynamodb: DynamoDB, group: str, message: Message) -> bool:
         return False
     stored = read_message(there)
     if stored.message_uuid != message.message_uuid:
-        raise KeyTaken(f"Conversation {group} has another message of that very time: {stored.message_uuid}.")
+        raise KeyTaken(
+            f"Conversation {group} has another message of that very time: {stored.message_uuid}.",
+            hint="send it without --message-uuid: it is then a message of now",
+        )
+    check_same(group, stored, message)
+    return True
+
+
+def check_same(group: str, stored: Message, message: Message) -> None:
+    """Raise Refused where a message that is stored says something else than the one that is to be sent."""
     if (stored.message, stored.user_uuid) != (message.message, message.user_uuid):
         raise Refused(
             f"Message {message.message_uuid} is in conversation {group} already, with another text or sender.",
             hint="send it without --message-uuid: it is then a new message",
             code="message_differs",
         )
-    return True
 
 
 # Deciding and writing.
@@ -181,14 +203,14 @@ def _row(group: str, side: Side, last: Age) -> Item:
     Where another conversation of theirs has the very time, a seventh decimal makes the key its own: the same instant
     for everybody who reads it, and the right place in the order.
     """
-    time, text = last
+    moved_to, text = last
     other = side.other or Person("", None, None)
-    sk = canonical = sort_key(time)
+    sk = canonical = sort_key(moved_to)
     for digit in range(1, 10):
         if sk not in side.taken:
             break
         sk = f"{canonical[:-6]}{digit}{canonical[-6:]}"
-    item = group_item(side.owner, MessageGroup(group, other.uuid, other.handle, other.display_name, text, time), sk)
+    item = group_item(side.owner, MessageGroup(group, other.uuid, other.handle, other.display_name, text, moved_to), sk)
     if not other.uuid:
         del item["user_uuid"]
     return {**(side.rows[0] if side.rows else {}), **item}

@@ -216,6 +216,21 @@ def latest(dynamodb: DynamoDB, group: str, *, window: Window | None = None, limi
     return found[-limit:]
 
 
+def tail(dynamodb: DynamoDB, group: str, *, limit: int) -> list[Message]:
+    """The messages with the last ``limit`` sort keys of a conversation, oldest first, read consistently.
+
+    As few requests as that takes, and what was just written is there; but unlike ``latest`` it does not look for
+    messages whose offset puts their key elsewhere.
+    """
+    found: list[Message] = []
+    params = {**partition(f"MSG#{group}"), "ScanIndexForward": False, "ConsistentRead": True, "Limit": limit}
+    for page in query(dynamodb, **params):
+        found += map(read_message, page)
+        if len(found) >= limit:
+            break
+    return sorted(found[:limit], key=moment)
+
+
 def moment(message: Message) -> datetime:
     """When a message was written; the beginning of time where its sort key is no time."""
     return message.created_at or _EPOCH

@@ -8,7 +8,7 @@ from typing import Any
 
 from .client import DynamoDB
 from .conversation import Person
-from .messages import Item, partition, query, read_group, read_message
+from .messages import Item, partition, query, read_group, tail
 from .tables import INDEX
 
 # How far back the people of a conversation whose rows are lost are looked for among those who wrote.
@@ -151,9 +151,8 @@ def owners(dynamodb: DynamoDB, group: str) -> list[str]:
 
 def _writers(dynamodb: DynamoDB, group: str) -> list[Person]:
     """Who wrote the recent messages of a conversation, each once, by the names they had last."""
-    pages = query(dynamodb, **partition(f"MSG#{group}"), ScanIndexForward=False, ConsistentRead=True, Limit=_RECENT)
     found: dict[str, Person] = {}
-    for message in map(read_message, next(pages)):
+    for message in reversed(tail(dynamodb, group, limit=_RECENT)):
         if message.user_uuid:
             found.setdefault(
                 message.user_uuid, Person(message.user_uuid, message.user_handle, message.user_display_name)

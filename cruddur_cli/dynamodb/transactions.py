@@ -52,11 +52,12 @@ def carry_out(dynamodb: DynamoDB, name: str, plan: Callable[[int], Plan[Result]]
             except Refused as error:
                 if not _was_overtaken(error):
                     raise
-                claim.held = False
+                claim.held = False  # somebody may have it by now
                 if not patience.wait():
                     raise _busy(dynamodb, name, error) from error
                 continue
-            claim.held = claim.held and not step.alone
+            if step.alone:
+                claim.ended()
             patience.progress()
         done.append(step.result)
         if not step.unfinished:
@@ -93,20 +94,25 @@ class _Claim:
         self._key = {"pk": {"S": f"CLAIM#{name}"}, "sk": {"S": "CLAIM"}}
         self._mark = {"S": str(uuid.uuid4())}
         self.held = False
+        self._left = False
 
     def take(self) -> None:
         """Claim; what was read before has to be read again."""
         self._mark = {"S": str(uuid.uuid4())}
         self._dynamodb.call("put_item", TableName=self._dynamodb.table, Item={**self._key, "claimed_by": self._mark})
-        self.held = True
+        self.held = self._left = True
 
     def end(self) -> Action:
         """The action that makes a transaction fail when somebody claimed meanwhile."""
         return {"Delete": self._deletion()}
 
+    def ended(self) -> None:
+        """Note that the transaction took it away."""
+        self.held = self._left = False
+
     def drop(self) -> None:
         """Leave nothing behind after a claim that was not needed in the end."""
-        if not self.held:
+        if not self._left:
             return
         try:
             self._dynamodb.call("delete_item", **self._deletion())
