@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import tracemalloc
 
 import pytest
@@ -92,3 +93,13 @@ def test_memory_does_not_grow_with_the_table(dynamodb: DynamoDB, segments: int) 
     write(dynamodb, (message_row(f"{n}", "x" * 40_000, group=f"{n}") for n in range(220, 880)))
     large = peak()
     assert large < small * 1.5
+
+
+def test_segments_do_not_run_ahead_of_a_slow_reader(dynamodb: DynamoDB) -> None:
+    """Two pages wait in the queue and one in each reader, however long nobody takes them."""
+    write(dynamodb, (message_row(f"{n}", "x" * 40_000, group=f"{n}") for n in range(800)))
+    pages = scanning.pages(dynamodb, segments=4)
+    next(pages)
+    time.sleep(0.5)
+    assert dynamodb.meter.total().requests <= 1 + 2 + 4
+    assert 1 + sum(1 for _ in pages) > 20
