@@ -1,5 +1,7 @@
 """The front door: what a mistake in the command line says, how a command ends, and that no secret gets out."""
 
+# ruff: noqa: F811 - a fixture is imported by the name that the tests ask for it by
+
 from __future__ import annotations
 
 import json
@@ -13,8 +15,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from .commands.conftest import Here
-from .commands.conftest import here  # noqa: F401 - a fixture
+from .commands.conftest import (
+    Here,
+    here,  # noqa: F401 - a fixture
+)
 from .conftest import Ran, Run
 from .terminals import LINES
 
