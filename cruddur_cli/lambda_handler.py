@@ -14,8 +14,8 @@ from typing import Any
 
 from . import sdk
 from .dynamodb import processing
-from .dynamodb.metering import Meter
 from .dynamodb.client import DynamoDB
+from .dynamodb.metering import Meter
 
 _logger = logging.getLogger("cruddur")
 _logger.setLevel(logging.INFO)
