@@ -62,7 +62,7 @@ def shown(ran: Ran, output: str) -> dict[str, Any]:
         (line,) = [line for line in ran.err.splitlines() if line.startswith('{"consumed_capacity"')]
         found: dict[str, Any] = json.loads(line)["consumed_capacity"]
         return found
-    told = re.search(r"consumed capacity: ([\d.]+) RCU, ([\d.]+) WCU in (\d+) requests", ran.err)
+    told = re.search(r"consumed capacity: ([\d.]+) RCU, ([\d.]+) WCU in (\d+) requests?", ran.err)
     assert told is not None, ran.err
     return {"read_units": float(told[1]), "write_units": float(told[2]), "requests": int(told[3])}
 
