@@ -138,12 +138,15 @@ class Reader:
     A batch counts once ``commit`` is called; until then the same records are read again after any failure.
     """
 
-    def __init__(self, stream: Stream, positions: dict[str, Position], *, latest: bool = False) -> None:
+    def __init__(
+        self, stream: Stream, positions: dict[str, Position], *, latest: bool = False, page: int = PAGE
+    ) -> None:
         self.stream = stream
         self.positions = positions
         self.lost: list[Lost] = []
         self.stuck: set[str] = set()
         self._latest = latest
+        self._page_size = page
         self._held: dict[str, _Held] = {}
         self._ahead: dict[str, Position] = {}
         # Only a local engine answers at once with all that there is.
@@ -238,9 +241,11 @@ class Reader:
             else:
                 self._held[shard.shard_id] = _Held(following, self._held[shard.shard_id].first)
             empty = 0 if page else empty + 1
-            if closed or empty >= empty_pages or len(records) >= limit or pages >= BATCH_PAGES:
-                return Batch(shard.shard_id, records, position, closed or empty >= empty_pages, closed)
-            if not page:
+            # A closed shard says where it ends; of an open one only empty pages tell.
+            caught_up = closed or (empty >= empty_pages and not shard.closed)
+            if caught_up or len(records) >= limit or pages >= BATCH_PAGES:
+                return Batch(shard.shard_id, records, position, caught_up, closed)
+            if not page and not shard.closed:
                 time.sleep(_EMPTY_PAUSE_S)
 
     def _page(self, shard: Shard, limit: int) -> Any:
@@ -251,7 +256,7 @@ class Reader:
             try:
                 if held is None:
                     held = self._held[shard.shard_id] = _Held(self._iterator(shard, position), shard.first)
-                return self.stream.call("get_records", ShardIterator=held.iterator, Limit=min(PAGE, limit))
+                return self.stream.call("get_records", ShardIterator=held.iterator, Limit=min(self._page_size, limit))
             except NotFound:
                 # The stream was there a moment ago, so it is this shard whose last record is a day old by now.
                 self._lose(shard, position)
