@@ -69,10 +69,15 @@ def make_database(s: Settings, steps: list[Step]) -> None:
             raise NotFound(
                 f"There is no table public.users in {at.label}.", hint="cruddur db schema-load", code="table_missing"
             )
-        added = 0 if s.dry_run else seed_users(s, conn, at, files.seed(s))
-        if s.prod and not s.dry_run:
+        if s.dry_run:
+            lacking = sorted(set(files.seeded_uuids()) - set([] if empty else users.handles(conn)))
+            result = f"{', '.join(lacking)} would be added" if lacking else "there"
+            done(s, steps, "users", result, changed=bool(lacking))
+            return
+        added = seed_users(s, conn, at, files.seed(s))
+        if s.prod:
             stamp.write(conn)
-        done(s, steps, "users", f"{added} rows added" if added else f"{would}there", changed=added > 0)
+        done(s, steps, "users", f"{added} rows added" if added else "there", changed=added > 0)
 
 
 def load_schema(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> None:

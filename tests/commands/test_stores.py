@@ -119,7 +119,7 @@ def test_production_without_its_url_is_an_error_and_never_another_database(here:
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
 def test_a_local_variable_that_names_aws_is_refused(variable: str, url: str) -> None:
     with pytest.raises(Protected) as caught:
-        stores.message_endpoint(settings(**{variable: url}))
+        stores.message_endpoint(load({}, environ={variable: url}, folder=Path("/")))
     assert "--prod" in caught.value.message
 
 
