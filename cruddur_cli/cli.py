@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ _FLAGS = {
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # Most commands end within a moment, and looking for cycles while modules load is a tenth of it.
+    gc.set_threshold(100_000, 20, 20)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -60,14 +63,21 @@ def run(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     _refuse_trailing_prod(arguments)
+    if arguments[:1] == ["--version"]:
+        from importlib import metadata
+
+        sys.stdout.write(f"{PROGRAM} {metadata.version(PROGRAM)}\n")
+        return Exit.DONE
     import typer
 
     from .commands import front
 
     if not arguments or (len(arguments) == 1 and arguments[0] in front.GROUPS):
         arguments = [*arguments, "--help"]
+    # Completion asks about the whole tree, and says so in a variable of its own.
+    wanted = None if f"_{PROGRAM.upper()}_COMPLETE" in os.environ else arguments[0]
     try:
-        code = front.app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = front.tree(wanted)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except SystemExit as error:  # rich and typer leave by themselves when the reader of a pipe is gone
@@ -213,10 +223,3 @@ def _silence_stdout() -> None:
     """The reader is gone (``| head -1``): whatever is still buffered goes nowhere, without a word."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-
-
-def version() -> str:
-    """The installed version."""
-    from importlib import metadata
-
-    return metadata.version("cruddur")

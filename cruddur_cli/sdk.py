@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -186,6 +185,8 @@ class Patience:
         left_s = limit_s - (now - self._since)
         if left_s <= 0:
             return False
+        import random
+
         pause_s = random.uniform(0.3, 1.0) * min(2.0, 0.05 * 2**self._tries)
         time.sleep(min(pause_s, left_s))
         return True

@@ -47,7 +47,7 @@ def commands() -> Iterator[tuple[list[str], Any]]:
         for name, inner in getattr(command, "commands", {}).items():
             yield from walk([*words, name], inner)
 
-    return walk(["cruddur"], typer.main.get_command(front.app))
+    return walk(["cruddur"], typer.main.get_command(front.tree()))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ..settings import Settings
 from . import stores
 from .options import command
 
-app = typer.Typer(no_args_is_help=True, help="The Cognito user pool: who is in it.")
+app = typer.Typer()
 
 
 @app.callback()

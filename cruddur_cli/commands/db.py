@@ -19,7 +19,7 @@ from .options import command
 
 File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Another file of SQL; - is stdin.")]
 
-app = typer.Typer(no_args_is_help=True, help="The PostgreSQL database: made, seeded, joined with Cognito.")
+app = typer.Typer()
 
 
 @command(app, shows=True, changes=True, asks=True, waits=True)

@@ -20,7 +20,7 @@ from ..settings import SEEDED_GROUP, Settings
 from . import confirm, sending, steps, stores, stream
 from .options import command
 
-app = typer.Typer(no_args_is_help=True, help="The DynamoDB table: made, seeded, read.")
+app = typer.Typer()
 app.add_typer(stream.app, name="stream")
 
 OnDemand = Annotated[bool, typer.Option("--on-demand", help="Pay per request instead of 5 RCU / 5 WCU.")]

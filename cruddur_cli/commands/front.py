@@ -1,41 +1,44 @@
-"""The command tree: every group under one program."""
+"""The command tree: every group under one program, of which only the one that is wanted is built."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from . import cognito, db, ddb, local, narrow, rds, root
+from . import narrow
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"terminal_width": narrow.WIDTH} if narrow.IS_NARROW else {},
-    pretty_exceptions_enable=False,
-    help="Looks after Cruddur: users in PostgreSQL, messages in DynamoDB, identities in Cognito.",
-)
-root.register(app)
-GROUPS = {"ddb": ddb.app, "db": db.app, "cognito": cognito.app, "rds": rds.app, "local": local.app}
-for _name, _group in GROUPS.items():
-    app.add_typer(_group, name=_name)
+GROUPS = {
+    "ddb": "The DynamoDB table: made, seeded, read.",
+    "db": "The PostgreSQL database: made, seeded, joined with Cognito.",
+    "cognito": "The Cognito user pool: who is in it.",
+    "rds": "The RDS instance: started, stopped, open to this machine.",
+    "local": "The embedded PostgreSQL, DynamoDB and Cognito on this machine.",
+}
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from ..cli import version
+def tree(wanted: str | None = None) -> typer.Typer:
+    """The program. With the name of a group, the other groups are names without commands: start-up is a feature."""
+    app = typer.Typer(
+        rich_markup_mode="rich",
+        context_settings={"terminal_width": narrow.WIDTH} if narrow.IS_NARROW else {},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(cruddur)
+    if wanted not in GROUPS:
+        import_module(".root", __package__).register(app)
+    for name, meaning in GROUPS.items():
+        is_built = wanted in {None, name}
+        group = import_module(f".{name}", __package__).app if is_built else typer.Typer()
+        app.add_typer(group, name=name, help=meaning, no_args_is_help=True)
+    return app
 
-        typer.echo(f"cruddur {version()}")
-        raise typer.Exit
 
-
-@app.callback()
 def cruddur(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     """Looks after Cruddur: users in PostgreSQL, messages in DynamoDB, identities in Cognito.
 
-    cruddur setup, once, makes everything and starts what it needs. --prod, and nothing else, reaches production.
+    To begin: cruddur setup. It makes whatever is missing, and starts what it needs. Only --prod reaches production.
     """

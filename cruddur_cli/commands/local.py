@@ -11,7 +11,7 @@ from ..settings import Settings
 from . import confirm
 from .options import command
 
-app = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL, DynamoDB and Cognito on this machine.")
+app = typer.Typer()
 
 
 @command(app, shows=True, waits=True)

@@ -20,7 +20,7 @@ from ..settings import Settings
 from . import confirm, stores
 from .options import command
 
-app = typer.Typer(no_args_is_help=True, help="The RDS instance: started, stopped, open to this machine.")
+app = typer.Typer()
 
 
 def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import lambda_archive, output
+from .. import output
 from ..dynamodb import positions, processing, records, stream
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.positions import Position
@@ -40,6 +40,13 @@ class Start(StrEnum):
 
 
 Once = Annotated[bool, typer.Option("--once", help="End where the stream has nothing more.")]
+
+
+class _Interrupted(CruddurError):
+    """Somebody ended what goes on by itself."""
+
+    exit_code = Exit.INTERRUPTED
+    code = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,9 @@ def process(
         run = _Run(s, dynamodb, reader, path, line, frozenset(skip or ()))
         try:
             return run.follow() if follow else run.once()
-        except KeyboardInterrupt:
-            line.tell(f"interrupted after {run.done.records:,} records; the place is kept in {path}")
-            return Exit.INTERRUPTED
+        except KeyboardInterrupt as error:
+            kept = f"; the place is kept in {path}" if path.exists() and not s.dry_run else ""
+            raise _Interrupted(f"interrupted after {run.done.records:,} records{kept}.") from error
 
 
 class _Run:
@@ -327,6 +334,8 @@ def package(
 
     cruddur ddb stream package --out cruddur-stream.zip
     """
+    from .. import lambda_archive
+
     content, modules = lambda_archive.build()
     if out == "-":
         if output.is_terminal(sys.stdout):
