@@ -1,0 +1,241 @@
+"""The commands around migrations, and whose files of SQL are loaded, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ..conftest import Ran, Run
+
+ADD_BIO = """from lib.db import db
+
+class AddBioColumnMigration:
+  def migrate_sql():
+    data = \"\"\"
+    ALTER TABLE public.users ADD COLUMN bio text;
+    \"\"\"
+    return data
+  def rollback_sql():
+    data = \"\"\"
+    ALTER TABLE public.users DROP COLUMN bio;
+    \"\"\"
+    return data
+
+migration = AddBioColumnMigration"""
+BIO = "16811528612904313"
+SCHEMA = """\ufeffDROP TABLE IF EXISTS public.users;\r
+DROP TABLE IF EXISTS public.activities;\r
+CREATE TABLE IF NOT EXISTS public.schema_information (id integer UNIQUE, last_successful_run text);\r
+INSERT INTO public.schema_information (id, last_successful_run) VALUES (1, '0') ON CONFLICT (id) DO NOTHING;\r
+CREATE TABLE public.users (uuid uuid DEFAULT gen_random_uuid() PRIMARY KEY, display_name text, handle text,\r
+  email text, cognito_user_id text, created_at timestamp DEFAULT current_timestamp NOT NULL);\r
+CREATE TABLE public.activities (uuid uuid DEFAULT gen_random_uuid() PRIMARY KEY, user_uuid uuid NOT NULL,\r
+  message text NOT NULL, created_at timestamp DEFAULT current_timestamp NOT NULL);\r
+"""
+SEED = """INSERT INTO public.users (display_name, email, handle, cognito_user_id)
+VALUES ('Andrew Brown', 'a@example.com', 'andrewbrown', 'MOCK'), ('Mira', 'm@example.com', 'mira', 'MOCK');
+INSERT INTO public.activities (user_uuid, message)
+VALUES ((SELECT uuid FROM public.users WHERE handle = 'mira' LIMIT 1), 'hello');
+"""
+YES = ("--yes", "-o", "json")
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Path:
+    """``backend-flask/db`` of a checkout, in the folder where the commands run."""
+    folder = tmp_path / "home" / "backend-flask" / "db"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "migrations" / f"{BIO}_add_bio_column.py").write_text(ADD_BIO)
+    return folder
+
+
+def parsed(ran: Ran) -> Any:
+    assert ran.code in {0, 1}, ran.err
+    return json.loads(ran.out)
+
+
+def query(url: str, text: str) -> list[Any]:
+    with psycopg.connect(url) as conn:
+        return conn.execute(text.encode()).fetchall()
+
+
+def test_up_status_down(cruddur: Run, application: Path, database: str) -> None:
+    status = cruddur("db", "migration-status", "-o", "json")
+    assert status.code == 1
+    assert parsed(status)["items"] == [{"version": BIO, "name": "add_bio_column", "applied_at": None}]
+
+    done = parsed(cruddur("db", "migrate", "-o", "json"))
+    assert (done["applied"], done["dry_run"], done["items"][0]["version"]) == (1, False, BIO)
+    assert query(database, "SELECT id, last_successful_run FROM schema_information") == [(1, BIO)]
+    status = cruddur("db", "migration-status", "-o", "json")
+    assert (status.code, parsed(status)["items"]) == (0, done["items"])
+
+    undone = parsed(cruddur("db", "rollback", *YES))
+    assert (undone["rolled_back"], undone["items"]) == (1, done["items"])
+    assert parsed(cruddur("db", "rollback", *YES))["rolled_back"] == 0
+    assert parsed(cruddur("db", "migrate", "-o", "json"))["applied"] == 1
+
+
+def test_a_new_one(cruddur: Run, application: Path) -> None:
+    assert parsed(cruddur("db", "new-migration", "add nick-name", "-n", "-o", "json"))["written"] == 0
+    assert len(list((application / "migrations").iterdir())) == 1
+    made = parsed(cruddur("db", "new-migration", "add nick-name", "-o", "json"))["items"][0]
+    assert (made["name"], len(made["version"])) == ("add_nick_name", 17)
+    file = application.parent.parent / made["file"]
+    assert file.parent == application / "migrations"
+    file.write_text(
+        "-- migrate:up\nALTER TABLE users ADD COLUMN nick text;\n-- migrate:down\nALTER TABLE users DROP COLUMN nick;\n"
+    )
+    assert parsed(cruddur("db", "migrate", "-o", "json"))["applied"] == 2
+    assert parsed(cruddur("db", "rollback", "--to", BIO, *YES))["items"][0]["version"] == made["version"]
+    file.unlink()
+
+
+def test_a_dry_run_changes_nothing(cruddur: Run, application: Path, database: str) -> None:
+    done = parsed(cruddur("db", "migrate", "--dry-run", "-o", "json"))
+    assert (done["applied"], done["dry_run"], len(done["items"])) == (0, True, 1)
+    assert query(database, "SELECT to_regclass('cruddur_migrations')") == [(None,)]
+    cruddur("db", "migrate")
+    done = parsed(cruddur("db", "rollback", "--dry-run", "-n", "3", "-o", "json"))
+    assert (done["rolled_back"], done["items"][0]["version"]) == (0, BIO)
+    assert cruddur("db", "migration-status").code == 0
+
+
+def test_a_rollback_is_confirmed(cruddur: Run, application: Path, database: str) -> None:
+    cruddur("db", "migrate")
+    refused = cruddur("db", "rollback", "-o", "json")
+    assert refused.code == 6
+    assert "--yes" in json.loads(refused.err.splitlines()[-1])["error"]["hint"]
+    assert "4 users" in refused.err
+    prod: dict[str, str | None] = {"PROD_CONNECTION_URL": database}
+    assert cruddur("db", "rollback", "--prod", "--yes", env=prod).code == 6
+    assert cruddur("db", "migration-status").code == 0
+    name = database.rpartition("/")[2]
+    assert cruddur("db", "rollback", "--prod", "--confirm", name, env=prod).code == 0
+
+
+def test_a_stamped_database_is_rolled_back_with_prod_only(cruddur: Run, application: Path, database: str) -> None:
+    cruddur("db", "migrate")
+    with psycopg.connect(database) as conn:
+        conn.execute("CREATE TABLE cruddur_environment (name text)")
+        conn.execute("INSERT INTO cruddur_environment VALUES ('production')")
+    assert cruddur("db", "rollback", "--yes").code == 6
+    assert cruddur("db", "migration-status").code == 0
+
+
+@pytest.mark.parametrize("more", [("-n", "1", "--to", BIO), ("-n", "0"), ("-n",), ("--to", "17")])
+def test_how_a_rollback_is_not_called(cruddur: Run, application: Path, more: tuple[str, ...]) -> None:
+    assert cruddur("db", "rollback", "--yes", *more).code == 2
+
+
+def test_a_failing_migration(cruddur: Run, application: Path) -> None:
+    bad = application / "migrations" / "17000000000000000_bad.sql"
+    bad.write_text("-- migrate:up\nCREATE TABLE x (i int);\nINSERT INTO nowhere VALUES (1);\n")
+    ran = cruddur("db", "migrate")
+    assert (ran.code, ran.out) == (5, "")
+    assert "backend-flask/db/migrations/17000000000000000_bad.sql, line 3: " in ran.err
+    assert "3 | INSERT INTO nowhere VALUES (1);\n                  ^" in ran.err
+    status = parsed(cruddur("db", "migration-status", "-o", "json"))
+    assert [row["applied_at"] is None for row in status["items"]] == [False, True]
+
+
+def test_a_file_that_is_gone(cruddur: Run, application: Path) -> None:
+    cruddur("db", "migrate")
+    (application / "migrations" / f"{BIO}_add_bio_column.py").unlink()
+    status = cruddur("db", "migration-status", "-o", "json", "-q")
+    assert (status.code, parsed(status)["items"][0]["name"]) == (0, "add_bio_column")
+    assert f"warning: {BIO} add_bio_column was applied, and its file is not in" in status.err
+
+
+@pytest.mark.parametrize("name", ["migrate", "migration-status", "rollback"])
+def test_where_there_are_none(cruddur: Run, name: str) -> None:
+    ran = cruddur("db", name, "-o", "json")
+    assert ran.code == 3
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert error["code"] == "no_migrations_folder"
+    assert "migrations_dir" in error["hint"]
+
+
+def test_eight_at_once(environment: dict[str, str], application: Path, tmp_path: Path, database: str) -> None:
+    for number in range(5):
+        up = f"CREATE TABLE t{number} (i int); SELECT pg_sleep(0.1);"
+        (application / "migrations" / f"1700000000000000{number}_t.sql").write_text(f"-- migrate:up\n{up}\n")
+    command = [sys.executable, "-m", "cruddur_cli", "db", "migrate", "-o", "json"]
+    pipe = subprocess.PIPE
+    started = [
+        subprocess.Popen(command, env=environment, cwd=tmp_path / "home", stdout=pipe, stderr=pipe) for _ in range(8)
+    ]
+    said = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0] * 8, said
+    assert sum(json.loads(out)["applied"] for out, _ in said) == 6
+    assert query(database, "SELECT count(*) FROM cruddur_migrations") == [(6,)]
+
+
+def test_the_checkouts_own_schema_and_seeds(
+    cruddur: Run, application: Path, empty_database: str, environment: dict[str, str]
+) -> None:
+    environment["CONNECTION_URL"] = empty_database
+    (application / "schema.sql").write_text(SCHEMA)
+    (application / "seed.sql").write_text(SEED)
+    ran = cruddur("db", "setup")
+    assert ran.code == 0, ran.err
+    assert "backend-flask/db/schema.sql" in ran.err
+    assert "backend-flask/db/seed.sql" in ran.err
+    people = query(empty_database, "SELECT handle, uuid::text FROM users ORDER BY 1")
+    assert people[0] == ("andrewbrown", "8b1d22bf-cedf-4fbb-b137-63dc54b4770d")
+    assert [handle for handle, _ in people] == ["andrewbrown", "mira"]
+    assert parsed(cruddur("db", "seed", "-o", "json"))["written"] == 0
+    assert cruddur("db", "migrate").code == 0
+
+    # The file leaves an old schema_information as it is, and the column is gone all the same.
+    assert cruddur("db", "schema-load", "--yes").code == 0
+    assert query(empty_database, "SELECT last_successful_run FROM schema_information") == [("0",)]
+    assert cruddur("db", "migration-status").code == 1
+    assert parsed(cruddur("db", "seed", "-o", "json"))["written"] == 3
+    assert query(empty_database, "SELECT handle, uuid::text FROM users ORDER BY 1") == people
+    assert parsed(cruddur("db", "migrate", "-o", "json"))["applied"] == 1
+
+
+def test_configured_and_named_files(
+    cruddur: Run, application: Path, empty_database: str, environment: dict[str, str]
+) -> None:
+    environment["CONNECTION_URL"] = empty_database
+    home = application.parent.parent
+    (home / "sql" / "deep").mkdir(parents=True)
+    (home / "sql" / "mine.sql").write_text(SCHEMA)
+    (home / "sql" / "people.sql").write_text(SEED)
+    (application / "schema.sql").write_text("SELECT broken;")
+    (home / "cruddur.toml").write_text(
+        'schema_file = "sql/mine.sql"\nseed_file = "sql/people.sql"\nmigrations_dir = "sql/deep"\n'
+    )
+    ran = cruddur("db", "setup")
+    assert ran.code == 0, ran.err
+    assert parsed(cruddur("db", "migration-status", "-o", "json"))["items"] == []
+    assert (
+        parsed(cruddur("db", "seed", "--file", "-", "-o", "json", stdin=SEED.replace("mira", "nora")))["written"] == 2
+    )
+    ran = cruddur("db", "schema-load", "--file", "backend-flask/db/schema.sql", "--yes")
+    assert ran.code == 5
+    assert "backend-flask/db/schema.sql, line 1: " in ran.err
+    assert len(query(empty_database, "SELECT * FROM users")) == 3
+
+
+def test_psqls_own_commands_are_refused_before_anything_is_asked(
+    cruddur: Run, application: Path, database: str
+) -> None:
+    (application / "schema.sql").write_text("DROP TABLE users;\n\\i other.sql\n")
+    (application / "seed.sql").write_text("DELETE FROM users;\n\\i other.sql\n")
+    ran = cruddur("db", "schema-load")
+    assert ran.code == 2
+    assert "backend-flask/db/schema.sql, line 2: \\i belongs to psql" in ran.err
+    ran = cruddur("db", "seed", "-o", "json")
+    assert ran.code == 2
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert (error["code"], error["file"], error["line"]) == ("psql_command", "backend-flask/db/seed.sql", 2)
+    assert query(database, "SELECT count(*) FROM users") == [(4,)]

@@ -1,0 +1,359 @@
+"""Each migration once, in the order of time, whole or not at all; and what the scripts' own record means."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cruddur_cli.errors import BadInput, Refused
+from cruddur_cli.postgres import connection, migration_files, migrations, versions
+from cruddur_cli.postgres.connection import Server
+
+from . import waiting
+from .conftest import Folder
+
+FIRST, SECOND, THIRD = "16811528612904313", "16811528612904314", "16811528612904315"
+
+
+def three(files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE a (i int);", "DROP TABLE a;")
+    files.write(SECOND, "b", "CREATE TABLE b (i int);", "DROP TABLE b;")
+    files.write(THIRD, "c", "CREATE TABLE c (i int);", "DROP TABLE c;")
+
+
+def migrate(at: Server, files: Folder) -> list[str]:
+    with connection.opened(at) as conn:
+        return [done.version for done in migrations.migrate(conn, files.found(), server=at)]
+
+
+def rollback(at: Server, files: Folder, **how: Any) -> list[str]:
+    with connection.opened(at) as conn:
+        undo = migrations.to_undo(conn, files.found(), **how)
+        return [done.version for done in migrations.rollback(conn, files.found(), undo=undo, server=at)]
+
+
+def applied(at: Server, files: Folder) -> list[str]:
+    with connection.opened(at) as conn:
+        return [row.version for row in migrations.status(conn, files.found()) if row.applied_at]
+
+
+def tables(at: Server) -> list[str]:
+    with connection.opened(at) as conn:
+        rows = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+    return [row[0] for row in rows if row[0] not in {"cruddur_migrations", "schema_information"}]
+
+
+def legacy(at: Server, number: str | None = None) -> Any:
+    """What the scripts would read; with a number, what they, or somebody by hand, would write."""
+    with connection.opened(at) as conn:
+        if number is not None:
+            conn.execute("CREATE TABLE IF NOT EXISTS schema_information (id integer UNIQUE, last_successful_run text)")
+            conn.execute("INSERT INTO schema_information VALUES (1, '0') ON CONFLICT DO NOTHING")
+            conn.execute("UPDATE schema_information SET last_successful_run = %s WHERE id = 1", [number])
+        row = conn.execute("SELECT last_successful_run FROM public.schema_information LIMIT 1").fetchone()
+        assert row
+        return row[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "meant"),
+    [
+        ("1681152861", "2023-04-10T18:54:21"),
+        ("1681152861290", "2023-04-10T18:54:21.290000"),
+        ("168115286129043", "2023-04-10T18:54:21.290430"),
+        ("1681152861290431", "2023-04-10T18:54:21.290431"),
+        ("16811528612904313", "2023-04-10T18:54:21.290431"),
+        ("1681152861290431399", "2023-04-10T18:54:21.290431"),
+        ("20261120101010", "2026-11-20T10:10:10"),
+        ("20261120101010123", "2026-11-20T10:10:10.123000"),
+        ("202611201010", "2026-11-20T10:10:00"),
+        ("20261120", "2026-11-20T00:00:00"),
+        ("20000000000000", "2033-05-18T03:33:20"),
+        ("0001", None),
+        ("42", None),
+        ("99999999999999999", None),
+    ],
+)
+def test_what_a_number_means(version: str, meant: str | None) -> None:
+    expected = datetime.fromisoformat(meant).replace(tzinfo=UTC) if meant else None
+    assert versions.instant(version) == expected
+    assert versions.key(versions.comparable(version)) == versions.key(version) or len(version) > 17
+
+
+def test_the_order_is_that_of_time(files: Folder) -> None:
+    in_order = ["1", "0002", "10", FIRST, "1683578209210722", "1684466564", "1684466564023", "17000000000000000"]
+    in_order += ["20261120101010", "20261120101010123", "1795169411"]
+    for version in sorted(in_order):
+        files.write(version, "x", "SELECT 1")
+    for name in ("add_bio.py", "README.md", "__init__.py", f"{FIRST}.py~", "x_1.sql"):
+        (files.path / name).write_text("")
+    assert [migration.version for migration in files.found()] == in_order
+
+
+@pytest.mark.parametrize("other", [FIRST, "168115286129043130"])
+def test_two_files_with_one_number(files: Folder, other: str) -> None:
+    files.write(FIRST, "a", "SELECT 1")
+    files.write(other, "b", "SELECT 1")
+    with pytest.raises(BadInput, match="have the same number") as caught:
+        files.found()
+    assert f"{FIRST}_a.sql" in caught.value.message
+    assert f"{other}_b.sql" in caught.value.message
+
+
+def test_up_down_up(at: Server, files: Folder) -> None:
+    three(files)
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+    assert (tables(at), legacy(at)) == (["a", "b", "c"], THIRD)
+    assert migrate(at, files) == []
+    assert rollback(at, files) == [THIRD]
+    assert (tables(at), legacy(at)) == (["a", "b"], SECOND)
+    assert rollback(at, files, steps=5) == [SECOND, FIRST]
+    assert (tables(at), legacy(at)) == ([], "0")
+    assert rollback(at, files) == []
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+    assert rollback(at, files, to=FIRST) == [THIRD, SECOND]
+    assert rollback(at, files, to="0") == [FIRST]
+
+
+def test_one_that_came_late_is_not_skipped(at: Server, files: Folder) -> None:
+    three(files)
+    (files.path / f"{SECOND}_b.sql").rename(files.path / "b")
+    migrate(at, files)
+    (files.path / "b").rename(files.path / f"{SECOND}_b.sql")
+    assert migrate(at, files) == [SECOND]
+    assert legacy(at) == THIRD
+    assert rollback(at, files) == [THIRD]
+
+
+def test_rollback_takes_the_newest_whatever_its_length(at: Server, files: Folder) -> None:
+    files.write("17000000000000000", "older", "CREATE TABLE older (i int)", "DROP TABLE older")
+    files.write("1700000000001", "newer", "CREATE TABLE newer (i int)", "DROP TABLE newer")
+    migrate(at, files)
+    # The scripts compare numbers: as 1700000000001 the older one would be pending for them.
+    assert legacy(at) == "17000000000010000"
+    assert rollback(at, files) == ["1700000000001"]
+    assert tables(at) == ["older"]
+
+
+def test_rollback_asks_for_what_it_was_told_once(at: Server, files: Folder) -> None:
+    three(files)
+    migrate(at, files)
+    with connection.opened(at) as conn:
+        undo = migrations.to_undo(conn, files.found())
+        conn.commit()
+        rollback(at, files)
+        with pytest.raises(Refused, match="not the newest") as caught:
+            migrations.rollback(conn, files.found(), undo=undo, server=at)
+    assert caught.value.code == "changed_meanwhile"
+    assert tables(at) == ["a", "b"]
+
+
+def test_a_failing_one(at: Server, files: Folder) -> None:
+    three(files)
+    files.write(SECOND, "b", "CREATE TABLE b (i int);\nINSERT INTO nowhere VALUES (1);")
+    with pytest.raises(Refused) as caught:
+        migrate(at, files)
+    assert caught.value.exit_code == 5
+    assert caught.value.message.startswith(f"{files.path / (SECOND + '_b.sql')}, line 3: ")
+    assert caught.value.details and caught.value.details.startswith(
+        "3 | INSERT INTO nowhere VALUES (1);\n                ^"
+    )
+    assert caught.value.fields["applied"] == 1
+    assert (tables(at), applied(at, files), legacy(at)) == (["a"], [FIRST], FIRST)
+
+
+def test_a_failing_rollback(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE a (i int);", "DROP TABLE a; SELECT broken;")
+    migrate(at, files)
+    with pytest.raises(Refused, match="line 5"):
+        rollback(at, files)
+    assert (tables(at), applied(at, files)) == (["a"], [FIRST])
+
+
+def test_a_commit_inside_commits_nothing(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "BEGIN; CREATE TABLE a (i int); COMMIT;\nSELECT broken;")
+    with pytest.raises(Refused):
+        migrate(at, files)
+    assert tables(at) == []
+
+
+def test_settings_of_one_are_not_the_next_ones(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "SET search_path = ''; CREATE TEMPORARY TABLE t (i int); SET statement_timeout = 1234;")
+    files.write(SECOND, "b", "CREATE TABLE a (i int); CREATE TEMPORARY TABLE t (i int);")
+    migrate(at, files)
+    assert tables(at) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("CREATE TABLE a (i int);", "it has neither"),
+        ("-- migrate:down\n-- migrate:up\n", "it has down, up"),
+        ("SELECT 1;\n-- migrate:up\n", "SQL before its line"),
+        ("-- migrate:up transaction:false\nVACUUM", "line 1: transaction:false"),
+    ],
+)
+def test_a_file_that_is_no_migration(at: Server, files: Folder, text: str, said: str) -> None:
+    (files.path / f"{FIRST}_a.sql").write_text(text)
+    with pytest.raises(BadInput, match=said):
+        migrate(at, files)
+
+
+def test_what_cannot_be_undone(at: Server, files: Folder) -> None:
+    three(files)
+    (files.path / f"{SECOND}_b.sql").write_text("-- only up\r\n-- migrate:up\r\nCREATE TABLE b (i int);\r\n")
+    migrate(at, files)
+    with pytest.raises(BadInput, match="how it is undone"):
+        rollback(at, files, steps=3)
+    with pytest.raises(BadInput, match="no migration '17'"):
+        rollback(at, files, to="17")
+    assert rollback(at, files) == [THIRD]
+    (files.path / f"{SECOND}_b.sql").unlink()
+    with pytest.raises(BadInput, match=rf"{SECOND} b was applied and its file is gone"):
+        rollback(at, files)
+    assert applied(at, files) == [FIRST, SECOND]
+
+
+def test_what_the_scripts_applied_counts(at: Server, files: Folder) -> None:
+    three(files)
+    # They wrote the time of the run, without trailing zeros: fewer digits, later all the same.
+    legacy(at, "1681152900")
+    files.write("16811529999999999", "new", "CREATE TABLE new (i int)")
+    with connection.opened(at) as conn:
+        rows = migrations.status(conn, files.found())
+        assert [row.applied_at for row in rows] == ["2023-04-10T18:55:00.000000+00:00"] * 3 + [None]
+        assert conn.execute("SELECT to_regclass('cruddur_migrations')").fetchone() == (None,)
+    assert migrate(at, files) == ["16811529999999999"]
+    assert (tables(at), legacy(at)) == (["new"], "16811529999999999")
+    assert applied(at, files) == [FIRST, SECOND, THIRD, "16811529999999999"]
+
+
+def test_the_scripts_in_between(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE a (i int);")
+    migrate(at, files)
+    files.write(SECOND, "b", "CREATE TABLE b (i int);")
+    legacy(at, "16811600000000000")
+    assert migrate(at, files) == []
+    assert applied(at, files) == [FIRST, SECOND]
+    assert legacy(at) == SECOND
+    # One that is written now, older than that run, is not taken for applied.
+    files.write("16811590000000000", "late", "CREATE TABLE late (i int);")
+    assert migrate(at, files) == ["16811590000000000"]
+
+
+@pytest.mark.parametrize(("number", "left"), [("0", []), (FIRST, [FIRST]), ("", [])])
+def test_what_was_set_back_by_hand(at: Server, files: Folder, number: str, left: list[str]) -> None:
+    three(files)
+    migrate(at, files)
+    legacy(at, number)
+    assert applied(at, files) == left
+
+
+def test_numbers_that_are_no_times(at: Server, files: Folder) -> None:
+    for version in ("1", "2", "10"):
+        files.write(version, "x", f"CREATE TABLE t{version} (i int)", f"DROP TABLE t{version}")
+    legacy(at, "2")
+    assert migrate(at, files) == ["10"]
+    assert rollback(at, files) == ["10"]
+    assert legacy(at) == "2"
+
+
+def test_a_record_that_is_no_number(at: Server, files: Folder) -> None:
+    legacy(at, "yesterday")
+    with pytest.raises(Refused, match="holds 'yesterday'"):
+        migrate(at, files)
+
+
+def test_a_schema_loaded_anew_has_no_migrations(at: Server, files: Folder) -> None:
+    three(files)
+    migrate(at, files)
+    with connection.opened(at) as conn:
+        migrations.forget(conn)
+        conn.execute("DROP TABLE a, b, c")
+    assert (applied(at, files), legacy(at)) == ([], "0")
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+
+
+def test_200_written_migrations(at: Server, files: Folder) -> None:
+    now = 1_681_152_861_290_431_300
+    for number in range(200):
+        made = migration_files.create(files.path, f"step {number}", now_ns=now, existing=files.found())
+        made.path.write_text(f"-- migrate:up\nINSERT INTO steps VALUES ({number});\n-- migrate:down\n")
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TABLE steps (number int, id int GENERATED ALWAYS AS IDENTITY)")
+    assert len(migrate(at, files)) == 200
+    with connection.opened(at) as conn:
+        rows = conn.execute("SELECT number FROM steps ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == list(range(200))
+
+
+def test_what_is_written(files: Folder) -> None:
+    made = migration_files.create(files.path / "new", "Add bio-column!", now_ns=1_681_152_861_290_431_399, existing=[])
+    assert made.path.name == "16811528612904313_Add_bio_column.sql"
+    assert migration_files.find(files.path / "new") == [made]
+    assert (migration_files.up(made).strip(), migration_files.down(made).strip()) == ("", "")
+    with pytest.raises(BadInput, match="cannot name"):
+        migration_files.create(files.path, "../..", now_ns=0, existing=[])
+
+
+def migrator(url: str, files: Folder) -> subprocess.Popen[bytes]:
+    code = f"""
+        from pathlib import Path
+        from cruddur_cli.postgres import connection, migration_files, migrations
+        from tests.postgres import servers
+        at = servers.server({url!r})
+        print(flush=True)
+        input()
+        with connection.opened(at) as conn:
+            done = migrations.migrate(conn, migration_files.find(Path({str(files.path)!r})), server=at)
+        print(*[row.version for row in done])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def test_eight_at_once(at: Server, url: str, files: Folder) -> None:
+    for number in range(20):
+        files.write(
+            f"168115286129043{number:02}", f"t{number}", f"CREATE TABLE t{number} (i int); SELECT pg_sleep(0.01);"
+        )
+    processes = [migrator(url, files) for _ in range(8)]
+    for process in processes:
+        assert process.stdout
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, said
+    done = [version for out, _ in said for version in out.decode().split()]
+    assert sorted(done) == [migration.version for migration in files.found()]
+    assert len(tables(at)) == 20
+
+
+def test_killed_half_way(at: Server, url: str, files: Folder) -> None:
+    three(files)
+    files.write(SECOND, "b", "CREATE TABLE b (i int); SELECT pg_sleep(600) WHERE to_regclass('go') IS NULL;")
+    process = migrator(url, files)
+    assert process.stdin
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    sleeping = b"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+    with psycopg.connect(url, autocommit=True) as conn:
+        waiting.until(lambda: conn.execute(sleeping).fetchone() == (1,))
+        process.kill()
+        process.communicate(timeout=30)
+        assert tables(at) == ["a"]
+        assert (applied(at, files), legacy(at)) == ([FIRST], FIRST)
+        waiting.until(lambda: conn.execute(sleeping).fetchone() == (0,))
+        conn.execute("CREATE TABLE go ()")
+    assert migrate(at, files) == [SECOND, THIRD]
