@@ -79,3 +79,15 @@ def _open() -> DynamoDB:
         at = sdk.Endpoint("dynamodb", url, region, f"DynamoDB at {url}" if url else f"DynamoDB in {region}")
         _opened[table, url] = DynamoDB(sdk.open_client(at), table, at, Meter(table, computed=False))
     return _opened[table, url]
+
+
+def opened() -> list[DynamoDB]:
+    """The stores that are kept."""
+    return list(_opened.values())
+
+
+def forget() -> None:
+    """Close what is kept."""
+    for dynamodb in _opened.values():
+        dynamodb.client.close()
+    _opened.clear()
