@@ -62,8 +62,9 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         empty = len(missing) == len(database.TABLES)
         if empty and not s.dry_run:
             load_schema(s, conn, at, files.schema(s))
-        if missing and not empty:
-            output.warn(f"{at.label} lacks {', '.join(missing)}; `cruddur db schema-load` replaces all tables")
+        absent = [name for name in missing if name not in database.BOOKKEEPING]  # those are made when they are needed
+        if absent and not empty:
+            output.warn(f"{at.label} lacks {', '.join(absent)}; `cruddur db schema-load` replaces all tables")
         done(s, steps, "tables", f"{would}created" if empty else "there", changed=empty)
         if "users" in missing and not empty:
             raise NotFound(

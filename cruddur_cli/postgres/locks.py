@@ -151,11 +151,12 @@ def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] 
     if say is not None:
         say(f"waiting for its turn: the schema is being changed by {holder or 'another session'}")
     _check_client(conn)
+    before = _answer(conn, "SELECT current_setting('lock_timeout')")
     try:
         with conn.transaction():
             conn.execute(f"SET LOCAL lock_timeout = '{wait_s}s'".encode())
             _answer(conn, f"SELECT pg_advisory_xact_lock({_KEY})")
-            conn.execute("SET LOCAL lock_timeout = DEFAULT")
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", [before])
     except errors.LockNotAvailable as error:
         holder = _holder(conn) or holder
         raise Refused(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TABLE = "public.cruddur_migrations"
 LEGACY = "public.schema_information"
+_COLUMN = "last_successful_run"
 _COLUMNS = "version text PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL"
 
 
@@ -182,7 +183,7 @@ def forget(conn: Connection[Any]) -> None:
     """
     if _is_there(conn, TABLE):
         conn.execute(f"DELETE FROM {TABLE}".encode())
-    if _is_there(conn, LEGACY):
+    if _COLUMN in _legacy_columns(conn):
         conn.execute(f"UPDATE {LEGACY} SET last_successful_run = '0'".encode())
 
 
@@ -227,9 +228,9 @@ def _write_down(conn: Connection[Any], state: _State) -> None:
 
 def _legacy(conn: Connection[Any]) -> str | None:
     """The number in ``schema_information``; None where there is none. Raises Refused for what is no number."""
-    if not _is_there(conn, LEGACY):
+    if _COLUMN not in _legacy_columns(conn):
         return None
-    row = conn.execute(f"SELECT last_successful_run::text FROM {LEGACY} ORDER BY id LIMIT 1".encode()).fetchone()
+    row = conn.execute(f"SELECT last_successful_run::text FROM {LEGACY} LIMIT 1".encode()).fetchone()
     text = (row[0] or "0").strip().replace(".", "") if row else None
     if text is not None and not re.fullmatch(r"[0-9]+", text):
         raise Refused(
@@ -250,10 +251,21 @@ def _mark(conn: Connection[Any], applied: Iterable[str]) -> None:
     newest = max(known, key=versions.key, default="0")
     if any(int(version) > int(newest) for version in known):
         newest = versions.comparable(newest)
-    if not _is_there(conn, LEGACY):
+    columns = _legacy_columns(conn)
+    if not columns:
         conn.execute(f"CREATE TABLE {LEGACY} (id integer PRIMARY KEY, last_successful_run text)".encode())
+        columns = {"id", _COLUMN}
+    if _COLUMN not in columns:
+        return
     if not conn.execute(f"UPDATE {LEGACY} SET last_successful_run = %s".encode(), [newest]).rowcount:
-        conn.execute(f"INSERT INTO {LEGACY} (id, last_successful_run) VALUES (1, %s)".encode(), [newest])
+        names, values = ("id, ", "1, ") if "id" in columns else ("", "")
+        conn.execute(f"INSERT INTO {LEGACY} ({names}last_successful_run) VALUES ({values}%s)".encode(), [newest])
+
+
+def _legacy_columns(conn: Connection[Any]) -> set[str]:
+    """The columns of ``schema_information``, none where it is missing; some people's has no id."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+    return {row[0] for row in conn.execute(query, [LEGACY]).fetchall()}
 
 
 def _is_there(conn: Connection[Any], table: str) -> bool:

@@ -206,8 +206,10 @@ def test_whose_turn_it_is(at: Server, url: str) -> None:
             locks.take(second, wait_s=1, say=said.append)
         assert caught.value.fields["blocking_pids"] == [first.info.backend_pid]
         assert f"pid {first.info.backend_pid}" in said[0]
+        second.execute("SET LOCAL lock_timeout = '7s'")
         first.rollback()
         locks.take(second, wait_s=1)
+        assert second.execute("SHOW lock_timeout").fetchone() == ("7s",)
 
 
 def test_a_statement_that_takes_too_long(at: Server) -> None:
