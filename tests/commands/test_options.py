@@ -21,7 +21,7 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
         yield from leaves(child, (*path, name))
 
 
-COMMANDS = dict(leaves(typer.main.get_command(front.app)))
+COMMANDS = dict(leaves(typer.main.get_command(front.tree())))
 
 
 def options_of(command: Any) -> set[str]:
