@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import sdk
 from ..errors import CruddurError, NotFound
+from .budget import Budget
 from .metering import Meter
 
 _METERED = {
@@ -23,6 +24,7 @@ _METERED = {
     "update_item": "UpdateItem",
     "transact_write_items": "TransactWriteItems",
 }
+_CHARGED = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 
 
 @dataclass
@@ -34,27 +36,51 @@ class DynamoDB:
     at: sdk.Endpoint
     meter: Meter
     patience_s: float = 25.0
+    budget: Budget | None = None
     _known: bool = field(default=False, repr=False)
 
     def call(self, operation: str, *, patience: sdk.Patience | None = None, **params: Any) -> Any:
         """The answer to one request; ``operation`` in snake case. Raises our errors.
 
-        A request that consumes capacity asks for the figure, and the figure is added to ``meter``.
+        A request that consumes capacity asks for the figure, and the figure is added to ``meter``. With a ``budget``
+        it waits its turn, may come back with a smaller page, and raises Incomplete before the limit would be passed.
         """
         name = _METERED.get(operation)
-        if name:
-            params["ReturnConsumedCapacity"] = "INDEXES"
+        if name is None:
+            return self._ask(operation, params, patience)
+        params["ReturnConsumedCapacity"] = "INDEXES"
+        if self.budget is None:
+            answer = self._ask(operation, params, patience)
+            self._count(name, params, answer)
+            return answer
+        held = self.budget.admit(name, params, table=self.table)
+        params = {**(held.request or params)}
+        units, answer = 0.0, None
         try:
-            answer = sdk.call(self.client, operation, params, at=self.at, patience=patience or self.patience())
+            answer = self._ask(operation, params, patience)
+            units = self._count(name, params, answer)
+        except CruddurError as error:
+            # A condition that was false costs what the write would have ("Working with items and attributes").
+            if error.fields.get("aws_code") in _CHARGED:
+                units = held.expected
+            raise
+        finally:
+            self.budget.after(units, held, answer=answer)
+        return answer
+
+    def _ask(self, operation: str, params: Mapping[str, Any], patience: sdk.Patience | None) -> Any:
+        try:
+            return sdk.call(self.client, operation, params, at=self.at, patience=patience or self.patience())
         except NotFound as error:
             raise self._missing(error) from error.__cause__
-        if name:
-            if not self._known:
-                headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-                self.meter.computed = self.meter.computed or _makes_figures_up(headers)
-                self._known = True
-            self.meter.add(name, params, answer)
-        return answer
+
+    def _count(self, name: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+        """Add one answer to the meter; its capacity units come back."""
+        if not self._known:
+            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            self.meter.computed = self.meter.computed or _makes_figures_up(headers)
+            self._known = True
+        return self.meter.add(name, params, answer)
 
     def patience(self) -> sdk.Patience:
         """A fresh allowance of tries, shared by the requests that belong together."""

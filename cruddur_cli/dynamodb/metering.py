@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from .capacity import item_size, read_units, transact_get_units
+from .capacity import Index, Item, delete_units, item_size, put_units, read_units, transact_get_units
 
 _READS = frozenset({"GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan"})
 _WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
@@ -101,6 +101,36 @@ class Meter:
             indexes=_sum_by_index(*(each.indexes for each in found)),
             source="computed" if self.computed else "reported",
         )
+
+
+def least_units(operation: str, request: Mapping[str, Any], table: str, *, indexes: Sequence[Index] = ()) -> float:
+    """The least that a request can cost on ``table``, known before it is made: what is put counts as new, what is read
+    or deleted as one block. 0 for what uses no capacity."""
+    reading = read_units(0, consistent=request.get("ConsistentRead", False))
+    match operation:
+        case "Query" | "Scan" | "GetItem":
+            return reading
+        case "BatchGetItem":
+            asked = request["RequestItems"].get(table, {"Keys": ()})
+            return len(asked["Keys"]) * read_units(0, consistent=asked.get("ConsistentRead", False))
+        case "TransactGetItems":
+            return read_units(0, transaction=True) * _tables(request).count(table)
+        case "PutItem" | "DeleteItem" | "UpdateItem":
+            return _least_write(request.get("Item"), indexes)
+        case "BatchWriteItem":
+            puts = [each.get("PutRequest", {}).get("Item") for each in request["RequestItems"].get(table, ())]
+            return sum(_least_write(item, indexes) for item in puts)
+        case "TransactWriteItems":
+            actions = [details for action in request["TransactItems"] for details in action.values()]
+            puts = [details.get("Item") for details in actions if details["TableName"] == table]
+            return sum(_least_write(item, indexes, transaction=True) for item in puts)
+    return 0.0
+
+
+def _least_write(item: Item | None, indexes: Sequence[Index], *, transaction: bool = False) -> float:
+    if item is None:
+        return delete_units(None, transaction=transaction).total
+    return put_units(None, item, indexes, transaction=transaction).total
 
 
 def _items(operation: str, request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> int:

@@ -1,0 +1,272 @@
+"""Limits and rates: on both engines, and with a clock that is turned by hand."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cruddur_cli.dynamodb import batches, scanning
+from cruddur_cli.dynamodb.budget import Budget
+from cruddur_cli.dynamodb.capacity import read_units
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.errors import Exit, Incomplete, Refused
+from tests import faults
+from tests.dynamodb.rows import everything, message_row, write
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def paced(rate: float) -> tuple[Budget, Clock]:
+    clock = Clock()
+    return Budget(rate=rate, clock=clock.time, sleep=clock.sleep), clock
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The limit.
+
+
+def test_what_would_pass_the_limit_is_refused_before() -> None:
+    budget = Budget(max_units=10)
+    budget.after(4.0, budget.before(6.0))
+    budget.after(5.5, budget.before(6.0))
+    with pytest.raises(Incomplete) as refused:
+        budget.before(1.0)
+    error = refused.value
+    assert (error.exit_code, error.code) == (Exit.NO, "max_units")
+    assert error.message == (
+        "Stopped before the limit of 10 capacity units: 2 requests have used 9.5, 0.5 are left, and the next request"
+        " may take 1."
+    )
+    assert error.fields == {"max_units": 10, "used_units": 9.5, "left_units": 0.5, "next_units": 1.0, "requests": 2}
+    budget.after(0.5, budget.before(0.5))
+    assert budget.used == 10.0
+
+
+def test_a_request_that_fails_gives_its_units_back() -> None:
+    budget = Budget(max_units=1)
+    for _ in range(5):
+        budget.after(0.0, budget.before(1.0))
+    assert budget.used == 0.0
+
+
+def test_units_that_others_hold_are_waited_for() -> None:
+    """They may come back: it is the other's answer that decides."""
+    budget = Budget(max_units=10)
+    held = budget.before(8.0)
+    got = threading.Event()
+
+    def wait_for_more() -> None:
+        budget.after(4.0, budget.before(4.0))
+        got.set()
+
+    waiting = threading.Thread(target=wait_for_more, daemon=True)
+    waiting.start()
+    assert not got.wait(0.05)
+    budget.after(6.0, held)
+    assert got.wait(10)
+    waiting.join()
+    assert budget.used == 10.0
+
+
+def test_threads_never_pass_the_limit_together() -> None:
+    budget = Budget(max_units=500)
+    peak, lock = [0.0], threading.Lock()
+
+    def work(seed: int) -> int:
+        chance, done = random.Random(seed), 0
+        while True:
+            expected = chance.randint(1, 20)
+            try:
+                held = budget.before(expected)
+            except Incomplete:
+                return done
+            budget.after(chance.randint(0, expected), held)
+            with lock:
+                peak[0] = max(peak[0], budget.used)
+            done += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(8))) > 50
+    assert 480 <= peak[0] <= 500
+
+
+def test_fractions_leave_nothing_behind() -> None:
+    """A trace of what floats leave would be waited for, for ever."""
+    budget = Budget(max_units=1)
+    parts = [0.1, 0.2, 0.3]
+    held = [budget.before(part) for part in parts]
+    for each in held:
+        budget.after(0.0, each)
+    with pytest.raises(Incomplete):
+        budget.before(1.1)
+    budget.after(1.0, budget.before(1.0))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rate.
+
+
+def test_a_rate_is_kept_on_the_average() -> None:
+    budget, clock = paced(10)
+    for _ in range(100):
+        budget.after(5.0, budget.before(5.0))
+    # 500 units at 10 a second; a second's worth was free at the beginning, and nobody waits after the last.
+    assert clock.now == pytest.approx((500 - 10 - 5) / 10)
+    assert max(clock.slept) == pytest.approx(0.5)
+
+
+def test_what_a_request_did_cost_is_what_counts() -> None:
+    """It was thought to cost 1 and did cost 20: the next one waits for the rest."""
+    budget, clock = paced(10)
+    budget.after(20.0, budget.before(1.0))
+    budget.before(1.0)
+    assert clock.slept == [pytest.approx(1.0)]
+
+
+def test_an_overestimate_is_given_back() -> None:
+    budget, clock = paced(10)
+    for _ in range(10):
+        budget.after(1.0, budget.before(100.0))
+    assert clock.slept == []
+
+
+def test_a_pause_saves_up_one_second_and_no_more() -> None:
+    budget, clock = paced(10)
+    budget.after(10.0, budget.before(10.0))
+    clock.now += 3600
+    for _ in range(4):
+        budget.after(10.0, budget.before(10.0))
+    assert clock.slept == [pytest.approx(1.0), pytest.approx(1.0)]
+
+
+def test_who_waits_holds_no_lock() -> None:
+    """While one thread sleeps for the rate, another one settles."""
+    asleep, wake = threading.Event(), threading.Event()
+
+    def sleep(_: float) -> None:
+        asleep.set()
+        assert wake.wait(10)
+
+    budget = Budget(rate=1, clock=lambda: 0.0, sleep=sleep)
+    first = budget.before(5.0)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(budget.before, 5.0)
+        assert asleep.wait(10)
+        budget.after(5.0, first)
+        assert budget.used == 5.0
+        wake.set()
+        second.result()
+
+
+def test_stop_wakes_who_waits() -> None:
+    budget = Budget(rate=0.001)
+    budget.before(100.0)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(budget.before, 100.0)
+        budget.stop()
+        waiting.result(timeout=10)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The engines.
+
+
+@pytest.fixture
+def three_hundred(dynamodb: DynamoDB) -> DynamoDB:
+    """A table of 300 items of different sizes, 370 KB in all: 46 units to scan."""
+    write(dynamodb, (message_row(f"{n:03}", "x" * (1 + n * 37 % 2000), group=f"{n % 40}") for n in range(300)))
+    return dynamodb
+
+
+@pytest.mark.parametrize("limit", [0.5, 3.0, 10.0, 30.0])
+@pytest.mark.parametrize("segments", [1, 4])
+def test_a_scan_stops_before_its_limit(three_hundred: DynamoDB, limit: float, segments: int) -> None:
+    before = three_hundred.meter.total().read_units
+    three_hundred.budget = Budget(max_units=limit)
+    seen: list[str] = []
+    with pytest.raises(Incomplete, match="Stopped before the limit"):
+        for page in scanning.pages(three_hundred, segments=segments):
+            seen += [item["pk"]["S"] + item["sk"]["S"] for item in page]
+    used = three_hundred.meter.total().read_units - before
+    assert used == three_hundred.budget.used
+    assert limit / 3 <= used <= limit
+    assert len(seen) == len(set(seen))
+
+
+def test_a_scan_within_its_limit_finds_everything(three_hundred: DynamoDB) -> None:
+    """Where the limit is near, pages are smaller, and each is rounded; nothing is left out."""
+    three_hundred.budget = Budget(max_units=100)
+    assert sum(len(page) for page in scanning.pages(three_hundred)) == 300
+    assert 40 <= three_hundred.budget.used <= 60
+    three_hundred.budget = Budget(max_units=1000)
+    assert sum(len(page) for page in scanning.pages(three_hundred)) == 300
+    assert three_hundred.meter.operations()[-1].operation == "Scan"
+
+
+def test_a_rate_makes_small_pages(three_hundred: DynamoDB) -> None:
+    """No page takes much more than the rate gives in a second: others use the table as well."""
+    clock = Clock()
+    three_hundred.budget = Budget(rate=5, clock=clock.time, sleep=clock.sleep)
+    before = three_hundred.meter.total().requests
+    assert sum(len(page) for page in scanning.pages(three_hundred)) == 300
+    requests = three_hundred.meter.total().requests - before
+    assert 10 <= requests <= 60
+    assert clock.now == pytest.approx(three_hundred.budget.used / 5, abs=2.5)
+
+
+@pytest.mark.parametrize(("limit", "written"), [(24, 0), (25, 25), (110, 100), (200, 200)])
+def test_batches_stop_before_their_limit(dynamodb: DynamoDB, limit: int, written: int) -> None:
+    dynamodb.budget = Budget(max_units=limit)
+    requests = (batches.put_request(message_row(f"{n:03}", "text")) for n in range(200))
+    if written < 200:
+        with pytest.raises(Incomplete, match=f"have used {written}, {limit - written} are left, and the next"):
+            batches.write_all(dynamodb, requests)
+    else:
+        batches.write_all(dynamodb, requests)
+    assert dynamodb.budget.used == dynamodb.meter.total().write_units == written
+    dynamodb.budget = None
+    assert len(everything(dynamodb)) == written
+
+
+def test_what_comes_back_unprocessed_is_paid_once(dynamodb: DynamoDB) -> None:
+    faults.unprocessed(dynamodb.client, rounds=3)
+    dynamodb.budget = Budget(max_units=100)
+    batches.write_all(dynamodb, (batches.put_request(message_row(f"{n:03}", "text")) for n in range(100)))
+    assert dynamodb.budget.used == dynamodb.meter.total().write_units == 100
+
+
+def test_a_false_condition_is_paid_and_a_refused_request_is_not(dynamodb: DynamoDB) -> None:
+    dynamodb.budget = Budget(max_units=100)
+    row = message_row("1", "x" * 3000)
+    dynamodb.call("put_item", TableName=dynamodb.table, Item=row)
+    paid = dynamodb.budget.used
+    for condition, code in (("attribute_not_exists(pk)", "ConditionalCheck"), ("no condition", "Validation")):
+        with pytest.raises(Refused, match=code):
+            dynamodb.call("put_item", TableName=dynamodb.table, Item=row, ConditionExpression=condition)
+    assert dynamodb.budget.used == 2 * paid
+
+
+def test_a_page_can_be_larger_than_any_before(dynamodb: DynamoDB) -> None:
+    """What no limit can know: the one item of 400 KB after many small ones. Half is kept in reserve, no more."""
+    write(dynamodb, (message_row(f"{n:03}", "x" * (390_000 if n == 99 else 10)) for n in range(100)))
+    dynamodb.budget = Budget(max_units=20)
+    with pytest.raises(Incomplete):
+        list(scanning.pages(dynamodb))
+        dynamodb.budget.before(1.0)
+    assert dynamodb.budget.used <= 20 + read_units(400 * 1024)
