@@ -64,6 +64,25 @@ def answers(client: Any, operation: str, code: str, *, status: int = 400, times:
     return struck
 
 
+def cancels(client: Any, reason: str, *, times: int = FOREVER) -> Struck:
+    """The next ``times`` transactions are cancelled for ``reason``, each of their actions, instead of being sent."""
+    struck = Struck()
+
+    def strike(request: Any, **_: Any) -> AWSResponse | None:
+        if not struck.hit(times):
+            return None
+        actions = json.loads(request.body)["TransactItems"]
+        body = {
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": f"Transaction cancelled: {reason}",
+            "CancellationReasons": [{"Code": reason, "Message": "injected"} for _ in actions],
+        }
+        return AWSResponse(request.url, 400, HTTPHeaders(), _Body(json.dumps(body).encode()))
+
+    client.meta.events.register("before-send.dynamodb.TransactWriteItems", strike)
+    return struck
+
+
 def loses_answers(client: Any, operation: str, *, times: int) -> Struck:
     """The next ``times`` requests are carried out, and their answer is a server error."""
     struck = Struck()
