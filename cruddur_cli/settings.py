@@ -184,6 +184,7 @@ class Settings:
     confirm: str | None = None
     quiet: bool = False
     debug: bool = False
+    explain: bool = False
     wait_s: float = 0
 
     @property

@@ -110,6 +110,29 @@ def test_the_table_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda_handler.handler({"Records": []}, None)
 
 
+def test_the_policy_in_the_page_allows_what_the_function_does_and_no_more(
+    conversation: DynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every kind of batch through a proxy: what it saw is what the statements on table and index allow."""
+    page = (Path(__file__).parents[1] / "docs" / "lambda.md").read_text(encoding="utf-8")
+    policy = json.loads(page.partition("<!-- policy -->\n```json\n")[2].partition("```")[0])
+    statements = {each["Sid"]: each for each in policy["Statement"]}
+    lonely = [group_row(ME, OTHER, minute(n), "old", group=f"g{n}") for n in (1, 2)]
+    doubled = [group_row(OTHER, ME, minute(n), "old", group="g2") for n in (2, 3)]
+    write(conversation, [*lonely, *doubled])
+    used: dict[str, set[str]] = {"table": set(), "index": set()}
+    with faults.recorded(conversation.at.url or "") as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+        for group in ("5ae290ed-55d1-47a0-bc6d-fe2bc2700399", "g1", "g2", "nobody's"):
+            for number in (1, 20):
+                apply([record(number, message_row(minute(number), f"m{number}", group=group, sender=OTHER))])
+    for operation, request, _ in proxy.seen:
+        actions = [f"{verb}Item" for each in request.get("TransactItems", []) for verb in each] or [operation]
+        used["index" if "IndexName" in request else "table"] |= {f"dynamodb:{action}" for action in actions}
+    assert used["index"] == {statements["FindGroupRows"]["Action"]}
+    assert used["table"] == set(statements["MoveGroupRows"]["Action"])
+
+
 # The archive, unpacked where there is nothing else.
 
 ALONE = """

@@ -141,7 +141,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
         _seed_and_show(s, dynamodb, pair, lines, source, count)
 
 
-@command(app, shows=True, table=True)
+@command(app, shows=True, table=True, explains=True)
 def scan(
     s: Settings,
     limit: Limit = None,
@@ -207,7 +207,7 @@ def _counted(pages: Iterator[list[Any]], advance: Callable[[int], None]) -> Iter
         advance(len(page))
 
 
-@command(app, shows=True, table=True, handles=True)
+@command(app, shows=True, table=True, handles=True, explains=True)
 def list_conversations(
     s: Settings,
     handle: Annotated[str | None, typer.Argument(metavar="[HANDLE]", help="Whose; by default yours.")] = None,
@@ -228,7 +228,7 @@ def list_conversations(
         output.note(s, why)
 
 
-@command(app, shows=True, table=True, handles=True)
+@command(app, shows=True, table=True, handles=True, explains=True)
 def get_conversation(
     s: Settings,
     group: Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Which; by default the seeded one.")] = None,

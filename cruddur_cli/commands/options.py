@@ -73,6 +73,10 @@ _OTHER = (
     ],
     None,
 )
+_EXPLAIN = (
+    Annotated[bool, typer.Option("--explain", help="Tell each request: key condition, index, expected units.")],
+    False,
+)
 Body = Callable[..., int | None]
 
 
@@ -85,14 +89,16 @@ def command(
     table: bool = False,
     waits: bool = False,
     handles: bool = False,
+    explains: bool = False,
     also: Mapping[str, tuple[Any, Any]] | None = None,
     name: str | None = None,
 ) -> Callable[[Body], Body]:
     """Register a function as a command; it gets the settings first, then its own parameters.
 
     What it returns, where it returns something, is the exit code. ``shows`` adds ``-o``, ``changes`` ``--dry-run``,
-    ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles;
-    ``also`` the options of settings that only few commands take: the setting's name, annotation and default.
+    ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles,
+    ``explains`` ``--explain``; ``also`` the options of settings that only few commands take: the setting's name,
+    annotation and default.
     """
     added = dict(_COMMON)
     wanted = {
@@ -104,6 +110,7 @@ def command(
         "wait_s": (waits, _WAIT),
         "my_handle": (handles, _MINE),
         "other_handle": (handles, _OTHER),
+        "explain": (explains, _EXPLAIN),
     }
     added |= {key: option for key, (is_wanted, option) in wanted.items() if is_wanted}
     added |= also or {}

@@ -41,7 +41,7 @@ MessageUuid = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to their group."""
     for body in (start_conversation, send_message):
-        command(app, shows=True, changes=True, table=True)(body)
+        command(app, shows=True, changes=True, table=True, explains=True)(body)
 
 
 def start_conversation(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from .. import output, sdk
 from ..aws import group_rules, instance, user_pool
 from ..dynamodb import client as message_store
+from ..dynamodb import explaining
 from ..errors import NotConfigured, NotFound, Protected
 from ..local import stack
 from ..postgres import connection, stamp
@@ -180,7 +181,14 @@ def dynamodb(s: Settings, *, changes: bool = False) -> Iterator[message_store.Dy
             + (f" at {at.url}" if at.embedded else ""),
         )
     with message_store.opened(at, s.table, computed=at.embedded, trace=trace(s)) as opened:
+        if s.explain:
+            opened.client.meta.events.register("provide-client-params.dynamodb.*", _explain)
         yield opened
+
+
+def _explain(model: Any, params: Any, **_: Any) -> None:
+    for line in explaining.explain(model.name, params):
+        output.tell(line)
 
 
 def pool_endpoint(s: Settings) -> sdk.Endpoint:
