@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -115,10 +115,24 @@ def opened(server: Server, *, trace: Callable[[str], None] | None = None) -> Ite
     conn = _connect(server)
     try:
         with conn:
-            yield conn
+            try:
+                yield conn
+            except BaseException:
+                _abandon(conn)
+                raise
     except psycopg.Error as error:
         raise translate(error, server) from error
     finally:
+        conn.close()
+
+
+def _abandon(conn: Connection[Any]) -> None:
+    """End a statement that a signal cut short: its lock goes at once, and there is nothing left to roll back."""
+    from psycopg.pq import TransactionStatus
+
+    if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        with suppress(Exception):  # the server finds out by itself that we are gone
+            conn.cancel_safe(timeout=2)
         conn.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from ..conftest import Ran, Run
+from ..postgres import waiting
 
 ADD_BIO = """from lib.db import db
 
@@ -175,6 +177,26 @@ def test_eight_at_once(environment: dict[str, str], application: Path, tmp_path:
     assert [process.returncode for process in started] == [0] * 8, said
     assert sum(json.loads(out)["applied"] for out, _ in said) == 6
     assert query(database, "SELECT count(*) FROM cruddur_migrations") == [(6,)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ended_half_way(
+    environment: dict[str, str], application: Path, tmp_path: Path, database: str, number: int, code: int
+) -> None:
+    slow = application / "migrations" / "17000000000000000_slow.sql"
+    slow.write_text("-- migrate:up\nCREATE TABLE x (i int); SELECT pg_sleep(600);\n")
+    command, pipe = [sys.executable, "-m", "cruddur_cli", "db", "migrate", "--quiet"], subprocess.PIPE
+    sleeping = (
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND datname = current_database()"
+    )
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path / "home", stdout=pipe, stderr=pipe)
+    waiting.until(lambda: query(database, sleeping))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, b"")
+    assert len(err.splitlines()) == 1, err
+    waiting.until(lambda: not query(database, sleeping))
+    assert query(database, "SELECT to_regclass('x'), count(*) FROM cruddur_migrations") == [(None, 1)]
 
 
 def test_the_checkouts_own_schema_and_seeds(
