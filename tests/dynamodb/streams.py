@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
@@ -13,7 +14,7 @@ from botocore.compat import HTTPHeaders
 from cruddur_cli.dynamodb import stream, tables
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.positions import Position
-from tests.dynamodb.rows import ME, OTHER, Item, group_row, message_row
+from tests.dynamodb.rows import ME, OTHER, Item, group_row, message_row, write
 from tests.faults import Struck
 
 
@@ -23,6 +24,14 @@ def streaming(dynamodb: DynamoDB) -> Iterator[stream.Stream]:
     tables.enable_stream(dynamodb, say=lambda _: None)
     with stream.opened(dynamodb) as source:
         yield source
+
+
+def write_in_turn(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
+    """Put items, a batch at a time: DynamoDB Local writes few at once into a table with a stream, and lets others wait
+    for longer than a client does."""
+    ahead = iter(items)
+    while batch := list(islice(ahead, 25)):
+        write(dynamodb, batch)
 
 
 def read_all(

@@ -12,7 +12,7 @@ from cruddur_cli.dynamodb import processing, records
 from cruddur_cli.dynamodb.client import DynamoDB
 from tests import faults
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, Item, everything, group_row, message_row, write
-from tests.dynamodb.streams import both_rows, group_texts, hundred, minute, read_all, record, streaming
+from tests.dynamodb.streams import both_rows, group_texts, hundred, minute, read_all, record, streaming, write_in_turn
 
 
 def rows(dynamodb: DynamoDB) -> list[tuple[str, str]]:
@@ -214,7 +214,7 @@ def test_many_conversations_at_once_each_end_right(dynamodb: DynamoDB) -> None:
     for a, b in ((ME, OTHER), (OTHER, ME)):
         write(dynamodb, (group_row(a, b, minute(n), "old", group=group) for n, group in enumerate(groups)))
     with streaming(dynamodb) as source:
-        write(dynamodb, (message_row(minute(60 + n), f"{n % 12}", group=groups[n % 12]) for n in range(48)))
+        write_in_turn(dynamodb, (message_row(minute(60 + n), f"{n % 12}", group=groups[n % 12]) for n in range(48)))
         batch = read_all(source)
     assert len([each for each in batch if records.message(each)]) == 48
     done = processing.apply(dynamodb, batch)

@@ -25,6 +25,7 @@ from tests.dynamodb.streams import (
     shard_id,
     streaming,
     strikes,
+    write_in_turn,
 )
 
 NUMBER = "0" * 29 + "1"
@@ -81,9 +82,9 @@ def test_a_stream_of_keys_alone_is_refused(dynamodb: DynamoDB) -> None:
 
 
 def test_every_record_comes_once_in_order_over_many_pages(dynamodb: DynamoDB, source: stream.Stream) -> None:
-    write(dynamodb, (message_row(minute(n % 600), f"message {n}", group=str(n // 100)) for n in range(250)))
-    found = read_all(source, page=20)
-    assert sorted(shown(found)) == sorted(names(250))
+    write_in_turn(dynamodb, (message_row(minute(n), f"message {n}", group=str(n // 50)) for n in range(120)))
+    found = read_all(source, page=10)
+    assert sorted(shown(found)) == sorted(names(120))
     numbers = [records.sequence_number(each) for each in found]
     assert numbers == sorted(set(numbers))
 
@@ -132,9 +133,9 @@ def test_an_expired_iterator_is_got_again_behind_the_last_record(dynamodb: Dynam
 
 
 def test_an_iterator_that_expires_between_pages_loses_nothing(dynamodb: DynamoDB, source: stream.Stream) -> None:
-    write(dynamodb, (message_row(minute(n % 600), f"message {n}", group=str(n // 100)) for n in range(150)))
+    write_in_turn(dynamodb, (message_row(minute(n), f"message {n}", group=str(n // 50)) for n in range(60)))
     struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=1, after=1)
-    assert sorted(shown(read_all(source, page=40))) == sorted(names(150))
+    assert sorted(shown(read_all(source, page=20))) == sorted(names(60))
     assert struck.count == 1
 
 
