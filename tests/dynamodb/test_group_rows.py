@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -239,24 +240,59 @@ def test_a_row_that_moves_between_reading_and_writing_is_read_again(dynamodb: Dy
     assert rows(dynamodb) == both(SK, "hello")
 
 
-def test_a_row_on_its_way_in_older_code_is_waited_for(dynamodb: DynamoDB) -> None:
+def test_a_row_on_its_way_in_older_code_is_waited_for(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> None:
     """The application's own code deletes a row and then puts it: in between it is not lost."""
     write(dynamodb, [group_row(ME, OTHER, OLD, "before")])
-    struck = 0
+    pauses = []
 
-    def put(params: dict[str, Any], **_: Any) -> None:
-        nonlocal struck
-        if OTHER.uuid in str(params["body"]):
-            struck += 1
-            if struck == 2:  # we have read that side once, without it
-                with opened(dynamodb.at, dynamodb.table) as other:
-                    write(other, [group_row(OTHER, ME, "2026-11-20T11:30:00+02:00", "theirs")])
+    def put(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            with opened(dynamodb.at, dynamodb.table) as other:
+                write(other, [group_row(OTHER, ME, "2026-11-20T11:30:00+02:00", "theirs")])
 
-    dynamodb.client.meta.events.register("before-call.dynamodb.Query", put)
+    monkeypatch.setattr(time, "sleep", put)
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
-    assert struck >= 2
+    assert len(pauses) == 1
     assert rows(dynamodb) == both(SK, "hello")
     assert len(everything(dynamodb)) == 2
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems"])
+def test_rows_that_somebody_else_makes_meanwhile_are_not_made_twice(dynamodb: DynamoDB, operation: str) -> None:
+    """The other one makes them after we have read that there are none: before our claim, or before our transaction."""
+    struck = 0
+
+    def overtake(**_: Any) -> None:
+        nonlocal struck
+        struck += 1
+        if struck == 1:
+            with opened(dynamodb.at, dynamodb.table) as other:
+                advance(other, GROUP, message("theirs", at=NOW - timedelta(seconds=1)), people=(OTHER, ME))
+
+    dynamodb.client.meta.events.register(f"before-call.dynamodb.{operation}", overtake)
+    assert advance(dynamodb, GROUP, message(), people=(ME, OTHER)) == Moved(2, 0, 0)
+    assert struck >= 1
+    assert rows(dynamodb) == both(SK, "hello")
+    assert len(everything(dynamodb)) == 2
+
+
+def test_another_conversation_that_takes_the_very_key_meanwhile_keeps_it(dynamodb: DynamoDB) -> None:
+    write(dynamodb, pair())
+    struck = 0
+
+    def overtake(**_: Any) -> None:
+        nonlocal struck
+        struck += 1
+        if struck == 1:
+            with opened(dynamodb.at, dynamodb.table) as other:
+                write(other, [group_row(ME, THIRD, SK, "elsewhere", group="g2")])
+
+    dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", overtake)
+    assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
+    assert struck == 2
+    assert [row[2] for row in rows(dynamodb, "g2")] == ["elsewhere"]
+    assert [instant(str(row[1])) for row in rows(dynamodb)] == [NOW, NOW]
 
 
 def test_a_claim_that_a_killed_process_left_stops_nobody(dynamodb: DynamoDB) -> None:

