@@ -17,7 +17,7 @@ _FREE_TEXT = {"start-conversation", "send-message"}
 _FLAGS = {
     "--prod", "--quiet", "-q", "--debug", "--no-color", "--dry-run", "-n", "--yes", "-y",
     "--if-exists", "--on-demand", "--typed", "--discover", "--anywhere", "--stream", "--once",
-    "--follow", "--explain",
+    "--follow", "--explain", "--no-compare", "--restart", "--verbatim",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 from .errors import CannotConnect, CruddurError, NotConfigured, NotFound, Refused
@@ -157,18 +158,21 @@ def _refuse_writes(model: Any, **_: Any) -> None:
 
 
 class Patience:
-    """How long one command keeps trying: ``busy_s`` without progress, ``at.unreachable_s`` without an answer."""
+    """How long one command keeps trying: ``busy_s`` without progress, ``at.unreachable_s`` without an answer.
+
+    Threads may share one: none gives up while another gets on.
+    """
 
     def __init__(self, at: Endpoint, busy_s: float = 25.0) -> None:
         self._at = at
         self._busy_s = busy_s
         self._since: float | None = None
         self._tries = 0
-        self._silent = 0
+        self._silent: dict[int, int] = {}
 
     def progress(self) -> None:
         """Something was done: the clock starts anew."""
-        self._since, self._tries, self._silent = None, 0, 0
+        self._since, self._tries, self._silent = None, 0, {}
 
     def wait(self, *, busy: bool = True, silent: bool = False) -> bool:
         """Sleep before the next try, longer each time and jittered; False when it is time to give up.
@@ -176,13 +180,18 @@ class Patience:
         ``silent`` is an answer that did not come within the read time-out: each costs seconds, so three are enough.
         """
         now = time.monotonic()
-        self._since = now if self._since is None else self._since
+        # Threads that share it may forget the time in between: progress of one is progress of all.
+        since = self._since
+        if since is None:
+            since = self._since = now
         self._tries += 1
-        self._silent += silent
-        if silent and self._silent >= 3:
-            return False
+        if silent:
+            thread = get_ident()
+            mine = self._silent[thread] = self._silent.get(thread, 0) + 1
+            if mine >= 3:
+                return False
         limit_s = self._busy_s if busy or silent else self._at.unreachable_s
-        left_s = limit_s - (now - self._since)
+        left_s = limit_s - (now - since)
         if left_s <= 0:
             return False
         import random

@@ -35,13 +35,16 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool) -> None:
         raise Protected("Not confirmed; nothing was changed.")
 
 
-def replace(s: Settings, *, what: str, name: str, remote: bool) -> None:
-    """For what replaces only what it once seeded: goes on locally, wants the name in production. Raises Protected."""
+def replace(s: Settings, *, what: str, name: str, remote: bool, sentence: str | None = None) -> None:
+    """For what replaces only what it names: goes on locally, wants the name in production. Raises Protected.
+
+    ``sentence`` says what is replaced; by default that seeds go into ``what``.
+    """
     if s.dry_run or not _strict(s, remote) or s.confirm == name:
         return
     if s.confirm is not None:
         raise Protected(f"--confirm says {s.confirm!r}, and the name is {name!r}.", hint=f"add --confirm {name}")
-    _typed(s, f"Mock data goes into {what}.", name)
+    _typed(s, sentence or f"Mock data goes into {what}.", name)
 
 
 def _strict(s: Settings, remote: bool) -> bool:

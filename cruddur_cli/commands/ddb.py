@@ -17,7 +17,7 @@ from ..dynamodb.conversation import Line, Person
 from ..errors import BadInput, NotFound
 from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
-from . import confirm, sending, steps, stores, stream
+from . import confirm, sending, steps, stores, stream, transfer
 from .options import command
 
 app = typer.Typer()
@@ -258,6 +258,7 @@ def get_conversation(
 
 
 sending.register(app)
+transfer.register(app)
 
 
 def users_pair(s: Settings, partner: str) -> tuple[users.User, users.User]:

@@ -45,20 +45,20 @@ def write_all(
     command's whole patience; what was written stays, and writing the same again is safe.
     """
     done = Written()
-    given_up = Event()
+    writer = Writer(dynamodb)
     flying: dict[Future[int], set[tuple[str, str]]] = {}
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="batch") as pool:
         try:
             for batch in _batches(requests, done):
                 while len(flying) >= WIDTH or any(not batch.keys().isdisjoint(keys) for keys in flying.values()):
                     _land(flying, advance)
-                flying[pool.submit(_write, dynamodb, list(batch.values()), given_up)] = set(batch)
+                flying[pool.submit(writer.write, list(batch.values()))] = set(batch)
                 done.put += sum("PutRequest" in request for request in batch.values())
                 done.deleted += sum("DeleteRequest" in request for request in batch.values())
             while flying:
                 _land(flying, advance)
         except BaseException:
-            given_up.set()
+            writer.give_up()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return done
@@ -90,20 +90,42 @@ def _key(request: Request) -> tuple[str, str]:
     return row["pk"]["S"], row["sk"]["S"]
 
 
-def _write(dynamodb: DynamoDB, batch: list[Request], given_up: Event) -> int:
-    """One batch, sent until nothing comes back, with a pause each time. Rounds without progress use up patience."""
-    stalled = dynamodb.patience()
-    left = batch
-    while left and not given_up.is_set():
-        answer = dynamodb.call("batch_write_item", RequestItems={dynamodb.table: left})
-        again = answer.get("UnprocessedItems", {}).get(dynamodb.table, [])
-        if len(again) < len(left):
-            stalled.progress()
-        if again and not stalled.wait():
+class Writer:
+    """What the batches of one command share: while one of them gets on, none gives up."""
+
+    def __init__(self, dynamodb: DynamoDB) -> None:
+        self._dynamodb = dynamodb
+        self._stalled, self._busy = dynamodb.patience(), dynamodb.patience()
+        self._given_up = Event()
+
+    def give_up(self) -> None:
+        """Send nothing more: the command has failed, or was interrupted."""
+        self._given_up.set()
+
+    def pause(self, what: str) -> None:
+        """Wait because nothing was done in a round. Raises Refused when that has gone on for too long."""
+        if not self._stalled.wait():
             raise Refused(
-                f"DynamoDB takes no more writes: {len(again)} of a batch of {len(batch)} came back unprocessed.",
+                f"DynamoDB is too busy: {what}.",
                 hint="run the same command again: it writes only what is missing",
                 code="unprocessed",
             )
-        left = again
-    return len(batch)
+
+    def write(self, batch: list[Request]) -> int:
+        """One batch, sent until nothing comes back, with a pause each time. Rounds without progress use up patience."""
+        left = batch
+        while left and not self._given_up.is_set():
+            answer = self._dynamodb.call(
+                "batch_write_item", patience=self._busy, RequestItems={self._dynamodb.table: left}
+            )
+            again = answer.get("UnprocessedItems", {}).get(self._dynamodb.table, [])
+            if len(again) < len(left):
+                self._stalled.progress()
+            if again and not self._stalled.wait():
+                raise Refused(
+                    f"DynamoDB takes no more writes: {len(again)} of a batch of {len(batch)} came back unprocessed.",
+                    hint="run the same command again: it writes only what is missing",
+                    code="unprocessed",
+                )
+            left = again
+        return len(batch)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import sdk
 from ..errors import CruddurError, NotFound
+from . import wire
 from .budget import Budget
 from .metering import Meter
 
@@ -101,6 +102,7 @@ def opened(
 ) -> Iterator[DynamoDB]:
     """The message store at ``at``; closed at the end. Raises NotConfigured, later CannotConnect, NotFound, Refused."""
     with sdk.opened(at, trace=trace) as client:
+        wire.shorten(client)
         yield DynamoDB(client=client, table=table, at=at, meter=Meter(table, computed=computed))
 
 

@@ -56,6 +56,15 @@ def show(
     return count
 
 
+def used(s: Settings, meter: Meter) -> None:
+    """What a command consumed, where stdout holds something else than its records."""
+    if s.quiet:
+        return
+    from . import terminal
+
+    terminal.capacity(meter.total(), meter.operations())
+
+
 def note(s: Settings, text: str) -> None:
     """One line of narration for a person, on stderr; silent with --quiet."""
     if not s.quiet:

@@ -1,0 +1,318 @@
+"""``cruddur ddb export``, ``import`` and ``copy``: the table into a file, a file into the table, production to here."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from .. import output, settings
+from ..dynamodb import checkpoints, copying, exporting, formats, importing, scanning, sources, tables
+from ..dynamodb.client import DynamoDB
+from ..dynamodb.formats import Format
+from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound, Protected
+from ..postgres import users
+from ..settings import Settings
+from . import confirm, stores
+from .options import command
+
+AsFormat = Annotated[
+    Format | None,
+    typer.Option("--format", help="The file's format; by default its name says: .jsonl, .csv, .json (DynamoDB's own)."),
+]
+Segments = Annotated[int | None, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N parts at once.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of where an earlier one was ended.")]
+
+
+class From(StrEnum):
+    """What ``copy`` reads."""
+
+    PROD = "prod"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did; new, replaced and unchanged are None where nobody looked."""
+
+    source: str
+    items: int
+    new: int | None
+    replaced: int | None
+    unchanged: int | None
+    duplicates: int
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to their group."""
+    command(app, shows=True, table=True)(export)
+    command(app, shows=True, changes=True, asks=True, table=True, name="import")(import_)
+    command(app, shows=True, changes=True, table=True)(copy)
+
+
+def export(
+    s: Settings,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; - is standard output, .gz is compressed.")],
+    format: AsFormat = None,
+    segments: Segments = None,
+    restart: Restart = False,
+) -> int:
+    """Write every item of the table to a file. One that was ended goes on where it was, and ends in the same bytes.
+
+    cruddur ddb export messages.jsonl.gz
+    """
+    streams = _streams(file)
+    if file == "-" and s.output != "table":
+        raise BadInput("-o is for what is shown, and standard output holds the items.", hint="--format")
+    chosen = format or formats.guess(file)
+    with stores.dynamodb(s) as dynamodb:
+        table = tables.describe(dynamodb)
+        with output.progress(s, "exporting", table.items) as advance, _kept(s, file, "export"):
+            if streams:
+                done = _to_stream(dynamodb, table, file, chosen, segments, advance)
+            else:
+                done = exporting.to_file(
+                    dynamodb, table, Path(file), format=chosen, zipped=file.endswith(".gz"), segments=segments,
+                    restart=restart, say=lambda text: output.note(s, text), advance=advance,
+                )  # fmt: skip
+        if file != "-":
+            output.show(s, [done], draw=output.details, meter=dynamodb.meter)
+        else:
+            output.used(s, dynamodb.meter)
+    return Exit.DONE
+
+
+def import_(
+    s: Settings,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Where from; - is standard input, a folder an export of DynamoDB's.")
+    ],
+    format: AsFormat = None,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="Write every item without looking what is there.")
+    ] = False,
+    restart: Restart = False,
+) -> int:
+    """Write the items of a file into the table. Rows that are the same already are left alone; other rows stay.
+
+    cruddur ddb import messages.jsonl.gz
+    """
+    source = sources.find(file, format)
+    with stores.dynamodb(s, changes=True) as dynamodb:
+        table = _target(s, dynamodb)
+        name = source.name
+        confirm.replace(
+            s, what=f"table {s.table}", name=s.table, remote=is_remote(dynamodb),
+            sentence=f"Items of {name} replace rows of table {s.table} ({table.items:,} items) with the same keys.",
+        )  # fmt: skip
+        if table.items and not s.dry_run:
+            output.note(s, f"table {s.table} holds {table.items:,} items: those with a key of {name} are replaced")
+        with output.progress(s, "importing", None) as advance:
+            if source.files and Path(file).exists() and not _streams(file) and not s.dry_run:
+                path = Path(file).resolve()
+                with checkpoints.alone(path), _kept(s, file, "import"):
+                    done = _import_file(s, dynamodb, table, source, path, not no_compare, restart, advance)
+            else:
+                importer = importing.Importer(dynamodb, compare=not no_compare, dry_run=s.dry_run)
+                with _said(importer, source):
+                    importer.run(sources.items(source), advance=advance)
+                done = importer
+        _show(s, dynamodb, done, name)
+    return Exit.DONE
+
+
+def copy(
+    s: Settings,
+    source: Annotated[From, typer.Option("--from", help="What is read: the production table.")],
+    handle: Annotated[
+        str | None, typer.Option("--handle", metavar="HANDLE", help="Only this person's conversations.")
+    ] = None,
+    verbatim: Annotated[
+        bool, typer.Option("--verbatim", help="People's texts and names as they are, instead of made-up ones.")
+    ] = False,
+    segments: Segments = None,
+) -> int:
+    """Bring the production table to the local one, with other names and texts in it; production is only read.
+
+    cruddur ddb copy --from prod --handle andrewbrown
+    """
+    if s.prod:
+        raise BadInput("copy writes to the local table alone: --from says what is read.", hint="leave out --prod")
+    del source  # there is one
+    # Nothing but reads can leave a client of these settings.
+    theirs = replace(settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output)
+    with stores.dynamodb(theirs) as there:
+        output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
+                    f"{there.at.label}")  # fmt: skip
+        with stores.dynamodb(s, changes=True) as here:
+            if is_remote(here):
+                raise Protected(f"{here.at.label} is not on this machine, and copy writes only there.", code="remote")
+            if (here.at.url, here.table) == (there.at.url, there.table):
+                raise Protected(f"Production's table and the local one are the same: {here.table} on {here.at.label}.")
+            _target(s, here)
+            total = None if handle else tables.describe(there).items
+            left_out = copying.LeftOut()
+            found = _rows(theirs, there, handle, segments)
+            rows = found if verbatim else copying.replaced(found, left_out)
+            importer = importing.Importer(here, dry_run=s.dry_run)
+            with output.progress(s, "copying", total) as advance:
+                importer.run(copying.placed(rows), advance=advance)
+            if left_out.rows or left_out.attributes:
+                named = "".join(f", {count:,} × {name}" for name, count in left_out.attributes.most_common(10))
+                output.warn(
+                    f"left out, as nobody knows what they say: {left_out.rows:,} rows of no known entity{named}"
+                )
+            used = there.meter.total()
+            output.note(s, f"read from production: {used.read_units:g} RCU in {used.requests:,} requests")
+            _show(s, here, importer, "production")
+    return Exit.DONE
+
+
+def _rows(s: Settings, there: DynamoDB, handle: str | None, segments: int | None) -> Iterator[dict[str, Any]]:
+    if handle is None:
+        size = tables.describe(there).bytes
+        return copying.everything(there, segments=segments or scanning.choose_segments(there, size))
+    with stores.postgres(s) as conn:
+        user = users.find(conn, handle)
+    return copying.conversations(there, user.uuid)
+
+
+def _target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
+    """The table that is written to. Raises NotFound, Protected where it is stamped as production."""
+    try:
+        table = tables.describe(dynamodb)
+    except NotFound as error:
+        hint = "cruddur ddb schema-load" + (" --prod" if s.prod else "")
+        raise NotFound(error.message, hint=hint, code=error.code, fields=error.fields) from error
+    if not s.prod and not s.dry_run:
+        tables.refuse_stamped(dynamodb)
+    return table
+
+
+def _to_stream(
+    dynamodb: DynamoDB, table: tables.Table, file: str, format: Format, segments: int | None, advance: Any
+) -> exporting.Exported:
+    chosen = segments or scanning.choose_segments(dynamodb, table.bytes)
+    written = 0
+    with _opened(file) as stream:
+        for count in exporting.to_stream(
+            dynamodb, stream, format=format, zipped=file.endswith(".gz"), segments=chosen,
+            readers=segments or scanning.READERS,
+        ):  # fmt: skip
+            written += count
+            advance(count)
+    return exporting.Exported(file, str(format), written, 0, chosen)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[Any]:
+    """Standard output, or what is neither file nor folder: a pipe, a device."""
+    if file == "-":
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    try:
+        with Path(file).open("wb", buffering=0) as stream:
+            yield stream
+    except OSError as error:
+        raise checkpoints.unusable(file, error) from error
+
+
+def _streams(file: str) -> bool:
+    """Whether nothing can be kept beside it or read twice: a standard stream, a pipe, a device."""
+    path = Path(file)
+    return file == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def _import_file(
+    s: Settings,
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    source: sources.Source,
+    path: Path,
+    compare: bool,
+    restart: bool,
+    advance: Any,
+) -> importing.Importer:
+    about = {
+        "what": "import", **checkpoints.identity(dynamodb, table), "format": str(source.format),
+        "files": source.identity(),
+    }  # fmt: skip
+    kept = importing.Kept(checkpoints.beside(path), about)
+    if restart:
+        kept.remove()
+    after, counts = kept.load()
+    if after is not None:
+        output.note(s, f"going on with the import that was ended, behind {sources.where(source, after)}")
+    importer = importing.Importer(dynamodb, compare=compare, counts=counts)
+    try:
+        with _said(importer, source):
+            importer.run(sources.items(source, after=after), keep=kept.keep, advance=advance)
+    except (BadInput, Incomplete):
+        kept.remove()  # the file has to be put right, and is another one then
+        raise
+    except BaseException:
+        with suppress(CruddurError):
+            kept.flush()
+        raise
+    kept.remove()
+    return importer
+
+
+@contextmanager
+def _said(importer: importing.Importer, source: sources.Source) -> Iterator[None]:
+    """A bad line, with what was written before it."""
+    try:
+        yield
+    except BadInput as error:
+        written = importer.counts.written
+        if not written or importer.dry_run:
+            raise BadInput(
+                f"{error.message} Nothing was written.", hint=error.hint, code=error.code, fields=error.fields
+            ) from error
+        raise Incomplete(
+            f"{error.message} The {importer.lines:,} items before it are in the table, and nothing behind it.",
+            hint=error.hint or f"put the line right and import {shlex.quote(source.name)} again: that is safe",
+            code=error.code,
+            fields={"written": written},
+        ) from error
+
+
+@contextmanager
+def _kept(s: Settings, file: str, what: str) -> Iterator[None]:
+    """Say where the place is when somebody interrupts."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not _streams(file):
+            output.note(s, f"the place is kept beside {file}: the same {what} again goes on from there")
+        raise
+
+
+def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str) -> None:
+    counts = importer.counts
+    done = Imported(
+        source, counts.written + counts.unchanged, counts.new, counts.replaced, counts.unchanged, counts.duplicates
+    )
+    if not importer.known:
+        done = replace(done, new=None, replaced=None, unchanged=None)
+    extra = {
+        "written": counts.written,
+        **{name: value for name, value in asdict(done).items() if isinstance(value, int) and name != "items"},
+        "dry_run": s.dry_run,
+    }
+    if counts.duplicates:
+        output.warn(f"{counts.duplicates:,} items of {source} have a key that comes again: the last one counts")
+    output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
+
+
+def is_remote(dynamodb: DynamoDB) -> bool:
+    """Whether the store is AWS, or on somebody else's machine."""
+    return dynamodb.at.url is None or stores.is_remote(urlsplit(dynamodb.at.url).hostname or "")

@@ -1,0 +1,121 @@
+"""Keeps how far a long transfer came in a small file beside the large one, so that a killed one goes on from there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadInput, CruddurError, Protected
+from ..times import sort_key
+from . import tables
+from .client import DynamoDB
+
+_VERSION = 1
+
+
+def beside(path: Path) -> Path:
+    """Where the checkpoint of a file is."""
+    return path.with_name(f"{path.name}.checkpoint")
+
+
+def identity(dynamodb: DynamoDB, table: tables.Table) -> dict[str, str]:
+    """What tells one table from every other, also from one of the same name that was made anew."""
+    made = sort_key(table.created_at) if table.created_at else ""
+    return {"table": table.table_name, "store": dynamodb.at.url or f"AWS {dynamodb.at.region}", "created_at": made}
+
+
+def load(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state that was kept; None where there is none. Raises Protected where it is that of something else."""
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["version"] != _VERSION:
+            raise ValueError(f"version {kept['version']!r}")
+        written, state = dict(kept["about"]), dict(kept["state"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unusable(path, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Protected(
+            f"{path} is not a checkpoint that can be used ({error}).", hint="--restart begins anew", code="checkpoint"
+        ) from error
+    different = [name for name in about if written.get(name) != about[name]]
+    if different:
+        told = "\n".join(f"{name}: {written.get(name)!r} there, {about[name]!r} now" for name in different)
+        raise Protected(
+            f"{path} was left by a transfer of something else.",
+            details=told,
+            hint="--restart begins anew and forgets it; another FILE leaves it alone",
+            code="checkpoint",
+        )
+    return state
+
+
+def save(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]) -> None:
+    """Replace the checkpoint by one that says ``state``: a reader, or a crash, sees the old one or the new one."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            json.dump({"version": _VERSION, "about": dict(about), "state": dict(state)}, file)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def remove(path: Path) -> None:
+    """Forget the checkpoint, where there is one."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold off another transfer with the same file. The lock ends with the process, however that ends.
+
+    Raises BadInput where the folder is missing, Protected where another transfer holds it.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        held = lock.open("w")
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no folder {path.parent}.", code="file_not_readable") from error
+    except OSError as error:
+        raise unusable(path.parent, error) from error
+    with held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.stat().st_ino != os.fstat(held.fileno()).st_ino:  # that of one that ended just now
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise Protected(f"Another transfer with {path} is running.", code="busy") from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were given or taken in a folder last over a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def unusable(path: Path | str, error: OSError) -> CruddurError:
+    """The error for a file that cannot be read or written."""
+    return CruddurError(
+        f"{path} cannot be read or written: {error.strerror or error}.",
+        hint="the same command again goes on where it was",
+        code="os_error",
+    )

@@ -1,0 +1,179 @@
+"""Writes the whole table into a file, several segments at once, so that a killed export goes on where it was.
+
+Each segment has a part of its own beside the file; the parts are joined in the segments' order, and the whole takes
+the file's name in one step. What is in it depends on the table and the number of segments alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any
+
+from ..errors import BadInput, Protected
+from . import checkpoints, formats, parts, scanning, tables
+from .client import DynamoDB
+from .formats import Format
+from .parts import Reached
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export left: items and bytes of the file, whole and compressed; ``resumed`` items were there already."""
+
+    file: str
+    format: str
+    items: int
+    bytes: int
+    segments: int
+    resumed: int = 0
+
+
+def to_stream(
+    dynamodb: DynamoDB, stream: IO[bytes], *, format: Format, segments: int, readers: int, zipped: bool = False
+) -> Iterator[int]:
+    """Write all items to a stream as they come; yields how many came. Their order is that of the segments' arrival."""
+    encode = formats.encoder(format)
+    head = formats.header(format)
+    patience = dynamodb.patience()
+
+    def produce(number: int) -> Iterator[tuple[bytes, int]]:
+        pages = scanning.segment(dynamodb, number, segments, patience=patience)
+        for content, count, _, _ in parts.chunks(pages, encode):
+            yield parts.squeeze(content) if zipped else content, count
+
+    stream.write(parts.squeeze(head) if zipped else head)
+    for content, count in scanning.spread(range(segments), produce, readers=readers):
+        stream.write(content)
+        stream.flush()
+        yield count
+
+
+def to_file(
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    path: Path,
+    *,
+    format: Format,
+    zipped: bool,
+    segments: int | None,
+    restart: bool = False,
+    say: Say = lambda _: None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Exported:
+    """Write all items to ``path``, or go on with an export to it that was ended.
+
+    ``segments`` None is chosen by the table's size, or is that of the export that goes on. Raises Protected where the
+    checkpoint is that of another table or format, or where another export to the same file is running.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder: the export is one file.")
+    with checkpoints.alone(path):
+        job = _Job(dynamodb, table, path, format, zipped)
+        if restart:
+            job.forget()
+        job.begin(segments)
+        resumed = sum(each.items for each in job.reached)
+        if resumed:
+            say(f"going on with the export that was ended: {resumed:,} items are in its parts")
+            advance(resumed)
+        readers = segments or scanning.READERS
+        for count in job.run(readers):
+            advance(count)
+        return job.finish(resumed)
+
+
+class _Job:
+    """One export to a file: where its parts are, how far each came, and the checkpoint that says so."""
+
+    def __init__(self, dynamodb: DynamoDB, table: tables.Table, path: Path, format: Format, zipped: bool) -> None:
+        self.dynamodb, self.table, self.path, self.format, self.zipped = dynamodb, table, path, format, zipped
+        self.checkpoint = checkpoints.beside(path)
+        self.reached: list[Reached] = []
+        self.joined = False
+        self._about: dict[str, Any] = {
+            "what": "export", **checkpoints.identity(dynamodb, table), "format": str(format), "gzip": zipped,
+        }  # fmt: skip
+        self._lock = Lock()
+
+    def part(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.part-{number}")
+
+    def begin(self, segments: int | None) -> None:
+        state = checkpoints.load(self.checkpoint, about=self._about)
+        if state is not None:
+            self.reached, self.joined = [Reached(**each) for each in state["segments"]], bool(state["joined"])
+            if segments not in {None, len(self.reached)}:
+                raise Protected(
+                    f"{self.checkpoint} was left by an export in {len(self.reached)} segments.",
+                    hint=f"--segments {len(self.reached)} goes on with it, --restart begins anew",
+                    code="checkpoint",
+                )
+            return
+        # Parts without a checkpoint are of nobody knows what.
+        self.forget()
+        chosen = segments or scanning.choose_segments(self.dynamodb, self.table.bytes)
+        self.reached = [Reached()] * chosen
+        self._save()
+
+    def run(self, readers: int) -> Iterator[int]:
+        """Read what is left; yields how many items came."""
+        if self.joined:
+            return
+        left = [number for number, each in enumerate(self.reached) if not each.done]
+        encode, patience = formats.encoder(self.format), self.dynamodb.patience()
+        segments = len(self.reached)
+
+        def produce(number: int) -> Iterator[int]:
+            reached = self.reached[number]
+            pages = scanning.segment(self.dynamodb, number, segments, after=reached.after, patience=patience)
+            head = formats.header(self.format) if number == 0 and not reached.bytes else b""
+            found = parts.chunks(pages, encode, head=head)
+            yield from parts.write(
+                self.part(number), found, reached=reached, zipped=self.zipped, keep=lambda to: self._keep(number, to)
+            )
+
+        yield from scanning.spread(left, produce, readers=readers)
+
+    def finish(self, resumed: int) -> Exported:
+        """Join the parts, give the whole its name, forget the rest. Killed at any point, it can be done again."""
+        names = [self.part(number) for number in range(len(self.reached))]
+        sizes = [each.bytes for each in self.reached]
+        if not (self.joined and not names[0].exists() and self.path.exists()):
+            if self.zipped and not sum(sizes):
+                sizes[0] = parts.write_nothing(names[0])
+            parts.join(names, sizes)
+            self.joined = True
+            self._save()
+            try:
+                names[0].replace(self.path)
+                checkpoints.sync_folder(self.path.parent)
+            except OSError as error:
+                raise checkpoints.unusable(self.path, error) from error
+        self.forget()
+        items = sum(each.items for each in self.reached)
+        return Exported(str(self.path), str(self.format), items, sum(sizes), len(sizes), resumed)
+
+    def forget(self) -> None:
+        """Remove the parts, then the checkpoint: parts without one would never be found again."""
+        prefix = f"{self.path.name}.part-"
+        for entry in self.path.parent.iterdir():
+            if entry.name.startswith(prefix) and entry.name.removeprefix(prefix).isdecimal():
+                with suppress(FileNotFoundError):
+                    entry.unlink()
+        checkpoints.remove(self.checkpoint)
+
+    def _keep(self, number: int, to: Reached) -> None:
+        with self._lock:
+            self.reached[number] = to
+            self._save()
+
+    def _save(self) -> None:
+        state = {"segments": [asdict(each) for each in self.reached], "joined": self.joined}
+        checkpoints.save(self.checkpoint, state, about=self._about)

@@ -1,0 +1,167 @@
+"""What a well-formed item in DynamoDB JSON is, and when two are the same. Pure; binary values are bytes.
+
+By "DynamoDB JSON data format" (AttributeValue in the API reference), "Supported data types and naming rules in Amazon
+DynamoDB" and "Constraints in Amazon DynamoDB".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from .capacity import ITEM_LIMIT, item_size
+
+Item = dict[str, Any]
+KEY_BYTES = {"pk": 2048, "sk": 1024}
+DEPTH = 32
+_INDEXED = "message_group_uuid"
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+class Malformed(ValueError):
+    """What is wrong with an item; the text is the end of a sentence that begins with where it stands."""
+
+
+def read(item: Any, *, json_bytes: int) -> Item:
+    """The item that parsed JSON is: the same object, with base64 texts made bytes where there are any.
+
+    ``json_bytes`` is how long its JSON was: no item is larger than its JSON, so that few have to be measured. Raises
+    Malformed for what DynamoDB would refuse.
+    """
+    if not isinstance(item, dict):
+        raise Malformed("is not an object")
+    for name, value in item.items():
+        if type(value) is not dict or len(value) != 1 or type(value.get("S")) is not str:
+            _value(name, value, 1)
+    for name, most in KEY_BYTES.items():
+        text = item.get(name, {}).get("S")
+        if not text:
+            hint = ' (it looks like --format dynamodb-json: {"Item": …})' if list(item) == ["Item"] else ""
+            raise Malformed(f"has no {name} that is a text{hint}")
+        if len(text) * 4 > most and len(text.encode("utf-8", "surrogatepass")) > most:
+            raise Malformed(f"has a {name} of more than {most:,} bytes")
+    indexed = item.get(_INDEXED)
+    if indexed is not None and not indexed.get("S"):
+        raise Malformed(f"has a {_INDEXED} that is no text, and the index takes no other")
+    if json_bytes > ITEM_LIMIT:
+        size = item_size(item)
+        if size > ITEM_LIMIT:
+            raise Malformed(f"makes an item of {size:,} bytes, more than the {ITEM_LIMIT:,} that DynamoDB takes")
+    return item
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether DynamoDB takes two items for the same: numbers by value, sets without order."""
+    if one == other:
+        return True
+    return one.keys() == other.keys() and all(_canonical(one[name]) == _canonical(other[name]) for name in one)
+
+
+def key(item: Mapping[str, Any]) -> tuple[str, str]:
+    """The two keys of an item that ``read`` let through."""
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def _value(name: str, value: Any, depth: int) -> None:
+    """Check one value; binary texts become bytes in place."""
+    if type(value) is not dict or len(value) != 1:
+        raise Malformed(f'has a value that is not typed, {name!r}: a text is {{"S": "…"}}')
+    if depth > DEPTH:
+        raise Malformed(f"nests more than {DEPTH} levels deep in {name!r}")
+    ((kind, content),) = value.items()
+    check = _KINDS.get(kind)
+    if check is None:
+        raise Malformed(f"has an unknown type {kind!r} in {name!r}")
+    if check is _list or check is _map:
+        check(name, content, depth)
+        return
+    value[kind] = check(name, content, depth)
+
+
+def _text(name: str, content: Any, _: int) -> str:
+    if type(content) is not str:
+        raise Malformed(f"has an S in {name!r} that is no text")
+    return content
+
+
+def _number(name: str, content: Any, _: int) -> str:
+    if type(content) is not str or not _NUMBER.fullmatch(content):
+        raise Malformed(f"has an N in {name!r} that is no number in quotes")
+    number = Decimal(content)
+    # "Supported data types": 38 digits of precision, from 1E-130 to 9.99…E+125.
+    digits = len("".join(map(str, number.as_tuple().digits)).strip("0"))
+    if digits > 38 or (number and not -130 <= number.adjusted() <= 125):
+        raise Malformed(f"has a number in {name!r} that DynamoDB cannot hold: {content[:60]}")
+    return content
+
+
+def _binary(name: str, content: Any, _: int) -> bytes:
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise Malformed(f"has a B in {name!r} that is no base64 text") from None
+
+
+def _boolean(name: str, content: Any, _: int) -> bool:
+    if type(content) is not bool:
+        raise Malformed(f"has a BOOL in {name!r} that is neither true nor false")
+    return content
+
+
+def _null(name: str, content: Any, _: int) -> bool:
+    if content is not True:
+        raise Malformed(f"has a NULL in {name!r} that is not true")
+    return True
+
+
+def _set(check: Callable[[str, Any, int], Any]) -> Callable[[str, Any, int], Any]:
+    def members(name: str, content: Any, depth: int) -> list[Any]:
+        if type(content) is not list or not content:
+            raise Malformed(f"has a set in {name!r} that is no list with members")
+        found = [check(name, member, depth) for member in content]
+        told = set(map(Decimal, found)) if check is _number else set(found)
+        if len(told) < len(found):
+            raise Malformed(f"has a set in {name!r} with a member twice")
+        return found
+
+    return members
+
+
+def _list(name: str, content: Any, depth: int) -> None:
+    if type(content) is not list:
+        raise Malformed(f"has an L in {name!r} that is no list")
+    for element in content:
+        _value(name, element, depth + 1)
+
+
+def _map(name: str, content: Any, depth: int) -> None:
+    if type(content) is not dict:
+        raise Malformed(f"has an M in {name!r} that is no object")
+    for inner, element in content.items():
+        _value(f"{name}.{inner}", element, depth + 1)
+
+
+_KINDS: dict[str, Callable[[str, Any, int], Any]] = {
+    "S": _text, "N": _number, "B": _binary, "BOOL": _boolean, "NULL": _null, "L": _list, "M": _map,
+    "SS": _set(_text), "NS": _set(_number), "BS": _set(_binary),
+}  # fmt: skip
+
+
+def _canonical(value: Mapping[str, Any]) -> tuple[str, Any]:
+    ((kind, content),) = value.items()
+    match kind:
+        case "N":
+            content = Decimal(content)
+        case "NS":
+            content = frozenset(map(Decimal, content))
+        case "SS" | "BS":
+            content = frozenset(content)
+        case "L":
+            content = [_canonical(element) for element in content]
+        case "M":
+            content = {name: _canonical(element) for name, element in content.items()}
+    return kind, content
