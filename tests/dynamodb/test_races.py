@@ -1,6 +1,6 @@
 """Real processes that send at once, are killed, and lose answers: nothing acknowledged is lost, rows end right.
 
-``TEST_RACE_MESSAGES=1000`` sends as many as the issue asks for.
+``TEST_RACE_MESSAGES=1000 TEST_RACE_CONVERSATIONS=50 TEST_RACE_KILLS=25`` is what the issue asks for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cruddur_cli.dynamodb.conversation import Person
 from tests.dynamodb.rows import ME, OTHER, everything
 
 MESSAGES = int(os.environ.get("TEST_RACE_MESSAGES", "160"))
+CONVERSATIONS = int(os.environ.get("TEST_RACE_CONVERSATIONS", "20"))
 KILLS = int(os.environ.get("TEST_RACE_KILLS", "12"))
 PROCESSES = 8
 SENDER = Path(__file__).with_name("sender.py")
@@ -112,7 +113,7 @@ def assert_right(dynamodb: DynamoDB, acknowledged: list[Told]) -> int:
     return sum(map(len, messages.values()))
 
 
-@pytest.mark.parametrize("conversations", [1, 20])
+@pytest.mark.parametrize("conversations", [1, CONVERSATIONS])
 def test_eight_processes_send_at_once(dynamodb: DynamoDB, conversations: int) -> None:
     among = pairs(conversations)
     processes = [begin(dynamodb, n, among, MESSAGES // PROCESSES) for n in range(PROCESSES)]
@@ -124,10 +125,11 @@ def test_eight_processes_send_at_once(dynamodb: DynamoDB, conversations: int) ->
 
 
 def test_every_third_answer_is_lost_after_the_commit(dynamodb: DynamoDB) -> None:
-    processes = [begin(dynamodb, n, pairs(3), MESSAGES // PROCESSES, loses=True) for n in range(PROCESSES)]
+    each = MESSAGES // PROCESSES // 2
+    processes = [begin(dynamodb, n, pairs(3), each, loses=True) for n in range(PROCESSES)]
     go(processes)
     acknowledged = finish(processes)
-    assert len(acknowledged) == MESSAGES // PROCESSES * PROCESSES
+    assert len(acknowledged) == each * PROCESSES
     assert assert_right(dynamodb, acknowledged) == len(acknowledged)
 
 
