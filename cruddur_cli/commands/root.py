@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import output, settings
-from ..dynamodb import messages
 from ..settings import Settings
-from . import confirm, narrow, steps, stores
+from . import narrow
 from .options import command
 
 NEXT = (
@@ -40,6 +39,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Make everything that is missing: database, users, user pool, table, conversation. Safe to run every time."""
+        from ..dynamodb import messages
+        from . import confirm, steps, stores
+
         lines, source = steps.read_script(script)
         at = stores.server(s)
         confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))

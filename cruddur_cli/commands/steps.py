@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from .. import output, sdk, seed_files
 from ..aws import user_pool
-from ..dynamodb import conversation, seeding, tables
+from ..dynamodb import conversation, tables
+from ..dynamodb import seeding as message_seeding
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..errors import Incomplete, NotFound
 from ..local import home
-from ..postgres import connection, database, locks, migrations, scripts, stamp, users
-from ..postgres import seeding as postgres_seeding
+from ..postgres import connection, database, stamp, users
 from ..settings import SEEDED_GROUP, Settings
-from . import files, stores
+from . import stores
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from . import files
+# What reads and runs files of SQL is imported by the steps that do so: every ddb command comes by here.
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ def done(s: Settings, steps: list[Step], step: str, result: str, *, changed: boo
 
 def make_database(s: Settings, steps: list[Step]) -> None:
     """The database, its tables and the seeded users."""
+    from ..postgres import locks
+    from . import files
+
     at = stores.server(s)
     stores.acting(s, f"{at.label} as {at.user}")
     would = "would be " if s.dry_run else ""
@@ -83,16 +89,21 @@ def make_database(s: Settings, steps: list[Step]) -> None:
 
 def load_schema(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> None:
     """Load a schema, all of it or nothing; no migration counts as applied to it but those that it names itself."""
+    from ..postgres import migrations, scripts
+
     migrations.forget(conn)
     scripts.run(conn, script.text, source=script.source, server=at, say=lambda text: output.note(s, text))
 
 
 def seed_users(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> int:
     """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
+    from ..postgres import scripts, seeding
+    from . import files
+
     say = lambda text: output.note(s, text)  # noqa: E731
     if not script.ours:
         known = files.seeded_uuids()
-        return postgres_seeding.run(conn, script.text, source=script.source, server=at, known=known, say=say)
+        return seeding.run(conn, script.text, source=script.source, server=at, known=known, say=say)
     before = sum(table.rows for table in database.rows(conn))
     scripts.run(conn, script.text, source=script.source, server=at, say=say)
     return sum(table.rows for table in database.rows(conn)) - before
@@ -234,13 +245,13 @@ def seed_conversation(
     lines: list[Line],
     source: str,
     count: int | None = None,
-) -> list[seeding.Seeded]:
+) -> list[message_seeding.Seeded]:
     """Replace the seeded conversation with ``count`` (else as many as there are lines) messages between two people."""
     now = datetime.now(UTC)
     count = count or len(lines)
-    seeding.check(lines, pair, group=SEEDED_GROUP, source=source, now=now)
+    message_seeding.check(lines, pair, group=SEEDED_GROUP, source=source, now=now)
     with _alone(s), output.progress(s, "seeding messages", count) as advance:
-        return seeding.replace_conversation(
+        return message_seeding.replace_conversation(
             dynamodb, lines, pair, group=SEEDED_GROUP, count=count, now=now, dry_run=s.dry_run, advance=advance
         )
 
