@@ -83,6 +83,14 @@ def cancels(client: Any, reason: str, *, times: int = FOREVER) -> Struck:
     return struck
 
 
+def throttled_answer(request: Any) -> AWSResponse:
+    """What AWS answers to a request when the table's throughput is used up."""
+    body = (
+        b'{"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "injected"}'
+    )
+    return AWSResponse(request.url, 400, HTTPHeaders(), _Body(body))
+
+
 def loses_answers(client: Any, operation: str, *, times: int) -> Struck:
     """The next ``times`` requests are carried out, and their answer is a server error."""
     struck = Struck()

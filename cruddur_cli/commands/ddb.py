@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from .. import output, times
-from ..dynamodb import messages, scanning, seeding, tables
+from ..dynamodb import formats, memory, messages, scanning, seeding, tables
 from ..dynamodb import stats as table_stats
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
@@ -19,6 +19,7 @@ from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
 from . import confirm, sending, steps, stores, stream, transfer
 from .options import command
+from .transfer import Segments
 
 app = typer.Typer()
 app.add_typer(stream.app, name="stream")
@@ -40,17 +41,6 @@ Script = Annotated[
 Count = Annotated[
     int | None, typer.Option("--messages", min=1, metavar="N", help="Repeat the script up to N messages.")
 ]
-Segments = Annotated[int, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N parts at once.")]
-_COLUMNS = (
-    "pk",
-    "sk",
-    "message_group_uuid",
-    "message_uuid",
-    "message",
-    "user_uuid",
-    "user_display_name",
-    "user_handle",
-)
 _SCREENFUL = 500
 
 
@@ -145,7 +135,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
 def scan(
     s: Settings,
     limit: Limit = None,
-    segments: Segments = 1,
+    segments: Segments = None,
     typed: Annotated[bool, typer.Option("--typed", help="DynamoDB JSON, which loses nothing.")] = False,
 ) -> None:
     """Show every item, grouped by entity on a terminal; streamed with -o jsonl, json or csv.
@@ -156,15 +146,16 @@ def scan(
         raise BadInput("--typed is for JSON.", hint="-o jsonl")
     most = limit or (_SCREENFUL if s.output == "table" else None)
     with stores.dynamodb(s) as dynamodb:
-        items = (item for page in scanning.pages(dynamodb, segments=segments, limit=most) for item in page)
-        records: Iterator[Any] = items if typed or s.output == "table" else map(messages.plain, items)
-        count = output.show(
-            s,
-            map(messages.decode, records) if s.output == "table" else records,
-            draw=output.entities,
-            columns=_COLUMNS,
-            meter=dynamodb.meter,
-        )
+        pages = _pages(dynamodb, segments, limit=most)
+        if s.output == "jsonl":
+            plain = pages if typed else (list(map(messages.plain, page)) for page in pages)
+            count = output.show_pages(s, plain, meter=dynamodb.meter)
+        else:
+            items = (item for page in pages for item in page)
+            change = messages.decode if s.output == "table" else (lambda item: item) if typed else messages.plain
+            count = output.show(
+                s, map(change, items), draw=output.entities, columns=formats.COLUMNS, meter=dynamodb.meter
+            )
         if s.output == "table" and limit is None and count == _SCREENFUL:
             output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")
         if not count:
@@ -177,7 +168,7 @@ def stats(
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, metavar="N", help="Read about this many items instead of all.")
     ] = None,
-    segments: Segments = 1,
+    segments: Segments = None,
 ) -> None:
     """Show what the table holds: items, bytes and capacity by entity, largest partitions, messages by day.
 
@@ -185,7 +176,7 @@ def stats(
     """
     with stores.dynamodb(s) as dynamodb:
         total = tables.describe(dynamodb).items
-        pages = scanning.sample(dynamodb, sample) if sample else scanning.pages(dynamodb, segments=segments)
+        pages = scanning.sample(dynamodb, sample) if sample else _pages(dynamodb, segments)
         with output.progress(s, "reading", min(sample or total, total)) as advance:
             found = table_stats.collect(_counted(pages, advance), sample=sample is not None)
         read = sum(row.items for row in found.entities)
@@ -199,6 +190,14 @@ def stats(
         )
         if sample:
             output.note(s, f"A sample: {read:,} of about {total:,} items were read, and nothing is scaled up.")
+
+
+def _pages(dynamodb: DynamoDB, segments: int | None, *, limit: int | None = None) -> Iterator[list[Any]]:
+    """All pages, or those with the first ``limit`` items; in as many segments as were asked for, else as are best."""
+    if limit is None:
+        memory.give_back()
+        return scanning.pages(dynamodb, plan=transfer.planned(dynamodb, tables.describe(dynamodb), segments))
+    return scanning.pages(dynamodb, segments=segments or 1, limit=limit)
 
 
 def _counted(pages: Iterator[list[Any]], advance: Callable[[int], None]) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import typer
 
 from .. import output, settings
-from ..dynamodb import checkpoints, copying, exporting, formats, importing, scanning, sources, tables
+from ..dynamodb import checkpoints, copying, exporting, formats, importing, memory, scanning, sources, tables
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.formats import Format
 from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound, Protected
@@ -68,6 +68,7 @@ def export(
 
     cruddur ddb export messages.jsonl.gz
     """
+    memory.give_back()
     streams = _streams(file)
     if file == "-" and s.output != "table":
         raise BadInput("-o is for what is shown, and standard output holds the items.", hint="--format")
@@ -104,6 +105,7 @@ def import_(
 
     cruddur ddb import messages.jsonl.gz
     """
+    memory.give_back()
     source = sources.find(file, format)
     with stores.dynamodb(s, changes=True) as dynamodb:
         table = _target(s, dynamodb)
@@ -146,6 +148,7 @@ def copy(
     if s.prod:
         raise BadInput("copy writes to the local table alone: --from says what is read.", hint="leave out --prod")
     del source  # there is one
+    memory.give_back()
     # Nothing but reads can leave a client of these settings.
     theirs = replace(settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output)
     with stores.dynamodb(theirs) as there:
@@ -177,8 +180,7 @@ def copy(
 
 def _rows(s: Settings, there: DynamoDB, handle: str | None, segments: int | None) -> Iterator[dict[str, Any]]:
     if handle is None:
-        size = tables.describe(there).bytes
-        return copying.everything(there, segments=segments or scanning.choose_segments(there, size))
+        return copying.everything(there, planned(there, tables.describe(there), segments))
     with stores.postgres(s) as conn:
         user = users.find(conn, handle)
     return copying.conversations(there, user.uuid)
@@ -199,16 +201,14 @@ def _target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
 def _to_stream(
     dynamodb: DynamoDB, table: tables.Table, file: str, format: Format, segments: int | None, advance: Any
 ) -> exporting.Exported:
-    chosen = segments or scanning.choose_segments(dynamodb, table.bytes)
+    plan = planned(dynamodb, table, segments)
     written = 0
     with _opened(file) as stream:
-        for count in exporting.to_stream(
-            dynamodb, stream, format=format, zipped=file.endswith(".gz"), segments=chosen,
-            readers=segments or scanning.READERS,
-        ):  # fmt: skip
+        zipped = file.endswith(".gz")
+        for count in exporting.to_stream(dynamodb, stream, format=format, zipped=zipped, plan=plan):
             written += count
             advance(count)
-    return exporting.Exported(file, str(format), written, 0, chosen)
+    return exporting.Exported(file, str(format), written, 0, plan.segments)
 
 
 @contextmanager
@@ -311,6 +311,11 @@ def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source:
     if counts.duplicates:
         output.warn(f"{counts.duplicates:,} items of {source} have a key that comes again: the last one counts")
     output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
+
+
+def planned(dynamodb: DynamoDB, table: tables.Table, segments: int | None) -> scanning.Plan:
+    """How to read a table, in as many segments as were asked for, else as are best."""
+    return scanning.plan(dynamodb, items=table.items, size=table.bytes, segments=segments)
 
 
 def is_remote(dynamodb: DynamoDB) -> bool:

@@ -23,9 +23,9 @@ class LeftOut:
     attributes: Counter[str] = field(default_factory=Counter)
 
 
-def everything(dynamodb: DynamoDB, *, segments: int) -> Iterator[Item]:
+def everything(dynamodb: DynamoDB, plan: scanning.Plan) -> Iterator[Item]:
     """Every row of the table."""
-    for page in scanning.pages(dynamodb, segments=segments):
+    for page in scanning.pages(dynamodb, plan=plan):
         yield from page
 
 

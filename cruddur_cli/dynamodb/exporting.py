@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -35,7 +35,7 @@ class Exported:
 
 
 def to_stream(
-    dynamodb: DynamoDB, stream: IO[bytes], *, format: Format, segments: int, readers: int, zipped: bool = False
+    dynamodb: DynamoDB, stream: IO[bytes], *, format: Format, plan: scanning.Plan, zipped: bool = False
 ) -> Iterator[int]:
     """Write all items to a stream as they come; yields how many came. Their order is that of the segments' arrival."""
     encode = formats.encoder(format)
@@ -43,12 +43,12 @@ def to_stream(
     patience = dynamodb.patience()
 
     def produce(number: int) -> Iterator[tuple[bytes, int]]:
-        pages = scanning.segment(dynamodb, number, segments, patience=patience)
+        pages = scanning.segment(dynamodb, number, plan, patience=patience)
         for content, count, _, _ in parts.chunks(pages, encode):
             yield parts.squeeze(content) if zipped else content, count
 
     stream.write(parts.squeeze(head) if zipped else head)
-    for content, count in scanning.spread(range(segments), produce, readers=readers):
+    for content, count in scanning.spread(range(plan.segments), produce, readers=plan.readers):
         stream.write(content)
         stream.flush()
         yield count
@@ -83,8 +83,7 @@ def to_file(
         if resumed:
             say(f"going on with the export that was ended: {resumed:,} items are in its parts")
             advance(resumed)
-        readers = segments or scanning.READERS
-        for count in job.run(readers):
+        for count in job.run(segments):
             advance(count)
         return job.finish(resumed)
 
@@ -118,28 +117,31 @@ class _Job:
             return
         # Parts without a checkpoint are of nobody knows what.
         self.forget()
-        chosen = segments or scanning.choose_segments(self.dynamodb, self.table.bytes)
-        self.reached = [Reached()] * chosen
+        self.reached = [Reached()] * self._plan(segments).segments
         self._save()
 
-    def run(self, readers: int) -> Iterator[int]:
+    def _plan(self, segments: int | None) -> scanning.Plan:
+        return scanning.plan(self.dynamodb, items=self.table.items, size=self.table.bytes, segments=segments)
+
+    def run(self, segments: int | None) -> Iterator[int]:
         """Read what is left; yields how many items came."""
         if self.joined:
             return
         left = [number for number, each in enumerate(self.reached) if not each.done]
         encode, patience = formats.encoder(self.format), self.dynamodb.patience()
-        segments = len(self.reached)
+        # The number of segments is that of the parts, also where a table has grown since they were begun.
+        plan = replace(self._plan(segments), segments=len(self.reached))
 
         def produce(number: int) -> Iterator[int]:
             reached = self.reached[number]
-            pages = scanning.segment(self.dynamodb, number, segments, after=reached.after, patience=patience)
+            pages = scanning.segment(self.dynamodb, number, plan, after=reached.after, patience=patience)
             head = formats.header(self.format) if number == 0 and not reached.bytes else b""
             found = parts.chunks(pages, encode, head=head)
             yield from parts.write(
                 self.part(number), found, reached=reached, zipped=self.zipped, keep=lambda to: self._keep(number, to)
             )
 
-        yield from scanning.spread(left, produce, readers=readers)
+        yield from scanning.spread(left, produce, readers=plan.readers)
 
     def finish(self, resumed: int) -> Exported:
         """Join the parts, give the whole its name, forget the rest. Killed at any point, it can be done again."""

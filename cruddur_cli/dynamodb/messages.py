@@ -114,7 +114,7 @@ def decode(item: Item) -> Row:
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item as plain values. Numbers become Decimal, sets lists; ``--typed`` loses nothing."""
-    return {name: _plain(value) for name, value in item.items()}
+    return {name: value["S"] if "S" in value else _plain(value) for name, value in item.items()}
 
 
 def _plain(value: Mapping[str, Any]) -> Any:

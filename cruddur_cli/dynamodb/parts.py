@@ -42,6 +42,7 @@ def chunks(
             if size >= CHUNK:
                 yield b"".join(lines), count, _key(last), False
                 lines, size, count = [], 0, 0
+        page.clear()  # before the next one comes
     yield b"".join(lines), count, _key(last) if last else None, True
 
 

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..sdk import Patience
@@ -17,52 +18,70 @@ Key = dict[str, Any]
 Produced = TypeVar("Produced")
 
 
-# What was measured on two cores (benchmarks/transfer.py, 100,000 items, 32 MB): DynamoDB Local walks the rest of a
-# segment for each page, so that one segment takes 54 s, 8 take 10 s, 64 take 6 s and 256 take 5 s: a segment should be
-# about a page. On AWS a segment is as good as another, and each costs at least one request. Of threads, 2, 4 and 8 did
-# not differ there, where engine and client share the cores; over a network a page takes longer to come than to write,
-# and one more page waits for each.
-SEGMENT_BYTES = PAGE_LIMIT
+# What was measured on two cores with benchmarks/transfer.py and 100,000 items, 32 MB, on DynamoDB Local. For each page
+# it fetches and sorts the rest of the segment, so that 50 partitions take 54 s in one segment, 10 s in 8, 6 s in 64 and
+# 5 s in 256: a segment should be about a page. A single partition is always in one segment, and takes 16 s; with a
+# Limit of as many items as a page holds, of which nothing else is noticed, 8 s. On AWS a segment is as good as another
+# and costs at least one request, so there are at most 64. Of threads, 2, 4 and 8 did not differ, as engine and client
+# share the cores; over a network a page takes longer to come than to write, and a few may well be on their way.
 MOST_SEGMENTS = 64
 READERS = 4
+_SPARE = 1.25
 
 
-def choose_segments(dynamodb: DynamoDB, size: int) -> int:
-    """Into how many segments a table of ``size`` bytes is best cut; one for a table of one page.
+@dataclass(frozen=True)
+class Plan:
+    """How a table is read: in how many segments, how many of them at once, and how many items a page may hold."""
+
+    segments: int = 1
+    readers: int = MOST_SEGMENTS
+    page_items: int | None = None
+
+
+def plan(dynamodb: DynamoDB, *, items: int, size: int, segments: int | None = None) -> Plan:
+    """How a table of so many items and bytes is best read, as far as that was not asked for in ``segments``.
 
     ministack walks and sorts its whole table for each page, and hashes every key where there are segments: one is best.
     """
-    if dynamodb.at.embedded:
-        return 1
-    return max(1, min(MOST_SEGMENTS, -(-size // SEGMENT_BYTES)))
+    page_items = max(1, int(_SPARE * PAGE_LIMIT * items / size)) if items and size else None
+    if segments is not None:
+        return Plan(segments, segments, page_items)
+    best = 1 if dynamodb.at.embedded else max(1, min(MOST_SEGMENTS, -(-size // PAGE_LIMIT)))
+    return Plan(best, READERS, page_items)
 
 
-def pages(dynamodb: DynamoDB, *, segments: int = 1, limit: int | None = None) -> Iterator[list[Item]]:
+def pages(
+    dynamodb: DynamoDB, *, segments: int = 1, plan: Plan | None = None, limit: int | None = None
+) -> Iterator[list[Item]]:
     """The pages of a Scan, at most 1 MB each ("Scanning tables in DynamoDB"), in no order across segments.
 
-    ``limit`` is how many items are wanted at the most; no more are asked for. Raises NotFound for a missing table.
+    ``plan`` is more than ``segments``. ``limit`` is how many items are wanted at the most; no more are asked for.
+    Raises NotFound for a missing table.
     """
-    if segments == 1 or (limit is not None and limit <= 1000):
-        yield from _cut(_segment(dynamodb, {}, limit), limit)
+    plan = plan or Plan(segments)
+    if plan.segments == 1 or (limit is not None and limit <= 1000):
+        yield from _cut(_segment(dynamodb, {}, limit, page_items=plan.page_items), limit)
         return
     patience = dynamodb.patience()
-    yield from _cut(
-        spread(range(segments), lambda number: segment(dynamodb, number, segments, patience=patience)), limit
-    )
+
+    def produce(number: int) -> Iterator[list[Item]]:
+        return segment(dynamodb, number, plan, patience=patience)
+
+    yield from _cut(spread(range(plan.segments), produce, readers=plan.readers), limit)
 
 
 def segment(
-    dynamodb: DynamoDB, number: int, segments: int, *, after: Key | None = None, patience: Patience | None = None
+    dynamodb: DynamoDB, number: int, plan: Plan, *, after: Key | None = None, patience: Patience | None = None
 ) -> Iterator[list[Item]]:
     """The pages of one segment, counted from 0, in an order that does not change while the table does not.
 
     ``after`` is the key of the item behind which to begin. ``patience`` is what segments share that are read at once:
     none gives up while another gets on.
     """
-    params: dict[str, Any] = {"Segment": number, "TotalSegments": segments} if segments > 1 else {}
+    params: dict[str, Any] = {"Segment": number, "TotalSegments": plan.segments} if plan.segments > 1 else {}
     if after is not None:
         params["ExclusiveStartKey"] = after
-    return _segment(dynamodb, params, patience=patience)
+    return _segment(dynamodb, params, patience=patience, page_items=plan.page_items)
 
 
 def sample(dynamodb: DynamoDB, count: int, *, parts: int = 100) -> Iterator[list[Item]]:
@@ -78,18 +97,30 @@ def sample(dynamodb: DynamoDB, count: int, *, parts: int = 100) -> Iterator[list
 
 
 def _segment(
-    dynamodb: DynamoDB, params: dict[str, Any], limit: int | None = None, *, patience: Patience | None = None
+    dynamodb: DynamoDB,
+    params: dict[str, Any],
+    limit: int | None = None,
+    *,
+    patience: Patience | None = None,
+    page_items: int | None = None,
 ) -> Iterator[list[Item]]:
     left = limit
     while left is None or left > 0:
-        if left is not None:
-            params["Limit"] = left
+        asked = min((most for most in (left, page_items) if most is not None), default=None)
+        if asked is not None:
+            params["Limit"] = asked
         answer = dynamodb.call("scan", patience=patience, TableName=dynamodb.table, **params)
-        yield answer["Items"]
-        if not answer.get("LastEvaluatedKey"):
+        page, after = answer["Items"], answer.get("LastEvaluatedKey")
+        left = None if left is None else left - len(page)
+        # Items are smaller here than they are elsewhere, and the page was not full.
+        if page_items is not None and len(page) >= page_items:
+            page_items *= 2
+        del answer
+        yield page
+        del page  # a page is ten times its JSON in memory: it must not wait for the next one
+        if not after:
             return
-        params["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-        left = None if left is None else left - len(answer["Items"])
+        params["ExclusiveStartKey"] = after
 
 
 def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]:
@@ -97,11 +128,13 @@ def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]
     for page in found:
         if left is None:
             yield page
-            continue
-        yield page[:left]
-        left -= len(page)
-        if left <= 0:
-            return
+        else:
+            count = len(page)
+            yield page[:left]
+            left -= count
+            if left <= 0:
+                return
+        del page
 
 
 def spread(
@@ -134,6 +167,7 @@ def spread(
                 for thing in produce(number):
                     if not offer((thing,)):
                         return
+                    del thing
             offer(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
             offer(error)
@@ -151,6 +185,7 @@ def spread(
                 raise thing
             else:
                 yield thing[0]
+            del thing
     finally:
         stop.set()
         for thread in threads:

@@ -34,14 +34,15 @@ def read(item: Any, *, json_bytes: int) -> Item:
     """
     if not isinstance(item, dict):
         raise Malformed("is not an object")
+    if list(item) == ["Item"]:
+        raise Malformed("is as DynamoDB itself exports it, which is --format dynamodb-json")
     for name, value in item.items():
         if type(value) is not dict or len(value) != 1 or type(value.get("S")) is not str:
             _value(name, value, 1)
     for name, most in KEY_BYTES.items():
         text = item.get(name, {}).get("S")
         if not text:
-            hint = ' (it looks like --format dynamodb-json: {"Item": …})' if list(item) == ["Item"] else ""
-            raise Malformed(f"has no {name} that is a text{hint}")
+            raise Malformed(f"has no {name} that is a text")
         if len(text) * 4 > most and len(text.encode("utf-8", "surrogatepass")) > most:
             raise Malformed(f"has a {name} of more than {most:,} bytes")
     indexed = item.get(_INDEXED)

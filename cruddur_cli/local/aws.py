@@ -21,6 +21,7 @@ from .engine import (
     DAMAGED,
     Engine,
     environment,
+    instant,
     last_words,
     listen,
     moment,
@@ -127,7 +128,7 @@ def describe(home: Path) -> Engine:
     """What is known about it, without changing anything."""
     folder, found = home / "aws", running(home, timeout_s=5)
     record = homes.read(folder / "running.json")
-    data, started = str(folder / "state"), number(record.get("started_at"))
+    data, started = str(folder / "state"), instant(record.get("started_at"))
     version = str(record["version"]) if "version" in record else None
     if found:
         error = found.get("save_error")

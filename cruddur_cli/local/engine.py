@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -27,7 +28,7 @@ class Engine:
     """One engine as ``cruddur local status`` shows it; nothing in it is secret.
 
     ``failed`` means that it ended without being stopped, or lives and does not answer; ``note`` says which.
-    ``started_at`` is in seconds since the epoch.
+    ``started_at`` is in UTC.
     """
 
     name: Literal["postgres", "aws"]
@@ -36,7 +37,7 @@ class Engine:
     pid: int | None
     version: str | None
     data_dir: str
-    started_at: float | None = None
+    started_at: datetime | None = None
     note: str | None = None
 
 
@@ -148,6 +149,11 @@ def wait_until_gone(alive: Path, timeout_s: float) -> bool:
 def number(value: object) -> int | None:
     """A whole number from a file that may hold anything."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def instant(value: object) -> datetime | None:
+    """The instant, in UTC, that a file gives in seconds since the epoch."""
+    return None if (seconds := number(value)) is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def moment(value: object) -> str:

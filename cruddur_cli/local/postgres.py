@@ -24,6 +24,7 @@ from .engine import (
     Engine,
     as_account,
     environment,
+    instant,
     last_words,
     listen,
     number,
@@ -162,7 +163,7 @@ def describe(home: Path) -> Engine:
     """What is known about it, without changing anything."""
     data, record, found = data_directory(home), homes.read(home / "postgres" / "running.json"), running(home)
     version = str(record["version"]) if "version" in record else None
-    started = number(record.get("started_at"))
+    started = instant(record.get("started_at"))
     if found:
         pid, port = found
         return Engine("postgres", "running", f"127.0.0.1:{port}", pid, version, str(data), started)

@@ -56,6 +56,15 @@ def show(
     return count
 
 
+def show_pages(s: Settings, pages: Iterable[Sequence[Any]], *, meter: Meter) -> int:
+    """``show`` for ``-o jsonl`` and items that come in pages, each of which is written as one text."""
+    count = machine.write_lines(pages, sys.stdout)
+    sys.stdout.flush()
+    if not s.quiet:
+        tell(machine.dumps({"consumed_capacity": meter.total()}))
+    return count
+
+
 def used(s: Settings, meter: Meter) -> None:
     """What a command consumed, where stdout holds something else than its records."""
     if s.quiet:

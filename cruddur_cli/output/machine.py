@@ -53,9 +53,33 @@ def write(
 
 def dumps(value: Any) -> str:
     """One line of JSON, UTF-8 where stdout is; records become objects, instants UTC in the sort keys' own form."""
+    return encoder()(value)
+
+
+def encoder() -> Callable[[Any], str]:
+    """``dumps`` for many values: what does not depend on the value is worked out once."""
     ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    text = json.dumps(value, default=_plain, ensure_ascii=ascii_only)
-    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    encode = json.JSONEncoder(default=_plain, ensure_ascii=ascii_only).encode
+
+    def line(value: Any) -> str:
+        text = encode(value)
+        # Most lines hold nothing to look for, and looking costs more than encoding.
+        if text.isascii() and "\x7f" not in text:
+            return text
+        return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+    return line
+
+
+def write_lines(pages: Iterable[Sequence[Any]], stream: TextIO) -> int:
+    """JSON lines of whole pages at a time; comes back with how many there were."""
+    line, count = encoder(), 0
+    for page in pages:
+        if page:
+            stream.write("\n".join(map(line, page)) + "\n")
+            count += len(page)
+        del page  # before the next one comes
+    return count
 
 
 def _plain(value: Any) -> Any:

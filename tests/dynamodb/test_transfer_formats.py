@@ -1,0 +1,212 @@
+"""Formats: every type comes back as it was, what cannot be held is refused, what is malformed is named by its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from typing import Any
+
+import pytest
+
+from cruddur_cli.dynamodb import formats, pseudonyms, typed
+from cruddur_cli.dynamodb.formats import BadLine, Format
+from cruddur_cli.dynamodb.repeated import Keys
+from cruddur_cli.errors import BadInput
+from tests.dynamodb.rows import GROUP, ME, OTHER, group_row, message_row
+
+Item = dict[str, Any]
+KEYS: Item = {"pk": {"S": "MSG#1"}, "sk": {"S": "2026-11-20T10:00:00.000000+00:00"}}
+EVERY_TYPE: Item = {
+    **KEYS,
+    "text": {"S": 'é "quoted", \\ \n\r\t \x00\x7f\u2028 😀 \u202e'},
+    "empty": {"S": ""},
+    "number": {"N": "-12345678901234567890.123456789012345678"},
+    "tiny": {"N": "1E-130"},
+    "binary": {"B": bytes(range(256))},
+    "nothing": {"B": b""},
+    "yes": {"BOOL": True},
+    "no": {"BOOL": False},
+    "null": {"NULL": True},
+    "texts": {"SS": ["a", "b"]},
+    "numbers": {"NS": ["1", "2.5"]},
+    "binaries": {"BS": [b"\x00", b"\xff"]},
+    "list": {"L": [{"S": "x"}, {"L": [{"B": b"\x01"}]}, {"M": {}}]},
+    "map": {"M": {"S": {"S": "a name that is a type's"}, "deep": {"M": {"er": {"BS": [b"1"]}}}}},
+    "Item": {"S": "an attribute of that name"},
+}
+TEXTS = ["a\r\nb", 'say "hi", twice', " spaces ", "é😀", "a\x00b", ",", '"', "\n", "line\u2028end", "-", "#", "'"]
+
+
+def lines(content: bytes, format: Format, **options: Any) -> list[Item]:
+    return [item for _, item, _ in formats.lines(io.BytesIO(content), format, **options)]
+
+
+@pytest.mark.parametrize("format", [Format.JSONL, Format.DYNAMODB_JSON])
+def test_every_type_comes_back_as_it_was(format: Format) -> None:
+    encode = formats.encoder(format)
+    content = formats.header(format) + encode(EVERY_TYPE) + encode(KEYS)
+    assert content.count(b"\n") == 2
+    assert lines(content, format) == [EVERY_TYPE, KEYS]
+    if format == Format.DYNAMODB_JSON:
+        assert [list(json.loads(line)) for line in content.splitlines()] == [["Item"], ["Item"]]
+
+
+def test_half_of_a_pair_is_written_as_an_escape_and_refused_when_read() -> None:
+    content = formats.encoder(Format.JSONL)({**KEYS, "message": {"S": "\ud800"}})
+    assert b"\\ud800" in content
+    with pytest.raises(BadLine, match="not valid Unicode"):
+        lines(content, Format.JSONL)
+
+
+def test_csv_holds_the_texts_of_the_application() -> None:
+    rows = [message_row(f"{n}", text) for n, text in enumerate(TEXTS)]
+    rows.append(group_row(ME, OTHER, "2026", "last"))
+    content = formats.header(Format.CSV) + b"".join(map(formats.encoder(Format.CSV), rows))
+    assert lines(content, Format.CSV) == rows
+    # Other programs read the same: RFC 4180, as Python's own reader takes it.
+    read = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert [row["message"] for row in read[:-1]] == TEXTS
+    numbers = [number for number, _, _ in formats.lines(io.BytesIO(content), Format.CSV)]
+    assert numbers[0] == 2
+    assert lines(content, Format.CSV, after=numbers[5]) == rows[6:]
+
+
+@pytest.mark.parametrize(
+    ("extra", "why"),
+    [
+        ({"likes": {"N": "1"}}, "the attribute 'likes', which has no column"),
+        ({"message": {"N": "1"}}, "in 'message' a value that is no text"),
+        ({"message": {"S": ""}}, "in 'message' an empty text"),
+    ],
+)
+def test_csv_refuses_what_it_cannot_hold(extra: Item, why: str) -> None:
+    with pytest.raises(BadInput, match="pk='MSG#1'") as caught:
+        formats.encoder(Format.CSV)({**KEYS, **extra})
+    assert why in caught.value.message
+    assert "--format jsonl" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"{", "is not JSON"),
+        (b"[]", "is not an object"),
+        (b"\xff", "is not valid Unicode"),
+        (b'{"pk":{"S":"a"}}', "has no sk"),
+        (b'{"pk":{"S":""},"sk":{"S":"a"}}', "has no pk"),
+        (b'{"pk":{"N":"1"},"sk":{"S":"a"}}', "has no pk"),
+        (b'{"Item":{"pk":{"S":"a"},"sk":{"S":"a"}}}', "dynamodb-json"),
+        (b'{"pk":"a","sk":"b"}', "not typed, 'pk'"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"x"}}', "no number"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":1}}', "no number in quotes"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"1e126"}}', "cannot hold"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"' + b"1" * 39 + b'"}}', "cannot hold"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"B":"*"}}', "no base64"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"SS":[]}}', "no list with members"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"NS":["1","1.0"]}}', "a member twice"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"X":"1"}}', "unknown type 'X'"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"NULL":false}}', "NULL"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"message_group_uuid":{"N":"1"}}', "no text"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"' + b"x" * 1025 + b'"}}', "more than 1,024 bytes"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"m":{"S":"' + b"x" * 410_000 + b'"}}', "makes an item of 410,"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"l":' + b'{"L":[' * 40 + b"]}" * 40 + b"}", "levels deep"),
+        (b"[" * 100_000, "is not JSON"),
+    ],
+)
+def test_a_malformed_line_is_named(line: bytes, why: str) -> None:
+    good = formats.encoder(Format.JSONL)(KEYS)
+    with pytest.raises(BadLine, match=why) as caught:
+        lines(b"\xef\xbb\xbf" + good + b"\n" + line + b"\n" + good, Format.JSONL)
+    assert caught.value.number == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "number", "why"),
+    [
+        ("pk,sk,likes\na,b,1\n", 1, "unknown: 'likes'"),
+        ("pk,message\na,b\n", 1, "missing: sk"),
+        ("pk,sk,sk\na,b,c\n", 1, "one stands twice"),
+        ('pk,sk,message\na,b,"x\ny"\na,c\n', 4, "2 cells where the header has 3"),
+        ('pk,sk,message\na,b,"x\ny', 2, "is not CSV"),
+        ("pk,sk,message\na,,x\n", 2, "has no sk"),
+    ],
+)
+def test_a_malformed_csv_is_named_by_the_line_that_begins_it(content: str, number: int, why: str) -> None:
+    with pytest.raises(BadLine, match=why) as caught:
+        lines(content.encode(), Format.CSV)
+    assert caught.value.number == number
+
+
+def test_a_line_without_end_is_not_read_to_its_end() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            self.given += len(buffer)
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer)
+
+    endless = Endless()
+    with pytest.raises(BadLine, match="longer than"):
+        list(formats.lines(io.BufferedReader(endless), Format.JSONL))
+    assert endless.given < 2 * formats.LINE_LIMIT
+
+
+def test_items_are_the_same_where_dynamodb_takes_them_for_the_same() -> None:
+    one = {**KEYS, "n": {"N": "1"}, "s": {"NS": ["1", "2"]}, "l": {"L": [{"M": {"x": {"N": "10"}}}]}}
+    other = {**KEYS, "n": {"N": "1.0"}, "s": {"NS": ["2.0", "1"]}, "l": {"L": [{"M": {"x": {"N": "1E1"}}}]}}
+    assert typed.same(one, other)
+    assert not typed.same(one, {**other, "n": {"N": "2"}})
+    assert not typed.same({**KEYS, "x": {"SS": ["a"]}}, {**KEYS, "x": {"L": [{"S": "a"}]}})
+    assert not typed.same(one, KEYS)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.jsonl", Format.JSONL), ("a.ndjson.gz", Format.JSONL), ("a.CSV", Format.CSV), ("a.csv.gz", Format.CSV),
+        ("a.json.gz", Format.DYNAMODB_JSON), ("-", Format.JSONL), ("a", Format.JSONL), ("a.gz", Format.JSONL),
+    ],
+)  # fmt: skip
+def test_the_format_is_guessed_from_the_name(name: str, format: Format) -> None:
+    assert formats.guess(name) == format
+
+
+def test_keys_that_come_again_are_found_whatever_lies_between() -> None:
+    chosen = random.Random(5)
+    numbers = [chosen.randrange(5_000) for _ in range(10_000)]
+    with Keys() as keys:
+        for at, number in enumerate(numbers):
+            keys.add((f"{number}", "1" * (number % 3)), at % 3)
+        found = sorted(map(len, keys.repeated()))
+    assert found == sorted(count for count in (numbers.count(number) for number in set(numbers)) if count > 1)
+
+
+def test_nobody_is_left_in_a_pseudonymous_row() -> None:
+    message = {**message_row("2026", "my secret is 42", sender=OTHER), "email": {"S": "bayko@example.com"}}
+    changed, left_out = pseudonyms.of(message)
+    assert changed is not None
+    assert left_out == ["email"]
+    assert pseudonyms.of(message) == (changed, left_out)
+    kept = {"pk", "sk", "message_uuid", "user_uuid"}
+    assert {name for name in changed if changed[name] == message[name]} == kept
+    assert {"user_handle", "user_display_name", "message"} == set(changed) - kept
+    assert pseudonyms.of({**KEYS, "pk": {"S": "OTHER#1"}}) == (None, [])
+    row, _ = pseudonyms.of(group_row(ME, OTHER, "2026", "my secret is 42", group=GROUP))
+    assert row is not None
+    # The last message in a group row reads as the message does, and the person has one name everywhere.
+    assert [row[name] for name in ("message", "user_handle")] == [changed[name] for name in ("message", "user_handle")]
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 7, 8, 100, 1023, 1024, 50_000, 262_143, 262_144, 409_000])
+def test_a_made_up_text_is_of_the_same_class_of_length(length: int) -> None:
+    made = pseudonyms.text("seed", length)
+    assert len(made).bit_length() == length.bit_length()
+    assert len(made) <= max(length * 2, 1)
+    assert len(made) <= 300_000
+    assert made == pseudonyms.text("seed", length)
