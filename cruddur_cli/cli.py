@@ -25,7 +25,13 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     # Most commands end within a moment, and looking for cycles while modules load is a tenth of it.
     gc.set_threshold(100_000, 20, 20)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:  # nowhere to tell anything; Python would try again at its end, and make it the exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -63,6 +69,7 @@ def run(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     _refuse_trailing_prod(arguments)
+    _refuse_early_options(arguments)
     if arguments[:1] == ["--version"]:
         from importlib import metadata
 
@@ -115,8 +122,15 @@ def _refuse_trailing_prod(arguments: list[str]) -> None:
     before = arguments[-2] if len(arguments) > 1 else ""
     if before.startswith("-") and before not in _FLAGS:  # the value of an option
         return
-    command = " ".join([PROGRAM, *(word for word in arguments[:-1] if word != "--prod")])
-    raise BadInput(f"The word {arguments[-1]!r} is not how production is named.", hint=f"{command} --prod")
+    hint = f"{_program(arguments[:-1])} --prod"
+    raise BadInput(f"The word {arguments[-1]!r} is not how production is named.", hint=hint)
+
+
+def _refuse_early_options(arguments: list[str]) -> None:
+    """An option that every command takes, put before the command: say where it goes."""
+    if arguments and arguments[0] in _FLAGS and len(arguments) > 1:
+        rest = " ".join([*arguments[1:], arguments[0]])
+        raise BadInput(f"{arguments[0]} goes after the command.", hint=f"{PROGRAM} {rest}")
 
 
 def _wanted_output(arguments: list[str]) -> str:

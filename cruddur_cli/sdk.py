@@ -86,13 +86,15 @@ def open_client(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> 
         "max_pool_connections": 32,
     }
     credentials: dict[str, Any] = {}
+    if at.url is not None:
+        options["proxies"] = {}  # an endpoint of one's own is near, and a proxy is for what is far
     if not at.local:
         session = Session()
     else:
         nowhere = (None, None, os.devnull, None)
         session = Session(session_vars={"profile": (None, None, None, None), "config_file": nowhere})
         session.set_config_variable("credentials_file", os.devnull)
-        options |= {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
+        options |= {"use_fips_endpoint": False, "use_dualstack_endpoint": False}
         credentials = _local_credentials(at)
     try:
         session.register_component("data_loader", _loader(session, at))
@@ -321,10 +323,11 @@ def opened(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> Itera
         client.close()
 
 
-def answers(url: str, service: str, target: str, body: str, expected: str, timeout_s: float = 1.0) -> bool:
+def answers(url: str, service: str, target: str, body: str, expected: str) -> bool:
     """Whether the server at ``url`` speaks one AWS JSON service: whether it answers ``target`` with ``expected``.
 
-    The request is unsigned and holds no credential; a server that takes longer than ``timeout_s`` does not answer.
+    The request is unsigned and holds no credential. Raises CannotConnect where somebody listens and does not answer:
+    it may be the very store that is asked for, and no other may be written to in its place.
     """
     import http.client
     from urllib.parse import urlsplit
@@ -332,7 +335,7 @@ def answers(url: str, service: str, target: str, body: str, expected: str, timeo
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
-        parts.hostname or "localhost", parts.port, timeout=timeout_s
+        parts.hostname or "localhost", parts.port, timeout=READ_S
     )
     scope = f"local/20260101/{LOCAL_REGION}/{service}/aws4_request"
     try:
@@ -347,6 +350,11 @@ def answers(url: str, service: str, target: str, body: str, expected: str, timeo
             },
         )
         return expected in connection.getresponse().read(65536).decode("utf-8", "replace")
+    except TimeoutError as error:
+        raise CannotConnect(
+            f"Something listens at {url} and does not answer.",
+            hint="wait until it has started, or end it; `cruddur config` shows where the address comes from",
+        ) from error
     except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:

@@ -128,7 +128,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
     pair = steps.people(s)
     with stores.dynamodb(s, changes=True) as dynamodb:
         confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
-        _seed_and_show(s, dynamodb, pair, lines, source, count)
+        _seed_and_show(s, dynamodb, pair, lines, source, count, replace_others=True)
 
 
 @command(app, shows=True, table=True, explains=True)
@@ -286,6 +286,7 @@ def _seed_and_show(
     count: int | None,
     *,
     missing: bool = False,
+    replace_others: bool = False,
 ) -> None:
     """Seed and show what was done; with ``missing`` (a dry run, no table yet) there is nothing to compare with."""
     if missing:
@@ -294,7 +295,7 @@ def _seed_and_show(
             seeding.Seeded("message groups", 2, 0, 0),
         ]
     else:
-        done = steps.seed_conversation(s, dynamodb, pair, lines, source, count)
+        done = steps.seed_conversation(s, dynamodb, pair, lines, source, count, replace_others=replace_others)
     totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
     output.show(s, done, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
 
@@ -305,7 +306,7 @@ def _drop(s: Settings, dynamodb: DynamoDB) -> bool:
         table = tables.describe(dynamodb)
     except NotFound:
         return False
-    losing = f"{table.items:,} items, {table.bytes:,} bytes"
+    losing = f"{table.items:,} items"
     if s.dry_run:
         output.note(s, f"table {s.table} would be dropped: {losing}")
         return True

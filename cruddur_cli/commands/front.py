@@ -22,7 +22,10 @@ def tree(wanted: str | None = None) -> typer.Typer:
     """The program. With the name of a group, the other groups are names without commands: start-up is a feature."""
     app = typer.Typer(
         rich_markup_mode="rich",
-        context_settings={"terminal_width": narrow.WIDTH} if narrow.IS_NARROW else {},
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            **({"terminal_width": narrow.WIDTH} if narrow.IS_NARROW else {}),
+        },
         pretty_exceptions_enable=False,
     )
     app.callback()(cruddur)

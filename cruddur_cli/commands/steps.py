@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import output, sdk, seed_files
 from ..aws import user_pool
-from ..dynamodb import conversation, tables
+from ..dynamodb import conversation, replacing, sending, sides, tables
 from ..dynamodb import seeding as message_seeding
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
-from ..errors import Incomplete, NotFound
+from ..errors import BadInput, Incomplete, NotFound
 from ..local import home
 from ..postgres import connection, database, stamp, users
 from ..settings import SEEDED_GROUP, Settings
@@ -195,9 +195,7 @@ def people(s: Settings) -> tuple[Person, Person]:
     with stores.postgres(s) as conn:
         mine, other = users.find(conn, s.my_handle), users.find(conn, s.other_handle)
     if mine.uuid == other.uuid:
-        raise NotFound(
-            f"{s.my_handle!r} cannot talk to {s.other_handle!r}: a conversation needs two people.", code="same_person"
-        )
+        raise BadInput(f"{s.my_handle!r} cannot talk to {s.other_handle!r}: a conversation needs two people.")
     return _person(mine), _person(other)
 
 
@@ -245,15 +243,37 @@ def seed_conversation(
     lines: list[Line],
     source: str,
     count: int | None = None,
+    *,
+    replace_others: bool = False,
 ) -> list[message_seeding.Seeded]:
-    """Replace the seeded conversation with ``count`` (else as many as there are lines) messages between two people."""
+    """Make the seeded conversation ``count`` (else as many as there are lines) messages between two people."""
     now = datetime.now(UTC)
     count = count or len(lines)
     message_seeding.check(lines, pair, group=SEEDED_GROUP, source=source, now=now)
     with _alone(s), output.progress(s, "seeding messages", count) as advance:
+        group = _group_for(s, dynamodb, pair, replace_others=replace_others)
         return message_seeding.replace_conversation(
-            dynamodb, lines, pair, group=SEEDED_GROUP, count=count, now=now, dry_run=s.dry_run, advance=advance
+            dynamodb, lines, pair, group=group, count=count, now=now, dry_run=s.dry_run, advance=advance
         )
+
+
+def _group_for(s: Settings, dynamodb: DynamoDB, pair: tuple[Person, Person], *, replace_others: bool) -> str:
+    """The conversation to seed: the seeded one, unless it is two other people's and theirs to keep.
+
+    With ``replace_others`` it is theirs to keep as soon as one of them wrote something. Then the pair's own is seeded,
+    under the id that it would have if they had started it.
+    """
+    owners = set(sides.owners(dynamodb, SEEDED_GROUP))
+    if not owners - {person.uuid for person in pair}:
+        return SEEDED_GROUP
+    if replace_others and all(
+        replacing.is_seeded(SEEDED_GROUP, item) for item in replacing.stored(dynamodb, SEEDED_GROUP)
+    ):
+        output.note(s, f"conversation {SEEDED_GROUP} was seeded for other people; it is replaced")
+        return SEEDED_GROUP
+    group = sending.group_of(*pair)
+    output.note(s, f"conversation {SEEDED_GROUP} is other people's, and stays; yours is {group}")
+    return group
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class DynamoDB:
     def _missing(self, error: CruddurError) -> CruddurError:
         return NotFound(
             f"There is no table {self.table!r} on {self.at.label}.",
-            hint="cruddur ddb setup --prod" if self.at.url is None else "cruddur ddb setup",
+            hint=f"cruddur ddb setup --table {self.table}" + (" --prod" if self.at.url is None or self.at.own else ""),
             code="table_not_found",
             fields=error.fields,
         )

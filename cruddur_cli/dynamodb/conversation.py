@@ -68,7 +68,7 @@ def parse(content: bytes, source: str) -> list[Line]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = content[: error.start].count(b"\n") + 1
-        raise BadInput(f"{source}, line {number}: not UTF-8.", hint=f"iconv -t UTF-8 {source}") from error
+        raise BadInput(f"{source}, line {number}: not UTF-8.", hint="save the file as UTF-8") from error
     lines, faults = [], []
     # Not splitlines(): form feeds and the Unicode separators belong to the text.
     for number, raw in enumerate(text.split("\n"), 1):

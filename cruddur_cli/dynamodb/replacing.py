@@ -42,7 +42,7 @@ def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> 
         if old is None or old["sk"]["S"] != item["sk"]["S"]:
             yield Change(put=item, last=message)
             continue
-        if not _is_seeded(group, old):
+        if not is_seeded(group, old):
             yield Change(last=read_message(old))
         else:
             yield Change(put=None if old == item else item, last=message)
@@ -53,10 +53,11 @@ def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> 
 
 
 def _keep_or_delete(group: str, item: Item) -> Change:
-    if _is_seeded(group, item):
+    if is_seeded(group, item):
         return Change(delete={"pk": item["pk"], "sk": item["sk"]})
     return Change(last=read_message(item))
 
 
-def _is_seeded(group: str, item: Item) -> bool:
+def is_seeded(group: str, item: Item) -> bool:
+    """Whether an item is a message that a seeding wrote, not a person."""
     return seeded_position(group, item.get("message_uuid", {}).get("S", "")) is not None

@@ -72,7 +72,7 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
         f"There is no user {handle!r}." + (f" Did you mean {meant!r}?" if meant else ""),
         details=f"There are: {', '.join(known[:_SHOWN_HANDLES])}{more}",
         code="user_not_found",
-        hint="give one with --my-handle or --other-handle, or set my_handle and other_handle in cruddur.toml",
+        hint=f"name one of them, or add one: cruddur db add-user {handle}",
         fields={"handles": list(known)},
     )
 
