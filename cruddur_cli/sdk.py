@@ -323,7 +323,7 @@ def opened(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> Itera
         client.close()
 
 
-def answers(url: str, service: str, target: str, body: str, expected: str) -> bool:
+def answers(url: str, service: str, target: str, body: str, expected: str, *, timeout_s: float = READ_S) -> bool:
     """Whether the server at ``url`` speaks one AWS JSON service: whether it answers ``target`` with ``expected``.
 
     The request is unsigned and holds no credential. Raises CannotConnect where somebody listens and does not answer:
@@ -335,7 +335,7 @@ def answers(url: str, service: str, target: str, body: str, expected: str) -> bo
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
-        parts.hostname or "localhost", parts.port, timeout=READ_S
+        parts.hostname or "localhost", parts.port, timeout=timeout_s
     )
     scope = f"local/20260101/{LOCAL_REGION}/{service}/aws4_request"
     try:

@@ -117,7 +117,7 @@ def test_an_error_of_a_store_is_an_object_and_stdout_stays_empty(here: Here) -> 
     ran = here("ddb", "get-conversation", "-o", "json")
     assert (ran.code, ran.out) == (5, "")
     assert error_of(ran)["code"] == "table_not_found"
-    assert error_of(ran)["hint"] == "cruddur ddb setup"
+    assert error_of(ran)["hint"].startswith("cruddur ddb schema-load --table ")
 
 
 def test_a_handle_nobody_has_lists_those_there_are(here: Here) -> None:

@@ -328,7 +328,8 @@ def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.W
     """Why nothing was found: other years, the wrong store, an empty table. Asked before the capacity is shown."""
     around = messages.span(dynamodb, pk) if window != times.Window() else None
     if around:
-        return f"{nothing} in that time; it has rows from {around[0]} to {around[1]}."
+        first, last = (output.when(text) for text in around)
+        return f"{nothing} in that time; it has rows from {first} to {last}."
     items = tables.describe(dynamodb).items
     return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {items:,} items" + (
         "." if items else ": cruddur ddb seed fills it."

@@ -90,7 +90,7 @@ class DynamoDB:
     def _missing(self, error: CruddurError) -> CruddurError:
         return NotFound(
             f"There is no table {self.table!r} on {self.at.label}.",
-            hint=f"cruddur ddb setup --table {self.table}" + (" --prod" if self.at.url is None or self.at.own else ""),
+            hint=f"cruddur ddb schema-load --table {self.table}" + ("" if self.at.local else " --prod"),
             code="table_not_found",
             fields=error.fields,
         )

@@ -182,3 +182,11 @@ def stats(found: Any) -> Draw:
         charts.draw_stats(found, capacity=units)
 
     return draw
+
+
+def when(sort_key: str) -> str:
+    """A sort key's time as a person reads it, in local time."""
+    from ..times import instant
+    from . import terminal
+
+    return terminal.when(instant(sort_key))

@@ -197,7 +197,7 @@ def test_a_missing_table_is_an_error_with_the_next_command(here: Here) -> None:
     for arguments in (("scan",), ("get-conversation",), ("list-conversations",), ("seed",), ("describe-table",)):
         ran = here("ddb", *arguments, *([] if arguments == ("seed",) else ["-o", "json"]))
         assert ran.code == 5
-        assert "cruddur ddb setup" in ran.err
+        assert "cruddur ddb schema-load" in ran.err
         assert "There is no table" in ran.err
 
 

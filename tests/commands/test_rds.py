@@ -344,7 +344,7 @@ def test_only_the_production_part_of_the_file_names_an_endpoint_for_production(
 ) -> None:
     with_keys(monkeypatch)
     Path("cruddur.toml").write_text(
-        f'ec2_endpoint = "{NOWHERE}"\n[prod]\nec2_endpoint = "{account.url}"\n', encoding="utf-8"
+        f'ec2_endpoint = "{NOWHERE}"\n[prod]\nregion = "eu-west-1"\nec2_endpoint = "{account.url}"\n', encoding="utf-8"
     )
     ran = run(*POINT, "--ip", HERE, "--prod", "-q")
     assert ran.code == 0, ran.err
@@ -419,7 +419,7 @@ def test_a_wait_that_is_too_short_is_no(account: Account, run: Command) -> None:
     ],
 )
 def test_stop_asks(account: Account, run: Command, arguments: list[str], code: int) -> None:
-    Path("cruddur.toml").write_text(f'[prod]\nrds_endpoint = "{account.url}"\n', encoding="utf-8")
+    Path("cruddur.toml").write_text(f'[prod]\nregion = "eu-west-1"\nrds_endpoint = "{account.url}"\n', encoding="utf-8")
     ran = run("rds", "stop", *arguments)
     assert ran.code == code, ran.err
     acted = code == 0 and "--dry-run" not in arguments
@@ -442,7 +442,7 @@ def test_stop_waits_and_does_not_ask_twice(account: Account, run: Command) -> No
 
 @pytest.mark.parametrize(("typed", "code"), [("cruddur-db", 0), ("yes", 6), ("", 6)])
 def test_the_name_is_typed_at_a_terminal(account: Account, tmp_path: Path, typed: str, code: int) -> None:
-    (tmp_path / "home" / "cruddur.toml").write_text(f'[prod]\nrds_endpoint = "{account.url}"\n', encoding="utf-8")
+    (tmp_path / "home" / "cruddur.toml").write_text(f'[prod]\nregion = "eu-west-1"\nrds_endpoint = "{account.url}"\n', encoding="utf-8")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cruddur_cli", "rds", "stop", "--prod"]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path / "home")

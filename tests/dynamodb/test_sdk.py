@@ -75,7 +75,7 @@ def test_a_missing_table_is_named_with_the_command_that_makes_it(dynamodb: Dynam
     dynamodb.table = "elsewhere"
     with pytest.raises(NotFound, match="no table 'elsewhere'") as caught:
         ask(dynamodb)
-    assert (caught.value.code, caught.value.hint) == ("table_not_found", "cruddur ddb setup")
+    assert (caught.value.code, caught.value.hint) == ("table_not_found", "cruddur ddb schema-load --table elsewhere")
 
 
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
@@ -239,5 +239,5 @@ def test_who_speaks_dynamodb_is_told_from_who_does_not(at: sdk.Endpoint) -> None
     assert sdk.answers(at.url, *asked)
     assert not sdk.answers(at.url, *asked[:3], "SomethingElse")
     assert not sdk.answers(faults.refused_url(), *asked)
-    with faults.silent_server() as url:
-        assert not sdk.answers(url, *asked, timeout_s=0.1)
+    with faults.silent_server() as url, pytest.raises(CannotConnect, match="does not answer"):
+        sdk.answers(url, *asked, timeout_s=0.1)
