@@ -401,6 +401,12 @@ def test_a_wait_that_is_too_short_is_no(account: Account, run: Command) -> None:
     assert "not available, after 0.01 s" in ran.err
 
 
+def _sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials, which a production endpoint of one's own takes from where AWS's are."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -418,7 +424,10 @@ def test_a_wait_that_is_too_short_is_no(account: Account, run: Command) -> None:
         (["--dry-run", "--prod"], 0),
     ],
 )
-def test_stop_asks(account: Account, run: Command, arguments: list[str], code: int) -> None:
+def test_stop_asks(
+    account: Account, run: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    _sign_in(monkeypatch)
     Path("cruddur.toml").write_text(f'[prod]\nregion = "eu-west-1"\nrds_endpoint = "{account.url}"\n', encoding="utf-8")
     ran = run("rds", "stop", *arguments)
     assert ran.code == code, ran.err
@@ -441,8 +450,12 @@ def test_stop_waits_and_does_not_ask_twice(account: Account, run: Command) -> No
 
 
 @pytest.mark.parametrize(("typed", "code"), [("cruddur-db", 0), ("yes", 6), ("", 6)])
-def test_the_name_is_typed_at_a_terminal(account: Account, tmp_path: Path, typed: str, code: int) -> None:
-    (tmp_path / "home" / "cruddur.toml").write_text(f'[prod]\nregion = "eu-west-1"\nrds_endpoint = "{account.url}"\n', encoding="utf-8")
+def test_the_name_is_typed_at_a_terminal(
+    account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, code: int
+) -> None:
+    _sign_in(monkeypatch)
+    written = f'[prod]\nregion = "eu-west-1"\nrds_endpoint = "{account.url}"\n'
+    (tmp_path / "home" / "cruddur.toml").write_text(written, encoding="utf-8")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cruddur_cli", "rds", "stop", "--prod"]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path / "home")
