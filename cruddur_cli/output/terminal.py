@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich import box
-from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,9 +27,13 @@ from rich.table import Table
 from rich.text import Text
 
 from . import is_terminal, tell
-from .text import one_line, printable
+from .text import columns as columns_of
+from .text import counted, one_line, pieces, printable, units, width_of, wrapped
 
 _PIPE_WIDTH = 160
+_NARROW = 60  # columns, in fewer of which the capacity is shown in short
+_UUID = 36  # columns; what is wider than one is broken in any case
+_UNBROKEN = re.compile(r"[\d.,]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NUMBERS_THAT_NAME = {"pid", "port"}  # 5,432 is no port
 
 
@@ -38,8 +41,7 @@ def console(stream: TextIO) -> Console:
     """A console for one stream. Where nobody watches, or colour is not wanted, no escape byte leaves it."""
     watched = is_terminal(stream)
     plain = not watched or is_plain()
-    fallback = shutil.get_terminal_size((80, 24)).columns
-    width = fallback if watched or "COLUMNS" in os.environ else _PIPE_WIDTH
+    width = columns_of(stream) if watched or "COLUMNS" in os.environ else _PIPE_WIDTH
     if plain:
         return Console(
             file=stream, force_terminal=False, color_system=None, no_color=True, width=width,
@@ -69,24 +71,95 @@ def table(items: Sequence[Any]) -> None:
     out = console(sys.stdout)
     rows = [_fields(item) for item in items]
     names = list(rows[0])
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for name in names:
-        drawn.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(row[name]) for name in names))
-    if sum(_needed([name, *(row[name] for row in rows)]) for name in names) + 3 * (len(names) - 1) <= out.width:
-        out.print(drawn)
+    headers = [name.replace("_", " ") for name in names]
+    if draw_table(out, headers, [[row[name] for name in names] for row in rows]):
         return
+    draw_blocks(out, headers, [[row[name] for name in names] for row in rows])
+
+
+def people(items: Sequence[Any]) -> None:
+    """Identities as a table of what tells who somebody is; the rest stands in the JSON."""
+    table(
+        [
+            {"handle": who.handle, "email": who.email, "status": who.status.replace("_", " ").lower(), "sub": who.sub}
+            for who in items
+        ]
+    )
+
+
+def draw_table(
+    out: Console,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    dim: bool = False,
+    total: bool = False,
+) -> bool:
+    """A table, if it fits without cutting words, numbers or ids in half; else False, and nothing is drawn.
+
+    ``right`` names the columns of numbers; with ``total`` the last row adds up the others.
+    """
+    edges = 2 if dim else 0
+    fitted = _fit([[header, *(row[n] for row in rows)] for n, header in enumerate(headers)], out.width - edges)
+    if fitted is None:
+        return False
+    widths, gap = fitted
+    style = "dim" if dim else ""
+    drawn = Table(
+        box=box.SIMPLE_HEAD, show_edge=dim, pad_edge=False, header_style=style or "bold", style=style,
+        padding=(0, 1, 0, gap - 2),
+    )  # fmt: skip
+    for n, header in enumerate(headers):
+        justify: JustifyMethod = "right" if n in right else "left"
+        drawn.add_column(Text(wrapped(header, widths[n], cut=True)), width=widths[n], justify=justify, overflow="fold")
+    for number, row in enumerate(rows, 1):
+        cells = [Text(wrapped(cell, widths[n], cut=True)) for n, cell in enumerate(row)]
+        drawn.add_row(*cells, end_section=total and number == len(rows) - 1)
+    out.print(drawn)
+    return True
+
+
+def draw_blocks(out: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """What fits no table: a line for each field."""
     for number, row in enumerate(rows):
         if number:
             out.print()
-        for name in names:
-            out.print(Text.assemble((f"{name.replace('_', ' ')}: ", "dim"), row[name]))
+        for header, cell in zip(headers, row, strict=True):
+            out.print(Text.assemble((f"{header}: ", "dim"), cell))
 
 
-def _needed(cells: Sequence[str]) -> int:
-    """The width that keeps a column's words whole; what is longer than a UUID is broken in any case."""
-    return min(36, max((cell_len(word) for cell in cells for word in cell.split()), default=0))
+def _fit(columns: Sequence[Sequence[str]], room: int) -> tuple[list[int], int] | None:
+    """A width for each column and the gap between them; None where a table would have to cut words.
+
+    What is longer than a UUID is broken in any case, at a sign if it has one. When room is short, shorter words are
+    too, all but those of the first column, which tells rows apart, numbers and UUIDs.
+    """
+    natural = [max(map(width_of, cells)) for cells in columns]
+    for whole, gap in ((_UUID, 3), (20, 2), (12, 2)):
+        left = room - gap * (len(columns) - 1)
+        widths = [
+            min(most, _needed(cells, whole if n else _UUID))
+            for n, (cells, most) in enumerate(zip(columns, natural, strict=True))
+        ]
+        if sum(widths) > left:
+            continue
+        while sum(widths) < min(left, sum(natural)):
+            n = max(range(len(widths)), key=lambda n: natural[n] / max(1, widths[n]))
+            widths[n] += 1
+        return widths, gap
+    return None
+
+
+def _needed(cells: Sequence[str], whole: int) -> int:
+    """The width of a column that breaks no word of up to ``whole`` columns, and longer ones only after a sign."""
+    most = 0
+    for word in {word for cell in cells for word in cell.split()}:
+        size = width_of(word)
+        if size > whole and not _UNBROKEN.fullmatch(word):
+            size = max(map(width_of, pieces(word)))
+        most = max(most, min(_UUID, size))
+    return most
 
 
 def details(items: Sequence[Any]) -> None:
@@ -140,15 +213,19 @@ def who(record: Any) -> str:
 
 def inbox(groups: Sequence[Any]) -> None:
     """A person's conversations: with whom, when, the last words, and the id that get-conversation takes."""
-    out = console(sys.stdout)
+    out, watched = console(sys.stdout), is_terminal(sys.stdout)
     for number, group in enumerate(groups):
         if number:
             out.print()
-        head = Table.grid(expand=True, padding=(0, 1))
-        head.add_column(overflow="fold")
-        head.add_column(justify="right", style="dim")
-        head.add_row(Text(who(group), style="bold"), when(group.last_message_at))
-        out.print(head)
+        at = when(group.last_message_at)
+        if watched:
+            head = Table.grid(expand=True, padding=(0, 1))
+            head.add_column(overflow="fold")
+            head.add_column(justify="right", style="dim")
+            head.add_row(Text(who(group), style="bold"), at)
+            out.print(head)
+        else:
+            out.print(Text(f"{who(group)}  {at}"))
         words = Text("  " + one_line(group.message))
         words.truncate(out.width, overflow="ellipsis")
         out.print(words)
@@ -172,33 +249,33 @@ def capacity(total: Any, operations: Sequence[Any]) -> None:
     out = console(sys.stderr)
     label = "" if total.source == "reported" else f", read units {total.source}"
     if not is_terminal(sys.stderr):
-        requests = "1 request" if total.requests == 1 else f"{total.requests:,} requests"
         tell(
-            f"consumed capacity: {total.read_units:g} RCU, {total.write_units:g} WCU in {requests}"
-            f" on {total.table}{label}"
+            f"consumed capacity: {units(total.read_units)} RCU, {units(total.write_units)} WCU in"
+            f" {counted(total.requests, 'request')} on {total.table}{label}"
         )
         return
-    indexes = sorted(total.indexes)
-    narrow = out.width < 60
-    drawn = Table(
-        title=Text(f"Consumed capacity, {total.table}{label}", style="dim"),
-        title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", style="dim",
-    )  # fmt: skip
-    drawn.add_column("operation", overflow="fold")
-    for name in (["req"] if narrow else ["requests", "items"]) + ["RCU", "WCU"]:
-        drawn.add_column(name, justify="right")
-    for name in [] if narrow else indexes:
-        drawn.add_column(name, justify="right", overflow="fold")
     rows = [
         *operations,
         *([dataclasses.replace(total_row(operations), operation="total")] if len(operations) > 1 else []),
     ]
-    for number, row in enumerate(rows):
-        counts = [f"{row.requests:,}"] if narrow else [f"{row.requests:,}", f"{row.items:,}"]
-        units = [f"{row.read_units:g}", f"{row.write_units:g}"]
-        extra = [] if narrow else [f"{row.indexes.get(name, 0):g}" for name in indexes]
-        drawn.add_row(row.operation, *counts, *units, *extra, end_section=number == len(operations) - 1)
-    out.print(drawn)
+    out.print(Text(f"Consumed capacity, {total.table}{label}", style="dim"))
+    if out.width < _NARROW or not _draw_capacity(out, rows, sorted(total.indexes)):
+        headers = ["operation", "req", "RCU", "WCU"]
+        short = [[row.operation, f"{row.requests:,}", units(row.read_units), units(row.write_units)] for row in rows]
+        if not draw_table(out, headers, short, right={1, 2, 3}, dim=True, total=len(rows) > 1):
+            draw_blocks(out, headers, short)
+
+
+def _draw_capacity(out: Console, rows: Sequence[Any], indexes: Sequence[str]) -> bool:
+    headers = ["operation", "requests", "items", "RCU", "WCU", *indexes]
+    cells = [
+        [
+            row.operation, f"{row.requests:,}", f"{row.items:,}", units(row.read_units), units(row.write_units),
+            *(units(row.indexes.get(name, 0)) for name in indexes),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return draw_table(out, headers, cells, right=range(1, len(headers)), dim=True, total=len(rows) > 1)
 
 
 def total_row(operations: Sequence[Any]) -> Any:

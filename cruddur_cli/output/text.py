@@ -1,11 +1,15 @@
-"""Text that a terminal cannot mistake for a command."""
+"""Text that a terminal cannot mistake for a command, that fits it, and that counts as people do."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from typing import TextIO
 
 # C0 and C1 controls, DEL, and the marks that change the direction of what follows them.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
+_PIECES = re.compile(r"[^/@,:;=&?_-]*[/@,:;=&?_-]+|[^/@,:;=&?_-]+")
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -26,3 +30,76 @@ def printable(text: str, *, keep: str = "") -> str:
 def one_line(text: str) -> str:
     """``text`` on one line: line ends become a visible sign, other controls as in ``printable``."""
     return printable(text.replace("\r\n", "\n").replace("\n", " ⏎ "))
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 item``, ``2,000 items``, ``2 people``: a number and what there is that many of."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def units(number: float) -> str:
+    """Capacity units, all their digits and no more: ``0.5``, ``1,234,567``."""
+    return f"{number:,.2f}".rstrip("0").rstrip(".")
+
+
+def width_of(text: str) -> int:
+    """How many columns a terminal gives to a text on one line."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(0 if category(char) in {"Mn", "Me"} else 1 + (east_asian_width(char) in "WF") for char in text)
+
+
+def columns(stream: TextIO) -> int:
+    """How many columns the terminal has that the stream leads to; ``COLUMNS`` wins, as everywhere."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
+
+
+def wrapped(text: str, width: int, *, cut: bool = False) -> str:
+    """``text`` with its lines broken between words, indented as they began.
+
+    A word that is wider stays whole, so that it can be copied; with ``cut`` it is broken, where it can be after a
+    sign.
+    """
+    return "\n".join(part for line in text.split("\n") for part in _wrap(line, width, cut))
+
+
+def pieces(word: str) -> list[str]:
+    """What a word can be broken into: ``https://``, ``message-``, ``group-``."""
+    return _PIECES.findall(word)
+
+
+def _wrap(line: str, width: int, cut: bool) -> list[str]:
+    if width_of(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    indent = indent if len(indent) < width // 2 else ""
+    room = max(1, width - len(indent))
+    lines, begun = [], ""
+    for glue, part in _parts(line, room, cut):
+        if begun and width_of(begun + glue + part) > room:
+            lines.append(indent + begun)
+            begun = part
+        else:
+            begun += (glue if begun else "") + part
+    return [*lines, indent + begun]
+
+
+def _parts(line: str, room: int, cut: bool) -> Iterator[tuple[str, str]]:
+    """What stays together, and what stands before it where it does not begin a line."""
+    for word in filter(None, line.split(" ")):
+        if not cut or width_of(word) <= room:
+            yield " ", word
+            continue
+        glue = " "
+        for piece in pieces(word):
+            for part in [piece] if width_of(piece) <= room else piece:
+                yield glue, part
+                glue = ""
