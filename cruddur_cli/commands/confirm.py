@@ -6,7 +6,7 @@ import sys
 
 from .. import output
 from ..errors import Protected
-from ..output.text import printable
+from ..output.text import columns, printable, wrapped
 from ..settings import Settings
 
 
@@ -66,6 +66,12 @@ def _can_ask(s: Settings) -> bool:
 
 def _ask(question: str) -> str:
     # Not input() or typer.confirm(): they ask on stdout, which carries data.
-    sys.stderr.write(printable(question))
+    sys.stderr.write(wrapped(printable(question), columns(sys.stderr)))
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: the cursor still stands behind the question
+            output.tell("")
+    return answer.strip()

@@ -16,6 +16,7 @@ from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..errors import BadInput, Incomplete, NotFound
 from ..local import home
+from ..output.text import counted
 from ..postgres import connection, database, stamp, users
 from ..settings import SEEDED_GROUP, Settings
 from . import stores
@@ -84,7 +85,7 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         added = seed_users(s, conn, at, files.seed(s))
         if s.prod:
             stamp.write(conn)
-        done(s, steps, "users", f"{added} rows added" if added else "there", changed=added > 0)
+        done(s, steps, "users", f"{counted(added, 'row')} added" if added else "there", changed=added > 0)
 
 
 def load_schema(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> None:
@@ -127,7 +128,13 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         pool, made = user_pool.make_demo_pool(client, at)
         who = [(user.handle, user.display_name, user.email) for user in people]
         added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), who)
-        done(s, steps, "demo user pool", f"{added} people added" if added else "there", changed=made or added > 0)
+        done(
+            s,
+            steps,
+            "demo user pool",
+            f"{counted(added, 'person', 'people')} added" if added else "there",
+            changed=made or added > 0,
+        )
 
 
 def sync(
@@ -161,7 +168,7 @@ def sync_step(s: Settings, steps: list[Step]) -> None:
     results, _ = sync(s, said=True)
     updated = sum(row.result == "updated" for row in results)
     would = "would be " if s.dry_run else ""
-    done(s, steps, "Cognito ids", f"{updated} {would}updated" if updated else "up to date", changed=updated > 0)
+    done(s, steps, "Cognito ids", f"{updated:,} {would}updated" if updated else "up to date", changed=updated > 0)
 
 
 def make_messages(
@@ -181,7 +188,13 @@ def make_messages(
         return
     rows = seed_conversation(s, dynamodb, pair, lines, source)
     written = sum(row.written + row.deleted for row in rows)
-    done(s, steps, "conversation", f"{written} rows {would}written" if written else "there", changed=written > 0)
+    done(
+        s,
+        steps,
+        "conversation",
+        f"{counted(written, 'row')} {would}written" if written else "there",
+        changed=written > 0,
+    )
 
 
 def changes(steps: list[Step]) -> dict[str, int]:
