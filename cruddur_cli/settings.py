@@ -185,6 +185,8 @@ class Settings:
     quiet: bool = False
     debug: bool = False
     explain: bool = False
+    max_units: float | None = None
+    rate: float | None = None
     wait_s: float = 0
 
     @property

@@ -17,7 +17,7 @@ from ..dynamodb.conversation import Line, Person
 from ..errors import BadInput, NotFound
 from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
-from . import confirm, sending, steps, stores, stream, transfer
+from . import confirm, costs, sending, steps, stores, stream, transfer
 from .options import command
 from .transfer import Segments
 
@@ -118,7 +118,7 @@ def drop(
             )
 
 
-@command(app, shows=True, changes=True, asks=True, table=True, handles=True)
+@command(app, shows=True, changes=True, asks=True, table=True, handles=True, paced=True)
 def seed(s: Settings, script: Script = None, count: Count = None) -> None:
     """Seed the written conversation between two people. Again leaves the same rows; other messages stay.
 
@@ -131,7 +131,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
         _seed_and_show(s, dynamodb, pair, lines, source, count, replace_others=True)
 
 
-@command(app, shows=True, table=True, explains=True)
+@command(app, shows=True, table=True, explains=True, paced=True)
 def scan(
     s: Settings,
     limit: Limit = None,
@@ -145,7 +145,7 @@ def scan(
     if typed and s.output not in {"json", "jsonl"}:
         raise BadInput("--typed is for JSON.", hint="-o jsonl")
     most = limit or (_SCREENFUL if s.output == "table" else None)
-    with stores.dynamodb(s) as dynamodb:
+    with stores.dynamodb(s) as dynamodb, costs.kept(s, dynamodb, lambda table: costs.of_scan(table, most)):
         pages = _pages(dynamodb, segments, limit=most)
         if s.output == "jsonl":
             plain = pages if typed else (list(map(messages.plain, page)) for page in pages)
@@ -295,7 +295,8 @@ def _seed_and_show(
             seeding.Seeded("message groups", 2, 0, 0),
         ]
     else:
-        done = steps.seed_conversation(s, dynamodb, pair, lines, source, count, replace_others=replace_others)
+        with costs.kept(s, dynamodb, lambda _: costs.of_seed(lines, pair, count), writes=True):
+            done = steps.seed_conversation(s, dynamodb, pair, lines, source, count, replace_others=replace_others)
     totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
     output.show(s, done, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
 

@@ -77,6 +77,22 @@ _EXPLAIN = (
     Annotated[bool, typer.Option("--explain", help="Tell each request: key condition, index, expected units.")],
     False,
 )
+_MAX_UNITS = (
+    Annotated[
+        float | None,
+        typer.Option("--max-units", min=0.5, metavar="N", help="Stop before this many capacity units are passed."),
+    ],
+    None,
+)
+_RATE = (
+    Annotated[
+        float | None,
+        typer.Option(
+            "--rate", min=0.5, metavar="N", help="At most N units a second; in production half of what is provisioned."
+        ),
+    ],
+    None,
+)
 Body = Callable[..., int | None]
 
 
@@ -90,6 +106,7 @@ def command(
     waits: bool = False,
     handles: bool = False,
     explains: bool = False,
+    paced: bool = False,
     also: Mapping[str, tuple[Any, Any]] | None = None,
     name: str | None = None,
 ) -> Callable[[Body], Body]:
@@ -97,8 +114,8 @@ def command(
 
     What it returns, where it returns something, is the exit code. ``shows`` adds ``-o``, ``changes`` ``--dry-run``,
     ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the two handles,
-    ``explains`` ``--explain``; ``also`` the options of settings that only few commands take: the setting's name,
-    annotation and default.
+    ``explains`` ``--explain``, ``paced`` ``--max-units`` and ``--rate``; ``also`` the options of settings that only few
+    commands take: the setting's name, annotation and default.
     """
     added = dict(_COMMON)
     wanted = {
@@ -111,6 +128,8 @@ def command(
         "my_handle": (handles, _MINE),
         "other_handle": (handles, _OTHER),
         "explain": (explains, _EXPLAIN),
+        "max_units": (paced, _MAX_UNITS),
+        "rate": (paced, _RATE),
     }
     added |= {key: option for key, (is_wanted, option) in wanted.items() if is_wanted}
     added |= also or {}

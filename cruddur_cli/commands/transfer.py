@@ -21,7 +21,7 @@ from ..dynamodb.formats import Format
 from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound, Protected
 from ..postgres import users
 from ..settings import Settings
-from . import confirm, stores
+from . import confirm, costs, stores
 from .options import command
 
 AsFormat = Annotated[
@@ -52,8 +52,8 @@ class Imported:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to their group."""
-    command(app, shows=True, table=True)(export)
-    command(app, shows=True, changes=True, asks=True, table=True, name="import")(import_)
+    command(app, shows=True, table=True, paced=True)(export)
+    command(app, shows=True, changes=True, asks=True, table=True, paced=True, name="import")(import_)
     command(app, shows=True, changes=True, table=True)(copy)
 
 
@@ -75,7 +75,8 @@ def export(
     chosen = format or formats.guess(file)
     with stores.dynamodb(s) as dynamodb:
         table = tables.describe(dynamodb)
-        with output.progress(s, "exporting", table.items) as advance, _kept(s, file, "export"):
+        budget = costs.kept(s, dynamodb, costs.of_scan)
+        with budget, output.progress(s, "exporting", table.items) as advance, _kept(s, file, "export"):
             if streams:
                 done = _to_stream(dynamodb, table, file, chosen, segments, advance)
             else:
@@ -116,7 +117,8 @@ def import_(
         )  # fmt: skip
         if table.items and not s.dry_run:
             output.note(s, f"table {s.table} holds {table.items:,} items: those with a key of {name} are replaced")
-        with output.progress(s, "importing", None) as advance:
+        budget = costs.kept(s, dynamodb, lambda _: costs.of_import(source), writes=True)
+        with budget, output.progress(s, "importing", None) as advance:
             if source.files and Path(file).exists() and not _streams(file) and not s.dry_run:
                 path = Path(file).resolve()
                 with checkpoints.alone(path), _kept(s, file, "import"):

@@ -56,7 +56,7 @@ def names(dynamodb: DynamoDB) -> Iterator[TableName]:
 
 def describe(dynamodb: DynamoDB) -> Table:
     """What there is under the table's name. Raises NotFound."""
-    raw = _raw(dynamodb)
+    raw = description(dynamodb)
     stream = raw.get("StreamSpecification") or {}
     types = {each["AttributeName"]: each["AttributeType"] for each in raw.get("AttributeDefinitions", [])}
     return Table(
@@ -76,7 +76,7 @@ def describe(dynamodb: DynamoDB) -> Table:
 def exists(dynamodb: DynamoDB) -> bool:
     """Whether there is a table of that name, in whatever state."""
     try:
-        _raw(dynamodb)
+        description(dynamodb)
     except NotFound:
         return False
     return True
@@ -159,7 +159,7 @@ def stamp(dynamodb: DynamoDB) -> bool:
     """Tag the table as production, a second time changes nothing; False where the engine knows no tags."""
     tags = [{"Key": _TAG, "Value": "production"}]
     try:
-        dynamodb.call("tag_resource", ResourceArn=_raw(dynamodb)["TableArn"], Tags=tags)
+        dynamodb.call("tag_resource", ResourceArn=description(dynamodb)["TableArn"], Tags=tags)
     except Refused as error:
         if _knows_no_tags(error):
             return False
@@ -175,7 +175,7 @@ def _knows_no_tags(error: Refused) -> bool:
 def refuse_stamped(dynamodb: DynamoDB) -> None:
     """Raise Protected where the table is tagged as production: for destructive commands that came without --prod."""
     try:
-        answer = dynamodb.call("list_tags_of_resource", ResourceArn=_raw(dynamodb)["TableArn"])
+        answer = dynamodb.call("list_tags_of_resource", ResourceArn=description(dynamodb)["TableArn"])
     except Refused as error:
         if _knows_no_tags(error):
             return
@@ -228,7 +228,8 @@ def _in_use(error: Refused) -> bool:
     return error.fields.get("aws_code") == "ResourceInUseException"
 
 
-def _raw(dynamodb: DynamoDB) -> dict[str, Any]:
+def description(dynamodb: DynamoDB) -> dict[str, Any]:
+    """DescribeTable's ``Table``, as it comes. Raises NotFound."""
     raw: dict[str, Any] = dynamodb.call("describe_table", TableName=dynamodb.table)["Table"]
     return raw
 
@@ -240,7 +241,7 @@ def _wait(
     deadline, pause_s, told = time.monotonic() + wait_s, 0.05, ""
     while True:
         try:
-            raw: dict[str, Any] | None = _raw(dynamodb)
+            raw: dict[str, Any] | None = description(dynamodb)
         except NotFound:
             raw = None
         if done(raw):

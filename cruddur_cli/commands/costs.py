@@ -1,0 +1,101 @@
+"""What a command would cost, said before it runs, and kept within the units and the rate that somebody named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from .. import output
+from ..dynamodb import conversation, cost, messages, sources, tables
+from ..dynamodb.budget import Budget
+from ..dynamodb.capacity import Index, item_size
+from ..dynamodb.client import DynamoDB
+from ..dynamodb.conversation import Line, Person
+from ..dynamodb.cost import Estimate
+from ..errors import CruddurError
+from ..settings import SEEDED_GROUP, Settings
+
+GROUPS = Index(tables.INDEX, "message_group_uuid", "sk")
+
+
+@contextmanager
+def kept(
+    s: Settings, dynamodb: DynamoDB, estimate: Callable[[Mapping[str, Any]], Estimate], *, writes: bool = False
+) -> Iterator[None]:
+    """Say the estimate where it matters, and keep what runs inside within ``--max-units`` and ``--rate``.
+
+    ``estimate`` gets DescribeTable's ``Table``. In production the estimate is always said, and without ``--rate`` half
+    of the provisioned capacity is left to the application. Raises Incomplete, code ``max_units``, before the limit is
+    passed, with what is done and what is left.
+    """
+    if not (s.prod or s.explain or s.dry_run or s.rate or s.max_units):
+        yield
+        return
+    described = tables.description(dynamodb)
+    provisioned = cost.throughput(described)
+    rate = s.rate
+    if rate is None and s.prod and provisioned is not None:
+        rate = (provisioned.write if writes else provisioned.read) / 2
+    expected = cost.with_time(estimate(described), provisioned, rate=rate)
+    region = dynamodb.client.meta.region_name
+    if s.prod or s.explain or s.dry_run:
+        output.tell(sentence(cost.with_money(expected, cost.prices(region)), region=region, rate=rate))
+    if rate or s.max_units:
+        dynamodb.budget = Budget(max_units=s.max_units, rate=rate, indexes=[GROUPS])
+    try:
+        yield
+    except CruddurError as error:
+        if error.code == "max_units":
+            done = sum(row.items for row in dynamodb.meter.operations() if bool(row.write_units) == writes)
+            error.message += f" {done:,} items are done, of about {expected.items:,}."
+            error.hint = "run it again with a higher --max-units"
+        raise
+    finally:
+        if dynamodb.budget is not None:
+            dynamodb.budget.stop()  # nobody waits for the rate of a command that is over
+
+
+def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:
+    """An estimate in words: units, items, time, money."""
+    units = [f"{estimate.read_units:,.10g} RCU"] if estimate.read_units else []
+    units += [f"{estimate.write_units:,.10g} WCU"] if estimate.write_units or not units else []
+    parts = [f"estimate: {' and '.join(units)} for about {estimate.items:,} items ({estimate.bytes:,} bytes)"]
+    if estimate.seconds is not None:
+        at = f"at {rate:g} units a second" if rate else "at the provisioned rate"
+        parts.append(f"{_span(estimate.seconds)} {at}" if estimate.seconds else "within burst capacity")
+    if estimate.usd_on_demand is not None:
+        parts.append(f"{estimate.usd_on_demand:.6f} USD on demand")
+    if estimate.usd_provisioned is not None:
+        parts.append(f"{estimate.usd_provisioned:.6f} USD of provisioned hours")
+    if estimate.usd_on_demand is None and estimate.usd_provisioned is None:
+        parts.append(f"no price is known for {region}")
+    return "; ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def of_scan(described: Mapping[str, Any], limit: int | None = None) -> Estimate:
+    """What reading the table costs, or its first ``limit`` items; AWS counts items and bytes every six hours."""
+    items, size = described.get("ItemCount", 0), described.get("TableSizeBytes", 0)
+    if limit is not None and limit < items:
+        items, size = limit, size * limit // items
+    return cost.scan(items=items, bytes=size)
+
+
+def of_seed(lines: Sequence[Line], pair: tuple[Person, Person], count: int | None) -> Estimate:
+    """What seeding costs where nothing is seeded yet, from the mean size of the lines' items."""
+    composed = conversation.compose(lines, pair, group=SEEDED_GROUP, start=datetime.now(UTC), count=len(lines))
+    size = sum(item_size(messages.message_item(SEEDED_GROUP, message)) for message in composed) // len(lines)
+    return cost.seed(count or len(lines), message_bytes=size, group_bytes=size, index=tables.INDEX)
+
+
+def of_import(source: sources.Source) -> Estimate:
+    """What writing the items of files costs, where none of their keys is taken; standard input is read only once."""
+    items = (item for _, item, _ in sources.items(source)) if source.files else ()
+    return cost.puts(items, indexes=[GROUPS])

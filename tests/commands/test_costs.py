@@ -1,0 +1,53 @@
+"""What a command costs is said before it runs, and kept within what was asked; figures are the meter's own."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.conftest import Run
+
+
+def figure(text: str, unit: str) -> float:
+    found = re.search(rf"estimate:.*?([\d,.]+) {unit}", text)
+    assert found, text
+    return float(found[1].replace(",", ""))
+
+
+def test_a_dry_run_of_a_seed_says_what_the_seed_then_consumes(cruddur: Run) -> None:
+    assert cruddur("ddb", "schema-load").code == 0
+    told = figure(cruddur("ddb", "seed", "--messages", "300", "--dry-run").err, "WCU")
+    used = json.loads(cruddur("ddb", "seed", "--messages", "300", "-o", "json").out)["consumed_capacity"]["write_units"]
+    assert used - 10 <= told <= used  # creating the group rows takes a claim besides
+
+
+def test_an_explained_scan_says_what_the_whole_table_costs(cruddur: Run) -> None:
+    cruddur("ddb", "setup", "-q")
+    assert figure(cruddur("ddb", "scan", "--explain", "-o", "jsonl").err, "RCU") > 0
+
+
+def test_a_command_stops_before_the_limit_and_says_what_is_done(cruddur: Run) -> None:
+    cruddur("ddb", "schema-load", "-q")
+    ran = cruddur("ddb", "seed", "--messages", "300", "--max-units", "120", "-o", "json")
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert (ran.code, ran.out, error["code"]) == (1, "", "max_units")
+    assert error["used_units"] <= 120
+    stored = len(cruddur("ddb", "scan", "-o", "jsonl").out.splitlines())
+    assert 0 < stored <= 120
+    assert f" {stored} items are done, of about 302." in error["message"]
+    again = cruddur("ddb", "seed", "--messages", "300", "-o", "json")
+    assert (again.code, json.loads(again.out)["written"]) == (0, 302 - stored)
+
+
+@pytest.mark.parametrize("units", ["0", "-3", "many"])
+def test_a_limit_that_is_none_is_refused(cruddur: Run, units: str) -> None:
+    assert cruddur("ddb", "scan", "--max-units", units).code == 2
+
+
+def test_a_rate_slows_a_scan_and_loses_nothing(cruddur: Run) -> None:
+    cruddur("ddb", "setup", "-q")
+    plain = cruddur("ddb", "scan", "-o", "jsonl").out
+    paced = cruddur("ddb", "scan", "-o", "jsonl", "--rate", "20").out
+    assert sorted(paced.splitlines()) == sorted(plain.splitlines())
