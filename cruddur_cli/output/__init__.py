@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..errors import CruddurError
-from . import machine
 from .text import printable
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def show(
         if meter is not None and not s.quiet:
             terminal.capacity(meter.total(), meter.operations())
         return len(found)
+    from . import machine
+
     capacity = meter.total if meter is not None else None
     count = machine.write(s.output, items, sys.stdout, columns=columns, extra=extra or {}, capacity=capacity)
     sys.stdout.flush()
@@ -58,6 +59,8 @@ def show(
 
 def show_pages(s: Settings, pages: Iterable[Sequence[Any]], *, meter: Meter) -> int:
     """``show`` for ``-o jsonl`` and items that come in pages, each of which is written as one text."""
+    from . import machine
+
     count = machine.write_lines(pages, sys.stdout)
     sys.stdout.flush()
     if not s.quiet:
@@ -99,6 +102,8 @@ def tell(text: str) -> None:
 def fail(error: CruddurError, program: str, output: str) -> None:
     """Say what failed: one sentence with the program's name, details, and what to run next; an object with -o json."""
     if output in {"json", "jsonl"}:
+        from . import machine
+
         fields = {key: value for key, value in error.fields.items() if key not in {"response", "aws_code"}}
         body = {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details, **fields}
         tell(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import dataclasses
 import json
 import re
@@ -90,6 +88,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, (bytes, bytearray)):
+        import base64
+
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
@@ -100,6 +100,8 @@ def _plain(value: Any) -> Any:
 
 def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
     """RFC 4180 rows under a header. Attributes that are no column stand together, as JSON, in a last one: ``other``."""
+    import csv
+
     out = csv.writer(stream, lineterminator="\n")
     count, loose = 0, columns is not None
     for item in items:
