@@ -31,7 +31,7 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool) -> None:
         _typed(s, sentence, name)
     elif not _can_ask(s):
         raise Protected(f"{sentence} This needs a yes, and nobody is there to ask.", hint="add --yes")
-    elif _ask(f"{sentence} Go on? [y/N] ").lower() not in {"y", "yes"}:
+    elif _ask(f"{sentence} Go on? [y/N]").lower() not in {"y", "yes"}:
         raise Protected("Not confirmed; nothing was changed.")
 
 
@@ -56,7 +56,7 @@ def _typed(s: Settings, sentence: str, name: str) -> None:
         raise Protected(
             f"{sentence} This needs the name, and nobody is there to type it.", hint=f"add --confirm {name}"
         )
-    if _ask(f"{sentence} Type {name} to go on: ") != name:
+    if _ask(f"{sentence} Type {name} to go on:") != name:
         raise Protected("Not confirmed; nothing was changed.")
 
 
@@ -66,7 +66,7 @@ def _can_ask(s: Settings) -> bool:
 
 def _ask(question: str) -> str:
     # Not input() or typer.confirm(): they ask on stdout, which carries data.
-    sys.stderr.write(wrapped(printable(question), columns(sys.stderr)))
+    sys.stderr.write(wrapped(printable(question), columns(sys.stderr) - 1) + " ")
     sys.stderr.flush()
     answer = ""
     try:

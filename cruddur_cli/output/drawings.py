@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Literal
 
 from rich import box
@@ -13,10 +12,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
-from .terminal import console, when, who
+from .terminal import console, draw_table, when, who
 from .text import one_line, printable
 
 _NARROW = 60  # columns, in fewer of which a table breaks every word
@@ -70,44 +68,35 @@ def _draw_groups(out: Console, rows: Sequence[Any]) -> None:
     if not rows:
         return
     _section(out, "Message groups", "pk = GRP#user, sk = time of the last message", len(rows))
-    drawn = _table("user", "with", "last message", "at", "conversation")
-    for row in rows:
-        group = row.record
-        if out.width < _NARROW:
-            _entry(out, group.last_message_at, who(group), _clip(group.message))
-        at = when(group.last_message_at)
-        drawn.add_row(_id(row.owner), who(group), _clip(group.message), at, _id(group.message_group_uuid))
-    if out.width >= _NARROW:
-        out.print(drawn)
+    found = [
+        [_id(row.owner), who(row.record), _clip(row.record.message), when(row.record.last_message_at),
+         _id(row.record.message_group_uuid)]
+        for row in rows
+    ]  # fmt: skip
+    if out.width < _NARROW or not draw_table(
+        out, ["user", "with", "last message", "at", "conversation"], found, dim=True
+    ):
+        for _, name, message, at, _ in found:
+            _entry(out, at, name, message)
 
 
 def _draw_messages(out: Console, uuid: str, messages: Sequence[Any]) -> None:
     _section(out, "Messages", f"pk = MSG#{printable(uuid)}, sk = time", len(messages))
-    drawn = _table("at", "from", "message")
-    for message in messages:
-        if out.width < _NARROW:
-            _entry(out, message.created_at, who(message), _clip(message.message, 200))
-        drawn.add_row(when(message.created_at), who(message), _clip(message.message, 200))
-    if out.width >= _NARROW:
-        out.print(drawn)
+    found = [[when(message.created_at), who(message), _clip(message.message, 200)] for message in messages]
+    if out.width < _NARROW or not draw_table(out, ["at", "from", "message"], found, dim=True):
+        for row in found:
+            _entry(out, *row)
 
 
-def _entry(out: Console, moment: datetime | None, name: str, message: str) -> None:
+def _entry(out: Console, at: str, name: str, message: str) -> None:
     """One row where a table has no room: when and who, and the words below."""
-    out.print(Text.assemble((f"{when(moment)}\n", "dim"), name))
-    out.print(Padding(Text(one_line(message)), (0, 0, 0, 2)))
+    out.print(Text.assemble((f"{at}\n", "dim"), name))
+    out.print(Padding(Text(message), (0, 0, 0, 2)))
 
 
 def _section(out: Console, title: str, keys: str, count: int) -> None:
     gap = "\n" if out.width < _NARROW else "  "
     out.print(Text.assemble((title, "bold"), f" {count:,}{gap}", (keys, "dim")))
-
-
-def _table(*names: str) -> Table:
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for name in names:
-        drawn.add_column(name, overflow="fold")
-    return drawn
 
 
 def _id(uuid: str) -> str:

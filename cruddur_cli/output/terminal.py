@@ -145,7 +145,8 @@ def _fit(columns: Sequence[Sequence[str]], room: int) -> tuple[list[int], int] |
         if sum(widths) > left:
             continue
         while sum(widths) < min(left, sum(natural)):
-            n = max(range(len(widths)), key=lambda n: natural[n] / max(1, widths[n]))
+            # The narrowest first: a time gets its line, and the message beside it the rest.
+            n = min((n for n, width in enumerate(widths) if width < natural[n]), key=widths.__getitem__)
             widths[n] += 1
         return widths, gap
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,24 @@ def test_on_a_terminal_a_production_table_is_dropped_only_for_its_typed_name(
         ran = in_terminal(environment, "ddb", "drop", "--prod", "--yes", cwd=tmp_path / "home", typed=typed)
         assert f"Type {table} to go on" in ran.out
         assert ran.code == code
+
+
+def test_a_question_without_an_answer_ends_its_line(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_terminal(environment, "ddb", "schema-load", cwd=tmp_path / "home").code == 0
+    ran = in_terminal(environment, "ddb", "drop", cwd=tmp_path / "home", typed="\x04")  # Ctrl-D
+    assert "[y/N] \n" in ran.out
+    assert ran.code == 6
+
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    keyboard = io.StringIO()
+    monkeypatch.setattr(keyboard, "readline", interrupted)
+    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        destroy(settings())
+    assert capsys.readouterr().err.endswith("[y/N] \n")
