@@ -82,9 +82,9 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments or (len(arguments) == 1 and arguments[0] in front.GROUPS):
         arguments = [*arguments, "--help"]
     # Completion asks about the whole tree, and says so in a variable of its own.
-    wanted = None if f"_{PROGRAM.upper()}_COMPLETE" in os.environ else arguments[0]
+    wanted = [] if f"_{PROGRAM.upper()}_COMPLETE" in os.environ else arguments[:2]
     try:
-        code = front.tree(wanted)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = front.tree(*wanted)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except SystemExit as error:  # rich and typer leave by themselves when the reader of a pipe is gone

@@ -18,8 +18,9 @@ GROUPS = {
 }
 
 
-def tree(wanted: str | None = None) -> typer.Typer:
-    """The program. With the name of a group, the other groups are names without commands: start-up is a feature."""
+def tree(wanted: str | None = None, command: str | None = None) -> typer.Typer:
+    """The program. With the name of a group, the other groups are names without commands; with that of a command,
+    its own group has little else: start-up is a feature."""
     app = typer.Typer(
         rich_markup_mode="rich",
         context_settings={
@@ -32,10 +33,18 @@ def tree(wanted: str | None = None) -> typer.Typer:
     if wanted not in GROUPS:
         import_module(".root", __package__).register(app)
     for name, meaning in GROUPS.items():
-        is_built = wanted in {None, name}
-        group = import_module(f".{name}", __package__).app if is_built else typer.Typer()
+        group = _group(name, command) if wanted in {None, name} else typer.Typer()
         app.add_typer(group, name=name, help=meaning, no_args_is_help=True)
     return app
+
+
+def _group(name: str, command: str | None) -> typer.Typer:
+    if name == "ddb":
+        from . import ddb
+
+        return ddb.group(command)
+    group: typer.Typer = import_module(f".{name}", __package__).app
+    return group
 
 
 def cruddur(

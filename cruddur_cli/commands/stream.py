@@ -27,6 +27,12 @@ from .options import command
 
 app = typer.Typer(no_args_is_help=True, help="The table's stream: shown, and applied to the group rows.")
 
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group ``ddb``, as a group of their own."""
+    group.add_typer(app, name="stream")
+
+
 # "Reading and processing a stream": DescribeStream takes ten requests a second, and Lambda itself asks four times.
 _PAUSE_S = {True: 0.25, False: 1.0}
 
