@@ -26,7 +26,7 @@ app = typer.Typer()
 def setup(s: Settings) -> None:
     """Make the database, its tables and the seeded users, where they are missing. Safe to run every time."""
     at = stores.server(s)
-    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
+    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))
     done: list[steps.Step] = []
     steps.make_database(s, done)
     if s.output != "table":
@@ -37,7 +37,7 @@ def setup(s: Settings) -> None:
 def create(s: Settings) -> None:
     """Make the database. One that is there is left alone."""
     at = stores.server(s)
-    stores.acting(s, f"{at.label} as {at.user}")
+    stores.acting_on(s, at)
     with connection.opened_maintenance(at) as conn:
         made = not s.dry_run and database.create(conn, at.database)
         there = not made and database.exists(conn, at.database)
@@ -50,7 +50,7 @@ def drop(
 ) -> None:
     """Drop the database with everything in it, ending the sessions that use it."""
     at = stores.server(s)
-    stores.acting(s, f"{at.label} as {at.user}")
+    stores.acting_on(s, at)
     if not _drop(s, at) and not if_exists:
         raise NotFound(f"There is no {at.label}.", hint="--if-exists", code="database_not_found")
 
@@ -59,7 +59,7 @@ def drop(
 def reset(s: Settings) -> None:
     """Drop the database and make it anew, with tables and seeded users."""
     at = stores.server(s)
-    stores.acting(s, f"{at.label} as {at.user}")
+    stores.acting_on(s, at)
     _drop(s, at)
     done: list[steps.Step] = []
     steps.make_database(s, done)
@@ -81,7 +81,7 @@ def _drop(s: Settings, at: connection.Server) -> bool:
         output.note(s, f"{at.label} would be dropped: {losing}")
         return True
     stores.refuse_stamped(s, at)
-    confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=stores.is_remote(at.host))
+    confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=stores.is_foreign(at))
     with connection.opened_maintenance(at) as conn:
         dropped = database.drop(conn, at.database)
     output.note(s, f"database {at.database}: dropped")
@@ -99,7 +99,7 @@ def schema_load(s: Settings, file: File = None) -> None:
     """Load the schema into the database, all of it or nothing: all tables anew. Asks when rows would be lost."""
     script = files.schema(s, file)
     at = stores.server(s)
-    stores.acting(s, f"{at.label} as {at.user}")
+    stores.acting_on(s, at)
     with stores.postgres(s, at=at) as conn, locks.guarded(conn, at):
         if not s.dry_run:
             locks.take(conn, say=lambda text: output.note(s, text))
@@ -118,7 +118,7 @@ def schema_load(s: Settings, file: File = None) -> None:
             stamp.refuse(conn, at.label)
         if filled:
             what = f"The tables of {at.label}"
-            confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_remote(at.host))
+            confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_foreign(at))
         steps.load_schema(s, conn, at, script)
     output.note(s, "schema: loaded")
 
@@ -128,7 +128,7 @@ def seed(s: Settings, file: File = None) -> None:
     """Seed users and activities. Again adds nothing; people who are there keep their ids."""
     script = files.seed(s, file)
     at = stores.server(s)
-    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
+    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))
     with stores.postgres(s, changes=True, at=at) as conn:
         written = 0 if s.dry_run else steps.seed_users(s, conn, at, script)
         tables = database.rows(conn)

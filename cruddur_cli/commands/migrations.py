@@ -102,7 +102,7 @@ def _register_rollback(app: typer.Typer) -> None:
             raise BadInput("-n and --to both say how far to go back.", hint="give one of them")
         _, found = _found(s)
         at = stores.server(s)
-        stores.acting(s, f"{at.label} as {at.user}")
+        stores.acting_on(s, at)
         with stores.postgres(s, at=at) as conn:
             undo = migrations.to_undo(conn, found, steps=steps or 1, to=to)
             if undo and not s.dry_run:
@@ -114,7 +114,7 @@ def _register_rollback(app: typer.Typer) -> None:
                 conn.commit()  # no transaction waits for somebody to type
                 what = f"What {_named(undo)} made in {at.label}"
                 losing = f"the database holds {held or 'no rows'}"
-                confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_remote(at.host))
+                confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_foreign(at))
             if s.dry_run:
                 versions = {migration.version for migration in undo}
                 done = [row for row in migrations.status(conn, found) if row.version in versions][::-1]

@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
         lines, source = steps.read_script(script)
         at = stores.server(s)
-        confirm.replace(s, what=at.label, name=at.database, remote=stores.is_remote(at.host))
+        confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))
         done: list[steps.Step] = []
         steps.make_database(s, done)
         steps.make_pool(s, done)

@@ -50,7 +50,7 @@ def connect(
     program = shutil.which("psql") or shutil.which("pgcli") or stack.psql()
     if program is None:
         raise NotConfigured("Neither psql nor pgcli is installed.", hint="apt install postgresql-client")
-    stores.acting(s, f"{at.label} as {at.user}")
+    stores.acting_on(s, at)
     os.execve(program, [program, *_leftover(at), *(arguments or [])], _environment(at))
 
 
@@ -72,7 +72,7 @@ def kill_all(
 ) -> int:
     """End every session of the database but this one, or those that the filters name."""
     at = stores.server(s)
-    stores.acting(s, f"sessions of {at.label} as {at.user}")
+    stores.acting_on(s, at, "sessions of ")
     with connection.opened_maintenance(at) as conn:
         found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
         what = f"{len(found)} sessions" if len(found) != 1 else "1 session"
@@ -83,7 +83,7 @@ def kill_all(
         stores.refuse_stamped(s, at)
         losing = f"{what}, with what each has not committed"
         confirm.destroy(
-            s, what=f"Sessions of {at.label}", name=at.database, losing=losing, remote=stores.is_remote(at.host)
+            s, what=f"Sessions of {at.label}", name=at.database, losing=losing, remote=stores.is_foreign(at)
         )
         ended = sessions.end(conn, found, cancel=cancel)
     refused = sum(row.result == "refused" for row in ended)
@@ -93,7 +93,12 @@ def kill_all(
 
 def _environment(at: connection.Server) -> dict[str, str]:
     """This process's environment with the connection in libpq's variables; for the embedded one, no others."""
-    kept = {name: value for name, value in os.environ.items() if not (at.embedded and name.startswith("PG"))}
+    # A service that PGSERVICE names would count before everything that is set here; its values are in the parameters.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (at.embedded and name.startswith("PG")) and name != "PGSERVICE"
+    }
     given: dict[str, Any] = {**at.parameters, "dbname": at.database}
     return kept | {variable: str(given[name]) for name, variable in _VARIABLES.items() if given.get(name)}
 

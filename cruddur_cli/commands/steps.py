@@ -49,7 +49,7 @@ def make_database(s: Settings, steps: list[Step]) -> None:
     from . import files
 
     at = stores.server(s)
-    stores.acting(s, f"{at.label} as {at.user}")
+    stores.acting_on(s, at)
     would = "would be " if s.dry_run else ""
     try:
         with connection.opened_maintenance(at) as conn:

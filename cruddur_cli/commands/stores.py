@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from ..dynamodb import client as message_store
 from ..dynamodb import explaining
 from ..errors import NotConfigured, NotFound, Protected
 from ..local import stack
-from ..postgres import connection, stamp
+from ..postgres import connection, locks, stamp
 from ..settings import Settings, mask_url
 
 if TYPE_CHECKING:
@@ -29,26 +28,45 @@ def trace(s: Settings) -> Callable[[str], None] | None:
     return (lambda text: output.tell(f"debug: {text}")) if s.debug else None
 
 
-def acting(s: Settings, what: str, *, aws: bool = False) -> None:
-    """Say what a change acts on, in one line; for production, or the account (``aws``), even with --quiet."""
-    environment = "AWS" if aws and not s.prod else s.environment
+def acting(s: Settings, what: str, *, aws: bool = False, remote: bool = False) -> None:
+    """Say what a change acts on, in one line; even with --quiet where that is production, the account, or remote."""
+    environment = s.environment if s.prod else "AWS" if aws else "remote" if remote else s.environment
     line = f"{environment}: {what}" + (" (dry run)" if s.dry_run else "")
-    if s.prod or aws:
+    if s.prod or aws or remote:
         output.tell(line)
     else:
         output.note(s, line)
 
 
-def is_remote(host: str) -> bool:
-    """Whether a host is somebody else's: an AWS name, or an address that is neither loopback nor private."""
-    if _is_aws(host):
-        return True
-    if not host or host.startswith("/"):
+def acting_on(s: Settings, at: connection.Server, what: str = "") -> None:
+    """``acting`` for a database, or for ``what`` of it."""
+    acting(s, f"{what}{at.label} as {at.user}", remote=is_foreign(at))
+
+
+def is_remote(host: str, address: str = "") -> bool:
+    """Whether a host is somebody else's: an AWS name, or an address that is neither loopback nor private.
+
+    Each may be several, with commas, as libpq takes them; ``address`` is where a name leads without being looked up.
+    """
+    names, addresses = host.split(","), address.split(",") if address else []
+    places = [
+        (addresses[number] if number < len(addresses) else "") or name for number, name in enumerate(names)
+    ] + addresses[len(names) :]
+    return any(_is_aws(name) for name in names) or any(_leads_away(place) for place in places)
+
+
+def is_foreign(at: connection.Server) -> bool:
+    """Whether a database is on a host that is somebody else's."""
+    return not at.embedded and is_remote(at.host, at.address)
+
+
+def _leads_away(host: str) -> bool:
+    if not host or host.startswith(("/", "@")):  # a socket on this machine
         return False
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError:
-        return True
+        return True  # nobody knows where it leads
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     return not all(address.is_private or address.is_loopback for address in addresses)
 
@@ -85,16 +103,19 @@ def server(s: Settings) -> connection.Server:
         origin = "the embedded PostgreSQL"
     assert url is not None
     parameters = connection.parse_url(url, origin=origin)
-    said = str(parameters.get("host") or os.environ.get("PGHOST") or "localhost")
+    if not embedded:
+        parameters = connection.completed(parameters)
+    address = str(parameters.get("hostaddr") or "")
+    said = str(parameters.get("host") or address or "localhost")
     # A name of production that does not resolve must not become a database on this machine.
-    host = said if s.prod else _resolved(said)
-    if parameters.get("host") or host != said:
+    host = said if s.prod or address else _resolved(said)
+    if parameters.get("host"):
         parameters["host"] = host
-    host = str(parameters.get("hostaddr") or ("" if embedded else os.environ.get("PGHOSTADDR")) or host)
     port = connection.port(parameters)
-    database = str(parameters.get("dbname") or os.environ.get("PGDATABASE") or "cruddur")
-    user = str(parameters.get("user") or os.environ.get("PGUSER") or connection.os_user())
-    where = "the embedded PostgreSQL" if embedded else f"{host}:{port}"
+    database = str(parameters.get("dbname") or "cruddur")
+    user = str(parameters.get("user") or connection.os_user())
+    at_address = f" (at {address})" if address not in {"", host} else ""
+    where = "the embedded PostgreSQL" if embedded else f"{host}:{port}{at_address}"
     why = f" ({origin} says {said}, which does not resolve here)" if host == "localhost" != said else ""
     return connection.Server(
         parameters=parameters,
@@ -106,6 +127,7 @@ def server(s: Settings) -> connection.Server:
         embedded=embedded,
         read_only=s.dry_run,
         wait_s=s.wait_s,
+        address=address,
     )
 
 
@@ -114,8 +136,8 @@ def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None
     """The user store, opened in one transaction; ``changes`` says first what is acted on."""
     at = at or server(s)
     if changes:
-        acting(s, f"{at.label} as {at.user}")
-    with connection.opened(at, trace=trace(s)) as conn:
+        acting_on(s, at)
+    with connection.opened(at, trace=trace(s)) as conn, locks.named(conn, at):
         yield conn
 
 
@@ -123,7 +145,7 @@ def refuse_stamped(s: Settings, at: connection.Server) -> None:
     """Raise Protected where the database is stamped as production and the command came without --prod."""
     if s.prod:
         return
-    with connection.opened(replace(at, read_only=True), trace=trace(s)) as conn:
+    with postgres(s, at=replace(at, read_only=True)) as conn:
         stamp.refuse(conn, at.label)
 
 

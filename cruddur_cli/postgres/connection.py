@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import BadInput, CannotConnect, CruddurError, NotConfigured, NotFound, Refused
+from . import waits
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -25,7 +27,10 @@ _STRICT = rf"postgres(ql)?://({_ENCODED}(:{_ENCODED})?@[^@/?#\s]*(/[^?@\s]*)?(\?
 
 @dataclass(frozen=True)
 class Server:
-    """One database on one server. ``parameters`` are libpq's and hold the password: print ``label``."""
+    """One database on one server. ``parameters`` are libpq's and hold the password: print ``label``.
+
+    ``host`` is the name, and ``address`` where libpq goes instead of looking it up (``hostaddr``), if anywhere.
+    """
 
     parameters: Mapping[str, Any] = field(repr=False)
     host: str
@@ -36,6 +41,7 @@ class Server:
     embedded: bool = False
     read_only: bool = False
     wait_s: float = 0
+    address: str = ""
 
     def on(self, database: str) -> Server:
         """The same server, another database."""
@@ -65,11 +71,52 @@ def parse_url(url: str, *, origin: str) -> dict[str, Any]:
         ) from error
 
 
+def completed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with what libpq adds where the URL is silent: the service file's, then the PG* variables'.
+
+    libpq itself reads both. What decides where a connection goes is then said aloud, to psycopg and psql too: psycopg
+    looks names up before libpq has read the service file.
+    """
+    service = str(given.get("service") or os.environ.get("PGSERVICE") or "")
+    plain = _defaults("")
+    served = {name: value for name, value in _defaults(service).items() if value != plain.get(name)} if service else {}
+    found = {**served, **given}
+    if served:
+        found.pop("service", None)
+    for name in ("host", "hostaddr", "port", "user", "dbname"):
+        variable = os.environ.get(_WHERE[name])
+        if not found.get(name) and variable:
+            found[name] = variable
+    return found
+
+
+_WHERE = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
+
+
+def _defaults(service: str) -> dict[str, str]:
+    """What libpq takes for parameters that nobody gave, with that service; a service that is not there adds nothing."""
+    from psycopg.pq import Conninfo
+
+    before = os.environ.pop("PGSERVICE", None)
+    try:
+        if service:
+            os.environ["PGSERVICE"] = service
+        return {
+            one.keyword.decode(): one.val.decode(errors="surrogateescape")
+            for one in Conninfo.get_defaults()
+            if one.val is not None and one.keyword != b"service"
+        }
+    finally:
+        os.environ.pop("PGSERVICE", None)
+        if before is not None:
+            os.environ["PGSERVICE"] = before
+
+
 def port(parameters: Mapping[str, Any]) -> int:
-    """The port, the first where the URL names several; else PGPORT's. Raises NotConfigured."""
-    text = str(parameters.get("port") or os.environ.get("PGPORT") or "5432").partition(",")[0]
+    """The port, the first where several are named. Raises NotConfigured."""
+    text = str(parameters.get("port") or "5432").partition(",")[0] or "5432"
     if not text.isdecimal():
-        raise NotConfigured(f"PGPORT is not a port: {text!r}.")
+        raise NotConfigured(f"{text!r} is not a port: see the connection URL, the service file and PGPORT.")
     return int(text)
 
 
@@ -117,8 +164,8 @@ def opened(server: Server, *, trace: Callable[[str], None] | None = None) -> Ite
         with conn:
             try:
                 yield conn
-            except BaseException:
-                _abandon(conn)
+            except BaseException as error:
+                _abandon(conn, interrupted=not isinstance(error, Exception))
                 raise
     except psycopg.Error as error:
         raise translate(error, server) from error
@@ -126,13 +173,15 @@ def opened(server: Server, *, trace: Callable[[str], None] | None = None) -> Ite
         conn.close()
 
 
-def _abandon(conn: Connection[Any]) -> None:
+def _abandon(conn: Connection[Any], *, interrupted: bool) -> None:
     """End a statement that a signal cut short: its lock goes at once, and there is nothing left to roll back."""
     from psycopg.pq import TransactionStatus
 
     if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
         with suppress(Exception):  # the server finds out by itself that we are gone
             conn.cancel_safe(timeout=2)
+        conn.close()
+    elif interrupted:
         conn.close()
 
 
@@ -157,22 +206,28 @@ def opened_maintenance(server: Server) -> Iterator[Connection[Any]]:
 def _connect(server: Server) -> Connection[Any]:
     import psycopg
 
+    # It would name host and user where a rollback fails after a signal, and the server rolls back without being told.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     parameters = {**server.parameters, "dbname": server.database, "application_name": "cruddur"}
     # An environment's or URL's own time-out stays; a name that means two addresses tries each of them in turn.
     if "PGCONNECT_TIMEOUT" not in os.environ:
         parameters.setdefault("connect_timeout", "2" if server.host == "localhost" else "4")
     if server.embedded:
         _forget_pg_variables()
+    options = waits.Options(server.host, server.port, parameters.get("options") or os.environ.get("PGOPTIONS"))
     deadline = time.monotonic() + server.wait_s
     while True:
         try:
-            conn = psycopg.connect(**parameters)
+            conn = psycopg.connect(**options.add_to(parameters))
         except psycopg.Error as error:
+            if options.give_in(error):
+                continue
             problem = _connection_problem(error, server)
             if time.monotonic() >= deadline or not isinstance(problem, CannotConnect):
                 raise problem from error
             time.sleep(0.25)
             continue
+        options.keep()
         conn.read_only = True if server.read_only else None
         return conn
 

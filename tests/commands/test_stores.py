@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,6 +13,7 @@ from cruddur_cli import sdk
 from cruddur_cli.commands import stores
 from cruddur_cli.errors import NotConfigured, Protected
 from cruddur_cli.settings import Settings, load
+from tests import dumps
 from tests.conftest import NOWHERE, Engines
 from tests.recorders import recorder
 
@@ -182,6 +184,86 @@ def test_seeding_a_remote_database_is_refused_before_it_is_reached(here: Here, m
         ran = here(*command)
         assert ran.code == 6
         assert "--confirm cruddur" in ran.err
+
+
+RDS = "cruddur.abc.eu-central-1.rds.amazonaws.com"
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service file that makes a database on AWS reachable at this machine's address, as a tunnel does."""
+    file = tmp_path / "services.conf"
+    file.write_text(f"[prod]\nhost={RDS}\nhostaddr=127.0.0.1\nport=5555\nuser=me\ndbname=svc\npassword=Hidden1\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+
+
+def test_a_service_says_where_the_database_is_and_the_url_and_variables_count_in_libpqs_order(
+    service: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(url: str) -> tuple[object, ...]:
+        at = stores.server(settings(CONNECTION_URL=url))
+        assert "Hidden1" not in repr(at) + at.label
+        return at.host, at.address, at.port, at.user, at.database, stores.is_foreign(at)
+
+    assert found("postgresql://?service=prod") == (RDS, "127.0.0.1", 5555, "me", "svc", True)
+    assert found("postgresql://you@/mine?service=prod&port=7") == (RDS, "127.0.0.1", 7, "you", "mine", True)
+    monkeypatch.setenv("PGPORT", "1234")
+    monkeypatch.setenv("PGUSER", "somebody")
+    monkeypatch.setenv("PGSERVICE", "prod")
+    assert found("postgresql:///mine") == (RDS, "127.0.0.1", 5555, "me", "mine", True)
+    monkeypatch.setenv("PGSERVICE", "prod-that-is-not-there")
+    assert found("postgresql:///mine") == ("localhost", "", 1234, "somebody", "mine", False)
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "foreign"),
+    [
+        ("postgresql://u@localhost/d?hostaddr=8.8.8.8", "", True),
+        ("postgresql://u@localhost/d", "8.8.8.8", True),
+        ("postgresql://u@localhost/d?hostaddr=127.0.0.1", "8.8.8.8", False),
+        (f"postgresql://u@{RDS}/d?hostaddr=127.0.0.1", "", True),
+        (f"postgresql://u@{RDS}/d", "127.0.0.1", True),
+        (f"postgresql://u@127.0.0.1,{RDS}/d", "", True),
+        ("postgresql://u@127.0.0.1,10.0.0.1/d", "", False),
+        ("postgresql:///d?hostaddr=127.0.0.1,8.8.8.8", "", True),
+        ("postgresql://u@tunnel/d?hostaddr=127.0.0.1", "", False),
+    ],
+)
+def test_name_and_address_both_say_whether_a_database_is_somebody_elses(
+    url: str, variable: str, foreign: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOSTADDR", variable)
+    assert stores.is_foreign(stores.server(settings(CONNECTION_URL=url))) is foreign
+
+
+def test_a_database_on_aws_that_is_reached_by_an_address_here_is_not_dropped_for_a_yes(
+    here: Here, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = urlsplit(database)
+    name = parts.path.removeprefix("/")
+    before = dumps.rows(database)
+    (tmp_path / "home" / ".pg_service.conf").write_text(
+        f"[prod]\nhost={RDS}\nhostaddr=127.0.0.1\nport={parts.port}\nuser={parts.username}\n"
+        f"password={parts.password or ''}\ndbname={name}\n"
+    )
+    login = parts.netloc.rpartition("@")[0]
+    urls = {
+        "postgresql://?service=prod": "",
+        f"postgresql:///{name}": "prod",
+        f"postgresql://{login}@{RDS}:{parts.port}/{name}?hostaddr=127.0.0.1": "",
+    }
+    for url, chosen in urls.items():
+        monkeypatch.setenv("CONNECTION_URL", url)
+        monkeypatch.setenv("PGSERVICE", chosen)
+        if not chosen:
+            monkeypatch.delenv("PGSERVICE")
+        ran = here("db", "drop", "--yes")
+        assert ran.code == 6
+        assert f"add --confirm {name}" in ran.err
+        said = f"remote: database {name!r} on {RDS}:{parts.port} (at 127.0.0.1) as {parts.username}"
+        assert ran.err.splitlines()[0] == said
+        assert here("db", "ping").code == 0
+    assert dumps.rows(database) == before
 
 
 HOSTILE = {
