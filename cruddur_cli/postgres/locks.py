@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CruddurError, Refused
 from . import connection
 from .connection import Server
+from .waits import CLIENT_CHECK_S, LOCK_S
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from psycopg import Connection
 
-LOCK_S = 5
 STATEMENT_S = 300
-_CLIENT_CHECK_S = 2
 _LOOK_AFTER_S = 1.0
 _CLIPPED = 100
 _KEY = "hashtext('cruddur schema')"
@@ -111,6 +110,18 @@ class Watch:
 
 
 @contextmanager
+def named(conn: Connection[Any], server: Server) -> Iterator[None]:
+    """Inside, a lock that does not come in the time that the connection allows is Refused with who holds it."""
+    from psycopg import errors
+
+    with Watch(conn, server) as watch:
+        try:
+            yield
+        except errors.LockNotAvailable as error:
+            raise watch.refused() from error
+
+
+@contextmanager
 def guarded(conn: Connection[Any], server: Server) -> Iterator[Watch]:
     """Bounds every wait until the transaction of ``conn`` ends; inside, a lock that does not come is Refused by name.
 
@@ -135,7 +146,7 @@ def _check_client(conn: Connection[Any]) -> None:
     if conn.info.server_version >= 140000:
         # Refused where the operating system cannot tell that a peer is gone.
         with suppress(Error), conn.transaction():
-            conn.execute(f"SET LOCAL client_connection_check_interval = '{_CLIENT_CHECK_S}s'".encode())
+            conn.execute(f"SET LOCAL client_connection_check_interval = '{CLIENT_CHECK_S}s'".encode())
 
 
 def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] | None = None) -> None:
