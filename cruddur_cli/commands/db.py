@@ -20,6 +20,7 @@ from .options import command
 File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Another file of SQL; - is stdin.")]
 
 app = typer.Typer()
+_NAMED = 5
 
 
 @command(app, shows=True, changes=True, asks=True, waits=True)
@@ -130,6 +131,7 @@ def seed(s: Settings, file: File = None) -> None:
     at = stores.server(s)
     confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))
     with stores.postgres(s, changes=True, at=at) as conn:
+        steps.refuse_mock_data(s, conn, at)
         written = 0 if s.dry_run else steps.seed_users(s, conn, at, script)
         tables = database.rows(conn)
     output.show(s, tables, extra={"written": written, "dry_run": s.dry_run})
@@ -176,11 +178,18 @@ def update_cognito_user_ids(
     counts = {name: sum(row.result == name for row in results) for name in ("updated", "unchanged", "created")}
     output.show(s, results, extra={**counts, "dry_run": s.dry_run})
     left = sorted({row.result for row in results} - set(counts))
-    for row in skipped:
+    # The table says it already; a program that reads the items finds each of them named here alone.
+    named = skipped[:_NAMED] if s.output == "table" and len(skipped) > 2 * _NAMED else skipped
+    for row in named:
         output.note(s, f"skipped: {row.username} ({row.sub}) has no preferred_username")
-    output.note(
-        s, output.summary(counts) + "".join(f", {name} {sum(r.result == name for r in results)}" for name in left)
-    )
+    if len(named) < len(skipped):
+        output.note(s, f"skipped: {len(skipped) - len(named):,} more, {len(skipped):,} without preferred_username")
+    said = output.summary(counts)
+    if s.dry_run:
+        said = f"would be updated {counts['updated']:,}, would be created {counts['created']:,}, " + output.summary(
+            {"unchanged": counts["unchanged"]}
+        )
+    output.note(s, said + "".join(f", {name} {sum(r.result == name for r in results)}" for name in left))
     return Exit.NO if "duplicate handle" in left else Exit.DONE
 
 

@@ -14,7 +14,7 @@ from ..dynamodb import conversation, replacing, sending, sides, tables
 from ..dynamodb import seeding as message_seeding
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
-from ..errors import BadInput, Incomplete, NotFound
+from ..errors import BadInput, Incomplete, NotFound, Protected
 from ..local import home
 from ..output.text import counted
 from ..postgres import connection, database, stamp, users
@@ -63,6 +63,7 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "users", f"{would}seeded", changed=True)
         return
     with stores.postgres(s, at=at) as conn, locks.guarded(conn, at):
+        refuse_mock_data(s, conn, at)
         if not s.dry_run:
             locks.take(conn, say=lambda text: output.note(s, text))
         missing = database.missing_tables(conn)
@@ -96,6 +97,12 @@ def load_schema(s: Settings, conn: Connection[Any], at: connection.Server, scrip
     scripts.run(conn, script.text, source=script.source, server=at, say=lambda text: output.note(s, text))
 
 
+def refuse_mock_data(s: Settings, conn: Connection[Any], at: connection.Server) -> None:
+    """Raise Protected where the database is stamped as production, and the command came without --prod."""
+    if not s.prod:
+        stamp.refuse(conn, at.label)
+
+
 def seed_users(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> int:
     """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
     from ..postgres import scripts, seeding
@@ -126,6 +133,7 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
             done(s, steps, "demo user pool", "would be created", changed=True)
             return
         pool, made = user_pool.make_demo_pool(client, at)
+        stores.acting(s, f"demo user pool {pool} of {at.label} at {at.url}")
         who = [(user.handle, user.display_name, user.email) for user in people]
         added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), who)
         done(
@@ -145,19 +153,43 @@ def sync(
     ``create`` adds the people whom only Cognito knows; ``said`` is for a set-up that has said what it acts on.
     No transaction waits for the network: the pool is read first.
     """
-    with stores.cognito(s) as cognito:
+    pool_at, at = stores.pool_endpoint(s), stores.server(s)
+    # The demo pool's people were made up from a database: their ids are nobody's but a demo's.
+    demo = pool_at.embedded and not at.embedded
+    with stores.cognito(s, at=pool_at) as cognito:
+        output.note(s, f"read: user pool {cognito.pool}, {pool_at.label}" + f" at {pool_at.url}" * pool_at.embedded)
         found = list(user_pool.identities(cognito))
     subs = [(identity.handle, identity.sub) for identity in found]
-    with stores.postgres(s, changes=not said) as conn:
-        results = users.sync_cognito_ids(conn, subs, dry_run=s.dry_run)
+    with stores.postgres(s, changes=not said, at=at) as conn:
+        if pool_at.embedded and stamp.is_production(conn):
+            raise Protected(
+                f"Cognito ids: left alone, {at.label} is production, and the user pool is the embedded demo's.",
+                hint="--prod, or set AWS_COGNITO_USER_POOL_ID",
+                code="stamped_production",
+            )
+        results = users.sync_cognito_ids(conn, subs, only_mock=demo, dry_run=s.dry_run)
         if create:
-            unknown = {row.handle for row in results if row.result == "no such user"}
-            people = {
-                who.handle: (who.handle, who.sub, who.email) for who in found if who.handle in unknown and who.handle
-            }
-            added = set(people) if s.dry_run else users.create_missing(conn, people.values())
+            added = _create(s, conn, found, {row.handle for row in results if row.result == "no such user"})
             results = [replace(row, result="created") if row.handle in added else row for row in results]
+        kept = users.with_other_ids(conn, results) if demo else 0
+    if kept:
+        output.note(s, f"{counted(kept, 'person keeps', 'people keep')} another id: the demo pool replaces MOCK only")
     return results, [who for who in found if who.handle is None]
+
+
+def _create(s: Settings, conn: Connection[Any], found: list[user_pool.Identity], unknown: set[str | None]) -> set[str]:
+    """Add people of whom only Cognito knows, but nobody whose handle differs from another's in case only."""
+    known = users.handles(conn)
+    new: dict[str, tuple[str, str, str | None]] = {}
+    for who in found:
+        if not who.handle or who.handle not in unknown:
+            continue
+        near = users.near_handle(who.handle, (*known, *new))
+        if near is None:
+            new[who.handle] = (who.handle, who.sub, who.email)
+        else:
+            output.note(s, f"not added: {who.handle} differs from {near} in case only")
+    return set(new) if s.dry_run else users.create_missing(conn, new.values())
 
 
 def sync_step(s: Settings, steps: list[Step]) -> None:

@@ -19,6 +19,7 @@ _SYNC = """
     UPDATE public.users AS u SET cognito_user_id = i.sub
     FROM unnest(%s::text[], %s::text[]) AS i(handle, sub)
     WHERE u.handle = i.handle AND u.cognito_user_id IS DISTINCT FROM i.sub
+    AND (u.cognito_user_id = 'MOCK' OR NOT %s)
     RETURNING u.handle
 """
 
@@ -82,6 +83,11 @@ def stable_uuid(handle: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cruddur:user:{handle}"))
 
 
+def near_handle(handle: str, known: Iterable[str]) -> str | None:
+    """The handle that differs from this one in case only, if one does."""
+    return next((name for name in known if name != handle and name.casefold() == handle.casefold()), None)
+
+
 def add(
     conn: Connection[Any], handle: str, *, name: str | None = None, email: str | None = None, dry_run: bool = False
 ) -> tuple[User, bool]:
@@ -90,8 +96,16 @@ def add(
     if not re.fullmatch(r"[^\s@/#]{1,64}", handle) or not handle.isprintable():
         raise BadInput(f"{handle!r} cannot be a handle: 1 to 64 characters without spaces, '@', '/' and '#'.")
     conn.execute("LOCK TABLE public.users IN SHARE ROW EXCLUSIVE MODE" if not dry_run else "SELECT 1")
-    if handle in handles(conn):
+    known = handles(conn)
+    if handle in known:
         return find(conn, handle), False
+    near = near_handle(handle, known)
+    if near is not None:
+        raise BadInput(
+            f"There is {near!r} already, and {handle!r} differs in case only: people would take one for the other.",
+            hint=f"name somebody else, or use {near}",
+            code="handle_taken",
+        )
     user = User(stable_uuid(handle), handle, name or handle, email or f"{handle}@example.com", "MOCK")
     if not dry_run:
         conn.execute(
@@ -102,12 +116,17 @@ def add(
 
 
 def sync_cognito_ids(
-    conn: Connection[Any], identities: Iterable[tuple[str | None, str]], *, dry_run: bool = False
+    conn: Connection[Any],
+    identities: Iterable[tuple[str | None, str]],
+    *,
+    only_mock: bool = False,
+    dry_run: bool = False,
 ) -> list[SyncResult]:
     """Write each identity's sub to the user with its handle, in one statement; identities are (handle, sub).
 
     Comes back with one result for each identity and one for each user that is still ``MOCK``. A handle that two
-    identities or two users have is reported and changed for nobody. Handles are compared as they are written.
+    identities or two users have is reported and changed for nobody. Handles are compared as they are written. With
+    ``only_mock`` an id that is somebody's already stays.
     """
     everyone = list(identities)
     subs: dict[str, str] = {}
@@ -124,9 +143,14 @@ def sync_cognito_ids(
     twice |= {handle for handle in subs if known.get(handle, (1, ""))[0] > 1}
     wanted = {handle: sub for handle, sub in subs.items() if handle not in twice}
     if dry_run:
-        changed = {handle for handle, sub in wanted.items() if handle in known and known[handle][1] != sub}
+        changed = {
+            handle
+            for handle, sub in wanted.items()
+            if handle in known and known[handle][1] != sub and (known[handle][1] == "MOCK" or not only_mock)
+        }
     else:
-        changed = {row[0] for row in conn.execute(_SYNC, [list(wanted), list(wanted.values())]).fetchall()}
+        values = [list(wanted), list(wanted.values()), only_mock]
+        changed = {row[0] for row in conn.execute(_SYNC, values).fetchall()}
     results = [SyncResult(handle, sub, _outcome(handle, known, twice, changed)) for handle, sub in everyone]
     results += [
         SyncResult(handle, None, "still MOCK")
@@ -134,6 +158,12 @@ def sync_cognito_ids(
         if cognito_id == "MOCK" and handle not in changed
     ]
     return results
+
+
+def with_other_ids(conn: Connection[Any], results: Iterable[SyncResult]) -> int:
+    """How many of those that a sync left unchanged have another id than the pool says."""
+    ids = dict(conn.execute("SELECT handle, cognito_user_id FROM public.users").fetchall())
+    return sum(row.result == "unchanged" and ids.get(row.handle or "") != row.cognito_user_id for row in results)
 
 
 def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str | None]]) -> set[str]:

@@ -118,13 +118,42 @@ def test_a_handle_that_two_rows_have_is_written_for_neither(here: Here, client: 
     assert dumps.rows(database) == before
 
 
+def test_a_handle_that_differs_in_case_only_is_not_added(here: Here, client: Any, pool: str, database: str) -> None:
+    for username, handle in (("a", "Bayko"), ("b", "Mira"), ("c", "mira"), ("d", "new")):
+        add(client, pool, username, handle)
+    before = ids(database)
+    for flags in (["-n"], []):
+        ran = here("db", "update-cognito-user-ids", "--create-missing", "-o", "json", *flags)
+        found = {item["handle"]: item["result"] for item in json.loads(ran.out)["items"]}
+        assert found["Bayko"] == "no such user"
+        assert sorted((found["Mira"], found["mira"])) == ["created", "no such user"]
+        assert found["new"] == "created"
+        assert "not added: Bayko differs from bayko in case only" in ran.err
+        assert ran.err.count("not added") == 2
+    assert {handle.lower() for handle in set(ids(database)) - set(before)} == {"mira", "new"}
+    assert len(ids(database)) == len(before) + 2
+
+
+def test_many_who_are_skipped_are_counted_where_a_table_names_them(
+    here: Here, client: Any, pool: str, database: str
+) -> None:
+    for n in range(12):
+        add(client, pool, f"nameless{n}", None)
+    assert here("db", "update-cognito-user-ids", "-o", "json").err.count("skipped: nameless") == 12
+    err = here("db", "update-cognito-user-ids").err
+    assert err.count("skipped: nameless") == 5
+    assert "skipped: 7 more, 12 without preferred_username" in err
+
+
 def test_a_dry_run_of_the_sync_says_the_same_and_writes_nothing(
     here: Here, client: Any, pool: str, database: str
 ) -> None:
     add(client, pool, "andrew", "andrewbrown")
     before = dumps.rows(database)
-    ran = json.loads(here("db", "update-cognito-user-ids", "-n", "-o", "json").out)
+    shown = here("db", "update-cognito-user-ids", "-n", "-o", "json")
+    ran = json.loads(shown.out)
     assert (ran["updated"], ran["dry_run"]) == (1, True)
+    assert "would be updated 1" in shown.err
     assert dumps.rows(database) == before
 
 
@@ -157,3 +186,53 @@ def test_an_empty_pool_and_a_missing_pool_are_told_apart(
     assert "has no users" in ran.err
     monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", "us-east-1_NotThere")
     assert here("cognito", "list-users").code == 5
+
+
+@pytest.fixture
+def demo(here: Here, engines: Engines, client: Any) -> dict[str, str]:
+    """The demo pool of the embedded stack, with the seeded people in it; their ids by handle."""
+    assert here("setup").code == 0
+    listed = json.loads(here("cognito", "list-users", "-o", "json").out)["items"]
+    return {item["handle"]: item["sub"] for item in listed if item["handle"]}
+
+
+def set_id(url: str, handle: str, value: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url) as conn:
+        conn.execute("UPDATE users SET cognito_user_id = %s WHERE handle = %s", [value, handle])
+
+
+@pytest.mark.parametrize("command", [["setup"], ["db", "update-cognito-user-ids"]])
+def test_the_demo_pool_replaces_mock_and_no_real_id(
+    here: Here, demo: dict[str, str], database: str, command: list[str]
+) -> None:
+    set_id(database, "andrewbrown", "real-id-of-somebody")
+    set_id(database, "bayko", "MOCK")
+    ran = here(*command)
+    assert ran.code == 0, ran.err
+    found = ids(database)
+    assert (found["andrewbrown"], found["bayko"]) == ("real-id-of-somebody", demo["bayko"])
+    assert "1 person keeps another id: the demo pool replaces MOCK only" in ran.err
+    assert "read: user pool" in ran.err
+
+
+def test_a_database_of_production_gets_neither_mock_rows_nor_ids_of_the_demo_pool(
+    here: Here, demo: dict[str, str], database: str
+) -> None:
+    import psycopg
+
+    from cruddur_cli.postgres import stamp
+
+    set_id(database, "bayko", "MOCK")
+    insert(database, "customer")
+    with psycopg.connect(database) as conn:
+        stamp.write(conn)
+    before = dumps.rows(database)
+    for command in (["setup"], ["setup", "-n"], ["db", "setup"], ["db", "seed"], ["db", "update-cognito-user-ids"]):
+        ran = here(*command)
+        assert ran.code == 6, command
+        assert "next: --prod" in ran.err
+    assert dumps.rows(database) == before
+    listed = json.loads(here("cognito", "list-users", "-o", "json").out)["items"]
+    assert "customer" not in {item["handle"] for item in listed}

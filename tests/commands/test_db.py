@@ -163,6 +163,15 @@ def test_somebody_who_has_the_handle_already_keeps_their_id(here: Here, database
     assert run(database, "SELECT count(*) FROM activities WHERE user_uuid = %s", own) == [(1,)]
 
 
+def test_somebody_whose_handle_differs_in_case_only_is_not_added(here: Here, database: str) -> None:
+    before = dumps.rows(database)
+    ran = here("db", "add-user", "Bayko")
+    assert ran.code == 2
+    assert "'bayko'" in ran.err
+    assert dumps.rows(database) == before
+    assert here("db", "add-user", "bayko").code == 0
+
+
 def test_a_dry_run_changes_nothing_and_says_so(here: Here, database: str) -> None:
     before = dumps.rows(database)
     for command in (["setup"], ["seed"], ["create"], ["schema-load"], ["update-cognito-user-ids"]):
