@@ -86,10 +86,14 @@ def save(folder: Path, contents: Mapping[str, str]) -> None:
             copy = folder / "previous" / f".{name}.new"
             copy.unlink(missing_ok=True)
             try:
-                os.link(path, copy)
-            except OSError:
-                shutil.copy2(path, copy)
-            copy.replace(folder / "previous" / f"{name}.json")
+                try:
+                    os.link(path, copy)
+                except OSError:
+                    shutil.copy2(path, copy)
+                copy.replace(folder / "previous" / f"{name}.json")
+            finally:
+                # A copy cut short stays; so does a link, after a save that failed: it is the one before already.
+                copy.unlink(missing_ok=True)
         homes.write(path, content)
 
 
