@@ -1,7 +1,7 @@
 """Owns the emulator's process: ministack behind a guard, saved shortly after each write.
 
-Run by ``aws.start``: ``python -m cruddur_cli.local.emulator DIRECTORY SOCKET PORT``. The names with an underscore
-belong to the pinned ministack, which does not promise them.
+Run by ``aws.start``: ``python -m cruddur_cli.local.emulator DIRECTORY SOCKET PORT INSTANCE``. The names with an
+underscore belong to the pinned ministack, which does not promise them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import gc
 import json
 import os
 import re
-import secrets
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,12 @@ def configure(directory: Path, port: int) -> None:
         SFTP_ENABLED="0",
         LOG_LEVEL="WARNING",
     )
+
+
+def log(sentence: str) -> None:
+    """Writes to the log; it may be on the disk that is full, and no failure of it may end anything or leave a rest."""
+    with suppress(OSError):
+        os.write(1, f"cruddur: {sentence}\n".encode())
 
 
 class Keeper:
@@ -103,10 +109,11 @@ class Keeper:
                 self.error, self.saved_at = None, time.time()
                 await asyncio.to_thread(self._write_down, clean=last)
             except Exception as error:  # noqa: BLE001 - whatever a service or the disk raises, the next save may work
-                self.error = f"{type(error).__name__}: {error}"
                 self.unsaved |= groups or {OTHERS}
                 self.changed.set()
-                print(f"cruddur: not saved: {self.error}", flush=True)  # noqa: T201 - the log is stdout
+                if not self.error:
+                    log(f"not saved: {type(error).__name__}: {error}")
+                self.error = f"{type(error).__name__}: {error}"
             self.pause_s = max(PAUSE_S, SHARE * (time.monotonic() - began))
 
     def _contents(self, groups: set[str]) -> dict[str, str]:
@@ -193,7 +200,7 @@ def guard(app: Any, keeper: Keeper, facts: dict[str, object], port: int) -> Any:
     return guarded
 
 
-async def serve(directory: Path, descriptor: int, port: int) -> None:
+async def serve(directory: Path, descriptor: int, port: int, instance: str) -> None:
     """Serves until SIGTERM, and saves before it returns.
 
     Raises state_files.Damaged when the saved state cannot be used.
@@ -208,7 +215,6 @@ async def serve(directory: Path, descriptor: int, port: int) -> None:
     for name, state in found.items():
         if state and name in ministack._state_map:
             ministack._get_module(ministack._state_map[name]).load_persisted_state(state)
-    instance = secrets.token_hex(8)
     keeper = Keeper(ministack, directory, instance, set(found))
     # Ours are strict (above) and heard (Keeper); scripts of a container's entry point are not ours to run.
     ministack._load_persisted_state = lambda: None
@@ -234,12 +240,12 @@ async def serve(directory: Path, descriptor: int, port: int) -> None:
 
 def main() -> None:
     """The command; its exit code is 65 when the saved state cannot be used."""
-    directory, descriptor, port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    directory, descriptor, port, instance = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     configure(directory, port)
     try:
-        asyncio.run(serve(directory, descriptor, port))
+        asyncio.run(serve(directory, descriptor, port, instance))
     except state_files.Damaged as error:
-        print(f"cruddur: {error}", flush=True)  # noqa: T201 - the log is stdout
+        log(str(error))
         sys.exit(DAMAGED)
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,12 @@ State = Literal["running", "stopped", "failed"]
 
 # The emulator's exit code when the saved state cannot be used.
 DAMAGED = 65
+
+# An engine that was started just now gets this long even where less is asked for: it may have a large table to read.
+START_S = 60.0
+# After so long, a person who waits is told what for; a start takes its time even where all is well.
+NOTICE_S = 3.0
+START_NOTICE_S = 10.0
 
 # A process object that goes away while its process lives makes Python warn; these are meant to outlive us.
 _started: list[subprocess.Popen[bytes]] = []
@@ -56,6 +62,31 @@ class RunAs(TypedDict, total=False):
     user: int
     group: int
     extra_groups: list[int]
+
+
+class Patience:
+    """How long is left to wait, over all that is waited for; ``say`` gets one sentence once it takes long."""
+
+    def __init__(self, wait_s: float, say: Callable[[str], None], *, notice_s: float = NOTICE_S) -> None:
+        self._began = time.monotonic()
+        self._wait_s = wait_s
+        self._notice_s = notice_s
+        self._say = say
+        self._said = False
+
+    def left(self, at_most: float = float("inf")) -> float:
+        """Seconds, for the timeout of one try; never so few that a try is none."""
+        return max(0.1, min(at_most, self._began + self._wait_s - time.monotonic()))
+
+    def over(self) -> bool:
+        """Whether all the time is gone."""
+        return time.monotonic() > self._began + self._wait_s
+
+    def remark(self, what: str) -> None:
+        """Says ``what`` and how long it may take, once, after a while."""
+        if not self._said and time.monotonic() > self._began + self._notice_s:
+            self._said = True
+            self._say(f"{what}; waiting up to {self.left():.0f} seconds more")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,9 +75,10 @@ def unusable(path: Path, error: OSError) -> NotConfigured:
 
 
 @contextmanager
-def locked(home: Path, *, wait_s: float = 60) -> Iterator[None]:
+def locked(home: Path, *, wait_s: float = 60, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Holds the lock under which engines are started and stopped, so that two commands at once make one stack.
 
+    ``waiting`` is called again and again meanwhile.
     Raises CannotConnect when another command keeps it for longer than ``wait_s`` seconds.
     """
     path = home / "lock"
@@ -94,6 +95,7 @@ def locked(home: Path, *, wait_s: float = 60) -> Iterator[None]:
                     f"(it holds {path}).",
                     hint="wait for it to end, then run `cruddur local status`",
                 )
+            waiting()
             time.sleep(0.02)
         yield
     finally:
@@ -114,6 +116,24 @@ def hold(path: Path) -> int | None:
         time.sleep(0.01)
     os.close(descriptor)
     return None
+
+
+def note(descriptor: int, record: dict[str, object]) -> None:
+    """Makes ``record`` the content of what ``hold`` returned, so that it is known who holds it.
+
+    Raises OSError.
+    """
+    content = json.dumps(record).encode()
+    os.pwrite(descriptor, content, 0)
+    os.ftruncate(descriptor, len(content))
+
+
+def record(folder: Path) -> dict[str, object]:
+    """What is written down of an engine's run, in two places: one damaged file must not hide an engine that lives."""
+    written, held = read(folder / "running.json"), read(folder / "alive")
+    # Until its starter knows the process number, only what the engine itself has written of this run says it.
+    same = "instance" in held and held["instance"] == written.get("instance")
+    return held | written if same and not held.get("pid") else written | held
 
 
 def is_held(path: Path) -> bool:

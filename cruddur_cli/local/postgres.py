@@ -20,8 +20,11 @@ from ..errors import CannotConnect, Incomplete, NotConfigured
 from . import binaries
 from . import home as homes
 from .engine import (
+    START_NOTICE_S,
+    START_S,
     Account,
     Engine,
+    Patience,
     as_account,
     environment,
     instant,
@@ -69,12 +72,12 @@ def data_directory(home: Path) -> Path:
     return home / "postgres" / "data"
 
 
-def running(home: Path) -> tuple[int, int] | None:
+def running(home: Path, *, timeout_s: float = 5) -> tuple[int, int] | None:
     """Process number and port of the server, or None when it is not up. Takes about a millisecond."""
     if not homes.is_held(home / "postgres" / "alive"):
         return None
     claim = _claim(home)
-    return claim[:2] if claim and claim[2] and _answers(claim[1]) else None
+    return claim[:2] if claim and claim[2] and _answers(claim[1], timeout_s) else None
 
 
 def password(home: Path) -> str:
@@ -97,19 +100,22 @@ def url(home: Path, port: int) -> str:
     return f"postgresql://{USER}:{password(home)}@127.0.0.1:{port}/cruddur"
 
 
-def start(home: Path, *, wait_s: float, say: Callable[[str], None]) -> None:
-    """Returns once the server accepts our password; makes the cluster the first time.
+def start(home: Path, *, patience: Patience, wait_s: float, say: Callable[[str], None]) -> int:
+    """The server's port, once it accepts our password; makes the cluster the first time.
 
+    ``patience`` is for one that lives already, ``wait_s`` for one that is started here.
     Raises NotConfigured (no extra, a directory that cannot be used, another version's data) or CannotConnect.
     """
-    if running(home):
-        return
-    folder, deadline = home / "postgres", time.monotonic() + wait_s
-    while (alive := homes.hold(folder / "alive")) is None:
-        # It still recovers, an interrupted `up` has just started it, or the last of a killed server is about to end.
-        if running(home):
-            return
-        if time.monotonic() > deadline:
+    folder = home / "postgres"
+    while True:
+        if found := running(home, timeout_s=patience.left(1)):
+            return found[1]
+        if (alive := homes.hold(folder / "alive")) is not None:
+            break
+        # It still recovers, an interrupted `up` has just started it, the last of a killed server is about to end, or it
+        # hangs.
+        patience.remark("the embedded PostgreSQL does not answer")
+        if patience.over():
             raise CannotConnect(
                 "The embedded PostgreSQL is there but does not answer.",
                 hint="cruddur local down",
@@ -126,7 +132,7 @@ def start(home: Path, *, wait_s: float, say: Callable[[str], None]) -> None:
             _create(home, install, data, runner)
         server = Server(home, data, install, version, runner, password(home))
         killed = _clear_leftovers(home, data)
-        port = _launch(server, alive, deadline)
+        port = _launch(server, alive, Patience(max(START_S, wait_s), say, notice_s=START_NOTICE_S))
     except OSError as error:
         raise homes.unusable(Path(error.filename or folder), error) from error
     finally:
@@ -134,6 +140,7 @@ def start(home: Path, *, wait_s: float, say: Callable[[str], None]) -> None:
     if killed:
         say(f"PostgreSQL was not stopped cleanly ({killed}); it has recovered, and nothing that was committed is lost.")
     say(f"started PostgreSQL {version} on 127.0.0.1:{port}")
+    return port
 
 
 def stop(home: Path, *, wait_s: float) -> None:
@@ -161,7 +168,7 @@ def stop(home: Path, *, wait_s: float) -> None:
 
 def describe(home: Path) -> Engine:
     """What is known about it, without changing anything."""
-    data, record, found = data_directory(home), homes.read(home / "postgres" / "running.json"), running(home)
+    data, record, found = data_directory(home), homes.record(home / "postgres"), running(home)
     version = str(record["version"]) if "version" in record else None
     started = instant(record.get("started_at"))
     if found:
@@ -191,18 +198,18 @@ def _claim(home: Path) -> tuple[int, int, bool] | None:
         lines = (data_directory(home) / "postmaster.pid").read_text().splitlines()
         return int(lines[0]), int(lines[3]), [line.strip() for line in lines[7:8]] == ["ready"]
     except (OSError, ValueError, IndexError):
-        record = homes.read(home / "postgres" / "running.json")
+        record = homes.record(home / "postgres")
         pid, port = number(record.get("pid")), number(record.get("port"))
         return (pid, port, True) if pid and port else None
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, timeout_s: float) -> bool:
     """Whether a PostgreSQL server is on that port: asked for TLS, it says N (protocol, "SSL Session Encryption")."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
             connection.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
             return connection.recv(1) == b"N"
-    except OSError:
+    except (OSError, OverflowError):
         return False
 
 
@@ -275,10 +282,10 @@ def _clear_leftovers(home: Path, data: Path) -> str | None:
     if not stale.exists():
         return None
     stale.unlink()
-    return _cause(homes.read(home / "postgres" / "running.json"))
+    return _cause(homes.record(home / "postgres"))
 
 
-def _launch(server: Server, alive: int, deadline: float) -> int:
+def _launch(server: Server, alive: int, patience: Patience) -> int:
     """The port of the server, once it has accepted our password."""
     folder = server.home / "postgres"
     log = folder / "log"
@@ -287,12 +294,17 @@ def _launch(server: Server, alive: int, deadline: float) -> int:
             port: int = listener.getsockname()[1]
         command = [str(server.install / "bin" / "postgres"), "-D", str(server.data), "-c", f"port={port}"]
         command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        record: dict[str, object] = {"pid": None, "port": port, "version": server.version}
+        record |= {"started_at": int(time.time()), "boot_id": homes.boot_id()}
+        homes.note(alive, record)
         process = spawn(command, log=log, env=environment(), keep=[alive], account=server.runner)
-        record = {"pid": process.pid, "port": port, "version": server.version}
-        homes.write(folder / "running.json", record | {"started_at": int(time.time()), "boot_id": homes.boot_id()})
-        while process.poll() is None and time.monotonic() < deadline:
+        record["pid"] = process.pid
+        homes.note(alive, record)
+        homes.write(folder / "running.json", record)
+        while process.poll() is None and not patience.over():
             if _claim(server.home) == (process.pid, port, True) and _accepts(port, server.secret):
                 return port
+            patience.remark("the embedded PostgreSQL is starting")
             time.sleep(0.01)
         if process.poll() is None:
             raise CannotConnect(

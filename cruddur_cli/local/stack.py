@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import aws as aws_engine
 from . import binaries
 from . import home as homes
 from . import postgres as postgres_engine
-from .engine import Engine
+from .engine import Engine, Patience
 
 __all__ = ["Engine", "Stack", "aws_endpoint", "down", "postgres_url", "psql", "reset", "status", "up"]
+
+
+# What hangs is waited for this long by a command; by default, and at least.
+WAIT_S = 30.0
+# A table that is being saved keeps the emulator from answering, but a first look need not wait for that.
+LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -30,29 +37,35 @@ def up(
     *,
     postgres: bool = True,
     aws: bool = True,
-    wait_s: float = 60,
+    wait_s: float = WAIT_S,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Stack:
     """Starts what is asked for and not running, and returns once it answers; what runs already is left alone.
 
-    ``say`` gets a sentence for each engine that was started, and for what an unclean stop has cost.
+    What lives and does not answer, an engine or another command that starts one, is waited for ``wait_s`` seconds in
+    all; an engine that is started here gets a minute of its own, or ``wait_s``.
+    ``say`` gets a sentence for each engine that was started, for what an unclean stop has cost, and for a long wait.
     Raises NotConfigured (no extra, a state directory or saved state that cannot be used) or CannotConnect (an engine
     does not answer within ``wait_s`` seconds).
     """
+    patience, home = Patience(wait_s, say), homes.locate()
     # What runs needs no lock, no directory check and no process.
-    found = _endpoints(postgres=postgres, aws=aws)
-    if (found.postgres_url or not postgres) and (found.aws_endpoint or not aws):
-        return found
+    server = postgres_engine.running(home, timeout_s=patience.left(LOOK_S)) if postgres else None
+    emulator = aws_engine.running(home, timeout_s=patience.left(LOOK_S)) if aws else None
+    if (server or not postgres) and (emulator or not aws):
+        return _stack(home, server[1] if server else None, aws_engine.port(emulator) if emulator else None)
     home = homes.prepare()
-    with homes.locked(home, wait_s=max(60, wait_s)):
-        finish = aws_engine.start(home, wait_s=wait_s, say=say) if aws else None
+    busy = "another command is starting or stopping the embedded stack"
+    with homes.locked(home, wait_s=patience.left(), waiting=lambda: patience.remark(busy)):
+        postgres_port = aws_port = None
+        finish = aws_engine.start(home, patience=patience, wait_s=wait_s, say=say) if aws else None
         try:
             if postgres:
-                postgres_engine.start(home, wait_s=wait_s, say=say)
+                postgres_port = postgres_engine.start(home, patience=patience, wait_s=wait_s, say=say)
         finally:
             if finish:
-                finish()
-        return _endpoints(postgres=postgres, aws=aws)
+                aws_port = finish()
+        return _stack(home, postgres_port, aws_port)
 
 
 def down(*, wait_s: float = 60) -> list[Engine]:
@@ -97,8 +110,9 @@ def postgres_url() -> str | None:
 
 def aws_endpoint() -> str | None:
     """The endpoint of the embedded AWS if it is running, else None. Takes about two milliseconds."""
-    found = aws_engine.running(homes.locate())
-    return f"http://127.0.0.1:{found['port']}" if found else None
+    home = homes.locate()
+    found = aws_engine.running(home)
+    return _stack(home, None, aws_engine.port(found)).aws_endpoint if found else None
 
 
 def psql() -> str | None:
@@ -106,5 +120,6 @@ def psql() -> str | None:
     return binaries.psql()
 
 
-def _endpoints(*, postgres: bool, aws: bool) -> Stack:
-    return Stack(postgres_url() if postgres else None, aws_endpoint() if aws else None)
+def _stack(home: Path, postgres_port: int | None, aws_port: int | None) -> Stack:
+    url = postgres_engine.url(home, postgres_port) if postgres_port else None
+    return Stack(url, f"http://127.0.0.1:{aws_port}" if aws_port else None)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,19 @@ from cruddur_cli.local import home as homes
 from .engines import client, keys, make_table, put
 
 
+def engine(name: str) -> stack.Engine:
+    return next(engine for engine in stack.status() if engine.name == name)
+
+
+def pid(name: str) -> int:
+    found = engine(name).pid
+    assert found
+    return found
+
+
 def kill(name: str) -> None:
-    engine = next(engine for engine in stack.status() if engine.name == name)
-    assert engine.pid
-    os.kill(engine.pid, signal.SIGKILL)
-    until(lambda: next(e.state for e in stack.status() if e.name == name) == "failed")
+    os.kill(pid(name), signal.SIGKILL)
+    until(lambda: engine(name).state == "failed")
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -63,9 +73,7 @@ def test_the_emulator_killed(home: Path, said: list[str]) -> None:
 def test_the_emulator_stopped_by_the_machine(home: Path, said: list[str]) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
-    pid = next(engine.pid for engine in stack.status() if engine.name == "aws")
-    assert pid
-    os.kill(pid, signal.SIGTERM)
+    os.kill(pid("aws"), signal.SIGTERM)
     until(lambda: not homes.is_held(home / "aws" / "alive"))
     stack.up(postgres=False, say=said.append)
     assert len(said) == 1
@@ -156,8 +164,7 @@ def test_a_save_that_fails_keeps_the_emulator_running(home: Path) -> None:
     state.touch()
     with pytest.raises(Incomplete, match="left running"):
         stack.down()
-    note = next(engine.note for engine in stack.status() if engine.name == "aws")
-    assert note and "cannot be saved" in note
+    assert "cannot be saved" in str(engine("aws").note)
     assert keys(client("dynamodb")) == ["a", "b"]
     state.unlink()
     moved.rename(state)
@@ -166,18 +173,112 @@ def test_a_save_that_fails_keeps_the_emulator_running(home: Path) -> None:
     assert keys(client("dynamodb")) == ["a", "b"]
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux takes another process the right to write")
+def test_a_disk_that_is_full_for_a_while(home: Path) -> None:
+    stack.up(postgres=False)
+    make_table(client("dynamodb"), "a")
+    aws.save(home)
+    _, unlimited = resource.prlimit(pid("aws"), resource.RLIMIT_FSIZE)
+    # Its log cannot be written to either.
+    resource.prlimit(pid("aws"), resource.RLIMIT_FSIZE, (0, unlimited))
+    put(client("dynamodb"), "b")
+    until(lambda: "cannot be saved" in str(engine("aws").note))
+    for _ in range(2):
+        with pytest.raises(Incomplete, match="left running, because its data cannot be saved"):
+            stack.down()
+    assert keys(client("dynamodb")) == ["a", "b"]
+    assert [path.name for path in (home / "aws" / "previous").glob(".*")] == []
+    resource.prlimit(pid("aws"), resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    put(client("dynamodb"), "c")
+    until(lambda: '"c"' in state_file(home).read_text())
+    until(lambda: engine("aws").note is None)
+    stack.down()
+    stack.up(postgres=False)
+    assert keys(client("dynamodb")) == ["a", "b", "c"]
+
+
+def test_no_answer_is_not_saved(home: Path) -> None:
+    stack.up(postgres=False)
+    make_table(client("dynamodb"), "a")
+    os.kill(pid("aws"), signal.SIGSTOP)
+    with pytest.raises(Incomplete, match="left running"):
+        aws.save(home, wait_s=0.2)
+    stack.down()
+    stack.up(postgres=False)
+    assert keys(client("dynamodb")) == ["a"], "down wakes what is paused, and saves"
+
+
+def test_what_does_not_answer_is_not_told_to_end(home: Path) -> None:
+    stack.up(postgres=False)
+    make_table(client("dynamodb"), "a")
+    endpoint = stack.aws_endpoint()
+    alive = (home / "aws" / "alive").read_bytes()
+    (home / "aws" / "alive").write_text(json.dumps(json.loads(alive) | {"port": 1}))
+    with pytest.raises(Incomplete, match="left running") as caught:
+        stack.down(wait_s=0.2)
+    assert caught.value.hint and f"`kill -9 {pid('aws')}`" in caught.value.hint
+    (home / "aws" / "alive").write_bytes(alive)
+    assert stack.aws_endpoint() == endpoint
+    assert keys(client("dynamodb")) == ["a"]
+
+
+@pytest.mark.parametrize("file", ["running.json", "alive"])
+@pytest.mark.parametrize("damage", ["{", ""])
+def test_a_damaged_record_of_an_engine_that_lives(home: Path, file: str, damage: str) -> None:
+    before = stack.up()
+    make_table(client("dynamodb"), "a")
+    for name in ("postgres", "aws"):
+        (home / name / file).write_text(damage)
+    (postgres.data_directory(home) / "postmaster.pid").write_text(damage)
+    assert stack.up() == before
+    assert keys(client("dynamodb")) == ["a"]
+    assert {engine.state for engine in stack.down()} == {"stopped"}
+    said: list[str] = []
+    assert stack.up(postgres=False, say=said.append).aws_endpoint == before.aws_endpoint
+    assert len(said) == 1, "nothing to say about a clean stop"
+    assert keys(client("dynamodb")) == ["a"]
+
+
+def test_a_damaged_record_of_an_engine_that_was_killed(home: Path, said: list[str]) -> None:
+    stack.up(postgres=False)
+    (home / "aws" / "running.json").write_text("{")
+    kill("aws")
+    stack.up(postgres=False, say=said.append)
+    assert "not stopped cleanly" in said[0] and "it was killed" in said[0]
+
+
+def test_a_damaged_record_does_not_keep_from_a_reset(home: Path) -> None:
+    stack.up()
+    for name in ("postgres", "aws"):
+        (home / name / "running.json").write_text("{")
+    stack.reset()
+    assert {engine.state for engine in stack.status()} == {"stopped"}
+
+
 @pytest.mark.parametrize("name", ["postgres", "aws"])
-def test_an_engine_that_does_not_answer(home: Path, name: str) -> None:
-    stack.up(postgres=name == "postgres", aws=name == "aws")
-    pid = next(engine.pid for engine in stack.status() if engine.name == name)
-    assert pid
-    if name == "postgres":
-        (postgres.data_directory(home) / "postmaster.pid").write_text("")
-        (home / "postgres" / "running.json").write_text(json.dumps({"pid": pid, "port": 1}))
-    else:
-        homes.write(home / "aws" / "running.json", {"pid": pid, "port": 1})
+def test_an_engine_that_hangs(home: Path, said: list[str], name: str) -> None:
+    up = partial(stack.up, postgres=name == "postgres", aws=name == "aws")
+    before = up()
+    os.kill(pid(name), signal.SIGSTOP)
     with pytest.raises(CannotConnect, match="does not answer"):
-        stack.up(postgres=name == "postgres", aws=name == "aws", wait_s=0.2)
+        up(wait_s=4, say=said.append)
+    assert len(said) == 1 and "does not answer; waiting up to" in said[0]
+    os.kill(engine(name).pid or 0, signal.SIGCONT)
+    assert up() == before
+
+
+def test_an_engine_that_comes_round_while_it_is_waited_for(home: Path) -> None:
+    before = stack.up(postgres=False)
+    process = pid("aws")
+    os.kill(process, signal.SIGSTOP)
+    # The first sentence is the sign to let it go on.
+    assert stack.up(postgres=False, say=lambda sentence: os.kill(process, signal.SIGCONT)) == before
+
+
+def test_another_command_that_hangs(home: Path, said: list[str]) -> None:
+    with homes.locked(homes.prepare()), pytest.raises(CannotConnect, match="Another command"):
+        stack.up(postgres=False, wait_s=4, say=said.append)
+    assert len(said) == 1 and "another command" in said[0]
 
 
 def test_the_password_is_gone(home: Path) -> None:
