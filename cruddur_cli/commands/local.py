@@ -17,7 +17,7 @@ app = typer.Typer()
 @command(app, shows=True, waits=True)
 def up(s: Settings) -> None:
     """Start the embedded stack; what runs already is left alone."""
-    stack.up(wait_s=max(60.0, s.wait_s), say=lambda text: output.note(s, text))
+    stack.up(wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
     output.show(s, stack.status())
 
 
