@@ -10,9 +10,10 @@ import typer
 
 from .. import output
 from ..errors import Exit, NotFound
-from ..postgres import connection, database, locks, sessions, stamp, users
+from ..output.text import counted
+from ..postgres import connection, database, effects, locks, sessions, stamp, users
 from ..settings import Settings
-from . import confirm, files, steps, stores
+from . import confirm, files, loading, steps, stores
 from . import migrations as migration_commands
 from . import sessions as session_commands
 from .options import command
@@ -63,7 +64,7 @@ def reset(s: Settings) -> None:
     stores.acting_on(s, at)
     _drop(s, at)
     done: list[steps.Step] = []
-    steps.make_database(s, done)
+    steps.make_database(s, done, anew=True)
     if s.output != "table":
         output.show(s, done, extra={**steps.changes(done), "dry_run": s.dry_run})
 
@@ -74,10 +75,11 @@ def _drop(s: Settings, at: connection.Server) -> bool:
         if not database.exists(conn, at.database):
             return False
         connected = sessions.find(conn, at.database)
-    losing = _losing(s, at)
+    with stores.postgres(s, at=replace(at, read_only=True)) as conn:
+        losing = database.tell_rows(conn)
     for session in connected:
         output.note(s, f"connected: {session.user} from {session.client_addr or 'here'} ({session.application_name})")
-    losing += f"; {len(connected)} sessions end" if connected else ""
+    losing += f"; {counted(len(connected), 'session ends', 'sessions end')}" if connected else ""
     if s.dry_run:
         output.note(s, f"{at.label} would be dropped: {losing}")
         return True
@@ -89,15 +91,12 @@ def _drop(s: Settings, at: connection.Server) -> bool:
     return dropped
 
 
-def _losing(s: Settings, at: connection.Server) -> str:
-    with connection.opened(replace(at, read_only=True), trace=stores.trace(s)) as conn:
-        counted = [f"{table.rows:,} {table.table}" for table in database.rows(conn) if table.rows]
-    return ", ".join(counted) or "no rows"
-
-
 @command(app, changes=True, asks=True)
 def schema_load(s: Settings, file: File = None) -> None:
-    """Load the schema into the database, all of it or nothing: all tables anew. Asks when rows would be lost."""
+    """Load the schema, all of it or nothing: the tables that the file names anew. Asks when rows would be lost.
+
+    What else is in the database stays, such as what migrations made; `db reset` makes all anew.
+    """
     script = files.schema(s, file)
     at = stores.server(s)
     stores.acting_on(s, at)
@@ -112,6 +111,7 @@ def schema_load(s: Settings, file: File = None) -> None:
             if table.rows and (table.table in ours if script.ours else table.table not in database.BOOKKEEPING)
         ]
         losing = ", ".join(f"{table.rows:,} {table.table}" for table in filled)
+        loading.warn_of_rest(conn, script)
         if s.dry_run:
             output.note(s, f"the schema would be loaded; lost: {losing or 'nothing'}")
             return
@@ -120,22 +120,35 @@ def schema_load(s: Settings, file: File = None) -> None:
         if filled:
             what = f"The tables of {at.label}"
             confirm.destroy(s, what=what, name=at.database, losing=losing, remote=stores.is_foreign(at))
-        steps.load_schema(s, conn, at, script)
+        loading.schema(s, conn, at, script)
     output.note(s, "schema: loaded")
 
 
 @command(app, shows=True, changes=True, asks=True)
 def seed(s: Settings, file: File = None) -> None:
-    """Seed users and activities. Again adds nothing; people who are there keep their ids."""
+    """Seed users and activities. Again adds nothing; people who are there keep their ids.
+
+    Asks first where the file deletes or changes rows itself.
+    """
     script = files.seed(s, file)
     at = stores.server(s)
-    confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))
+    losing = effects.losing(script.text)
+    if not losing:
+        confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))
     with stores.postgres(s, changes=True, at=at) as conn:
         steps.refuse_mock_data(s, conn, at)
-        written = 0 if s.dry_run else steps.seed_users(s, conn, at, script)
+        if losing:
+            loading.confirm_seed(s, conn, at, script, losing)
+        before = database.rows(conn)
+        written = 0 if s.dry_run else loading.seed(s, conn, at, script)
         tables = database.rows(conn)
-    output.show(s, tables, extra={"written": written, "dry_run": s.dry_run})
-    output.note(s, f"{written} rows added" if not s.dry_run else "users and activities that are missing would be added")
+    deleted = database.added(tables, before)
+    extra = {"written": written, **({"deleted": deleted} if losing else {}), "dry_run": s.dry_run}
+    output.show(s, tables, extra=extra)
+    if s.dry_run:
+        output.note(s, "users and activities that are missing would be added")
+    else:
+        output.note(s, f"{counted(written, 'row')} added" + (f", {deleted:,} gone" if deleted else ""))
 
 
 @command(app, shows=True, changes=True)

@@ -23,8 +23,6 @@ from . import stores
 
 if TYPE_CHECKING:
     from psycopg import Connection
-
-    from . import files
 # What reads and runs files of SQL is imported by the steps that do so: every ddb command comes by here.
 
 
@@ -43,17 +41,18 @@ def done(s: Settings, steps: list[Step], step: str, result: str, *, changed: boo
     output.note(s, f"{'✓' if changed else '·'} {step}: {result}")
 
 
-def make_database(s: Settings, steps: list[Step]) -> None:
-    """The database, its tables and the seeded users."""
+def make_database(s: Settings, steps: list[Step], *, anew: bool = False) -> None:
+    """The database, its tables and the seeded users; ``anew`` where it was dropped just now, or would have been."""
     from ..postgres import locks
-    from . import files
+    from . import files, loading
 
     at = stores.server(s)
-    stores.acting_on(s, at)
+    if not anew:
+        stores.acting_on(s, at)
     would = "would be " if s.dry_run else ""
     try:
         with connection.opened_maintenance(at) as conn:
-            there = database.exists(conn, at.database)
+            there = database.exists(conn, at.database) and not (anew and s.dry_run)
             made = not there and not s.dry_run and database.create(conn, at.database)
     except NotFound:  # no maintenance database to look from, so the named one has to be there
         there, made = True, False
@@ -69,52 +68,25 @@ def make_database(s: Settings, steps: list[Step]) -> None:
         missing = database.missing_tables(conn)
         empty = len(missing) == len(database.TABLES)
         if empty and not s.dry_run:
-            load_schema(s, conn, at, files.schema(s))
+            loading.schema(s, conn, at, files.schema(s))
         absent = [name for name in missing if name not in database.BOOKKEEPING]  # those are made when they are needed
         if absent and not empty:
-            output.warn(f"{at.label} lacks {', '.join(absent)}; `cruddur db schema-load` replaces all tables")
+            output.warn(f"{at.label} lacks {', '.join(absent)}; `cruddur db schema-load` makes the schema's tables anew")
         done(s, steps, "tables", f"{would}created" if empty else "there", changed=empty)
         if "users" in missing and not empty:
             raise NotFound(
                 f"There is no table public.users in {at.label}.", hint="cruddur db schema-load", code="table_missing"
             )
-        if s.dry_run:
-            lacking = sorted(set(files.seeded_uuids()) - set([] if empty else users.handles(conn)))
-            result = f"{', '.join(lacking)} would be added" if lacking else "there"
-            done(s, steps, "users", result, changed=bool(lacking))
-            return
-        added = seed_users(s, conn, at, files.seed(s))
-        if s.prod:
+        result, changed = loading.fill(s, conn, at, files.seed(s), empty=empty)
+        if s.prod and not s.dry_run:
             stamp.write(conn)
-        done(s, steps, "users", f"{counted(added, 'row')} added" if added else "there", changed=added > 0)
-
-
-def load_schema(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> None:
-    """Load a schema, all of it or nothing; no migration counts as applied to it but those that it names itself."""
-    from ..postgres import migrations, scripts
-
-    migrations.forget(conn)
-    scripts.run(conn, script.text, source=script.source, server=at, say=lambda text: output.note(s, text))
+        done(s, steps, "users", result, changed=changed)
 
 
 def refuse_mock_data(s: Settings, conn: Connection[Any], at: connection.Server) -> None:
     """Raise Protected where the database is stamped as production, and the command came without --prod."""
     if not s.prod:
         stamp.refuse(conn, at.label)
-
-
-def seed_users(s: Settings, conn: Connection[Any], at: connection.Server, script: files.Script) -> int:
-    """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
-    from ..postgres import scripts, seeding
-    from . import files
-
-    say = lambda text: output.note(s, text)  # noqa: E731
-    if not script.ours:
-        known = files.seeded_uuids()
-        return seeding.run(conn, script.text, source=script.source, server=at, known=known, say=say)
-    before = sum(table.rows for table in database.rows(conn))
-    scripts.run(conn, script.text, source=script.source, server=at, say=say)
-    return sum(table.rows for table in database.rows(conn)) - before
 
 
 def make_pool(s: Settings, steps: list[Step]) -> None:

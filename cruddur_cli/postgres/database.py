@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ def create(conn: Connection[Any], name: str) -> bool:
 
     if exists(conn, connection.check_name(name)):
         return False
+    conn.execute("SET lock_timeout = '60s'")  # others that make a database at the same moment take their time
     try:
         conn.execute(sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name)))
     except (errors.DuplicateDatabase, errors.UniqueViolation):  # which of the two depends on who loses the race where
@@ -97,6 +99,42 @@ def rows(conn: Connection[Any]) -> list[TableRows]:
         found = conn.execute(sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))).fetchone()
         counted.append(TableRows(name, found[0] if found else 0))
     return counted
+
+
+def filled(counted: Iterable[TableRows]) -> list[TableRows]:
+    """The tables with rows that somebody would miss."""
+    return [table for table in counted if table.rows and table.table not in BOOKKEEPING]
+
+
+def added(before: Iterable[TableRows], after: Iterable[TableRows]) -> int:
+    """How many rows more there are, over the tables that have more."""
+    had = {table.table: table.rows for table in before}
+    return sum(max(0, table.rows - had.get(table.table, 0)) for table in after if table.table not in BOOKKEEPING)
+
+
+def tell_rows(conn: Connection[Any]) -> str:
+    """What would be lost with the database, as ``4 activities, 4 users``; gives up on a table that is locked.
+
+    A session that is stuck must not keep the database from being dropped: that is how it is ended.
+    """
+    from psycopg import errors, sql
+
+    conn.execute("SET LOCAL lock_timeout = '1s'")
+    names = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+    told, locked = [], []
+    for name in [row[0] for row in names if row[0] not in BOOKKEEPING]:
+        try:
+            with conn.transaction():
+                query = sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))
+                row = conn.execute(query).fetchone()
+            if row and row[0]:
+                told.append(f"{row[0]:,} {name}")
+        except errors.LockNotAvailable:
+            locked.append(name)
+            conn.execute("SET LOCAL lock_timeout = '50ms'")  # one who holds a lock holds others too
+    if locked:
+        told.append(f"the rows of {', '.join(locked)} (not counted: a session holds a lock)")
+    return ", ".join(told) or "no rows"
 
 
 def lock(conn: Connection[Any], name: str = "cruddur schema", *, wait_s: int = 10) -> None:

@@ -43,6 +43,8 @@ _HINTS = {
     "\\copy": "write INSERT statements instead, as `pg_dump --inserts` does",
     "\\set": "write the value where it is used; a file stops at its first error anyway",
 }
+# What a statement begins with, or holds after WITH or in a DO block, that takes rows away or writes over them.
+_LOSING = {"DELETE", "TRUNCATE", "DROP", "ALTER", "UPDATE", "MERGE"}
 # pg_dump frames its output with these since August 2025. They only keep psql from obeying other backslash commands.
 _HARMLESS = {"\\restrict", "\\unrestrict"}
 
@@ -159,6 +161,37 @@ def split(text: str, *, source: str = "the text") -> list[Statement]:
             current.parens -= 1
     close(len(text))
     return found
+
+
+def losing(statement: Statement) -> str | None:
+    """The word that says that a statement deletes, drops or changes what is there, or None.
+
+    What a function does that it calls is not seen.
+    """
+    first = statement.words[0] if statement.words else ""
+    if first in _LOSING:
+        return first
+    if first == "DO":  # its body is a text of its own
+        return next((word for word in re.findall(r"[A-Z]+", statement.text.upper()) if word in _LOSING), None)
+    return next((word for word in _every_word(statement.text) if word in _LOSING), None) if first == "WITH" else None
+
+
+def _every_word(text: str) -> list[str]:
+    """The words of a statement, also those inside of parentheses; FOR UPDATE and DO UPDATE are none of their own."""
+    words, position = [""], 0
+    while match := _TOKEN.match(text, position):
+        position = match.end()
+        if match.lastgroup == "block":
+            position, _ = _after_block(text, position)
+        elif match["escaped"] is not None:
+            position = _after_escaped(text, position) if match["escaped_end"] else len(text)
+        elif match.lastgroup == "dollar":
+            end = text.find(match[0], position)
+            position = len(text) if end < 0 else end + len(match[0])
+        elif match.lastgroup == "word":
+            word = match[0].upper()
+            words.append(f"{words[-1]} {word}" if word == "UPDATE" and words[-1] in {"FOR", "KEY", "DO"} else word)
+    return words
 
 
 def _after_block(text: str, position: int) -> tuple[int, bool]:

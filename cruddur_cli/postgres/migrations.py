@@ -176,6 +176,13 @@ def _undo_newest(
     return _status(migration.version, migration.name, state.applied[migration.version])
 
 
+def recorded(conn: Connection[Any]) -> list[str]:
+    """The versions in our own table, the newest last."""
+    if not _is_there(conn, TABLE):
+        return []
+    return sorted((row[0] for row in conn.execute(f"SELECT version FROM {TABLE}".encode())), key=versions.key)
+
+
 def forget(conn: Connection[Any]) -> None:
     """Nothing counts as applied from here on: for a schema that is about to be loaded anew, in the same transaction.
 

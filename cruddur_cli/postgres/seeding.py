@@ -92,10 +92,10 @@ def run(
     back; UPDATE statements are the file's own business. Raises as ``scripts.run`` does.
     """
     with locks.guarded(conn, server):
-        before = sum(table.rows for table in database.rows(conn))
+        before = database.rows(conn)
         with _guarded(conn, text, known or {}):
             scripts.run(conn, text, source=source, server=server, say=say)
-        return sum(table.rows for table in database.rows(conn)) - before
+        return database.added(before, database.rows(conn))
 
 
 @contextmanager
