@@ -63,7 +63,7 @@ def update_sg_rule(
         change = security_group.point(ec2, rule, address=here, description=mark)
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})
-    done = "would let in" if updated and s.dry_run else "lets in" if updated else "already lets in"
+    done = "would be updated: it would let in" if updated and s.dry_run else "lets in" if updated else "already lets in"
     output.note(s, f"{change.rule_id} {done} {change.after} ({here.origin})" + (f", not {change.before}" * updated))
 
 

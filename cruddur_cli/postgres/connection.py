@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import BadInput, CannotConnect, CruddurError, NotConfigured, NotFound, Refused
-from . import waits
+from . import reach, waits
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -209,16 +209,13 @@ def _connect(server: Server) -> Connection[Any]:
     # It would name host and user where a rollback fails after a signal, and the server rolls back without being told.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     parameters = {**server.parameters, "dbname": server.database, "application_name": "cruddur"}
-    # An environment's or URL's own time-out stays; a name that means two addresses tries each of them in turn.
-    if "PGCONNECT_TIMEOUT" not in os.environ:
-        parameters.setdefault("connect_timeout", "2" if server.host == "localhost" else "4")
     if server.embedded:
         _forget_pg_variables()
     options = waits.Options(server.host, server.port, parameters.get("options") or os.environ.get("PGOPTIONS"))
     deadline = time.monotonic() + server.wait_s
     while True:
         try:
-            conn = psycopg.connect(**options.add_to(parameters))
+            conn = reach.connect(options.add_to(parameters))
         except psycopg.Error as error:
             if options.give_in(error):
                 continue
@@ -246,10 +243,13 @@ def _connection_problem(error: Exception, server: Server) -> CruddurError:
     if f'database "{server.database}" does not exist' in text:
         missing = f"There is no {server.label}."
         return NotFound(missing, hint="cruddur db setup", code="database_not_found")
+    wrong = reach.wrong_setting(text, f"PostgreSQL on {server.host}:{server.port}")
+    if wrong is not None:
+        return wrong
     if re.search(r"password|role \".*\" does not exist|no pg_hba.conf entry|authentication", text):
         return NotConfigured(
             f"PostgreSQL on {server.host}:{server.port} does not let {server.user!r} in: {reason}.",
-            hint="check the user and password in the connection URL (`cruddur config`)",
+            hint=reach.login_hint(text),
             code="authentication_failed",
         )
     reason = "no answer in time" if "timeout" in text.lower() else _plain_reason(text, reason)
