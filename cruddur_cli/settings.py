@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from .errors import BadInput, NotConfigured
+from . import table_name
+from .errors import NotConfigured
 
 FILE_NAME = "cruddur.toml"
 SEEDED_GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 _DUMMIES = {"local", "dummy", "fake", "test", "testing", "example"}
-_RESERVED_TABLE_NAMES = {"prod", "production"}
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ def load(
 ) -> Settings:
     """The settings for one command: option > environment > ``cruddur.toml`` (nearest, walking up) > default.
 
-    Raises NotConfigured for a file that cannot be read or holds an unknown key, BadInput for a table name that
-    DynamoDB would refuse or that is the word ``prod``.
+    Raises NotConfigured for a file that cannot be read or holds an unknown key, BadInput for a ``--table`` that
+    DynamoDB would refuse or that is the word ``prod``; any other is checked where it is used.
     """
     options = dict(options or {})
     environ = os.environ if environ is None else environ
@@ -215,7 +215,8 @@ def load(
     for known in KNOWN:
         values[known.name], origins[known.name] = _resolve(known, options, environ, path, written, prod)
         options.pop(known.name, None)
-    _check_table(values["table"], origins["table"])
+    if origins["table"] == table_name.OPTION:
+        table_name.check(values["table"], origins["table"])
     return Settings(**values, **options, origins=origins, file=path)
 
 
@@ -285,17 +286,6 @@ def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
             raise NotConfigured(f"{path} has an unknown key {section}{name!r}.", hint=hint)
         if not isinstance(value, str) or not value:
             raise NotConfigured(f"{path}: {section}{name} must be a text in quotes.")
-
-
-def _check_table(name: str, origin: str) -> None:
-    if name.lower() in _RESERVED_TABLE_NAMES:
-        raise BadInput(
-            f"{name!r} ({origin}) is the scripts' word for production, not a table name.",
-            hint="name production with --prod",
-        )
-    # Naming rules for tables: "Naming rules in Amazon DynamoDB".
-    if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
-        raise BadInput(f"{name!r} ({origin}) cannot be a table name: 3 to 255 letters, digits, '_', '-' and '.'.")
 
 
 _QUERY_SECRET = re.compile(r"(?i)((?:password|passfile|token|secret)\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cruddur_cli import table_name
 from cruddur_cli.errors import BadInput, NotConfigured
 from cruddur_cli.settings import load, mask, mask_url, secrets
 
@@ -133,6 +134,13 @@ def test_the_word_of_the_scripts_for_production_is_no_table(tmp_path: Path, name
 def test_a_name_that_dynamodb_would_refuse_is_refused_here(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput):
         load({"table": name}, environ={}, folder=tmp_path)
+
+
+def test_a_table_name_of_a_file_or_variable_is_left_to_the_commands_that_use_it(tmp_path: Path) -> None:
+    write(tmp_path, 'table = "tt"')
+    s = load(environ={}, folder=tmp_path)
+    with pytest.raises(NotConfigured, match=r"'tt'.*cruddur\.toml"):
+        table_name.check(s.table, s.origins["table"])
 
 
 @pytest.mark.parametrize(

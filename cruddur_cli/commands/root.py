@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .. import output, settings
+from .. import output, settings, table_name
 from ..settings import Settings
 from . import narrow
 from .options import command
@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
         from ..dynamodb import messages
         from . import confirm, steps, stores
 
+        table_name.check(s.table, s.origins["table"])  # before anything is made
         lines, source = steps.read_script(script)
         at = stores.server(s)
         confirm.replace(s, what=at.label, name=at.database, remote=stores.is_foreign(at))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .. import output, sdk
+from .. import output, sdk, table_name
 from ..aws import group_rules, instance, user_pool
 from ..dynamodb import client as message_store
 from ..dynamodb import explaining
@@ -194,7 +194,8 @@ def _local_url(url: str, origin: str) -> str:
 
 @contextmanager
 def dynamodb(s: Settings, *, changes: bool = False) -> Iterator[message_store.DynamoDB]:
-    """The message store, opened; ``changes`` says first what is acted on."""
+    """The message store, opened; ``changes`` says first what is acted on. Raises NotConfigured."""
+    table_name.check(s.table, s.origins["table"])
     at = message_endpoint(s)
     if changes:
         acting(

@@ -119,6 +119,8 @@ def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) ->
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as in JSON
     if value is None or isinstance(value, (str, int, float)):
         # CSV has no way to write a control character but as itself.
         return "" if value is None else printable(value, keep="\n\t") if isinstance(value, str) else value

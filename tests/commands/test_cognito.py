@@ -118,6 +118,11 @@ def test_a_handle_that_two_rows_have_is_written_for_neither(here: Here, client: 
     assert dumps.rows(database) == before
 
 
+def test_booleans_are_the_same_words_in_csv_and_json(here: Here, client: Any, pool: str) -> None:
+    add(client, pool, "andrew", "andrewbrown")
+    assert "true" in here("cognito", "list-users", "-o", "csv").out.splitlines()[1].split(",")
+
+
 def test_a_handle_that_differs_in_case_only_is_not_added(here: Here, client: Any, pool: str, database: str) -> None:
     for username, handle in (("a", "Bayko"), ("b", "Mira"), ("c", "mira"), ("d", "new")):
         add(client, pool, username, handle)

@@ -15,6 +15,7 @@ import pytest
 from cruddur_cli import seed_files
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB
+from tests import dumps
 from tests.commands.conftest import Here, parsed
 from tests.conftest import SEEDED, Run
 from tests.dynamodb.rows import ME, OTHER, everything, group_row, message_row, write
@@ -278,3 +279,18 @@ def test_a_reader_that_leaves_ends_a_scan_quietly(
     assert (ran.returncode, len(ran.stdout)) == (0, 1)
     assert "Traceback" not in ran.stderr.decode()
     assert "Errno" not in ran.stderr.decode()
+
+
+def test_a_wrong_table_name_is_told_by_who_said_it_and_stops_no_command_that_uses_none(
+    here: Here, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DDB_MESSAGE_TABLE", "tt")
+    before = dumps.rows(database)
+    for command in (["ddb", "scan"], ["ddb", "drop", "--yes"], ["setup"]):
+        ran = here(*command)
+        assert ran.code == 3, command
+        assert "'tt' (DDB_MESSAGE_TABLE)" in ran.err
+    assert dumps.rows(database) == before
+    for command in (["db", "ping"], ["config"]):
+        assert here(*command).code == 0, command
+    assert here("ddb", "scan", "--table", "tt").code == 2
