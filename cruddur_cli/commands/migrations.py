@@ -12,6 +12,7 @@ import typer
 
 from .. import output
 from ..errors import BadInput, Exit
+from ..output.text import counted
 from ..postgres import database, locks, migration_files, migrations, stamp
 from ..postgres.migration_files import Migration
 from ..settings import Settings
@@ -46,12 +47,12 @@ def register(app: typer.Typer) -> None:
         at = stores.server(s)
         with stores.postgres(s, changes=True, at=at) as conn:
             if s.dry_run:
-                done = [row for row in migrations.status(conn, found) if row.applied_at is None]
+                done = migrations.pending(conn, found)
             else:
                 done = migrations.migrate(conn, found, server=at, say=lambda text: output.note(s, text))
         output.show(s, done, extra={"applied": 0 if s.dry_run else len(done), "dry_run": s.dry_run})
-        what = f"{len(done)} migrations would be applied" if s.dry_run else f"{len(done)} migrations applied"
-        output.note(s, what if done else f"nothing is pending: {len(found)} migrations in {folder}")
+        what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}applied"
+        output.note(s, what if done else f"nothing is pending: {counted(len(found), 'migration')} in {folder}")
 
     @command(app, shows=True, waits=True)
     def migration_status(s: Settings) -> int:
@@ -81,7 +82,8 @@ def _register_writing(app: typer.Typer) -> None:
         made = migration_files.create(folder, name, now_ns=time.time_ns(), existing=found, dry_run=s.dry_run)
         written = Written(made.version, made.name, str(made.path))
         output.show(s, [written], draw=output.details, extra={"written": int(not s.dry_run), "dry_run": s.dry_run})
-        output.note(s, f"{'would write' if s.dry_run else 'wrote'} {made.path}; then: cruddur db migrate")
+        wrote = "would write" if s.dry_run else "wrote"
+        output.note(s, f"{wrote} {made.path}; fill in its two parts, then: cruddur db migrate")
 
 
 def _register_rollback(app: typer.Typer) -> None:
@@ -105,12 +107,12 @@ def _register_rollback(app: typer.Typer) -> None:
         stores.acting_on(s, at)
         with stores.postgres(s, at=at) as conn:
             undo = migrations.to_undo(conn, found, steps=steps or 1, to=to)
+            applied = [row.version for row in migrations.status(conn, found) if row.applied_at] if not undo else []
             if undo and not s.dry_run:
                 if not s.prod:
                     stamp.refuse(conn, at.label)
                 with locks.guarded(conn, at):
-                    counted = [table for table in database.rows(conn) if table.table not in database.BOOKKEEPING]
-                held = ", ".join(f"{table.rows:,} {table.table}" for table in counted if table.rows)
+                    held = ", ".join(f"{row.rows:,} {row.table}" for row in database.filled(database.rows(conn)))
                 conn.commit()  # no transaction waits for somebody to type
                 what = f"What {_named(undo)} made in {at.label}"
                 losing = f"the database holds {held or 'no rows'}"
@@ -121,8 +123,9 @@ def _register_rollback(app: typer.Typer) -> None:
             else:
                 done = migrations.rollback(conn, found, undo=undo, server=at, say=lambda text: output.note(s, text))
         output.show(s, done, extra={"rolled_back": 0 if s.dry_run else len(done), "dry_run": s.dry_run})
-        what = f"{len(done)} migrations would be undone" if s.dry_run else f"{len(done)} migrations undone"
-        output.note(s, what if done else "nothing to undo: no migration is applied")
+        what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}undone"
+        why = f"the newest migration that is applied is {applied[-1]}" if applied else "no migration is applied"
+        output.note(s, what if done else f"nothing to undo: {why}")
 
 
 def _found(s: Settings) -> tuple[Path, list[Migration]]:

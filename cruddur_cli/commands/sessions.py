@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from .. import output
 from ..errors import Exit, NotConfigured
 from ..local import stack
+from ..output.text import counted
 from ..postgres import connection, sessions
 from ..settings import Settings
 from . import confirm, stores
@@ -51,7 +53,19 @@ def connect(
     if program is None:
         raise NotConfigured("Neither psql nor pgcli is installed.", hint="apt install postgresql-client")
     stores.acting_on(s, at)
+    _check(s, at)
     os.execve(program, [program, *_leftover(at), *(arguments or [])], _environment(at))
+
+
+def _check(s: Settings, at: connection.Server) -> None:
+    """Connect before psql does: it would wait for minutes, and has another exit code for everything."""
+    try:
+        with connection.opened(at, trace=stores.trace(s)):
+            pass
+    except NotConfigured as error:
+        # psql asks for the password itself where somebody is there to type it.
+        if "no password supplied" not in error.message or not output.is_terminal(sys.stdin):
+            raise
 
 
 def list_sessions(s: Settings, user: User = None, application: Application = None, idle: Idle = None) -> None:
@@ -60,7 +74,7 @@ def list_sessions(s: Settings, user: User = None, application: Application = Non
     with connection.opened_maintenance(at) as conn:
         found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
     if not output.show(s, found):
-        output.note(s, f"Nobody is connected to {at.label}.")
+        output.note(s, _nobody(at, user, application, idle))
 
 
 def kill_all(
@@ -75,20 +89,25 @@ def kill_all(
     stores.acting_on(s, at, "sessions of ")
     with connection.opened_maintenance(at) as conn:
         found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
-        what = f"{len(found)} sessions" if len(found) != 1 else "1 session"
+        what = counted(len(found), "session")
         if s.dry_run or not found:
             output.show(s, found, extra={"ended": 0, "refused": 0, "dry_run": s.dry_run})
-            output.note(s, f"{what} would be {'cancelled' if cancel else 'ended'}" if found else "Nobody is connected.")
+            would = f"{'the statements of ' if cancel else ''}{what} would be {'cancelled' if cancel else 'ended'}"
+            output.note(s, would if found else _nobody(at, user, application, idle))
             return Exit.DONE
         stores.refuse_stamped(s, at)
-        losing = f"{what}, with what each has not committed"
-        confirm.destroy(
-            s, what=f"Sessions of {at.label}", name=at.database, losing=losing, remote=stores.is_foreign(at)
-        )
+        verb = "The statements of {} of {} will be cancelled" if cancel else "{} of {} will be ended"
+        sentence = f"{verb.format(what, at.label)}, and what each has not committed is lost."
+        confirm.agree(s, sentence, name=at.database, remote=stores.is_foreign(at))
         ended = sessions.end(conn, found, cancel=cancel)
     refused = sum(row.result == "refused" for row in ended)
     output.show(s, ended, extra={"ended": len(ended) - refused, "refused": refused, "dry_run": False})
     return Exit.NO if refused else Exit.DONE
+
+
+def _nobody(at: connection.Server, user: str | None, application: str | None, idle: float | None) -> str:
+    is_filtered = user is not None or application is not None or idle is not None
+    return f"No session of {at.label} matches." if is_filtered else f"Nobody is connected to {at.label}."
 
 
 def _environment(at: connection.Server) -> dict[str, str]:
@@ -99,6 +118,7 @@ def _environment(at: connection.Server) -> dict[str, str]:
         for name, value in os.environ.items()
         if not (at.embedded and name.startswith("PG")) and name != "PGSERVICE"
     }
+    kept.setdefault("PGCONNECT_TIMEOUT", "10")
     given: dict[str, Any] = {**at.parameters, "dbname": at.database}
     return kept | {variable: str(given[name]) for name, variable in _VARIABLES.items() if given.get(name)}
 

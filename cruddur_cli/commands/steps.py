@@ -71,7 +71,7 @@ def make_database(s: Settings, steps: list[Step], *, anew: bool = False) -> None
             loading.schema(s, conn, at, files.schema(s))
         absent = [name for name in missing if name not in database.BOOKKEEPING]  # those are made when they are needed
         if absent and not empty:
-            output.warn(f"{at.label} lacks {', '.join(absent)}; `cruddur db schema-load` makes the schema's tables anew")
+            output.warn(f"{at.label} lacks {', '.join(absent)}; `cruddur db schema-load` makes its tables anew")
         done(s, steps, "tables", f"{would}created" if empty else "there", changed=empty)
         if "users" in missing and not empty:
             raise NotFound(

@@ -50,10 +50,21 @@ def find(folder: Path) -> list[Migration]:
 
 
 def up(migration: Migration) -> str:
-    """The SQL that applies a migration, on the lines where the file has it. Raises BadInput."""
+    """The SQL that applies a migration, on the lines where the file has it.
+
+    Raises BadInput, also where there is none yet: it would count as applied, and be filled in for nothing. The
+    application's own empty ones in Python pass, as they always did.
+    """
     if migration.path.suffix == ".py":
         return python_migrations.sql(migration.path, "migrate_sql")
-    return _part(migration, "up")
+    text = _part(migration, "up")
+    if not lexer.split(text, source=str(migration.path)):
+        raise BadInput(
+            f"{migration.path} has no SQL in its up part.",
+            hint="write it below the line `-- migrate:up`, or delete the file",
+            code="empty_migration",
+        )
+    return text
 
 
 def down(migration: Migration) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CruddurError, Refused
 from ..times import sort_key
-from . import locks, migration_files, scripts, versions
+from . import lexer, locks, migration_files, scripts, versions
 from .connection import Server
 from .migration_files import Migration
 
@@ -53,6 +53,16 @@ def status(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
     names = {migration.version: migration.name for migration in files}
     every = sorted({*applied, *names}, key=versions.key)
     return [_status(version, names.get(version), applied.get(version)) for version in every]
+
+
+def pending(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
+    """What ``migrate`` would apply, each file loaded. Raises BadInput as it does; changes nothing."""
+    rows = [row for row in status(conn, files) if row.applied_at is None]
+    versions_pending = {row.version for row in rows}
+    for migration in files:
+        if migration.version in versions_pending:
+            lexer.split(migration_files.up(migration), source=str(migration.path))
+    return rows
 
 
 def _status(version: str, name: str | None, row: _Row | None) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import sys
@@ -13,8 +14,24 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import BadInput
+from . import template_form
 
 _STUBS = ("lib", "lib.db")
+
+
+_SHAPE_HINT = "a migration needs `migration = <its class>` with migrate_sql() and rollback_sql()"
+_IMPORT_HINT = (
+    "migrations are read without the application's packages, only its lib.db is stood in for: leave the import out, "
+    "or install the package where cruddur is"
+)
+_OWN_HINT = (
+    "only the SQL of migrate_sql() and rollback_sql() is run: put it all there, or apply this one with the "
+    "application's own script"
+)
+
+
+class _NoMigration(Exception):
+    """The file has no migration in it, or one without SQL."""
 
 
 class _Absent:
@@ -45,15 +62,23 @@ def sql(path: Path, function: str) -> str:
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", code="file_not_readable") from error
     except SyntaxError as error:
-        raise _bad(path, error.lineno, f"{type(error).__name__}: {error.msg}") from error
+        raise _bad(path, error.lineno, f"{type(error).__name__}: {error.msg}", None) from error
     except ValueError as error:
-        raise _bad(path, None, str(error)) from error
+        raise _bad(path, None, str(error), None) from error
     with _stood_in(path) as module, contextlib.redirect_stdout(sys.stderr):
         try:
             exec(code, module.__dict__)
             found = _call(module, function)
+            owner = module.migration if isinstance(module.migration, type) else type(module.migration)
+        except ImportError as error:
+            raise _bad(path, _line(error, path), f"{type(error).__name__}: {error}", _IMPORT_HINT) from error
+        except _NoMigration as error:
+            raise _bad(path, None, str(error)) from error
         except (Exception, SystemExit) as error:
-            raise _bad(path, _line(error, path), f"{type(error).__name__}: {error}") from error
+            raise _bad(path, _line(error, path), f"{type(error).__name__}: {error}", None) from error
+    runner = function.removesuffix("_sql")
+    if not template_form.is_usual(owner, runner, ast.parse(content)):
+        raise _bad(path, template_form.line(owner, runner), f"its own {runner}() would not be run here", _OWN_HINT)
     if not isinstance(found, str):
         raise _bad(path, None, f"{function}() returns {type(found).__name__}, not SQL")
     begins = source.find(found) if found.strip() else -1
@@ -89,13 +114,13 @@ def _stood_in(path: Path) -> Iterator[ModuleType]:
 def _call(module: ModuleType, function: str) -> object:
     """Ask a class or an instance; its functions may be static, of the class, bound, or written without ``self``."""
     if not hasattr(module, "migration"):
-        raise AttributeError("there is no variable `migration`")
+        raise _NoMigration("there is no variable `migration`")
     migration = module.migration
     owner = migration if isinstance(migration, type) else type(migration)
     try:
         raw = inspect.getattr_static(owner, function)
     except AttributeError:
-        raise AttributeError(f"`migration` has no {function}()") from None
+        raise _NoMigration(f"`migration` has no {function}()") from None
     if inspect.isfunction(raw) and not inspect.signature(raw).parameters:
         return raw()
     if inspect.isfunction(raw) and isinstance(migration, type):
@@ -109,11 +134,6 @@ def _line(error: BaseException, path: Path) -> int | None:
     return lines[-1] if lines else None
 
 
-def _bad(path: Path, line: int | None, reason: str) -> BadInput:
+def _bad(path: Path, line: int | None, reason: str, hint: str | None = _SHAPE_HINT) -> BadInput:
     place = f"{path}, line {line}" if line else str(path)
-    return BadInput(
-        f"{place}: {reason}.",
-        hint="a migration needs `migration = <its class>` with migrate_sql() and rollback_sql()",
-        code="bad_migration",
-        fields={"file": str(path), "line": line},
-    )
+    return BadInput(f"{place}: {reason}.", hint=hint, code="bad_migration", fields={"file": str(path), "line": line})

@@ -99,6 +99,32 @@ def test_a_new_one(cruddur: Run, application: Path) -> None:
     file.unlink()
 
 
+def test_one_that_is_not_filled_in_yet(cruddur: Run, application: Path, database: str) -> None:
+    made = cruddur("db", "new-migration", "later")
+    assert "fill in its two parts, then: cruddur db migrate" in made.err
+    for more in ((), ("--dry-run",)):
+        ran = cruddur("db", "migrate", *more)
+        assert ran.code == 2
+        assert "_later.sql has no SQL in its up part" in ran.err
+    assert len(query(database, "SELECT version FROM cruddur_migrations")) == 1  # the one before it
+
+
+def test_a_dry_run_loads_the_files(cruddur: Run, application: Path) -> None:
+    (application / "migrations" / "17000000000000000_x.py").write_text("import flask_of_nobody\n")
+    ran = cruddur("db", "migrate", "--dry-run")
+    assert ran.code == 2
+    assert "No module named 'flask_of_nobody'" in ran.err
+
+
+def test_how_much_is_said_to_be_undone(cruddur: Run, application: Path) -> None:
+    assert "no migration is applied" in cruddur("db", "rollback", "--yes").err
+    assert "1 migration applied" in cruddur("db", "migrate").err
+    assert f"the newest migration that is applied is {BIO}" in cruddur("db", "rollback", "--to", BIO, "--yes").err
+    ran = cruddur("db", "rollback", "--yes")
+    assert "1 migration undone" in ran.err
+    assert "cruddur_migrations" not in ran.err
+
+
 def test_a_dry_run_changes_nothing(cruddur: Run, application: Path, database: str) -> None:
     done = parsed(cruddur("db", "migrate", "--dry-run", "-o", "json"))
     assert (done["applied"], done["dry_run"], len(done["items"])) == (0, True, 1)
@@ -179,7 +205,7 @@ def test_eight_at_once(environment: dict[str, str], application: Path, tmp_path:
     assert query(database, "SELECT count(*) FROM cruddur_migrations") == [(6,)]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_ended_half_way(
     environment: dict[str, str], application: Path, tmp_path: Path, database: str, number: int, code: int
 ) -> None:
@@ -195,6 +221,7 @@ def test_ended_half_way(
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, b"")
     assert len(err.splitlines()) == 1, err
+    assert b"psycopg" not in err
     waiting.until(lambda: not query(database, sleeping))
     assert query(database, "SELECT to_regclass('x'), count(*) FROM cruddur_migrations") == [(None, 1)]
 

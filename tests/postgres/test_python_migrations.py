@@ -140,3 +140,51 @@ def test_a_doubled_percent_sign_is_one(path: Path) -> None:
     # psycopg, to which the application hands parameters, takes it so.
     path.write_text("class M:\n  def migrate_sql(): return \"SELECT 'a%%' LIKE 'a%%'\"\nmigration = M")
     assert python_migrations.sql(path, "migrate_sql").strip() == "SELECT 'a%' LIKE 'a%'"
+
+
+OWN = {
+    "another statement": "db.query_commit(M.migrate_sql(), {})\n    db.query_commit('DELETE FROM users', {})",
+    "values": "db.query_commit(M.migrate_sql(), {'a': 1})",
+    "other SQL": "db.query_commit('DELETE FROM users', {})",
+    "a loop": "for _ in range(2): db.query_commit(M.migrate_sql(), {})",
+    "twice": "db.query_commit(M.migrate_sql(), {})\n    db.query_commit(M.migrate_sql(), {})",
+    "the other way": "db.query_commit(M.rollback_sql(), {})",
+    "nothing": "pass",
+    "a call in a print": "db.query_commit(M.migrate_sql(), {})\n    print(db.query_commit('DELETE FROM users'))",
+}
+USUAL = {
+    "no values": "db.query_commit(M.migrate_sql())",
+    "a name": "print(1)\n    sql = M.migrate_sql()\n    return db.query_commit(sql, {})",
+}
+WITH_OWN = """from lib.db import db
+class M:
+  def migrate_sql(): return 'SELECT 1'
+  def rollback_sql(): return 'SELECT 2'
+  def migrate():
+    {body}
+migration = M
+"""
+
+
+@pytest.mark.parametrize("body", OWN.values(), ids=OWN)
+def test_a_migrate_of_its_own_is_refused(path: Path, body: str) -> None:
+    path.write_text(WITH_OWN.format(body=body))
+    with pytest.raises(BadInput, match=r"line 5: its own migrate\(\) would not be run here") as caught:
+        python_migrations.sql(path, "migrate_sql")
+    assert str(path) in caught.value.message
+    assert "migration = " not in str(caught.value.hint)
+    assert python_migrations.sql(path, "rollback_sql").strip() == "SELECT 2"
+
+
+@pytest.mark.parametrize("body", USUAL.values(), ids=USUAL)
+def test_the_usual_migrate(path: Path, body: str) -> None:
+    path.write_text(WITH_OWN.format(body=body))
+    assert python_migrations.sql(path, "migrate_sql").strip() == "SELECT 1"
+
+
+def test_a_failed_import_is_named_and_nothing_else_is_advised(path: Path) -> None:
+    path.write_text("import flask_of_nobody\n" + GENERATED)
+    with pytest.raises(BadInput, match=r"line 1: .*flask_of_nobody") as caught:
+        python_migrations.sql(path, "migrate_sql")
+    assert "migration = " not in str(caught.value.hint)
+    assert "leave the import out" in str(caught.value.hint)
