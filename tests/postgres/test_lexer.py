@@ -104,3 +104,26 @@ def test_what_is_not_text(content: bytes, said: str) -> None:
     with pytest.raises(BadInput) as caught:
         lexer.decode(content, source="x")
     assert caught.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("delete FROM users", "DELETE"),
+        ("/* x */ TRUNCATE users", "TRUNCATE"),
+        ("DROP TABLE users", "DROP"),
+        ("ALTER TABLE users ADD bio text", "ALTER"),
+        ("UPDATE users SET handle = 'x'", "UPDATE"),
+        ("WITH gone AS (DELETE FROM users RETURNING 1) SELECT 1", "DELETE"),
+        ("DO $$ BEGIN delete from users; END $$", "DELETE"),
+        ("INSERT INTO users (handle) VALUES ('DELETE FROM users')", None),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (i) DO UPDATE SET i = 2", None),
+        ("WITH a AS (SELECT 'DROP', $$ DELETE $$, \"update\" FROM t /* DROP */ FOR NO KEY UPDATE) SELECT 1", None),
+        ("WITH a AS (INSERT INTO t VALUES (1) ON CONFLICT (i) DO UPDATE SET i = 2) SELECT 1", None),
+        ("SELECT * FROM t FOR UPDATE", None),
+        ("CREATE TABLE t (i int)", None),
+    ],
+)
+def test_what_loses_rows(text: str, word: str | None) -> None:
+    [statement] = lexer.split(text)
+    assert lexer.losing(statement) == word
