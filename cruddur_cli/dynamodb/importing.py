@@ -19,7 +19,6 @@ Item = dict[str, Any]
 # "BatchGetItem": 100 keys a call. Large items end a group sooner, so that little is held.
 GROUP = 100
 GROUP_BYTES = 1024 * 1024
-WIDTH = 8
 NEW, REPLACED, UNCHANGED = range(3)
 
 
@@ -123,7 +122,7 @@ class Importer:
                 finished(order.popleft())
 
         failure: CruddurError | None = None
-        with ThreadPoolExecutor(WIDTH, thread_name_prefix="import") as pool:
+        with ThreadPoolExecutor(batches.WIDTH, thread_name_prefix="import") as pool:
             try:
                 while failure is None:
                     try:
@@ -133,8 +132,8 @@ class Importer:
                     if group is None:
                         break
                     while (
-                        len(flying) >= WIDTH
-                        or len(order) >= 4 * WIDTH
+                        len(flying) >= batches.WIDTH
+                        or len(order) >= 4 * batches.WIDTH
                         or any(not group.items.keys().isdisjoint(other.items) for other in flying.values())
                     ):
                         land()
