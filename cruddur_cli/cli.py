@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 from . import output, settings
 from .errors import BadInput, CruddurError, Exit
@@ -92,10 +93,23 @@ def _dispatch(arguments: list[str]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else _program(arguments)
-        raise BadInput(_sentence(error.format_message()), hint=f"{command} --help") from error
+        message = error.format_message()
+        hint = _meant(context, message, arguments) or f"{command} --help"
+        raise BadInput(_sentence(message), hint=hint) from error
     if code == Exit.INTERRUPTED:  # typer keeps the interrupt to itself, and says nothing
         raise KeyboardInterrupt
     return int(code) if isinstance(code, int) else Exit.DONE
+
+
+def _meant(context: Any, message: str, arguments: list[str]) -> str | None:
+    """The command line that was meant, where Typer found no such command, or a word too many."""
+    from .commands import meant
+
+    if context is None:
+        return None
+    if message.startswith("No such command") and "Did you mean" not in message:
+        return meant.command(context, arguments)
+    return meant.table_option(context, message) if "unexpected extra argument" in message else None
 
 
 def _sentence(text: str) -> str:

@@ -50,6 +50,28 @@ def test_a_spelling_of_the_scripts_gets_a_did_you_mean(here: Here, typed: str, m
 
 
 @pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ddb drop cruddur-messages", "cruddur ddb drop --table cruddur-messages"),
+        ("ddb patterns get-conversation", "cruddur ddb get-conversation"),
+        ("ddb patterns list_conversation", "cruddur ddb list-conversations"),
+        ("generate migration add_bio", "cruddur db new-migration"),
+        ("migrate", "cruddur db migrate"),
+        ("ddb migrate", "cruddur db migrate"),
+        ("seed --prod", "cruddur ddb seed, or cruddur db seed"),
+        ("list-users", "cruddur cognito list-users"),
+        ("nonsense", "cruddur --help"),
+        ("ddb get-conversation bayko 2024 more", "cruddur ddb get-conversation --help"),
+        ("db drop cruddur", "cruddur db drop --help"),
+    ],
+)
+def test_a_command_of_the_scripts_or_of_another_group_is_named(here: Here, typed: str, meant: str) -> None:
+    ran = here(*typed.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == f"  next: {meant}"
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         ("ddb scan --limit many", "'many' is not a whole number"),
@@ -97,8 +119,12 @@ def test_a_trailing_word_prod_is_refused_and_names_the_flag(here: Here, line: st
 
 
 def test_prod_is_no_table_and_the_flag_is_named(cruddur: Run) -> None:
-    for ran in (cruddur("ddb", "seed", "--table", "prod"), cruddur("ddb", "drop", env={"DDB_MESSAGE_TABLE": "prod"})):
-        assert ran.code == 2
+    typed, set_before = (
+        cruddur("ddb", "seed", "--table", "prod"),
+        cruddur("ddb", "drop", env={"DDB_MESSAGE_TABLE": "prod"}),
+    )
+    for ran, code in ((typed, 2), (set_before, 3)):
+        assert ran.code == code
         assert "--prod" in ran.err
 
 

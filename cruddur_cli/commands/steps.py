@@ -105,7 +105,7 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
             done(s, steps, "demo user pool", "would be created", changed=True)
             return
         pool, made = user_pool.make_demo_pool(client, at)
-        stores.acting(s, f"demo user pool {pool} of {at.label} at {at.url}")
+        stores.acting(s, f"user pool {user_pool.DEMO_POOL}, {at.label} at {at.url}")
         who = [(user.handle, user.display_name, user.email) for user in people]
         added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), who)
         done(
@@ -129,7 +129,9 @@ def sync(
     # The demo pool's people were made up from a database: their ids are nobody's but a demo's.
     demo = pool_at.embedded and not at.embedded
     with stores.cognito(s, at=pool_at) as cognito:
-        output.note(s, f"read: user pool {cognito.pool}, {pool_at.label}" + f" at {pool_at.url}" * pool_at.embedded)
+        where = f"{user_pool.DEMO_POOL}, {pool_at.label} at {pool_at.url}"
+        if not (said and pool_at.embedded):  # which a set-up has named when it filled it
+            output.note(s, f"read: user pool {where if pool_at.embedded else f'{cognito.pool}, {pool_at.label}'}")
         found = list(user_pool.identities(cognito))
     subs = [(identity.handle, identity.sub) for identity in found]
     with stores.postgres(s, changes=not said, at=at) as conn:

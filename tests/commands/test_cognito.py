@@ -219,7 +219,7 @@ def test_the_demo_pool_replaces_mock_and_no_real_id(
     found = ids(database)
     assert (found["andrewbrown"], found["bayko"]) == ("real-id-of-somebody", demo["bayko"])
     assert "1 person keeps another id: the demo pool replaces MOCK only" in ran.err
-    assert "read: user pool" in ran.err
+    assert "user pool cruddur-demo, the embedded Cognito at http" in ran.err
 
 
 def test_a_database_of_production_gets_neither_mock_rows_nor_ids_of_the_demo_pool(
