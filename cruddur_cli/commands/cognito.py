@@ -22,5 +22,5 @@ def group() -> None:
 def list_users(s: Settings) -> None:
     """List everybody in the user pool, with their handle and sub."""
     with stores.cognito(s) as cognito:
-        if not output.show(s, user_pool.identities(cognito)):
+        if not output.show(s, user_pool.identities(cognito), draw=output.people):
             output.note(s, f"The user pool {cognito.pool} on {cognito.at.label} has no users.")

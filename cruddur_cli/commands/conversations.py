@@ -11,6 +11,7 @@ from ..dynamodb import messages, tables
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Person
 from ..errors import BadInput, NotFound
+from ..output.text import counted
 from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
 from . import stores
@@ -104,6 +105,6 @@ def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.W
         first, last = (output.when(text) for text in around)
         return f"{nothing} in that time; it has rows from {first} to {last}."
     items = tables.describe(dynamodb).items
-    return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {items:,} items" + (
+    return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {counted(items, 'item')}" + (
         "." if items else ": cruddur ddb seed fills it."
     )

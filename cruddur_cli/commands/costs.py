@@ -15,6 +15,7 @@ from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..dynamodb.cost import Estimate
 from ..errors import CruddurError
+from ..output.text import counted
 from ..settings import SEEDED_GROUP, Settings
 
 GROUPS = Index(tables.INDEX, "message_group_uuid", "sk")
@@ -49,7 +50,7 @@ def kept(
     except CruddurError as error:
         if error.code == "max_units":
             done = sum(row.items for row in dynamodb.meter.operations() if bool(row.write_units) == writes)
-            error.message += f" {done:,} items are done, of about {expected.items:,}."
+            error.message += f" {counted(done, 'item is', 'items are')} done, of about {expected.items:,}."
             error.hint = "run it again with a higher --max-units"
         raise
     finally:
@@ -61,7 +62,7 @@ def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:
     """An estimate in words: units, items, time, money."""
     units = [f"{estimate.read_units:,.10g} RCU"] if estimate.read_units else []
     units += [f"{estimate.write_units:,.10g} WCU"] if estimate.write_units or not units else []
-    parts = [f"estimate: {' and '.join(units)} for about {estimate.items:,} items ({estimate.bytes:,} bytes)"]
+    parts = [f"estimate: {' and '.join(units)} for about {counted(estimate.items, 'item')} ({estimate.bytes:,} bytes)"]
     if estimate.seconds is not None:
         at = f"at {rate:g} units a second" if rate else "at the provisioned rate"
         parts.append(f"{_span(estimate.seconds)} {at}" if estimate.seconds else "within burst capacity")

@@ -16,7 +16,7 @@ from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Person
 from ..dynamodb.sending import Sent
 from ..errors import BadInput, CannotConnect, CruddurError
-from ..output.text import printable
+from ..output.text import counted, printable
 from ..postgres import users
 from ..settings import SEEDED_GROUP, Settings
 from . import stores
@@ -130,7 +130,7 @@ def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
     if not sent.written:
         output.note(s, f"message {sent.message.message_uuid} was stored before; nothing was sent twice")
     if sent.moved.repaired and not sent.started:
-        output.note(s, f"{sent.moved.repaired} group rows, lost or doubled, {would or 'were '}repaired")
+        output.note(s, f"{counted(sent.moved.repaired, 'group row')}, lost or doubled, {would}repaired")
     output.show(
         s,
         lines,

@@ -21,6 +21,7 @@ from ..dynamodb.positions import Position
 from ..errors import BadInput, CannotConnect, CruddurError, Exit, Incomplete
 from ..local import home
 from ..output import live
+from ..output.text import counted
 from ..settings import Settings
 from . import stores
 from .options import command
@@ -112,7 +113,7 @@ def process(
             return run.follow() if follow else run.once()
         except KeyboardInterrupt as error:
             kept = f"; the place is kept in {path}" if path.exists() and not s.dry_run else ""
-            raise _Interrupted(f"interrupted after {run.done.records:,} records{kept}.") from error
+            raise _Interrupted(f"interrupted after {counted(run.done.records, 'record')}{kept}.") from error
 
 
 class _Run:
@@ -227,8 +228,9 @@ class _Run:
         last = records.moment(batch.records[-1]) if batch.records else None
         lag = "none" if batch.caught_up or last is None else f"{max(0.0, time.time() - last.timestamp()):,.0f} s"
         self.line.update(
-            f"following {self.s.table}: {self.done.records:,} records, {self.done.messages:,} messages, {rate:,.0f}/s, "
-            f"lag {lag}, {self.done.moved:,} rows moved"
+            f"following {self.s.table}: {counted(self.done.records, 'record')}, "
+            f"{counted(self.done.messages, 'message')}, "
+            f"{rate:,.0f}/s, lag {lag}, {counted(self.done.moved, 'row')} moved"
         )
         if self.s.output != "table" and batch.records:
             shown = replace(self.done, requests=self.dynamodb.meter.total().requests)

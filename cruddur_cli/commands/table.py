@@ -12,6 +12,7 @@ from ..dynamodb import seeding, tables
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..errors import NotFound
+from ..output.text import counted
 from ..settings import Settings
 from . import confirm, costs, steps, stores
 from .options import command
@@ -148,7 +149,7 @@ def _drop(s: Settings, dynamodb: DynamoDB) -> bool:
         table = tables.describe(dynamodb)
     except NotFound:
         return False
-    losing = f"{table.items:,} items"
+    losing = counted(table.items, "item")
     if s.dry_run:
         output.note(s, f"table {s.table} would be dropped: {losing}")
         return True

@@ -19,6 +19,7 @@ from ..dynamodb import checkpoints, copying, exporting, formats, importing, memo
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.formats import Format
 from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound, Protected
+from ..output.text import counted
 from ..postgres import users
 from ..settings import Settings
 from . import confirm, costs, stores
@@ -113,10 +114,13 @@ def import_(
         name = source.name
         confirm.replace(
             s, what=f"table {s.table}", name=s.table, remote=is_remote(dynamodb),
-            sentence=f"Items of {name} replace rows of table {s.table} ({table.items:,} items) with the same keys.",
+            sentence=f"Items of {name} replace rows of table {s.table} "
+            f"({counted(table.items, 'item')}) with the same keys.",
         )  # fmt: skip
         if table.items and not s.dry_run:
-            output.note(s, f"table {s.table} holds {table.items:,} items: those with a key of {name} are replaced")
+            output.note(
+                s, f"table {s.table} holds {counted(table.items, 'item')}: those with a key of {name} are replaced"
+            )
         budget = costs.kept(s, dynamodb, lambda _: costs.of_import(source), writes=True)
         with budget, output.progress(s, "importing", None) as advance:
             if source.files and Path(file).exists() and not _streams(file) and not s.dry_run:
@@ -172,10 +176,11 @@ def copy(
             if left_out.rows or left_out.attributes:
                 named = "".join(f", {count:,} × {name}" for name, count in left_out.attributes.most_common(10))
                 output.warn(
-                    f"left out, as nobody knows what they say: {left_out.rows:,} rows of no known entity{named}"
+                    f"left out, as nobody knows what they say: "
+                    f"{counted(left_out.rows, 'row')} of no known entity{named}"
                 )
             used = there.meter.total()
-            output.note(s, f"read from production: {used.read_units:g} RCU in {used.requests:,} requests")
+            output.note(s, f"read from production: {used.read_units:g} RCU in {counted(used.requests, 'request')}")
             _show(s, here, importer, "production")
     return Exit.DONE
 
@@ -280,7 +285,9 @@ def _said(importer: importing.Importer, source: sources.Source) -> Iterator[None
                 f"{error.message} Nothing was written.", hint=error.hint, code=error.code, fields=error.fields
             ) from error
         raise Incomplete(
-            f"{error.message} The {importer.lines:,} items before it are in the table, and nothing behind it.",
+            f"{error.message} "
+            f"{counted(importer.lines, 'item')} before it {'is' if importer.lines == 1 else 'are'}"
+            f" in the table, and nothing behind it.",
             hint=error.hint or f"put the line right and import {shlex.quote(source.name)} again: that is safe",
             code=error.code,
             fields={"written": written},
@@ -311,7 +318,7 @@ def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source:
         "dry_run": s.dry_run,
     }
     if counts.duplicates:
-        output.warn(f"{counts.duplicates:,} items of {source} have a key that comes again: the last one counts")
+        output.warn(f"{counted(counts.duplicates, 'item')} of {source} with a key that comes again: the last counts")
     output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
 
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..errors import CruddurError
-from .text import printable
+from .text import columns as columns_of
+from .text import printable, wrapped
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -53,7 +54,7 @@ def show(
     count = machine.write(s.output, items, sys.stdout, columns=columns, extra=extra or {}, capacity=capacity)
     sys.stdout.flush()
     if capacity is not None and s.output != "json" and not s.quiet:
-        tell(machine.dumps({"consumed_capacity": capacity()}))
+        tell(machine.dumps({"consumed_capacity": capacity()}), wrap=False)
     return count
 
 
@@ -64,7 +65,7 @@ def show_pages(s: Settings, pages: Iterable[Sequence[Any]], *, meter: Meter) -> 
     count = machine.write_lines(pages, sys.stdout)
     sys.stdout.flush()
     if not s.quiet:
-        tell(machine.dumps({"consumed_capacity": meter.total()}))
+        tell(machine.dumps({"consumed_capacity": meter.total()}), wrap=False)
     return count
 
 
@@ -88,12 +89,18 @@ def warn(text: str) -> None:
     tell(f"warning: {text}")
 
 
-def tell(text: str) -> None:
-    """A line on stderr, free of anything that a terminal would obey; a closed stderr is nobody's problem."""
+def tell(text: str, *, wrap: bool = True) -> None:
+    """A line on stderr, free of anything that a terminal would obey; a closed stderr is nobody's problem.
+
+    On a terminal it is broken between words; ``wrap`` is False for what a program reads.
+    """
     if sys.stderr is None:
         return
+    text = printable(text, keep="\n\t")
     try:
-        sys.stderr.write(printable(text, keep="\n\t") + "\n")
+        if wrap and is_terminal(sys.stderr):
+            text = wrapped(text, columns_of(sys.stderr))
+        sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         return
@@ -106,9 +113,8 @@ def fail(error: CruddurError, program: str, output: str) -> None:
 
         fields = {key: value for key, value in error.fields.items() if key not in {"response", "aws_code"}}
         body = {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details, **fields}
-        tell(
-            machine.dumps({"error": {key: value for key, value in body.items() if value is not None or key == "hint"}})
-        )
+        error_body = {key: value for key, value in body.items() if value is not None or key == "hint"}
+        tell(machine.dumps({"error": error_body}), wrap=False)
         return
     tell(f"{program}: {error.message}")
     if error.details:
@@ -157,6 +163,13 @@ def inbox(items: Sequence[Any]) -> None:
     from . import terminal
 
     terminal.inbox(items)
+
+
+def people(items: Sequence[Any]) -> None:
+    """Identities as a table of what tells who somebody is."""
+    from . import terminal
+
+    terminal.people(items)
 
 
 def chat(mine: str | None) -> Draw:

@@ -254,7 +254,7 @@ def test_import_says_what_it_replaces_and_what_came_twice(here: Here, empty: Dyn
     ran = here("ddb", "import", str(path))
     assert ran.code == 0
     assert "holds 2 items: those with a key of" in ran.err
-    assert "1 items of" in ran.err
+    assert "1 item of" in ran.err
     assert [row["message"]["S"] for row in everything(empty)] == ["hello", "stays"]
     counts = parsed(here("ddb", "import", str(path), "--no-compare", "-o", "json"))
     assert (counts["written"], counts["items"][0]["new"], counts["items"][0]["unchanged"]) == (1, None, None)
@@ -362,7 +362,7 @@ def test_copy_brings_production_without_its_people(
     assert (counts["new"], counts["replaced"]) == (64, 0)
     assert f"production, only read: table {theirs.table}" in ran.err
     assert f"local: table {empty.table}" in ran.err
-    assert "1 rows of no known entity" in ran.err
+    assert "1 row of no known entity" in ran.err
     found = everything(empty)
     keys = {(row["pk"]["S"], row["sk"]["S"]) for row in before}
     assert {(row["pk"]["S"], row["sk"]["S"]) for row in found} == {key for key in keys if key[0] != "LOG#1"}

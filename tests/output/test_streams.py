@@ -161,3 +161,16 @@ def test_nothing_waits_for_an_answer_that_nobody_can_give(
         ran = in_shell(environment, f"cruddur {command}", cwd=tmp_path / "home")
         assert ran.code == 6, ran.err
         assert "--yes" in ran.err
+
+
+def test_what_is_told_breaks_between_words_on_a_terminal_and_json_does_not(
+    seeded: None, environment: dict[str, str], tmp_path: Path
+) -> None:
+    line = "ddb list-conversations --since 2001-01-01 --until 2001-02-01"
+    ran = in_terminal(environment, *line.split(), cwd=tmp_path / "home", columns=40, env={"NO_COLOR": "1"})
+    told = [text for text in ran.out.splitlines() if text]
+    assert "no conversation in that time" in " ".join(ran.out.split())
+    assert not [text for text in told if len(text.rstrip()) > 40]
+    line = "ddb get-conversation -o json --year 0"
+    ran = in_terminal(environment, *line.split(), cwd=tmp_path / "home", columns=40)
+    assert json.loads(ran.out)["error"]
