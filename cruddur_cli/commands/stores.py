@@ -99,7 +99,7 @@ def server(s: Settings) -> connection.Server:
         )
     embedded = url is None
     if url is None:
-        url = stack.postgres_url() or stack.up(aws=False, say=lambda text: output.note(s, text)).postgres_url
+        url = _embedded(s, aws=False).postgres_url
         origin = "the embedded PostgreSQL"
     assert url is not None
     parameters = connection.parse_url(url, origin=origin)
@@ -167,9 +167,14 @@ def message_endpoint(s: Settings) -> sdk.Endpoint:
 
 
 def _embedded_aws(s: Settings) -> str:
-    endpoint = stack.aws_endpoint() or stack.up(postgres=False, say=lambda text: output.note(s, text)).aws_endpoint
+    endpoint = _embedded(s, postgres=False).aws_endpoint
     assert endpoint is not None
     return endpoint
+
+
+def _embedded(s: Settings, **which: bool) -> stack.Stack:
+    """The embedded engines that are not ruled out, started where they do not run."""
+    return stack.up(**which, wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
 
 
 def _local_url(url: str, origin: str) -> str:
