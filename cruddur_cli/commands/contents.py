@@ -44,7 +44,7 @@ def scan(
     with stores.dynamodb(s) as dynamodb, costs.kept(s, dynamodb, lambda table: costs.of_scan(table, most)):
         pages = _pages(dynamodb, segments, limit=most)
         if s.output == "jsonl":
-            plain = pages if typed else (list(map(messages.plain, page)) for page in pages)
+            plain = pages if typed else map(_made_plain, pages)
             count = output.show_pages(s, plain, meter=dynamodb.meter)
         else:
             items = (item for page in pages for item in page)
@@ -85,6 +85,13 @@ def stats(
         )
         if sample:
             output.note(s, f"A sample: {read:,} of about {total:,} items were read, and nothing is scaled up.")
+
+
+def _made_plain(page: list[Any]) -> list[Any]:
+    """The page with plain items in place of typed ones, which go one by one."""
+    for number, item in enumerate(page):
+        page[number] = messages.plain(item)
+    return page
 
 
 def _pages(dynamodb: DynamoDB, segments: int | None, *, limit: int | None = None) -> Iterator[list[Any]]:
