@@ -266,7 +266,10 @@ def test_what_is_written(files: Folder) -> None:
     made = migration_files.create(files.path / "new", "Add bio-column!", now_ns=1_681_152_861_290_431_399, existing=[])
     assert made.path.name == "16811528612904313_Add_bio_column.sql"
     assert migration_files.find(files.path / "new") == [made]
-    assert (migration_files.up(made).strip(), migration_files.down(made).strip()) == ("", "")
+    with pytest.raises(BadInput, match=f"{made.path.name} has no SQL in its up part"):
+        migration_files.up(made)
+    made.path.write_text(made.path.read_text().replace("migrate:up\n", "migrate:up\nSELECT 1;\n"))
+    assert (migration_files.up(made).strip(), migration_files.down(made).strip()) == ("SELECT 1;", "")
     with pytest.raises(BadInput, match="cannot name"):
         migration_files.create(files.path, "../..", now_ns=0, existing=[])
 
