@@ -210,7 +210,7 @@ def test_other_people_are_named_by_option_variable_and_file(
     assert owners() == {"altbrown", "andrewbrown"}
     assert here("ddb", "seed", "--other-handle", "londo").code == 0
     assert owners() == {"altbrown", "londo"}
-    assert here("ddb", "seed", "--other-handle", "altbrown").code == 5
+    assert here("ddb", "seed", "--other-handle", "altbrown").code == 2
     assert owners() == {"altbrown", "londo"}
 
 
@@ -233,3 +233,26 @@ def test_a_server_that_is_not_there_or_never_answers_is_one_line_and_exit_4(
             error = json.loads(ran.err.splitlines()[-1])["error"]
             assert error["code"] == "cannot_connect"
             assert said in error["message"]
+
+
+def test_what_two_people_wrote_is_never_given_to_two_others(here: Here, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "seed").code == 0
+    assert here("ddb", "send-message", "--from", "andrewbrown", "--to", "bayko", "between us").code == 0
+    before = everything(table)
+    for words in (("ddb", "seed"), ("ddb", "setup")):
+        ran = here(*words, "--my-handle", "londo", "--other-handle", "altbrown")
+        assert (ran.code, "is other people's, and stays; yours is" in ran.err) == (0, True)
+    after = everything(table)
+    assert [item for item in before if item not in after] == []
+    theirs = here("ddb", "get-conversation", "--my-handle", "londo", "--with", "altbrown", "-o", "json").out
+    assert "between us" not in theirs
+    assert "éclairs" in theirs
+
+
+def test_a_set_up_leaves_what_was_seeded_for_others(here: Here, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "setup").code == 0
+    before = everything(table)
+    assert here("ddb", "setup", "--my-handle", "londo", "--other-handle", "altbrown").code == 0
+    assert [item for item in before if item not in everything(table)] == []
