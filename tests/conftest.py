@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,12 @@ _OURS = ("AWS_", "PG", "CRUDDUR_", "DDB_", "PROD_", "CONNECTION_URL", "DATABASE_
 _TERMINAL = ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS", "LINES", "TERM", "CI")
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a request that should not be made fails there at once
 SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
+
+
+# Whoever starts the tests in the background, or under nohup, leaves these ignored, and every command would inherit that.
+for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL)
 
 
 def _is_foreign(name: str) -> bool:
