@@ -27,7 +27,7 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port: a request that should not be
 SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 
 
-# Whoever starts the tests in the background, or under nohup, leaves these ignored, and every command would inherit that.
+# Started in the background or under nohup, the tests have these ignored, and every command would inherit that.
 for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL)
