@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from . import output, settings
+from . import output
 from .errors import BadInput, CruddurError, Exit
 
 PROGRAM = "cruddur"
@@ -80,8 +80,6 @@ def _dispatch(arguments: list[str]) -> int:
 
     from .commands import front
 
-    if not arguments or (len(arguments) == 1 and arguments[0] in front.GROUPS):
-        arguments = [*arguments, "--help"]
     # Completion asks about the whole tree, and says so in a variable of its own.
     wanted = [] if f"_{PROGRAM.upper()}_COMPLETE" in os.environ else arguments[:2]
     try:
@@ -159,6 +157,8 @@ def _wanted_output(arguments: list[str]) -> str:
 
 
 def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
+    from . import settings
+
     secrets = settings.secrets()
     error.message = settings.mask(error.message, secrets)
     error.details = settings.mask(error.details, secrets) if error.details else None
@@ -182,6 +182,8 @@ def _trace(debug: bool) -> None:
     """The traceback on stderr, without locals (they hold connection URLs) and with every known secret masked."""
     if debug:
         import traceback
+
+        from . import settings
 
         output.tell(settings.mask(traceback.format_exc(), settings.secrets()).rstrip())
 

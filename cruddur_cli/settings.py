@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,6 +259,8 @@ def _read_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
             raise NotConfigured(
                 f"{path} is not UTF-8 text (byte {error.start + 1}).", hint="save it as UTF-8"
             ) from error
+        import tomllib
+
         try:
             # Windows line ends are TOML's too, but not a lone carriage return.
             written = tomllib.loads(text.replace("\r\n", "\n"))
@@ -281,6 +281,8 @@ def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
 
     for section, name, value in keys():
         if name not in _BY_NAME:
+            import difflib
+
             near = difflib.get_close_matches(name, _BY_NAME, 1)
             hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(_BY_NAME)}."
             raise NotConfigured(f"{path} has an unknown key {section}{name!r}.", hint=hint)

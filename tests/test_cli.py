@@ -129,10 +129,22 @@ def test_prod_is_no_table_and_the_flag_is_named(cruddur: Run) -> None:
 
 
 def test_the_program_alone_and_a_group_alone_show_their_help(here: Here) -> None:
-    for line in ([], ["ddb"], ["cognito"]):
+    for line in ([], ["ddb"], ["cognito"], ["ddb", "stream"]):
         ran = here(*line)
         assert (ran.code, ran.err) == (0, "")
         assert "Usage: cruddur" in ran.out
+
+
+@pytest.mark.parametrize("line", ["", "ddb", "rds"])
+def test_help_in_a_narrow_terminal_cuts_no_name(cruddur: Run, environment: dict[str, str], line: str) -> None:
+    shown = {}
+    for columns in (40, 90):
+        environment["COLUMNS"] = str(columns)
+        shown[columns] = cruddur(*line.split(), "--help").out
+        assert max(map(len, shown[columns].splitlines())) <= columns
+    assert "╭" in shown[90]
+    assert "╭" not in shown[40]
+    assert shown[40].split() == [word for word in shown[90].split() if not set(word) & set("╭╮╰╯│─")]
 
 
 def test_no_color_may_stand_before_the_group(cruddur: Run) -> None:

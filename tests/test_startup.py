@@ -34,6 +34,13 @@ def test_neither_help_nor_version_nor_config_imports_a_store(line: str) -> None:
     assert imported(*line.split()) & HEAVY == set()
 
 
+def test_a_group_s_help_is_drawn_without_a_reader_of_markdown() -> None:
+    for line in ("--help", "db --help"):
+        modules = imported(*line.split())
+        assert "rich" in modules
+        assert "markdown_it" not in modules
+
+
 def test_version_and_machine_formats_import_no_rich() -> None:
     assert "rich" not in imported("--version")
     assert "rich" not in imported("config", "-o", "json")

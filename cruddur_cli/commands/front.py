@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import narrow
+from . import pages
 
 GROUPS = {
     "ddb": "The DynamoDB table: made, seeded, read.",
@@ -22,10 +22,11 @@ def tree(wanted: str | None = None, command: str | None = None) -> typer.Typer:
     """The program. With the name of a group, the other groups are names without commands; with that of a command,
     its own group has little else: start-up is a feature."""
     app = typer.Typer(
+        cls=pages.Group,
         rich_markup_mode="rich",
         context_settings={
             "help_option_names": ["-h", "--help"],
-            **({"terminal_width": narrow.WIDTH} if narrow.IS_NARROW else {}),
+            **({"terminal_width": pages.WIDTH} if pages.IS_NARROW else {}),
         },
         pretty_exceptions_enable=False,
     )
@@ -34,7 +35,7 @@ def tree(wanted: str | None = None, command: str | None = None) -> typer.Typer:
         import_module(".root", __package__).register(app)
     for name, meaning in GROUPS.items():
         group = _group(name, command) if wanted in {None, name} else typer.Typer()
-        app.add_typer(group, name=name, help=meaning, no_args_is_help=True)
+        app.add_typer(group, name=name, cls=pages.Group, help=meaning)
     return app
 
 

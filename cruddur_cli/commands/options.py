@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from .. import settings
-from . import narrow
+from . import pages
 
 
 class Output(StrEnum):
@@ -155,7 +155,7 @@ def command(
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name, cls=narrow.Command)(run)
+        app.command(name, cls=pages.Command)(run)
         return body
 
     return register

@@ -9,7 +9,7 @@ import typer
 
 from .. import output, settings, table_name
 from ..settings import Settings
-from . import narrow
+from . import pages
 from .options import command
 
 NEXT = (
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
             output.show(s, groups, draw=output.inbox, meter=dynamodb.meter, extra=extra)
         if not any(step.changed for step in done):
             output.note(s, "Nothing had to be done: everything is there.")
-        gap = "\n    " if narrow.IS_NARROW else "  "
+        gap = "\n    " if pages.IS_NARROW else "  "
         output.note(s, "\nNext:\n" + "\n".join(f"  {line:<30}{gap}{what}" for line, what in NEXT))
 
     @command(app, shows=True, table=True, handles=True, name="config")

@@ -23,10 +23,10 @@ from ..local import home
 from ..output import live
 from ..output.text import counted
 from ..settings import Settings
-from . import stores
+from . import pages, stores
 from .options import command
 
-app = typer.Typer(no_args_is_help=True, help="The table's stream: shown, and applied to the group rows.")
+app = typer.Typer(cls=pages.Group, help="The table's stream: shown, and applied to the group rows.")
 
 
 def register(group: typer.Typer) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Draw = Callable[[Sequence[Any]], None]
 
+NARROW = 60  # columns, in fewer of which tables and frames break every word
+
 
 class Meter(Protocol):
     """What knows a command's consumption; ``dynamodb.capacity.Meter`` is one."""
@@ -133,6 +135,13 @@ def progress(s: Settings, text: str, total: int | None) -> Iterator[Callable[[in
 
     with terminal.progress(text, total) as advance:
         yield advance
+
+
+def page(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """A page of help on stdout: usage, paragraphs, and lists of names and what they mean."""
+    from . import help_page
+
+    help_page.draw(usage, about, lists)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

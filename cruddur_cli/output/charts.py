@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from .terminal import console, draw_blocks, draw_table
+from .streams import console
+from .terminal import draw_blocks, draw_table
 from .text import counted, one_line, units, width_of
 
 _DAYS = 31

@@ -14,10 +14,10 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.text import Text
 
-from .terminal import console, draw_table, when, who
+from . import NARROW
+from .streams import console
+from .terminal import draw_table, when, who
 from .text import one_line, printable
-
-_NARROW = 60  # columns, in fewer of which a table breaks every word
 
 
 def draw_chat(out: Console, messages: Sequence[Any], mine: str | None) -> None:
@@ -73,7 +73,7 @@ def _draw_groups(out: Console, rows: Sequence[Any]) -> None:
          _id(row.record.message_group_uuid)]
         for row in rows
     ]  # fmt: skip
-    if out.width < _NARROW or not draw_table(
+    if out.width < NARROW or not draw_table(
         out, ["user", "with", "last message", "at", "conversation"], found, dim=True
     ):
         for _, name, message, at, _ in found:
@@ -83,7 +83,7 @@ def _draw_groups(out: Console, rows: Sequence[Any]) -> None:
 def _draw_messages(out: Console, uuid: str, messages: Sequence[Any]) -> None:
     _section(out, "Messages", f"pk = MSG#{printable(uuid)}, sk = time", len(messages))
     found = [[when(message.created_at), who(message), _clip(message.message, 200)] for message in messages]
-    if out.width < _NARROW or not draw_table(out, ["at", "from", "message"], found, dim=True):
+    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found, dim=True):
         for row in found:
             _entry(out, *row)
 
@@ -95,7 +95,7 @@ def _entry(out: Console, at: str, name: str, message: str) -> None:
 
 
 def _section(out: Console, title: str, keys: str, count: int) -> None:
-    gap = "\n" if out.width < _NARROW else "  "
+    gap = "\n" if out.width < NARROW else "  "
     out.print(Text.assemble((title, "bold"), f" {count:,}{gap}", (keys, "dim")))
 
 

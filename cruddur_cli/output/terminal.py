@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
@@ -26,34 +25,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from . import is_terminal, tell
-from .text import columns as columns_of
+from . import NARROW, is_terminal, tell
+from .streams import console
 from .text import counted, one_line, pieces, printable, units, width_of, wrapped
 
-_PIPE_WIDTH = 160
-_NARROW = 60  # columns, in fewer of which the capacity is shown in short
 _UUID = 36  # columns; what is wider than one is broken in any case
 _UNBROKEN = re.compile(r"[\d.,]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NUMBERS_THAT_NAME = {"pid", "port"}  # 5,432 is no port
-
-
-def console(stream: TextIO) -> Console:
-    """A console for one stream. Where nobody watches, or colour is not wanted, no escape byte leaves it."""
-    watched = is_terminal(stream)
-    plain = not watched or is_plain()
-    width = columns_of(stream) if watched or "COLUMNS" in os.environ else _PIPE_WIDTH
-    if plain:
-        return Console(
-            file=stream, force_terminal=False, color_system=None, no_color=True, width=width,
-            highlight=False, markup=False, emoji=False,
-        )  # fmt: skip
-    # What rows hold is text: neither [bold] nor :smile: in it is ours.
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-
-
-def is_plain() -> bool:
-    """Whether colour and style are unwanted everywhere."""
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def when(moment: datetime | None, form: str = "%d %b %Y %H:%M") -> str:
@@ -260,7 +238,7 @@ def capacity(total: Any, operations: Sequence[Any]) -> None:
         *([dataclasses.replace(total_row(operations), operation="total")] if len(operations) > 1 else []),
     ]
     out.print(Text(f"Consumed capacity, {total.table}{label}", style="dim"))
-    if out.width < _NARROW or not _draw_capacity(out, rows, sorted(total.indexes)):
+    if out.width < NARROW or not _draw_capacity(out, rows, sorted(total.indexes)):
         headers = ["operation", "req", "RCU", "WCU"]
         short = [[row.operation, f"{row.requests:,}", units(row.read_units), units(row.write_units)] for row in rows]
         if not draw_table(out, headers, short, right={1, 2, 3}, dim=True, total=len(rows) > 1):

@@ -10,7 +10,7 @@ import pytest
 
 from cruddur_cli.aws.user_pool import Identity
 from cruddur_cli.dynamodb.stats import Entity, Partition, Stats
-from cruddur_cli.output import charts, terminal
+from cruddur_cli.output import charts, streams, terminal
 from cruddur_cli.output.text import counted, units, wrapped
 
 from ..conftest import Run
@@ -65,7 +65,7 @@ def test_statistics_in_any_width_keep_words_and_numbers_whole(columns: int, caps
 
 
 def drawn(capsys: pytest.CaptureFixture[str], headers: list[str], *row: str) -> list[str] | None:
-    if not terminal.draw_table(terminal.console(sys.stdout), headers, [row], right={1, 2}, dim=True):
+    if not terminal.draw_table(streams.console(sys.stdout), headers, [row], right={1, 2}, dim=True):
         return None
     return capsys.readouterr().out.splitlines()
 

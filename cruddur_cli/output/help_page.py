@@ -1,0 +1,46 @@
+"""A page of help, in Typer's look: what a group is for, then a frame for each list of what it has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from . import NARROW
+from .streams import console
+
+_PIPE_WIDTH = 80
+_OPTION = r"(?<![\w-])--?[a-z][\w-]*"
+
+
+def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Print the page. ``about`` is paragraphs, the first of which counts most; each list has names and meanings."""
+    out = console(sys.stdout, piped=_PIPE_WIDTH)
+    out.print(Padding(_marked(usage, "bold"), 1))
+    for number, paragraph in enumerate(about.split("\n\n")):
+        out.print(Padding(_marked(" ".join(paragraph.split()), "dim" if number else ""), (0, 1, 1, 1)))
+    for title, entries in lists.items():
+        if out.width < NARROW:  # a frame would leave no room for what is in it
+            out.print(Text(f" {title}", "bold"))
+            for name, meaning in entries:
+                out.print(Padding(Text(name, "bold cyan"), (0, 1, 0, 3)))
+                out.print(Padding(_marked(meaning), (0, 1, 0, 7)))
+            out.print()
+            continue
+        inside = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        inside.add_column(style="bold cyan", no_wrap=True)
+        inside.add_column(ratio=1)
+        for name, meaning in entries:
+            inside.add_row(name, _marked(meaning))
+        out.print(Panel(inside, title=title, title_align="left", border_style="dim"))
+
+
+def _marked(text: str, style: str = "") -> Text:
+    marked = Text(text, style)
+    marked.highlight_regex(r"^Usage: ", "yellow")
+    marked.highlight_regex(_OPTION, "bold cyan")
+    return marked
