@@ -55,8 +55,9 @@ def write_all(
                 while len(flying) >= WIDTH or any(not batch.keys().isdisjoint(keys) for keys in flying.values()):
                     _land(flying, advance)
                 flying[pool.submit(writer.write, list(batch.values()))] = set(batch)
-                done.put += sum("PutRequest" in request for request in batch.values())
-                done.deleted += sum("DeleteRequest" in request for request in batch.values())
+                puts = sum("PutRequest" in request for request in batch.values())
+                done.put += puts
+                done.deleted += len(batch) - puts
             while flying:
                 _land(flying, advance)
         except BaseException:

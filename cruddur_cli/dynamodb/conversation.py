@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from ..errors import BadInput
 
@@ -139,11 +140,21 @@ def start_for(count: int, now: datetime, *, seeded_start: datetime | None = None
 
 
 def seeded_uuid(group: str, position: int) -> str:
-    """The id of a seeded message: a version-8 UUID (RFC 9562) that carries its position in the last 48 bits."""
+    """The id of a seeded message: a version-8 UUID (RFC 9562) that carries its position in the last 48 bits.
+
+    Raises OverflowError for a position that has more bits.
+    """
+    if not 0 <= position < 1 << 48:
+        raise OverflowError(position)
+    return f"{_seeded_start(group)}{position:012x}"
+
+
+@cache
+def _seeded_start(group: str) -> str:
     digest = bytearray(hashlib.blake2b(f"cruddur seed {group}".encode(), digest_size=10).digest())
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
-    return str(uuid.UUID(bytes=bytes(digest) + position.to_bytes(6, "big")))
+    return str(uuid.UUID(bytes=bytes(digest) + bytes(6)))[:24]
 
 
 def seeded_position(group: str, message_uuid: str) -> int | None:

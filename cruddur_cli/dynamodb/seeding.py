@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -123,4 +123,4 @@ class _Tally:
         if message is None or message.created_at is None:
             return
         if self.last is None or self.last.created_at is None or message.created_at >= self.last.created_at:
-            self.last = replace(message)
+            self.last = message

@@ -131,9 +131,9 @@ def progress(s: Settings, text: str, total: int | None) -> Iterator[Callable[[in
     if s.quiet or not is_terminal(sys.stderr):
         yield lambda _: None
         return
-    from . import terminal
+    from . import bar
 
-    with terminal.progress(text, total) as advance:
+    with bar.progress(text, total) as advance:
         yield advance
 
 

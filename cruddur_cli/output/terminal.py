@@ -1,27 +1,16 @@
-"""What a person looks at: tables, conversations, progress bars; drawn plain where the stream is no terminal."""
+"""What a person looks at: tables, conversations; drawn plain where the stream is no terminal."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)  # fmt: skip
 from rich.table import Table
 from rich.text import Text
 
@@ -269,27 +258,3 @@ def total_row(operations: Sequence[Any]) -> Any:
             read_units=first.read_units + row.read_units, write_units=first.write_units + row.write_units,
         )  # fmt: skip
     return first
-
-
-class _Rate(ProgressColumn):
-    """How many items a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
-
-
-@contextmanager
-def progress(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr that leaves nothing behind; comes with a function that advances it."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(text, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -1,6 +1,6 @@
 """The least that moves many items: what export, scan and seed are held against, each in a process of its own.
 
-python benchmarks/bare_transfer.py puts|batches ITEMS WIDTH, or scan SEGMENTS WIDTH; endpoint and table from the
+python benchmarks/peers/many.py puts|batches ITEMS WIDTH, or scan SEGMENTS WIDTH; endpoint and table from the
 environment.
 """
 

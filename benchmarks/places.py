@@ -1,0 +1,80 @@
+"""Where the measurements happen: a stack, an engine and tables of their own, which go at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from measure import CRUDDUR, Place
+
+_NOWHERE = "http://127.0.0.1:9"
+
+
+@contextmanager
+def stack() -> Iterator[Place]:
+    """An empty home, in which a stack may be started."""
+    with tempfile.TemporaryDirectory(prefix="cruddur-benchmark-") as folder:
+        env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": folder,
+            "CRUDDUR_HOME": f"{folder}/stack",
+            "CRUDDUR_LOCAL_DYNAMODB": _NOWHERE,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "LC_ALL": "C.UTF-8",
+            "DDB_MESSAGE_TABLE": "cruddur-messages",
+        }
+        try:
+            yield Place(env, folder)
+        finally:
+            Place(env, folder).cruddur("local", "reset", "--yes")
+
+
+def endpoints(place: Place) -> dict[str, str]:
+    """Where the engines of the stack listen, by name."""
+    status = place.printed(*CRUDDUR, "local", "status", "-o", "json")
+    return {engine["name"]: engine["endpoint"] for engine in json.loads(status)["items"]}
+
+
+def dynamodb_local() -> str | None:
+    """The endpoint of a DynamoDB Local, if TEST_DYNAMODB_LOCAL names one."""
+    return os.environ.get("TEST_DYNAMODB_LOCAL")
+
+
+@contextmanager
+def engine() -> Iterator[tuple[str, Place]]:
+    """The DynamoDB that many items are measured on, by name, and the users of a seeded database: DynamoDB Local where
+    there is one, which is the quicker of the two and tells its capacity; else the embedded one."""
+    with stack() as place:
+        other = dynamodb_local()
+        place.cruddur(*(["db", "setup"] if other else ["setup"]))
+        name = "DynamoDB Local" if other else "the embedded engine"
+        yield name, place.having(AWS_ENDPOINT_URL_DYNAMODB=other or endpoints(place)["aws"])
+
+
+@contextmanager
+def table(place: Place) -> Iterator[Place]:
+    """The place with an empty table of its own."""
+    own = place.having(DDB_MESSAGE_TABLE=f"benchmark-{uuid.uuid4().hex[:8]}")
+    own.cruddur("ddb", "schema-load")
+    try:
+        yield own
+    finally:
+        own.cruddur("ddb", "drop", "--yes")
+
+
+def aws_cli() -> str | None:
+    """The AWS CLI that works here, from AWS_CLI or the path."""
+    found = os.environ.get("AWS_CLI") or shutil.which("aws")
+    if found is None:
+        return None
+    return found if subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0 else None

@@ -1,0 +1,92 @@
+"""Commands about many users: Cognito's ids into PostgreSQL, and a large file of SQL."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import psycopg
+from measure import Place, Ratio, alternate
+from places import endpoints, stack
+
+from cruddur_cli.local import postgres
+
+_LISTING = (sys.executable, str(Path(__file__).parent / "peers" / "listing.py"))
+_INSERT = (
+    "INSERT INTO public.users (display_name, handle, email, cognito_user_id) VALUES ('User {0}', 'user{0:05}',"
+    " 'user{0:05}@example.com', 'MOCK');\n"
+)
+
+
+def identities(*, count: int, runs: int) -> Iterator[Ratio]:
+    """``db update-cognito-user-ids`` against a bare listing of the user pool."""
+    with stack() as place:
+        place.cruddur("setup")
+        endpoint = endpoints(place)["aws"]
+        pool = _fill_pool(endpoint, count)
+        with psycopg.connect(_url(place), autocommit=True) as conn:
+            for number in range(count):
+                conn.execute(_INSERT.format(number).encode())
+            forget = "UPDATE public.users SET cognito_user_id = 'MOCK' WHERE handle LIKE 'user%'"
+            rounds = []
+            for _ in range(runs + 1):
+                conn.execute(forget)
+                first = place.cruddur("db", "update-cognito-user-ids", "-o", "json")
+                again = place.cruddur("db", "update-cognito-user-ids", "-o", "json")
+                bare = place.having(BENCHMARK_ENDPOINT=endpoint, BENCHMARK_POOL=pool).run(*_LISTING)
+                rounds.append([first, again, bare])
+    took = [sorted(cost.wall_ms for cost in costs)[runs // 2] for costs in zip(*rounds[1:], strict=True)]
+    for what, ours in (("all of them new", took[0]), ("nothing new", took[1])):
+        name = f"`update-cognito-user-ids`, {count:,} users, {what}"
+        yield Ratio(name, ours, "bare listing of the pool", took[2], "ms", 1.2)
+
+
+def _fill_pool(endpoint: str, count: int) -> str:
+    client: Any = botocore.session.Session().create_client(
+        "cognito-idp", endpoint_url=endpoint, region_name="us-east-1",
+        aws_access_key_id="local", aws_secret_access_key="local",
+    )  # fmt: skip
+    pool: str = client.list_user_pools(MaxResults=10)["UserPools"][0]["Id"]
+
+    def create(number: int) -> None:
+        name = f"user{number:05}"
+        attributes = {"preferred_username": name, "email": f"{name}@example.com"}
+        client.admin_create_user(
+            UserPoolId=pool, Username=f"{name}@example.com", MessageAction="SUPPRESS",
+            UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(8) as several:
+        list(several.map(create, range(count)))
+    return pool
+
+
+def sql_file(*, count: int, runs: int) -> Iterator[Ratio]:
+    """``db schema-load`` of a file with many statements against psql, both in one transaction."""
+    psql = shutil.which("psql")
+    if psql is None:
+        return
+    with stack() as place:
+        place.cruddur("setup")
+        text = place.printed(
+            sys.executable, "-c", "from cruddur_cli import seed_files; print(seed_files.text('schema.sql'))"
+        )
+        file = Path(place.folder) / "many.sql"
+        file.write_text(text + "".join(map(_INSERT.format, range(count))), encoding="utf-8")
+        ours, theirs = alternate(
+            partial(place.cruddur, "db", "schema-load", "--yes", "--file", str(file)),
+            partial(place.run, psql, "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file), _url(place)),
+            runs=runs,
+        )
+    yield Ratio(f"`db schema-load`, {count:,} statements", ours.wall_ms, "psql", theirs.wall_ms, "ms")
+
+
+def _url(place: Place) -> str:
+    port = endpoints(place)["postgres"].rpartition(":")[2]
+    return postgres.url(Path(place.env["CRUDDUR_HOME"]), int(port))
