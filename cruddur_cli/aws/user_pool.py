@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from .. import sdk
@@ -13,6 +14,7 @@ from ..sdk import Endpoint
 
 DEMO_POOL = "cruddur-demo"
 _PAGE = 60  # "ListUsers": at most 60 a page
+_PARSING = "before-parse.cognito-identity-provider.ListUsers"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def identities(cognito: Cognito) -> Iterator[Identity]:
     All attributes are asked for: naming ``preferred_username`` fails where one user has none. Raises NotFound for a
     missing pool, Refused where the service hands out the same page again.
     """
+    cognito.client.meta.events.register(_PARSING, _read, unique_id=_PARSING)
     params: dict[str, Any] = {"UserPoolId": cognito.pool, "Limit": _PAGE}
     seen: set[str] = set()
     while True:
@@ -59,8 +62,22 @@ def identities(cognito: Cognito) -> Iterator[Identity]:
         params["PaginationToken"] = token
 
 
+def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Take an answer as it came, without botocore's walk through its model, which is half of the time of a page."""
+    if response_dict["status_code"] != 200:
+        return
+    try:
+        answer = json.loads(response_dict["body"])
+    except ValueError:  # no answer of Cognito's: botocore says so
+        return
+    if isinstance(answer, dict):
+        customized_response_dict.update({name: value for name, value in answer.items() if value is not None})
+        response_dict["body"] = b"{}"
+
+
 def _identity(user: dict[str, Any]) -> Identity:
     attributes = {attribute["Name"]: attribute.get("Value") for attribute in user.get("Attributes", [])}
+    created = user.get("UserCreateDate")  # in seconds, as every time of this protocol
     return Identity(
         handle=attributes.get("preferred_username") or None,
         sub=attributes.get("sub") or "",
@@ -68,7 +85,7 @@ def _identity(user: dict[str, Any]) -> Identity:
         email=attributes.get("email"),
         status=user.get("UserStatus", ""),
         enabled=bool(user.get("Enabled")),
-        created_at=user.get("UserCreateDate"),
+        created_at=None if created is None else datetime.fromtimestamp(created, UTC),
     )
 
 
