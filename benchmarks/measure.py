@@ -29,29 +29,6 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """One figure against another; ``bar`` is what the ratio must not pass, or with ``at_least`` must reach."""
-
-    what: str
-    ours: float
-    against: str
-    theirs: float
-    unit: str
-    bar: float | None = None
-    at_least: bool = False
-
-    @property
-    def ratio(self) -> float:
-        """Ours by theirs."""
-        return self.ours / self.theirs
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the bar is kept; where there is none, it is."""
-        return self.bar is None or (self.ratio >= self.bar if self.at_least else self.ratio <= self.bar)
-
-
-@dataclass(frozen=True)
 class Place:
     """Where commands run: an environment without anybody's settings, and a folder."""
 
@@ -124,16 +101,3 @@ def alternate(*commands: Callable[[], Cost], runs: int) -> list[Cost]:
     each comes first and does not count."""
     rounds = [[command() for command in commands] for _ in range(runs + 1)][1:]
     return [middle(costs) for costs in zip(*rounds, strict=True)]
-
-
-def table(ratios: Sequence[Ratio]) -> str:
-    """The ratios as a table in Markdown."""
-    lines = ["| what | ours | against | theirs | unit | ratio | bar |", "|---|--:|---|--:|---|--:|---|"]
-    for each in ratios:
-        sign = "≥" if each.at_least else "≤"
-        bar = "–" if each.bar is None else f"{sign} {each.bar:.2f}: {'met' if each.is_met else '**missed**'}"
-        lines.append(
-            f"| {each.what} | {each.ours:,.0f} | {each.against} | {each.theirs:,.0f} | {each.unit}"
-            f" | {each.ratio:.2f} | {bar} |"
-        )
-    return "\n".join(lines)

@@ -14,28 +14,23 @@ docs/performance.md. Exit code 1 when a bar is missed.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+import results
 import starting
 import transfer
 import users
-from measure import Ratio, table
 from places import aws_cli, dynamodb_local, engine
+from results import Grown, Ratio
 
-LAST = Path(__file__).with_name("last.json")
 
-
-def parts(quick: bool, grown: list[transfer.Grown]) -> dict[str, Callable[[], Iterator[Ratio]]]:
+def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ratio]]]:
     """What can be measured, by name."""
     runs, few, large = (3, 1, 10_000) if quick else (25, 5, 1_000_000)
     aws = aws_cli()
@@ -91,25 +86,21 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--quick", action="store_true", help="few runs over few items, to see that it works")
     options.add_argument("--only", nargs="+", metavar="PART", help="some of the parts")
-    options.add_argument("--save", action="store_true", help=f"write {LAST.name}")
+    options.add_argument("--save", action="store_true", help=f"write {results.LAST.name}")
     given = options.parse_args()
-    grown: list[transfer.Grown] = []
+    grown: list[Grown] = []
     known = parts(given.quick, grown)
     ratios: list[Ratio] = []
     for name in given.only or known:
         for ratio in known[name]():
             ratios.append(ratio)
-            note(table([ratio]).splitlines()[-1])
-    print(", ".join(f"{name} {value}" for name, value in machine().items()), table(ratios), sep="\n\n")
-    if grown:
-        print("\n" + transfer.growth_table(grown))
+            note(results.ratio_table([ratio]).splitlines()[-1])
+    print(", ".join(f"{name} {value}" for name, value in machine().items()), results.ratio_table(ratios), sep="\n\n")
+    shares = {} if given.only else starting.shares(3 if given.quick else 9)
+    for drawn in (results.growth_table(grown) if grown else "", results.share_table(shares) if shares else ""):
+        print("\n" + drawn)
     if given.save:
-        figures = [{**asdict(each), "ratio": each.ratio, "is_met": each.is_met} for each in ratios]
-        body = {
-            "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
-            "ratios": figures, "growth": [asdict(each) for each in grown],
-        }  # fmt: skip
-        LAST.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+        results.save(machine(), ratios, grown, shares)
     return 0 if all(each.is_met for each in ratios) else 1
 
 

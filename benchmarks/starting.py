@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from measure import Cost, Place, Ratio, alternate
+from measure import Cost, Place, alternate
 from places import dynamodb_local, endpoints, stack, table
+from results import Ratio
 
 _NOTHING = (sys.executable, "-c", "pass")
+_PACKAGES = {"typer", "rich", "botocore", "urllib3", "dateutil", "psycopg", "psycopg_binary", "cruddur_cli"}
 _QUERY = (sys.executable, str(Path(__file__).parent / "peers" / "query.py"))
 
 
@@ -25,6 +28,36 @@ def help_pages(runs: int) -> Iterator[Ratio]:
     against = "`python -c pass`"
     yield Ratio("`cruddur --help`", help_.wall_ms, against, nothing.wall_ms, "ms", 12)
     yield Ratio("`cruddur --version`", version.wall_ms, against, nothing.wall_ms, "ms", 6)
+
+
+def shares(runs: int) -> dict[str, dict[str, float]]:
+    """Where the time of a command goes before its first request, in milliseconds by package: what Python says of its
+    imports, which takes a little longer than without; and ``rest`` is everything else."""
+    with stack() as place:
+        place.cruddur("setup")
+        lines = {
+            "--help": ["--help"],
+            "ddb get-conversation -o json": ["ddb", "get-conversation", "-o", "json"],
+            "db ping": ["db", "ping"],
+        }
+        return {name: _shares(place, line, runs) for name, line in lines.items()}
+
+
+def _shares(place: Place, line: list[str], runs: int) -> dict[str, float]:
+    found: list[Counter[str]] = []
+    for _ in range(runs):
+        log = f"{place.folder}/imports"
+        command = [sys.executable, "-X", "importtime", "-m", "cruddur_cli", *line]
+        cost = place.run("/bin/sh", "-c", f'"$@" 2>{log}', "sh", *command)
+        each: Counter[str] = Counter()
+        for row in Path(log).read_text(encoding="utf-8").splitlines():
+            own, _, name = row.removeprefix("import time:").rpartition("|")
+            if own.partition("|")[0].strip().isdigit():
+                package = name.strip().partition(".")[0]
+                each[package if package in _PACKAGES else "the standard library"] += int(own.partition("|")[0])
+        each["rest"] = max(0, round(cost.wall_ms * 1000) - each.total())
+        found.append(each)
+    return {name: median(each[name] for each in found) / 1000 for name in found[0]}
 
 
 def setting_up(runs: int) -> Iterator[Ratio]:

@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from measure import CRUDDUR, Cost, Place, Ratio, alternate, middle
+from measure import CRUDDUR, Cost, Place, alternate, middle
 from places import table
+from results import Grown, Ratio
 
 _PEER = (sys.executable, str(Path(__file__).parent / "peers" / "many.py"))
 _WIDTHS = (4, 8, 16)
-
-
-@dataclass(frozen=True)
-class Grown:
-    """What one command takes on one size of table."""
-
-    command: str
-    items: int
-    seconds: float
-    cpu_s: float
-    peak_mb: float
 
 
 def seeding(place: Place, *, count: int, runs: int) -> Iterator[Ratio]:
@@ -111,13 +100,3 @@ def memory(grown: list[Grown], *, small: int) -> Iterator[Ratio]:
     for command in dict.fromkeys(each.command for each in grown):
         before, after = peaks[command, small], peaks[command, large]
         yield Ratio(f"`{command}`, {large:,} items", after, f"{small:,} items", before, "MB peak", 1.2)
-
-
-def growth_table(grown: list[Grown]) -> str:
-    """Seconds and peak memory by command and size, as a table in Markdown."""
-    sizes = list(dict.fromkeys(each.items for each in grown))
-    lines = [f"| command | {' | '.join(f'{size:,}' for size in sizes)} |", "|---|" + "--:|" * len(sizes)]
-    for command in dict.fromkeys(each.command for each in grown):
-        cells = [f"{each.seconds:,.2f} s, {each.peak_mb:.0f} MB" for each in grown if each.command == command]
-        lines.append(f"| `{command}` | {' | '.join(cells)} |")
-    return "\n".join(lines)

@@ -12,8 +12,9 @@ from typing import Any
 
 import botocore.session
 import psycopg
-from measure import Place, Ratio, alternate
+from measure import Place, alternate
 from places import endpoints, stack
+from results import Ratio
 
 from cruddur_cli.local import postgres
 

@@ -2,8 +2,9 @@
 
     python docs/generate.py [--check]
 
-It owns three things: docs/commands.md, from the help of every command; the table in docs/configuration.md, from the
-settings there are; and what README.md shows as output, from running its commands on a fresh embedded stack.
+It owns four things: docs/commands.md, from the help of every command; the table in docs/configuration.md, from the
+settings there are; those of docs/performance.md, from what the benchmarks saved; and what README.md shows as output,
+from running its commands on a fresh embedded stack.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,13 @@ from cruddur_cli import settings
 from cruddur_cli.commands import front
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
+import results  # noqa: E402 - benchmarks/ is no package
+
 README = DOCS.parent / "README.md"
 COMMANDS = DOCS / "commands.md"
 CONFIGURATION = DOCS / "configuration.md"
+PERFORMANCE = DOCS / "performance.md"
 _WIDTH = 88
 _NOWHERE = "http://127.0.0.1:9"  # no DynamoDB answers there, so the embedded one is used
 
@@ -153,13 +158,15 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def configuration(text: str) -> str:
-    """The text of docs/configuration.md with its table as it should be."""
-    marked = re.compile(r"(?<=^<!-- settings -->\n).*?(?=^<!-- /settings -->$)", re.DOTALL | re.MULTILINE)
-    new, count = marked.subn(lambda _: settings_table() + "\n", text)
-    if count != 1:
-        raise SystemExit(f"docs/generate.py: {CONFIGURATION.name} has {count} places for the settings, not 1")
-    return new
+def filled(path: Path, tables: Mapping[str, str]) -> str:
+    """The text of a page with each table between the comments that name it."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        marked = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.DOTALL | re.MULTILINE)
+        text, count = marked.subn(f"{table}\n".replace("\\", r"\\"), text)
+        if count != 1:
+            raise SystemExit(f"docs/generate.py: {path.name} has {count} places for {name}, not 1")
+    return text
 
 
 # What README.md shows. Its rules:
@@ -257,10 +264,11 @@ def main() -> int:
     """The command: 1 where ``--check`` finds something stale."""
     wanted = {
         COMMANDS: command_reference(),
-        CONFIGURATION: configuration(CONFIGURATION.read_text(encoding="utf-8")),
+        CONFIGURATION: filled(CONFIGURATION, {"settings": settings_table()}),
+        PERFORMANCE: filled(PERFORMANCE, results.saved()),
     }
-    with fresh_stack() as run:
-        wanted[README] = played(README.read_text(encoding="utf-8"), run)
+    with fresh_stack() as play:
+        wanted[README] = played(README.read_text(encoding="utf-8"), play)
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if "--check" in sys.argv[1:]:

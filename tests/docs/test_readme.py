@@ -46,7 +46,13 @@ def test_a_difference_that_is_no_time_port_or_id_is_seen() -> None:
 
 def test_the_settings_table_has_every_setting() -> None:
     written = pages.text(docs.CONFIGURATION)
-    assert written == docs.configuration(written), "python docs/generate.py"
+    assert written == docs.filled(docs.CONFIGURATION, {"settings": docs.settings_table()}), "python docs/generate.py"
+
+
+def test_the_figures_are_those_that_were_saved() -> None:
+    saved = docs.results.saved()
+    assert pages.text(docs.PERFORMANCE) == docs.filled(docs.PERFORMANCE, saved), "python docs/generate.py"
+    assert all(name in saved["ratios"] for name in ("bare boto3", "bare batches", "single puts", "aws dynamodb", "psql"))
 
 
 @pytest.mark.parametrize("prod", [False, True])
@@ -79,8 +85,10 @@ def test_check_says_what_is_stale(tmp_path: Path) -> None:
     """The program itself, on a copy whose reference was changed by hand."""
     copy = tmp_path / "copy"
     (copy / "docs").mkdir(parents=True)
-    for path in (docs.COMMANDS, docs.CONFIGURATION, pages.GENERATE):
-        (copy / "docs" / path.name).write_bytes(path.read_bytes())
+    (copy / "benchmarks").mkdir()
+    results = Path(docs.results.__file__)
+    for path in (docs.COMMANDS, docs.CONFIGURATION, docs.PERFORMANCE, pages.GENERATE, results, docs.results.LAST):
+        (copy / path.parent.name / path.name).write_bytes(path.read_bytes())
     (copy / "README.md").write_text("# nothing to run\n")
     (copy / "docs" / "commands.md").write_text("by hand\n")
 
