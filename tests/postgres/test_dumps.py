@@ -66,10 +66,23 @@ def test_a_dump_loads_into_an_empty_database(cruddur: Run, engines: Engines, url
     prod: dict[str, str | None] = {"PROD_CONNECTION_URL": empty}
     ran = cruddur("db", "schema-load", "--prod", "--file", dump(url, **ours), env=prod)
     assert ran.code == 0, ran.err
+    assert "stamp" not in ran.err
     loaded = everything(empty)
     assert loaded.pop("cruddur_environment")  # written after the file has emptied the search_path
     assert loaded == everything(url)
     assert len(loaded["users"]) == 5
+
+
+def test_a_copy_of_production_is_said_to_carry_its_stamp(cruddur: Run, postgres15: str, dump: Dump) -> None:
+    with servers.database(postgres15) as url, servers.database(postgres15) as copy:
+        name, there = url.rpartition("/")[2], {"CONNECTION_URL": copy}
+        assert cruddur("db", "setup", "--prod", "--confirm", name, env={"PROD_CONNECTION_URL": url}).code == 0
+        ran = cruddur("db", "schema-load", "--file", dump(url), env={**there})
+        assert (ran.code, "DELETE FROM public.cruddur_environment" in ran.err) == (0, True), ran.err
+        assert cruddur("db", "reset", "--yes", env={**there}).code == 6
+        with psycopg.connect(copy) as conn:
+            conn.execute("DELETE FROM public.cruddur_environment")
+        assert cruddur("db", "reset", "--yes", env={**there}).code == 0
 
 
 def test_the_rows_alone_are_seeds(cruddur: Run, postgres15: str, dump: Dump) -> None:
