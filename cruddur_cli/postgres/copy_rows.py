@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from . import connection
 from .lexer import Statement
 
 if TYPE_CHECKING:
@@ -23,10 +24,9 @@ def send(conn: Connection[Any], statement: Statement, text: str) -> None:
     """Run a COPY … FROM STDIN of the file ``text`` with its rows. Raises psycopg.Error."""
     assert statement.rows is not None
     start, end = statement.rows
-    encoding = conn.info.encoding
-    with conn.cursor().copy(statement.text.encode(encoding)) as copy:
+    with conn.cursor().copy(connection.encoded(conn, statement.text)) as copy:
         for position in range(start, end, _PIECE):
-            copy.write(text[position : min(end, position + _PIECE)].encode(encoding))
+            copy.write(connection.encoded(conn, text[position : min(end, position + _PIECE)]))
 
 
 def offset(statement: Statement, text: str, context: str | None) -> int | None:

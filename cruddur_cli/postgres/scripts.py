@@ -45,8 +45,7 @@ def run(conn: Connection[Any], text: str, *, source: str, server: Server, say: S
     statements = lexer.split(text, source=source)
     conn.prepare_threshold = None  # a file may hold DISCARD ALL or DEALLOCATE ALL
     blocks = _Blocks(conn, statements, source=source, say=say)
-    if conn.info.encoding != "utf-8":
-        conn.execute("SET client_encoding TO 'UTF8'")
+    _speak_utf8(conn)
     statement: Statement | None = None
     with locks.guarded(conn, server) as watch:
         try:
@@ -60,9 +59,24 @@ def run(conn: Connection[Any], text: str, *, source: str, server: Server, say: S
             statement = None
             # What is checked only at the end is checked while the file can still be named.
             conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            _speak_utf8(conn)
         except Error as error:
             raise _refusal(error, statement, text, source, server, watch) from error
+        except UnicodeEncodeError as error:
+            assert statement is not None
+            char = error.object[error.start]
+            raise BadInput(
+                f"{source}, line {statement.line}: {char!r} is not in the client_encoding that the file has set.",
+                hint="set it to UTF8, which the file is",
+                code="not_encodable",
+            ) from error
     return len(statements)
+
+
+def _speak_utf8(conn: Connection[Any]) -> None:
+    """A file may set another client_encoding for itself; with SQL_ASCII psycopg would give bytes instead of text."""
+    if conn.info.encoding != "utf-8":
+        conn.execute("SET client_encoding TO 'UTF8'")
 
 
 class _Blocks:
@@ -141,7 +155,7 @@ def _sent(statement: Statement, conn: Connection[Any], server: Server, say: Say 
             if say is not None:
                 say("the embedded PostgreSQL has no uuid-ossp: uuid_generate_v4() is gen_random_uuid() there")
             return _UUID_FUNCTION
-    return statement.text.encode(conn.info.encoding)
+    return connection.encoded(conn, statement.text)
 
 
 def _refusal(

@@ -50,6 +50,8 @@ SAME = {
     "rows without an end": TABLE + "copy t (a)\nfrom stdin;\n1\n2",
     "rows with Windows line ends": TABLE + "COPY t FROM STDIN;\r\n1\tx\r\n\\.\r\nINSERT INTO t VALUES (2);\r\n",
     "no rows": TABLE + "COPY t FROM STDIN;\n\\.\nCOPY t FROM STDIN",
+    "bytes as they are": TABLE
+    + "SET client_encoding = 'SQL_ASCII';\nINSERT INTO t VALUES (1, 'é☕');\nCOPY t FROM stdin;\n2\té☕\n\\.\n",
     "rows undone": TABLE + "COMMIT; BEGIN;\nCOPY t (a) FROM STDIN;\n1\n\\.\nROLLBACK;",
     "the application's own": (
         'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";\nDROP TABLE IF EXISTS public.users;\n'
@@ -183,6 +185,15 @@ def test_a_client_encoding_of_another_kind(at: Server) -> None:
         conn.execute("SET client_encoding TO 'LATIN1'")
         scripts.run(conn, TABLE + "INSERT INTO t VALUES (1, '☕')", source="x", server=at)
         assert conn.execute("SELECT b FROM t").fetchone() == ("☕",)
+
+
+def test_a_client_encoding_of_the_files_own(at: Server) -> None:
+    with connection.opened(at) as conn:
+        scripts.run(conn, f"{TABLE}SET client_encoding = 'SQL_ASCII';", source="x", server=at)
+        assert conn.execute("SELECT 'é☕'").fetchone() == ("é☕",)
+    for text in ("INSERT INTO t VALUES (1, 'é☕');", "COPY t FROM STDIN;\n1\té☕\n"):
+        with pytest.raises(BadInput, match=r"file\.sql, line 2: '☕' is not in the client_encoding"):
+            run(at, f"SET client_encoding = 'LATIN1';\n{text}")
 
 
 def test_uuid_ossp_on_the_embedded_server(at: Server) -> None:
