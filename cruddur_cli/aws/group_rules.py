@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import sdk
 from ..errors import CruddurError, Refused
-from ..sdk import Endpoint
+from .service import Service, pages
 
 Error = TypeVar("Error", bound=CruddurError)
 PORT = 5432
@@ -24,17 +24,8 @@ _SOURCES = (
 )
 
 
-@dataclass(frozen=True)
-class EC2:
+class EC2(Service):
     """An opened EC2."""
-
-    client: Any
-    at: Endpoint
-
-    @property
-    def region(self) -> str:
-        """The region that requests go to."""
-        return str(self.client.meta.region_name)
 
 
 @dataclass(frozen=True)
@@ -93,19 +84,6 @@ def read(ec2: EC2, rule_id: str) -> Rule | None:
         raise
     found = [_rule(entry) for entry in answer.get("SecurityGroupRules", [])]
     return next((rule for rule in found if rule.rule_id == rule_id), None)
-
-
-def pages(ec2: EC2, operation: str, params: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
-    """What all pages of an answer hold under ``key``."""
-    seen: set[str] = set()
-    while True:
-        answer = sdk.call(ec2.client, operation, params, at=ec2.at)
-        yield from answer.get(key, [])
-        token = answer.get("NextToken")
-        if not token or token in seen:
-            return
-        seen.add(token)
-        params = {**params, "NextToken": token}
 
 
 def _rule(entry: dict[str, Any]) -> Rule:

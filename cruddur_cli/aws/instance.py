@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import sdk
 from ..errors import NotConfigured, NotFound, Refused
-from ..sdk import Endpoint
+from .service import Service, pages
 
 AVAILABLE, STOPPED, STOPPING = "available", "stopped", "stopping"
 # "Viewing Amazon RDS DB instance status": what does not become available by itself.
@@ -22,17 +22,8 @@ STUCK = (
 _LONGEST_PAUSE_S = 10.0
 
 
-@dataclass(frozen=True)
-class RDS:
+class RDS(Service):
     """An opened RDS."""
-
-    client: Any
-    at: Endpoint
-
-    @property
-    def region(self) -> str:
-        """The region that requests go to."""
-        return str(self.client.meta.region_name)
 
 
 @dataclass(frozen=True)
@@ -78,17 +69,8 @@ def find(rds: RDS, *, name: str | None) -> Instance:
 
 def instances(rds: RDS) -> list[Instance]:
     """Every database instance of the region, whatever its engine."""
-    params: dict[str, Any] = {"MaxRecords": 100}
-    found: list[Instance] = []
-    seen: set[str] = set()
-    while True:
-        answer = sdk.call(rds.client, "describe_db_instances", params, at=rds.at)
-        found += map(_instance, answer.get("DBInstances", []))
-        marker = answer.get("Marker")
-        if not marker or marker in seen:
-            return found
-        seen.add(marker)
-        params["Marker"] = marker
+    found = pages(rds, "describe_db_instances", {"MaxRecords": 100}, "DBInstances", token="Marker")
+    return [_instance(entry) for entry in found]
 
 
 def start(rds: RDS, one: Instance) -> Instance:

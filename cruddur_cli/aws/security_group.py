@@ -13,6 +13,7 @@ from ..errors import Incomplete, NotConfigured, NotFound, Protected, Refused
 from . import group_rules
 from .address import Address
 from .group_rules import EC2, MARK, PORT, Rule
+from .service import pages
 
 _LONGEST = 255
 # "SecurityGroupRuleRequest": what a description may hold.
@@ -83,9 +84,7 @@ def groups_named(ec2: EC2, name: str) -> list[str]:
     if name.startswith("sg-"):
         return [name]
     params = {"Filters": [{"Name": "group-name", "Values": [name]}]}
-    found = [
-        str(group["GroupId"]) for group in group_rules.pages(ec2, "describe_security_groups", params, "SecurityGroups")
-    ]
+    found = [str(group["GroupId"]) for group in pages(ec2, "describe_security_groups", params, "SecurityGroups")]
     if not found:
         problem = f"There is no security group named {name!r} in {ec2.region} ({ec2.at.label})."
         raise group_rules.with_candidates(NotFound, problem, ec2, None, code="group_not_found")

@@ -95,7 +95,8 @@ def _drop(s: Settings, at: connection.Server) -> bool:
 def schema_load(s: Settings, file: File = None) -> None:
     """Load the schema, all of it or nothing: the tables that the file names anew. Asks when rows would be lost.
 
-    What else is in the database stays, such as what migrations made; `db reset` makes all anew.
+    What else is in the database stays, such as what migrations made; `db reset` makes all anew. Into an empty database
+    also what pg_dump wrote, with its rows.
     """
     script = files.schema(s, file)
     at = stores.server(s)

@@ -21,6 +21,11 @@ def schema(s: Settings, conn: Connection[Any], at: Server, script: files.Script)
     scripts.run(conn, script.text, source=script.source, server=at, say=lambda text: output.note(s, text))
     if s.prod:
         stamp.write(conn)  # the file may have dropped the mark with the rest of its schema
+    elif stamp.is_production(conn):
+        output.warn(
+            f"{script.source} has brought production's stamp: {at.label} counts as production from here on, and is not "
+            f"dropped or reset without --prod. For a copy: DELETE FROM {stamp.TABLE}; in `cruddur db connect`"
+        )
 
 
 def warn_of_rest(conn: Connection[Any], script: files.Script) -> None:

@@ -15,6 +15,7 @@ from ..aws import address, instance, security_group
 from ..aws.address import Address
 from ..aws.group_rules import EC2, PORT, Rule
 from ..aws.instance import AVAILABLE, RDS, STOPPED, STOPPING, STUCK, Instance
+from ..aws.service import Service
 from ..errors import BadInput, Exit
 from ..settings import Settings
 from . import confirm, stores
@@ -173,7 +174,7 @@ def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
     return rule
 
 
-def _at(opened: EC2 | RDS) -> str:
+def _at(opened: Service) -> str:
     return f"{opened.at.label}" + (f", {opened.region}" if opened.region not in opened.at.label else "")
 
 

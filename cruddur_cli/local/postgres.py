@@ -1,15 +1,10 @@
-"""Owns the embedded PostgreSQL: makes its cluster, starts and stops the server, and tells whether it is up."""
+"""Owns the embedded PostgreSQL: starts and stops its server, and tells whether it is up."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
-import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CannotConnect, Incomplete, NotConfigured
-from . import binaries
+from . import binaries, cluster
 from . import home as homes
 from .engine import (
     START_NOTICE_S,
@@ -25,7 +20,6 @@ from .engine import (
     Account,
     Engine,
     Patience,
-    as_account,
     environment,
     instant,
     last_words,
@@ -35,7 +29,6 @@ from .engine import (
     wait_until_gone,
 )
 
-USER = "cruddur"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     # A password on loopback is the only way in: a socket file has a length limit and permissions of its own.
@@ -65,13 +58,6 @@ class Server:
     secret: str = field(repr=False)
 
 
-def data_directory(home: Path) -> Path:
-    """Where the cluster is: in the state directory, except for root (see ``binaries.SHARED``)."""
-    if os.geteuid() == 0:
-        return binaries.SHARED / hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12] / "data"
-    return home / "postgres" / "data"
-
-
 def running(home: Path, *, timeout_s: float = 5) -> tuple[int, int] | None:
     """Process number and port of the server, or None when it is not up. Takes about a millisecond."""
     if not homes.is_held(home / "postgres" / "alive"):
@@ -80,24 +66,9 @@ def running(home: Path, *, timeout_s: float = 5) -> tuple[int, int] | None:
     return claim[:2] if claim and claim[2] and _answers(claim[1], timeout_s) else None
 
 
-def password(home: Path) -> str:
-    """The superuser's password.
-
-    Raises NotConfigured when it is not there any more.
-    """
-    path = home / "postgres" / "password"
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise NotConfigured(
-            f"The embedded PostgreSQL's password cannot be read from {path}: {error.strerror}.",
-            hint="put the file back, or run `cruddur local reset`, then `cruddur setup`",
-        ) from error
-
-
 def url(home: Path, port: int) -> str:
     """The connection URL, with the password; the database ``cruddur`` may not exist yet."""
-    return f"postgresql://{USER}:{password(home)}@127.0.0.1:{port}/cruddur"
+    return f"postgresql://{cluster.USER}:{cluster.password(home)}@127.0.0.1:{port}/cruddur"
 
 
 def start(home: Path, *, patience: Patience, wait_s: float, say: Callable[[str], None]) -> int:
@@ -123,14 +94,14 @@ def start(home: Path, *, patience: Patience, wait_s: float, say: Callable[[str],
             )
         time.sleep(0.05)
     try:
-        data = data_directory(home)
+        data = cluster.data_directory(home)
         runner = binaries.account(data)
         install, version = binaries.locate(runner)
         if data.exists():
-            _check_version(data)
+            cluster.check_version(data)
         else:
-            _create(home, install, data, runner)
-        server = Server(home, data, install, version, runner, password(home))
+            cluster.create(home, install, data, runner)
+        server = Server(home, data, install, version, runner, cluster.password(home))
         killed = _clear_leftovers(home, data)
         port = _launch(server, alive, Patience(max(START_S, wait_s), say, notice_s=START_NOTICE_S))
     except OSError as error:
@@ -162,13 +133,13 @@ def stop(home: Path, *, wait_s: float) -> None:
             hint="run `cruddur local down` again",
             details=last_words(folder / "log"),
         )
-    if not (data_directory(home) / "postmaster.pid").exists():
+    if not (cluster.data_directory(home) / "postmaster.pid").exists():
         (folder / "running.json").unlink(missing_ok=True)
 
 
 def describe(home: Path) -> Engine:
     """What is known about it, without changing anything."""
-    data, record, found = data_directory(home), homes.record(home / "postgres"), running(home)
+    data, record, found = cluster.data_directory(home), homes.record(home / "postgres"), running(home)
     version = str(record["version"]) if "version" in record else None
     started = instant(record.get("started_at"))
     if found:
@@ -186,16 +157,13 @@ def describe(home: Path) -> Engine:
 def remove(home: Path) -> None:
     """Stops the server and deletes its cluster and password."""
     stop(home, wait_s=60)
-    data = data_directory(home)
-    for path in (data.parent if data.parent.parent == binaries.SHARED else data, home / "postgres"):
-        if path.exists():
-            shutil.rmtree(path)
+    cluster.remove(home)
 
 
 def _claim(home: Path) -> tuple[int, int, bool] | None:
     """Process number, port and readiness as the server's own pid file has it, else as we wrote it down."""
     try:
-        lines = (data_directory(home) / "postmaster.pid").read_text().splitlines()
+        lines = (cluster.data_directory(home) / "postmaster.pid").read_text().splitlines()
         return int(lines[0]), int(lines[3]), [line.strip() for line in lines[7:8]] == ["ready"]
     except (OSError, ValueError, IndexError):
         record = homes.record(home / "postgres")
@@ -211,61 +179,6 @@ def _answers(port: int, timeout_s: float) -> bool:
             return connection.recv(1) == b"N"
     except (OSError, OverflowError):
         return False
-
-
-def _check_version(data: Path) -> None:
-    try:
-        major = (data / "PG_VERSION").read_text().strip()
-    except OSError as error:
-        raise homes.unusable(data / "PG_VERSION", error) from error
-    if major != binaries.MAJOR:
-        raise NotConfigured(
-            f"The data in {data} belongs to PostgreSQL {major}; this cruddur runs PostgreSQL {binaries.MAJOR}.",
-            hint="keep the data with the cruddur that made it, or run `cruddur local reset`, then `cruddur setup`",
-        )
-
-
-def _create(home: Path, install: Path, data: Path, runner: Account | None) -> None:
-    """Makes the cluster under another name first, so that an interrupted one is never taken for whole."""
-    if runner:
-        binaries.shared_directory()
-        data.parent.mkdir(mode=0o700, exist_ok=True)
-        os.chown(data.parent, runner.uid, runner.gid, follow_symlinks=False)
-    for leftover in data.parent.glob("new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    secret = home / "postgres" / "password"
-    if not secret.exists():
-        homes.write(secret, secrets.token_urlsafe(24))
-    temporary = data.parent / f"new-{secrets.token_hex(4)}"
-    with tempfile.TemporaryFile() as pwfile:
-        pwfile.write(password(home).encode())
-        pwfile.seek(0)
-        if runner:
-            os.fchown(pwfile.fileno(), runner.uid, runner.gid)
-        command = [str(install / "bin" / "initdb"), "-D", str(temporary), "-U", USER, "-A", "scram-sha-256"]
-        # PostgreSQL's own C.UTF-8 sorts alike everywhere, and needs no locale of the system.
-        command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command += [f"--pwfile=/dev/fd/{pwfile.fileno()}", "--no-instructions"]
-        outcome = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=[pwfile.fileno()],
-            cwd="/",
-            env=environment(),
-            check=False,
-            **as_account(runner),
-        )
-    if outcome.returncode:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise NotConfigured(
-            f"The embedded PostgreSQL cannot make its data directory {data}.",
-            hint="see below what initdb said; free disk space, or set CRUDDUR_HOME to another directory",
-            details="\n".join(outcome.stdout.decode(errors="replace").splitlines()[-6:]),
-        )
-    temporary.rename(data)
 
 
 def _cause(record: dict[str, object]) -> str:
@@ -330,7 +243,7 @@ def _accepts(port: int, secret: str) -> bool:
             psycopg.connect(
                 host="127.0.0.1",
                 port=port,
-                user=USER,
+                user=cluster.USER,
                 password=secret,
                 dbname="postgres",
                 connect_timeout=5,

@@ -306,6 +306,14 @@ def translate(error: Any, server: Server) -> CruddurError:
     return Refused(f"{server.label} refused: {reason} ({state}).", details=details or None, code="sql_error")
 
 
+def encoded(conn: Connection[Any], text: str) -> bytes:
+    """The text in the client_encoding of the session, whatever a file has made it. Raises UnicodeEncodeError.
+
+    SQL_ASCII leaves bytes as they are ("Character Set Support"): the files are UTF-8.
+    """
+    return text.encode("utf-8" if conn.info.encoding == "ascii" else conn.info.encoding)
+
+
 def check_name(name: str) -> str:
     """A database name as given, or BadInput: PostgreSQL would cut one of more than 63 bytes without a word."""
     if not name or len(name.encode()) > 63:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import BadInput
 
@@ -34,13 +34,16 @@ _CONTINUED = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])
 _ESCAPED_REST = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<end>')?", re.DOTALL)
 _NESTING = re.compile(r"/\*|\*/")
 _FUNCTION = re.compile(r"C(?:OR)?[FP]")
+_REST_OF_LINE = re.compile(r"[^\S\n]*(?:--[^\n]*)?(?:\n|\Z)")
+# psql ends the rows of a COPY there, whatever their format, and at the end of the file.
+_END_OF_ROWS = re.compile(r"^\\\.\r?(?:\n|\Z)|\Z", re.MULTILINE)
 _HINTS = {
     "\\c": "name the database in the connection URL, and leave the line out",
     "\\connect": "name the database in the connection URL, and leave the line out",
     "\\i": "load the other file with a command of its own (--file), or put its SQL here",
     "\\ir": "load the other file with a command of its own (--file), or put its SQL here",
     "\\include": "load the other file with a command of its own (--file), or put its SQL here",
-    "\\copy": "write INSERT statements instead, as `pg_dump --inserts` does",
+    "\\copy": "write COPY … FROM STDIN; and the rows below it, then a line \\. as pg_dump does",
     "\\set": "write the value where it is used; a file stops at its first error anyway",
 }
 # What a statement begins with, or holds after WITH or in a DO block, that takes rows away or writes over them.
@@ -53,13 +56,15 @@ _HARMLESS = {"\\restrict", "\\unrestrict"}
 class Statement:
     """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
 
-    ``words`` are its first words outside of parentheses and quotes, upper case.
+    ``words`` are its first words outside of parentheses and quotes, upper case. ``rows`` is where in the file the rows
+    begin and end that a COPY … FROM STDIN reads.
     """
 
     text: str
     offset: int
     line: int
     words: tuple[str, ...]
+    rows: tuple[int, int] | None = None
 
 
 @dataclass
@@ -116,20 +121,23 @@ def split(text: str, *, source: str = "the text") -> list[Statement]:
     """The statements of a file in order, each without the comments and blanks before it and without its semicolon.
 
     What is not closed (a quote, a comment, a parenthesis) reaches to the end, so that PostgreSQL itself says what is
-    wrong. Raises BadInput for what belongs to psql: a backslash command, and rows that follow a COPY.
+    wrong. Raises BadInput for what belongs to psql: a backslash command, and a COPY that writes rows to it.
     """
     found: list[Statement] = []
     current, position, line, counted = _Open(), 0, 1, 0
 
-    def close(end: int) -> None:
+    def close(end: int, after: int) -> int:
+        """Keep the statement that ends there; where to read on: after it, and after its rows."""
         nonlocal current, line, counted
         if current.offset is not None:
             line += text.count("\n", counted, current.offset)
             counted = current.offset
-            words = tuple(current.words)
-            found.append(Statement(text[current.offset : end].rstrip(), current.offset, line, words))
-            _refuse_copy(found[-1], source)
+            statement = Statement(text[current.offset : end].rstrip(), current.offset, line, tuple(current.words))
+            if statement.words[:1] == ("COPY",):
+                statement, after = _with_rows(statement, text, after, source)
+            found.append(statement)
         current = _Open()
+        return after
 
     while match := _TOKEN.match(text, position):
         kind, start, position = match.lastgroup, position, match.end()
@@ -141,7 +149,7 @@ def split(text: str, *, source: str = "the text") -> list[Statement]:
                 current.offset = start
             continue
         if kind == "end" and not current.parens and not current.begins:
-            close(start)
+            position = close(start, position)
             continue
         if kind == "backslash":
             position = _after_backslash(text, start, source)
@@ -159,7 +167,7 @@ def split(text: str, *, source: str = "the text") -> list[Statement]:
             current.parens += 1
         elif kind == "close" and current.parens:
             current.parens -= 1
-    close(len(text))
+    close(len(text), len(text))
     return found
 
 
@@ -232,15 +240,27 @@ def _after_backslash(text: str, start: int, source: str) -> int:
     )
 
 
-def _refuse_copy(statement: Statement, source: str) -> None:
+def _with_rows(statement: Statement, text: str, position: int, source: str) -> tuple[Statement, int]:
+    """A COPY with the rows that stand below it, if it reads any, and where they are over. Raises BadInput."""
     pairs = set(zip(statement.words, statement.words[1:], strict=False))
-    if statement.words[:1] != ("COPY",) or not pairs & {("FROM", "STDIN"), ("TO", "STDOUT")}:
-        return
-    raise BadInput(
-        f"{source}, line {statement.line}: COPY … {'FROM STDIN' if ('FROM', 'STDIN') in pairs else 'TO STDOUT'} "
-        "exchanges rows with psql, which is not here.",
+    if ("TO", "STDOUT") in pairs:
+        raise _bad_copy(statement, "COPY … TO STDOUT sends rows to psql, which is not here", "leave it out", source)
+    if ("FROM", "STDIN") not in pairs:
+        return statement, position
+    rest = _REST_OF_LINE.match(text, position)
+    if rest is None:  # psql would run it after the rows
+        problem = "the rows of COPY … FROM STDIN begin on the next line, and there is more on this one"
+        raise _bad_copy(statement, problem, "put that below the rows", source)
+    over = _END_OF_ROWS.search(text, rest.end())
+    assert over is not None
+    return replace(statement, rows=(rest.end(), over.start())), over.end()
+
+
+def _bad_copy(statement: Statement, problem: str, hint: str, source: str) -> BadInput:
+    return BadInput(
+        f"{source}, line {statement.line}: {problem}.",
         details=f"{statement.line} | {statement.text.splitlines()[0][:120]}",
-        hint="write INSERT statements instead, as `pg_dump --inserts` does",
+        hint=hint,
         code="copy_stdin",
         fields={"file": source, "line": statement.line},
     )

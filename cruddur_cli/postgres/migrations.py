@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -79,18 +79,33 @@ def migrate(
     once the lock is held, so any number of migrators apply each migration once. Raises BadInput and Refused as
     ``scripts.run`` does: of the failing one nothing has happened, the earlier ones stay (``applied`` counts them).
     """
-    done: list[Status] = []
+
+    def applied() -> Iterator[Status]:
+        waited = False
+        while one := _apply_next(conn, files, server, say, waited=waited):
+            yield one
+            waited = True
+
+    return _each(conn, applied(), done="applied", say=say)
+
+
+def _each(conn: Connection[Any], changes: Iterator[Status], *, done: str, say: scripts.Say | None) -> list[Status]:
+    """The changes, each told of as it is ``done``, and the next begun in a session of its own.
+
+    An error says how many there were before it, in the field of that name.
+    """
+    made: list[Status] = []
     conn.prepare_threshold = None  # DISCARD ALL forgets what psycopg had prepared
     try:
-        while migration := _apply_next(conn, files, server, say, waited=bool(done)):
-            done.append(migration)
+        for one in changes:
+            made.append(one)
             if say is not None:
-                say(f"✓ {migration.version} {migration.name}: applied")
+                say(f"✓ {one.version} {one.name}: {done}")
             _forget_session(conn)
     except CruddurError as error:
-        error.fields["applied"] = len(done)
+        error.fields[done.replace(" ", "_")] = len(made)
         raise
-    return done
+    return made
 
 
 def _apply_next(
@@ -153,18 +168,8 @@ def rollback(
 
     Raises Refused where somebody else has changed what is newest since, and as ``scripts.run`` does.
     """
-    done: list[Status] = []
-    conn.prepare_threshold = None  # DISCARD ALL forgets what psycopg had prepared
-    try:
-        for migration in undo:
-            done.append(_undo_newest(conn, files, migration, server, say))
-            if say is not None:
-                say(f"✓ {migration.version} {migration.name}: rolled back")
-            _forget_session(conn)
-    except CruddurError as error:
-        error.fields["rolled_back"] = len(done)
-        raise
-    return done
+    undone = (_undo_newest(conn, files, migration, server, say) for migration in undo)
+    return _each(conn, undone, done="rolled back", say=say)
 
 
 def _undo_newest(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CruddurError, Refused
-from . import connection, lexer, locks
+from . import connection, copy_rows, lexer, locks
 from .connection import Server
 from .lexer import Statement
 
@@ -19,8 +19,11 @@ _SAVEPOINT = b"cruddur_file"
 _WIDTH = 160
 _STATEMENT_SHOWN = 240
 _EXTENSION = re.compile(
-    r"""\s*CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?"uuid-ossp".*""", re.IGNORECASE | re.DOTALL
+    r"""\s*(?:CREATE|(COMMENT)\s+ON)\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?"uuid-ossp".*""",
+    re.IGNORECASE | re.DOTALL,
 )
+# A dump names the roles of the server that it comes from with these.
+_ROLES = {"OWNER", "GRANT", "REVOKE"}
 _UUID_FUNCTION = (
     b"CREATE OR REPLACE FUNCTION public.uuid_generate_v4() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE"
     b" AS 'SELECT pg_catalog.gen_random_uuid()'"
@@ -42,22 +45,38 @@ def run(conn: Connection[Any], text: str, *, source: str, server: Server, say: S
     statements = lexer.split(text, source=source)
     conn.prepare_threshold = None  # a file may hold DISCARD ALL or DEALLOCATE ALL
     blocks = _Blocks(conn, statements, source=source, say=say)
-    if conn.info.encoding != "utf-8":
-        conn.execute("SET client_encoding TO 'UTF8'")
+    _speak_utf8(conn)
     statement: Statement | None = None
     with locks.guarded(conn, server) as watch:
         try:
             for statement in statements:
                 if blocks.is_control(statement):
                     blocks.follow(statement)
+                elif statement.rows is not None:
+                    copy_rows.send(conn, statement, text)
                 else:
                     conn.execute(_sent(statement, conn, server, say))
             statement = None
             # What is checked only at the end is checked while the file can still be named.
             conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            _speak_utf8(conn)
         except Error as error:
             raise _refusal(error, statement, text, source, server, watch) from error
+        except UnicodeEncodeError as error:
+            assert statement is not None
+            char = error.object[error.start]
+            raise BadInput(
+                f"{source}, line {statement.line}: {char!r} is not in the client_encoding that the file has set.",
+                hint="set it to UTF8, which the file is",
+                code="not_encodable",
+            ) from error
     return len(statements)
+
+
+def _speak_utf8(conn: Connection[Any]) -> None:
+    """A file may set another client_encoding for itself; with SQL_ASCII psycopg would give bytes instead of text."""
+    if conn.info.encoding != "utf-8":
+        conn.execute("SET client_encoding TO 'UTF8'")
 
 
 class _Blocks:
@@ -125,15 +144,18 @@ def _control(statement: Statement) -> str | None:
 def _sent(statement: Statement, conn: Connection[Any], server: Server, say: Say | None) -> bytes:
     """A statement as it goes to the server; the embedded one gets the one function of uuid-ossp that is in use.
 
-    That extension is not among the embedded PostgreSQL's, and the application's own schema file begins with it.
+    That extension is not among the embedded PostgreSQL's, and the application's own schema file begins with it. A dump
+    also comments on it.
     """
-    if server.embedded and _EXTENSION.fullmatch(statement.text):
+    if server.embedded and (extension := _EXTENSION.fullmatch(statement.text)):
         there = conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'uuid-ossp'").fetchone()
+        if there is None and extension[1]:
+            return b""
         if there is None:
             if say is not None:
                 say("the embedded PostgreSQL has no uuid-ossp: uuid_generate_v4() is gen_random_uuid() there")
             return _UUID_FUNCTION
-    return statement.text.encode(conn.info.encoding)
+    return connection.encoded(conn, statement.text)
 
 
 def _refusal(
@@ -146,8 +168,13 @@ def _refusal(
         return connection.translate(error, server)
     line = statement.line if statement else text.count("\n") + 1
     excerpt = ""
+    row = copy_rows.offset(statement, text, error.diag.context) if statement else None
     if statement and error.diag.statement_position:
         line, excerpt = _caret(text, statement.offset + int(error.diag.statement_position))
+    elif row is not None:
+        line = text.count("\n", 0, row) + 1
+        shown = text[row : row + _WIDTH + 1].partition("\n")[0].rstrip("\r")
+        excerpt = f"{line} | {_clip(shown, _WIDTH)}"
     place = f"{source}, line {line}: " if statement else f"{source}, at its end: "
     if isinstance(error, errors.LockNotAvailable):
         refused = watch.refused(place)
@@ -157,9 +184,11 @@ def _refusal(
         refused.code = "read_only" if isinstance(error, errors.ReadOnlySqlTransaction) else refused.code
     if isinstance(error, errors.QueryCanceled) and "statement timeout" in str(error):
         refused.code, refused.hint = "timed_out", "put SET LOCAL statement_timeout = '1h'; before it in the file"
-    shown = "statement: " + _clip(" ".join(statement.text.split()), _STATEMENT_SHOWN) if statement else ""
+    if isinstance(error, errors.UndefinedObject) and statement and _ROLES & set(statement.words):
+        refused.hint = "dump it with `pg_dump --no-owner --no-privileges`, or make the role first"
+    sent = "statement: " + _clip(" ".join(statement.text.split()), _STATEMENT_SHOWN) if statement else ""
     more = (error.diag.message_detail, error.diag.message_hint, error.diag.context, refused.details)
-    refused.details = "\n".join(filter(None, [excerpt, shown, *more])) or None
+    refused.details = "\n".join(filter(None, [excerpt, sent, *more])) or None
     refused.fields |= {"file": source, "line": line, "sqlstate": error.sqlstate}
     return refused
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import database, locks, scripts, users
+from . import database, lexer, locks, scripts, users
 from .connection import Server
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _UUID = re.compile(r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _TEXT = re.compile(r"'([^'\n]{1,64})'")
+_FIELD = re.compile(r"[^\t\r\n,\"]{1,64}")
 # What says that a row is the same as another: no UUID, counter or time that the database fills in by itself.
 _TABLES = """
     SELECT c.relname::text, array_agg(a.attname::text), coalesce(array_agg(a.attname::text) FILTER (
@@ -112,7 +113,7 @@ def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iter
     conn.execute(_MEMORY.encode())
     conn.execute(_GUARD.encode())
     # A handle that stands in the file as a text; one that the file puts together keeps the UUID that it was given.
-    handles = sorted(set(_TEXT.findall(text)))
+    handles = sorted({*_TEXT.findall(text), *_fields(text)})
     stable = [known.get(handle) or users.stable_uuid(handle) for handle in handles]
     conn.execute("INSERT INTO pg_temp.cruddur_people SELECT * FROM unnest(%s::text[], %s::text[])", [handles, stable])
     conn.execute("INSERT INTO pg_temp.cruddur_written SELECT unnest(%s::text[])", [sorted(set(_UUID.findall(lower)))])
@@ -129,3 +130,10 @@ def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iter
     for table, _, _ in tables:
         conn.execute(sql.SQL("DROP TRIGGER IF EXISTS zz_cruddur_guard ON public.{}").format(sql.Identifier(table)))
     conn.execute("DROP FUNCTION pg_temp.cruddur_guard()")
+
+
+def _fields(text: str) -> Iterator[str]:
+    """What stands in the rows that the file copies into ``users``: their handles are among it, without quotes."""
+    for statement in lexer.split(text):
+        if statement.rows is not None and "users" in statement.text.lower():
+            yield from (match[0] for match in _FIELD.finditer(text, *statement.rows))

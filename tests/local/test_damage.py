@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from cruddur_cli.errors import CannotConnect, Incomplete, NotConfigured
-from cruddur_cli.local import aws, postgres, stack
+from cruddur_cli.local import aws, cluster, stack
 from cruddur_cli.local import home as homes
 
 from .engines import client, keys, make_table, put
@@ -98,7 +98,7 @@ def test_a_stale_pid_file(home: Path, content: str) -> None:
     # Cut short, or with the number of a process that lives and is no PostgreSQL.
     url = stack.up(aws=False).postgres_url
     stack.down()
-    pid_file = postgres.data_directory(home) / "postmaster.pid"
+    pid_file = cluster.data_directory(home) / "postmaster.pid"
     pid_file.write_text(content.format(pid=os.getpid()))
     (home / "postgres" / "running.json").write_text(json.dumps({"pid": os.getpid(), "port": 1}))
     assert stack.postgres_url() is None
@@ -229,7 +229,7 @@ def test_a_damaged_record_of_an_engine_that_lives(home: Path, file: str, damage:
     make_table(client("dynamodb"), "a")
     for name in ("postgres", "aws"):
         (home / name / file).write_text(damage)
-    (postgres.data_directory(home) / "postmaster.pid").write_text(damage)
+    (cluster.data_directory(home) / "postmaster.pid").write_text(damage)
     assert stack.up() == before
     assert keys(client("dynamodb")) == ["a"]
     assert {engine.state for engine in stack.down()} == {"stopped"}

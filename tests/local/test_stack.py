@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from cruddur_cli.errors import NotConfigured
+from cruddur_cli.local import cluster, stack
 from cruddur_cli.local import home as homes
-from cruddur_cli.local import postgres, stack
 
 from .engines import REPOSITORY, client, finish, keys, make_table, start_python
 
@@ -89,7 +89,7 @@ def test_down_and_up_keep_everything(home: Path, said: list[str]) -> None:
 
 def test_reset_deletes_everything(home: Path) -> None:
     stack.up()
-    data = postgres.data_directory(home)
+    data = cluster.data_directory(home)
     stack.reset()
     assert states() == {"postgres": "stopped", "aws": "stopped"}
     assert not data.exists() and not (home / "postgres").exists() and not (home / "aws").exists()
@@ -156,7 +156,7 @@ def test_a_home_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_of_another_major_version(home: Path) -> None:
     stack.up(aws=False)
     stack.down()
-    version = postgres.data_directory(home) / "PG_VERSION"
+    version = cluster.data_directory(home) / "PG_VERSION"
     version.write_text("15\n")
     with pytest.raises(NotConfigured, match="PostgreSQL 15"):
         stack.up(aws=False)

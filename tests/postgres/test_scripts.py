@@ -44,6 +44,15 @@ SAME = {
     + "SAVEPOINT s; INSERT INTO t VALUES (1); ROLLBACK TO SAVEPOINT s; INSERT INTO t VALUES (2); RELEASE s;",
     "settings of a dump": "SET lock_timeout = 0; SELECT pg_catalog.set_config('search_path', '', false);\n"
     "CREATE TABLE public.t (a int);",
+    "rows": TABLE + "COPY t (b, a) FROM stdin;  -- so\n;'\\\\.\t1\n\\N\t2\né ☕\\t\t3\n\\.\nINSERT INTO t VALUES (4);",
+    "rows of CSV": TABLE
+    + 'COPY t FROM STDIN (FORMAT csv, HEADER);\na,b\n1,"x;\ny"\n2,\n\\.\nCOPY t FROM STDIN CSV;\n3,z',
+    "rows without an end": TABLE + "copy t (a)\nfrom stdin;\n1\n2",
+    "rows with Windows line ends": TABLE + "COPY t FROM STDIN;\r\n1\tx\r\n\\.\r\nINSERT INTO t VALUES (2);\r\n",
+    "no rows": TABLE + "COPY t FROM STDIN;\n\\.\nCOPY t FROM STDIN",
+    "bytes as they are": TABLE
+    + "SET client_encoding = 'SQL_ASCII';\nINSERT INTO t VALUES (1, 'é☕');\nCOPY t FROM stdin;\n2\té☕\n\\.\n",
+    "rows undone": TABLE + "COMMIT; BEGIN;\nCOPY t (a) FROM STDIN;\n1\n\\.\nROLLBACK;",
     "the application's own": (
         'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";\nDROP TABLE IF EXISTS public.users;\n'
         "CREATE TABLE public.users (uuid UUID DEFAULT uuid_generate_v4() PRIMARY KEY, handle text);\n"
@@ -54,6 +63,12 @@ WRONG = {
     "no such table": TABLE + "\n\nSELECT 1,\n  2 FROM\n  missing;",
     "no such column": TABLE + "SELECT 'é☕', c FROM t;",
     "the same key": TABLE + "INSERT INTO t VALUES (1);\n\nINSERT INTO t VALUES (1);",
+    "a row of another type": TABLE + "COPY t FROM STDIN;\n1\tx\noops\ty\n\\.\nSELECT 1;",
+    "a row that is too short": TABLE + "COPY t (a, b) FROM STDIN;\n1\tx\n\n",
+    "a row that is there": TABLE + "-- so\nCOPY t FROM STDIN;\n1\ta\\\nb\\\\\n2\tc\n1\td\n\\.\n",
+    "a row of CSV": TABLE + 'COPY t FROM STDIN (FORMAT csv);\n1,"a\nb"\n2,"c\nd"\nx,e\n\\.\n',
+    "a row after many": TABLE + "COPY t (a) FROM STDIN;\n" + "".join(f"{n}\n" for n in range(400_000)) + "x\n\\.\n",
+    "a column of rows that is not there": TABLE + "COPY t (a, c) FROM STDIN;\n1\t2\n\\.\n",
     "an exception": TABLE + "DO $$\nBEGIN\n  RAISE EXCEPTION 'no';\nEND $$;",
     "an open quote": TABLE + "SELECT 'open;\n",
     "an open parenthesis": TABLE + "SELECT (1;\nSELECT 2;\n",
@@ -115,6 +130,12 @@ def test_the_same_error_as_psql(postgres_and_psql: tuple[str, str], tmp_path: Pa
         ("no such table", 6, "  missing;\n      ^"),
         ("no such column", 2, "SELECT 'é☕', c FROM t;\n                 ^"),
         ("the same key", 4, None),
+        ("a row of another type", 4, "oops\ty\n"),
+        ("a row that is too short", 4, "\n"),
+        ("a row that is there", 7, "1\td\n"),
+        ("a row of CSV", 7, "x,e\n"),
+        ("a row after many", 400_003, "x\n"),
+        ("a column of rows that is not there", 2, None),
         ("an exception", 2, None),
         ("an open quote", 2, "SELECT 'open;\n           ^"),
         ("a database", 2, None),
@@ -149,7 +170,7 @@ def test_a_commit_in_the_file_commits_nothing_half_way(at: Server) -> None:
         assert conn.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
 
-@pytest.mark.parametrize("text", ["PREPARE TRANSACTION 'x'", "\\c other", "COPY t FROM STDIN"])
+@pytest.mark.parametrize("text", ["PREPARE TRANSACTION 'x'", "\\c other", "COPY t TO STDOUT"])
 def test_what_is_refused_before_anything_runs(at: Server, text: str) -> None:
     with pytest.raises(BadInput, match=r"file\.sql, line 2: "):
         run(at, f"{TABLE}{text};")
@@ -164,6 +185,15 @@ def test_a_client_encoding_of_another_kind(at: Server) -> None:
         conn.execute("SET client_encoding TO 'LATIN1'")
         scripts.run(conn, TABLE + "INSERT INTO t VALUES (1, '☕')", source="x", server=at)
         assert conn.execute("SELECT b FROM t").fetchone() == ("☕",)
+
+
+def test_a_client_encoding_of_the_files_own(at: Server) -> None:
+    with connection.opened(at) as conn:
+        scripts.run(conn, f"{TABLE}SET client_encoding = 'SQL_ASCII';", source="x", server=at)
+        assert conn.execute("SELECT 'é☕'").fetchone() == ("é☕",)
+    for text in ("INSERT INTO t VALUES (1, 'é☕');", "COPY t FROM STDIN;\n1\té☕\n"):
+        with pytest.raises(BadInput, match=r"file\.sql, line 2: '☕' is not in the client_encoding"):
+            run(at, f"SET client_encoding = 'LATIN1';\n{text}")
 
 
 def test_uuid_ossp_on_the_embedded_server(at: Server) -> None:

@@ -133,6 +133,18 @@ def test_what_one_run_writes_twice_is_there_twice(seeded: Server) -> None:
     assert (seed(seeded, text), seed(seeded, text)) == (5, 0)
 
 
+def test_rows_that_are_copied(seeded: Server) -> None:
+    text = "COPY public.users (handle, display_name) FROM stdin;\nandrewbrown\tAndrew\nmira\tMira\n\\.\n"
+    assert (seed(seeded, text), seed(seeded, text)) == (2, 0)
+    found = dict(rows(seeded, "SELECT handle, uuid::text FROM users"))
+    assert found == {"andrewbrown": ANDREW, "mira": users.stable_uuid("mira")}
+    text = "SELECT pg_catalog.set_config('search_path', '', false);\n"
+    text += f"COPY public.users (uuid, handle) FROM stdin;\n{WRITTEN}\tmira\n\\.\n"
+    text += f"COPY public.activities (user_uuid, message) FROM stdin;\n{WRITTEN}\thello\n\\.\n"
+    assert (seed(seeded, text), seed(seeded, text)) == (1, 0)
+    assert rows(seeded, "SELECT user_uuid::text FROM activities") == [(users.stable_uuid("mira"),)]
+
+
 def test_other_tables(seeded: Server) -> None:
     follow = "SELECT a.uuid, b.uuid, NULL FROM users a, users b WHERE a.handle < b.handle"
     text = f'{SEED}; INSERT INTO "Follows Of" (who, whom, note) {follow};'

@@ -1,0 +1,38 @@
+"""One service of the account, opened; and what all pages of its answers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import sdk
+from ..sdk import Endpoint
+
+
+@dataclass(frozen=True)
+class Service:
+    """An opened service: EC2 is one, RDS another."""
+
+    client: Any
+    at: Endpoint
+
+    @property
+    def region(self) -> str:
+        """The region that requests go to."""
+        return str(self.client.meta.region_name)
+
+
+def pages(
+    opened: Service, operation: str, params: dict[str, Any], key: str, *, token: str = "NextToken"
+) -> Iterator[dict[str, Any]]:
+    """What all pages of an answer hold under ``key``; ``token`` is where the service says that there is another."""
+    seen: set[str] = set()
+    while True:
+        answer = sdk.call(opened.client, operation, params, at=opened.at)
+        yield from answer.get(key, [])
+        following = answer.get(token)
+        if not following or following in seen:
+            return
+        seen.add(following)
+        params = {**params, token: following}

@@ -1,0 +1,117 @@
+"""What pg_dump writes of a Cruddur database, loaded into an empty one: everything is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cruddur_cli.errors import Refused
+from cruddur_cli.local import binaries
+from cruddur_cli.postgres import connection, scripts
+
+from ..conftest import Engines, Run
+from . import servers
+
+Dump = Callable[..., str]
+NAMES = "INSERT INTO public.users VALUES (DEFAULT, E'a\\tb\\\\\\n\\\\.\\n☕', 'x', '', 'MOCK')"
+WITH_EXTENSION = """
+    CREATE EXTENSION "uuid-ossp";
+    CREATE TABLE public.users (uuid uuid DEFAULT uuid_generate_v4() PRIMARY KEY, handle text);
+    INSERT INTO public.users (handle) VALUES ('andrewbrown'), ('bayko');
+"""
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Dump:
+    """Dumps a database with the pg_dump of its own server; the path of the file."""
+
+    def write(url: str, *options: str, program: Path = servers.BIN / "pg_dump") -> str:
+        if not program.exists():
+            pytest.skip("no pg_dump beside the server")
+        path = tmp_path / "dump.sql"
+        subprocess.run([program, *options, "-f", path, url], check=True, timeout=60)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def empty(url: str) -> Iterator[str]:
+    """Another empty database on the server of ``url``."""
+    with servers.database(url) as found:
+        yield found
+
+
+def everything(url: str) -> dict[str, list[str]]:
+    with psycopg.connect(url) as conn:
+        names = [row[0] for row in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        return {
+            name: [row[0] for row in conn.execute(f"SELECT t::text FROM public.{name} AS t ORDER BY 1".encode())]
+            for name in sorted(names)
+        }
+
+
+def test_a_dump_loads_into_an_empty_database(cruddur: Run, engines: Engines, url: str, empty: str, dump: Dump) -> None:
+    assert cruddur("db", "setup", env={"CONNECTION_URL": url}).code == 0
+    with psycopg.connect(url) as conn:
+        conn.execute(NAMES.encode())
+    psql = Path(binaries.psql() or "")
+    ours = {"program": psql.with_name("pg_dump")} if engines.database_url("") in url else {}
+    prod: dict[str, str | None] = {"PROD_CONNECTION_URL": empty}
+    ran = cruddur("db", "schema-load", "--prod", "--file", dump(url, **ours), env=prod)
+    assert ran.code == 0, ran.err
+    assert "stamp" not in ran.err
+    loaded = everything(empty)
+    assert loaded.pop("cruddur_environment")  # written after the file has emptied the search_path
+    assert loaded == everything(url)
+    assert len(loaded["users"]) == 5
+
+
+def test_a_copy_of_production_is_said_to_carry_its_stamp(cruddur: Run, postgres15: str, dump: Dump) -> None:
+    with servers.database(postgres15) as url, servers.database(postgres15) as copy:
+        name, there = url.rpartition("/")[2], {"CONNECTION_URL": copy}
+        assert cruddur("db", "setup", "--prod", "--confirm", name, env={"PROD_CONNECTION_URL": url}).code == 0
+        ran = cruddur("db", "schema-load", "--file", dump(url), env={**there})
+        assert (ran.code, "DELETE FROM public.cruddur_environment" in ran.err) == (0, True), ran.err
+        assert cruddur("db", "reset", "--yes", env={**there}).code == 6
+        with psycopg.connect(copy) as conn:
+            conn.execute("DELETE FROM public.cruddur_environment")
+        assert cruddur("db", "reset", "--yes", env={**there}).code == 0
+
+
+def test_the_rows_alone_are_seeds(cruddur: Run, postgres15: str, dump: Dump) -> None:
+    with servers.database(postgres15) as url, servers.database(postgres15) as other:
+        for each in (url, other):
+            assert cruddur("db", "setup", env={"CONNECTION_URL": each}).code == 0
+        with psycopg.connect(url) as conn:
+            conn.execute(NAMES.encode())
+        path = dump(url, "--data-only", "-t", "users", "-t", "activities")
+        for written in (1, 0):
+            ran = cruddur("db", "seed", "--file", path, "-o", "json", env={"CONNECTION_URL": other})
+            assert ran.code == 0, ran.err
+            assert json.loads(ran.out)["written"] == written
+        assert [len(everything(other)[name]) for name in ("users", "activities")] == [5, 4]
+
+
+def test_another_server_with_roles_and_an_extension(postgres15: str, empty_database: str, dump: Dump) -> None:
+    at = replace(servers.server(empty_database), embedded=True)
+
+    def load(path: str) -> None:
+        with connection.opened(at) as conn:
+            scripts.run(conn, Path(path).read_text(encoding="utf-8"), source="dump.sql", server=at)
+
+    with servers.database(postgres15) as url:
+        with psycopg.connect(url) as conn:
+            conn.execute(WITH_EXTENSION.encode())
+        with pytest.raises(Refused, match="role") as refused:
+            load(dump(url))
+        assert refused.value.hint and "--no-owner" in refused.value.hint
+        assert everything(empty_database) == {}
+        load(dump(url, "--no-owner"))
+        assert everything(empty_database) == everything(url)
