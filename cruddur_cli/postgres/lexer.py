@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ..errors import BadInput
 
@@ -117,12 +119,23 @@ def decode(content: bytes, *, source: str) -> str:
     return text
 
 
-def split(text: str, *, source: str = "the text") -> list[Statement]:
+def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
     """The statements of a file in order, each without the comments and blanks before it and without its semicolon.
 
     What is not closed (a quote, a comment, a parenthesis) reaches to the end, so that PostgreSQL itself says what is
     wrong. Raises BadInput for what belongs to psql: a backslash command, and a COPY that writes rows to it.
     """
+    try:
+        return _statements(text)
+    except BadInput as error:
+        error.message = f"{source}, {error.message}"
+        error.fields["file"] = source
+        raise
+
+
+@lru_cache(maxsize=1)
+def _statements(text: str) -> Sequence[Statement]:
+    """``split``; a file is asked what it would lose, and what it leaves, before it is run."""
     found: list[Statement] = []
     current, position, line, counted = _Open(), 0, 1, 0
 
@@ -134,7 +147,7 @@ def split(text: str, *, source: str = "the text") -> list[Statement]:
             counted = current.offset
             statement = Statement(text[current.offset : end].rstrip(), current.offset, line, tuple(current.words))
             if statement.words[:1] == ("COPY",):
-                statement, after = _with_rows(statement, text, after, source)
+                statement, after = _with_rows(statement, text, after)
             found.append(statement)
         current = _Open()
         return after
@@ -152,7 +165,7 @@ def split(text: str, *, source: str = "the text") -> list[Statement]:
             position = close(start, position)
             continue
         if kind == "backslash":
-            position = _after_backslash(text, start, source)
+            position = _after_backslash(text, start)
             continue
         if current.offset is None:
             current.offset = start
@@ -222,7 +235,7 @@ def _after_escaped(text: str, position: int) -> int:
     return position
 
 
-def _after_backslash(text: str, start: int, source: str) -> int:
+def _after_backslash(text: str, start: int) -> int:
     """Where the line of a harmless command ends. Raises BadInput for any other."""
     end = text.find("\n", start)
     end = len(text) if end < 0 else end
@@ -232,35 +245,35 @@ def _after_backslash(text: str, start: int, source: str) -> int:
         return end
     line = text.count("\n", 0, start) + 1
     raise BadInput(
-        f"{source}, line {line}: {name} belongs to psql, and here SQL goes to the server as it is.",
+        f"line {line}: {name} belongs to psql, and here SQL goes to the server as it is.",
         details=f"{line} | {text[start:end].rstrip()[:120]}",
         hint=_HINTS.get(name, "leave the line out, or load the file with psql (`cruddur db connect`)"),
         code="psql_command",
-        fields={"file": source, "line": line},
+        fields={"line": line},
     )
 
 
-def _with_rows(statement: Statement, text: str, position: int, source: str) -> tuple[Statement, int]:
+def _with_rows(statement: Statement, text: str, position: int) -> tuple[Statement, int]:
     """A COPY with the rows that stand below it, if it reads any, and where they are over. Raises BadInput."""
     pairs = set(zip(statement.words, statement.words[1:], strict=False))
     if ("TO", "STDOUT") in pairs:
-        raise _bad_copy(statement, "COPY … TO STDOUT sends rows to psql, which is not here", "leave it out", source)
+        raise _bad_copy(statement, "COPY … TO STDOUT sends rows to psql, which is not here", "leave it out")
     if ("FROM", "STDIN") not in pairs:
         return statement, position
     rest = _REST_OF_LINE.match(text, position)
     if rest is None:  # psql would run it after the rows
         problem = "the rows of COPY … FROM STDIN begin on the next line, and there is more on this one"
-        raise _bad_copy(statement, problem, "put that below the rows", source)
+        raise _bad_copy(statement, problem, "put that below the rows")
     over = _END_OF_ROWS.search(text, rest.end())
     assert over is not None
     return replace(statement, rows=(rest.end(), over.start())), over.end()
 
 
-def _bad_copy(statement: Statement, problem: str, hint: str, source: str) -> BadInput:
+def _bad_copy(statement: Statement, problem: str, hint: str) -> BadInput:
     return BadInput(
-        f"{source}, line {statement.line}: {problem}.",
+        f"line {statement.line}: {problem}.",
         details=f"{statement.line} | {statement.text.splitlines()[0][:120]}",
         hint=hint,
         code="copy_stdin",
-        fields={"file": source, "line": statement.line},
+        fields={"line": statement.line},
     )

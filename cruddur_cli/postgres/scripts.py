@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CruddurError, Refused
@@ -82,7 +82,7 @@ def _speak_utf8(conn: Connection[Any]) -> None:
 class _Blocks:
     """The file's own BEGIN, COMMIT and ROLLBACK, followed with a savepoint that moves where psql would commit."""
 
-    def __init__(self, conn: Connection[Any], statements: list[Statement], *, source: str, say: Say | None) -> None:
+    def __init__(self, conn: Connection[Any], statements: Sequence[Statement], *, source: str, say: Say | None) -> None:
         self._conn, self._is_open = conn, True  # as with psql -1, which sends a BEGIN of its own
         control = [_control(statement) for statement in statements]
         for statement, kind in zip(statements, control, strict=True):
