@@ -151,6 +151,12 @@ def copy(
 
     --explain, --max-units and --rate are about that reading, which --dry-run does as well.
 
+    PostgreSQL's users are not copied: a copied handle may be nobody's here. get-conversation reads by a group's id.
+
+    db add-user, with a person's handle in production, finds their conversations if they were added with it there too.
+
+    A copy that was killed begins again, which is safe: rows that are there already count as unchanged.
+
     cruddur ddb copy --from prod --handle andrewbrown
     """
     if s.prod:

@@ -22,6 +22,7 @@ from cruddur_cli import sdk
 from cruddur_cli.dynamodb import checkpoints, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversation import Person
+from cruddur_cli.postgres import users
 from tests import faults
 from tests.commands.conftest import Here, parsed
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, Item, everything, group_row, message_row, write
@@ -485,3 +486,16 @@ def test_a_copy_that_was_killed_begins_again(
     assert (counts["new"] + counts["unchanged"], counts["replaced"]) == (1064, 0)
     assert counts["unchanged"] >= there
     assert len(everything(empty)) == 1064
+
+
+def test_whom_add_user_gives_the_id_of_production_finds_what_was_copied(
+    here: Here, production: tuple[DynamoDB, faults.Recording]
+) -> None:
+    theirs, _ = production
+    write(theirs, conversation("mirror", Person(users.stable_uuid("mira"), "mira", "Mira Lund"), THIRD, "own", day=22))
+    assert here("ddb", "copy", "--from", "prod", "-q").code == 0
+    assert here("ddb", "list-conversations", "mira").code == 5
+    assert here("db", "add-user", "mira").code == 0
+    (found,) = parsed(here("ddb", "list-conversations", "mira", "-o", "json"))["items"]
+    assert found["message_group_uuid"] == "mirror"
+    assert len(parsed(here("ddb", "get-conversation", "mirror", "-o", "json"))["items"]) == 20
