@@ -105,6 +105,8 @@ def import_(
 ) -> int:
     """Write the items of a file into the table. Rows that are the same already are left alone; other rows stay.
 
+    One that was killed goes on where it was: what it had written in its last moments then counts as unchanged.
+
     cruddur ddb import messages.jsonl.gz
     """
     memory.give_back()

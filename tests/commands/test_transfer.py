@@ -142,8 +142,10 @@ def test_an_import_killed_at_random_points_ends_in_the_same_table(
                 tables.create(store, say=lambda _: None)
                 command = ("import", ("a.jsonl", "a.jsonl.gz")[number % 2])
                 ended += engine.kill(own, home, "BatchWriteItem", random.randrange(1, 165), *command)
-                said = engine.run(own, home, *command)
+                said = engine.run(own, home, *command, "-o", "json")
                 resumed += "going on with the import" in said
+                counts = json.loads(said[said.index("{") :])
+                assert sum(counts[name] for name in ("new", "replaced", "unchanged", "duplicates")) == 4000
                 assert everything(store) == [final[sk] for sk in sorted(final)]
                 tables.drop(store, say=lambda _: None)
     assert ended > 0
