@@ -15,7 +15,8 @@ from .client import DynamoDB
 from .conversation import Message, MessageGroup, Person
 
 Item = dict[str, Any]
-# Rows asked for beyond those wanted: most conversations then take one request.
+# Rows asked for beyond those wanted: where a conversation is short, or its messages are hours apart, they show that no
+# other can be newer, and one request is enough.
 _LOOKBACK = 20
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
