@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,13 +24,18 @@ GROUPS = Index(tables.INDEX, "message_group_uuid", "sk")
 
 @contextmanager
 def kept(
-    s: Settings, dynamodb: DynamoDB, estimate: Callable[[Mapping[str, Any]], Estimate], *, writes: bool = False
+    s: Settings,
+    dynamodb: DynamoDB,
+    estimate: Callable[[Mapping[str, Any]], Estimate],
+    *,
+    writes: bool = False,
+    done: Callable[[], int] | None = None,
 ) -> Iterator[None]:
     """Say the estimate where it matters, and keep what runs inside within ``--max-units`` and ``--rate``.
 
     ``estimate`` gets DescribeTable's ``Table``. In production the estimate is always said, and without ``--rate`` half
     of the provisioned capacity is left to the application. Raises Incomplete, code ``max_units``, before the limit is
-    passed, with what is done and what is left.
+    passed, with what is done and what is left; ``done`` counts that where it is not what this store was asked for.
     """
     if not (s.prod or s.explain or s.dry_run or s.rate or s.max_units):
         yield
@@ -49,8 +55,10 @@ def kept(
         yield
     except CruddurError as error:
         if error.code == "max_units":
-            done = sum(row.items for row in dynamodb.meter.operations() if bool(row.write_units) == writes)
-            error.message += f" {counted(done, 'item is', 'items are')} done, of about {expected.items:,}."
+            asked = (row.items for row in dynamodb.meter.operations() if bool(row.write_units) == writes)
+            count = done() if done else sum(asked)
+            left = f"of {_about(expected)} {expected.items:,}"
+            error.message += f" {counted(count, 'item is', 'items are')} done, {left}."
             error.hint = "run it again with a higher --max-units"
         raise
     finally:
@@ -60,9 +68,13 @@ def kept(
 
 def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:
     """An estimate in words: units, items, time, money."""
+    about = _about(estimate)
     units = [f"{estimate.read_units:,.10g} RCU"] if estimate.read_units else []
     units += [f"{estimate.write_units:,.10g} WCU"] if estimate.write_units or not units else []
-    parts = [f"estimate: {' and '.join(units)} for about {counted(estimate.items, 'item')} ({estimate.bytes:,} bytes)"]
+    parts = [
+        f"estimate: {'at most ' * estimate.at_most}{' and '.join(units)} for {about} {counted(estimate.items, 'item')}"
+        f" ({estimate.bytes:,} bytes)"
+    ]
     if estimate.seconds is not None:
         at = f"at {rate:g} units a second" if rate else "at the provisioned rate"
         parts.append(f"{_span(estimate.seconds)} {at}" if estimate.seconds else "within burst capacity")
@@ -73,6 +85,10 @@ def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:
     if estimate.usd_on_demand is None and estimate.usd_provisioned is None:
         parts.append(f"no price is known for {region}")
     return "; ".join(parts)
+
+
+def _about(estimate: Estimate) -> str:
+    return "at most" if estimate.at_most else "about"
 
 
 def _span(seconds: float) -> str:
@@ -87,6 +103,19 @@ def of_scan(described: Mapping[str, Any], limit: int | None = None) -> Estimate:
     if limit is not None and limit < items:
         items, size = limit, size * limit // items
     return cost.scan(items=items, bytes=size)
+
+
+def of_person(described: Mapping[str, Any]) -> Estimate:
+    """The most that reading one person's conversations costs: as if all were theirs, each a query of the index and one
+    of the table, and both rounded. How many are theirs is known only when they are read."""
+    indexes = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", ())}
+    index = indexes.get(tables.INDEX, {})
+    whole = of_scan(described)
+    # ministack says that every index is empty.
+    rows, size = index.get("ItemCount") or whole.items, index.get("IndexSizeBytes") or whole.bytes
+    entries = cost.query(items=rows, bytes=size, index=tables.INDEX)
+    rounded = Estimate(read_units=float(rows), indexes={tables.INDEX: rows / 2})
+    return replace(cost.add([whole, entries, rounded]), items=whole.items, bytes=whole.bytes, at_most=True)
 
 
 def of_seed(lines: Sequence[Line], pair: tuple[Person, Person], count: int | None) -> Estimate:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .. import output, sdk, table_name
+from .. import output, probe, sdk, table_name
 from ..aws import group_rules, instance, user_pool
 from ..dynamodb import client as message_store
 from ..dynamodb import explaining
@@ -156,7 +156,7 @@ def message_endpoint(s: Settings) -> sdk.Endpoint:
     elif s.dynamodb_endpoint or s.aws_endpoint:
         name = "dynamodb_endpoint" if s.dynamodb_endpoint else "aws_endpoint"
         url, embedded = _local_url(getattr(s, name), s.origins[name]), False
-    elif sdk.answers(s.local_dynamodb, "dynamodb", "DynamoDB_20120810.ListTables", "{}", "TableNames"):
+    elif probe.answers(s.local_dynamodb, "dynamodb", "DynamoDB_20120810.ListTables", "{}", "TableNames"):
         url, embedded = s.local_dynamodb, False
     else:
         url, embedded = _embedded_aws(s), True
@@ -228,7 +228,7 @@ def pool_endpoint(s: Settings) -> sdk.Endpoint:
     if s.aws_endpoint:
         url = _local_url(s.aws_endpoint, s.origins["aws_endpoint"])
         asked = "AWSCognitoIdentityProviderService.ListUserPools"
-        if sdk.answers(url, "cognito-idp", asked, '{"MaxResults":1}', "UserPools"):
+        if probe.answers(url, "cognito-idp", asked, '{"MaxResults":1}', "UserPools"):
             return _pool_at(s, url)
     if s.user_pool_id:
         return _pool_at(s, None)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -15,15 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from .. import output
-from ..dynamodb import positions, processing, records, stream
-from ..dynamodb.client import DynamoDB
+from ..dynamodb import positions, records, stream
 from ..dynamodb.positions import Position
-from ..errors import BadInput, CannotConnect, CruddurError, Exit, Incomplete
+from ..errors import BadInput, CruddurError, Exit
 from ..local import home
 from ..output import live
 from ..output.text import counted
 from ..settings import Settings
-from . import pages, stores
+from . import applying, pages, stores
 from .options import command
 
 app = typer.Typer(cls=pages.Group, help="The table's stream: shown, and applied to the group rows.")
@@ -32,10 +29,6 @@ app = typer.Typer(cls=pages.Group, help="The table's stream: shown, and applied 
 def register(group: typer.Typer) -> None:
     """Add the commands to the group ``ddb``, as a group of their own."""
     group.add_typer(app, name="stream")
-
-
-# "Reading and processing a stream": DescribeStream takes ten requests a second, and Lambda itself asks four times.
-_PAUSE_S = {True: 0.25, False: 1.0}
 
 
 class Start(StrEnum):
@@ -54,22 +47,6 @@ class _Interrupted(CruddurError):
 
     exit_code = Exit.INTERRUPTED
     code = "interrupted"
-
-
-@dataclass(frozen=True)
-class Processed:
-    """What one run did: records read, what they were, and group rows by what was done to them. ``lost`` counts places
-    where records were gone before they could be read."""
-
-    records: int = 0
-    messages: int = 0
-    ignored: int = 0
-    moved: int = 0
-    unchanged: int = 0
-    repaired: int = 0
-    lost: int = 0
-    requests: int = 0
-    seconds: float = 0.0
 
 
 @command(app, shows=True, changes=True, table=True)
@@ -108,160 +85,12 @@ def process(
         path = checkpoint or _place(source)
         found = {} if start in {Start.LATEST, Start.OLDEST} else _load(s, path, source, start)
         reader = stream.Reader(source, found, latest=start == Start.LATEST)
-        run = _Run(s, dynamodb, reader, path, line, frozenset(skip or ()))
+        run = applying.Run(s, dynamodb, reader, path, line, frozenset(skip or ()))
         try:
             return run.follow() if follow else run.once()
         except KeyboardInterrupt as error:
             kept = f"; the place is kept in {path}" if path.exists() and not s.dry_run else ""
             raise _Interrupted(f"interrupted after {counted(run.done.records, 'record')}{kept}.") from error
-
-
-class _Run:
-    """One run of ``process``: what is read, applied and kept, and what was said of it."""
-
-    def __init__(
-        self, s: Settings, dynamodb: DynamoDB, reader: stream.Reader, path: Path, line: live.Line, skip: frozenset[str]
-    ) -> None:
-        self.s, self.dynamodb, self.reader, self.path, self.line, self.skip = s, dynamodb, reader, path, line, skip
-        self.done = Processed()
-        self.failures: list[tuple[str, processing.Failure]] = []
-        self._began = time.monotonic()
-        self._told: set[str] = set()
-
-    def once(self) -> int:
-        """Until every shard was seen at its end; then what was done is shown, and a failure is raised."""
-        caught_up: set[str] = set()
-        while True:
-            more = False
-            for batch in self.reader.batches(thorough=True):
-                if batch.shard_id in caught_up:
-                    continue
-                self._apply(batch)
-                more = more or not batch.caught_up or batch.closed
-                caught_up |= {batch.shard_id} if batch.caught_up else set()
-            self._tell_lost()
-            if not more or self.failures:
-                break
-        self._show()
-        self._raise()
-        return Exit.DONE
-
-    def follow(self) -> int:
-        """Until it is interrupted, or a record cannot be applied. A store that is away is waited for."""
-        away = False
-        while not self.failures:
-            busy = False
-            try:
-                for batch in self.reader.batches():
-                    self._apply(batch)
-                    busy = busy or bool(batch.records) or batch.closed
-                    self._tell_progress(batch)
-                if away:
-                    self.line.tell("it answers again")
-                away = False
-            except CruddurError as error:
-                if not isinstance(error, CannotConnect) and error.code != "throttled":
-                    raise
-                if not away:
-                    self.line.tell(f"{error.message} Waiting for it; Ctrl-C ends.")
-                away = True
-            self._tell_lost()
-            if self.reader.finished():
-                raise Incomplete(
-                    "The stream has ended: the table was dropped, or its stream turned off. All of it was applied.",
-                    hint="cruddur ddb describe-table",
-                    code="stream_ended",
-                )
-            if not busy:
-                time.sleep(_PAUSE_S[self.reader.stream.at.url is not None])
-        self._raise()
-        return Exit.DONE
-
-    def _apply(self, batch: stream.Batch) -> None:
-        """One batch: its effect first, then the place. What failed leaves the place before it."""
-        applied = processing.apply(self.dynamodb, batch.records, skip=self.skip, dry_run=self.s.dry_run)
-        self.done = replace(
-            self.done,
-            **{
-                name: getattr(self.done, name) + getattr(applied, name)
-                for name in ("records", "messages", "ignored", "moved", "unchanged", "repaired")
-            },
-        )
-        for reason in applied.unmovable:
-            if reason not in self._told:
-                self._told.add(reason)
-                self.line.tell(f"warning: {reason}")
-        if applied.failure is None:
-            self.reader.commit(batch)
-        else:
-            before = batch.records[applied.failure.index - 1] if applied.failure.index else None
-            place = Position(records.sequence_number(before), records.moment(before)) if before else None
-            self.reader.commit_part(batch, place)
-            self.failures.append((batch.shard_id, applied.failure))
-        if batch.records or batch.closed or applied.failure:
-            self._keep()
-        # Even a Ctrl-C between effect and place costs no more than applying the same records again.
-
-    def _keep(self) -> None:
-        if self.s.dry_run:
-            return
-        text = positions.encode(self.reader.positions, stream=self.reader.stream.arn, table=self.s.table)
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            home.write(self.path, text)
-        except OSError as error:
-            raise Incomplete(
-                f"The checkpoint {self.path} cannot be written: {error.strerror or error}. "
-                "What was applied stays; without a place it is applied again, which changes nothing.",
-                hint="--checkpoint FILE",
-                code="checkpoint",
-            ) from error
-
-    def _tell_lost(self) -> None:
-        for lost in self.reader.lost:
-            self.line.tell(f"warning: {lost}")
-        self.done = replace(self.done, lost=self.done.lost + len(self.reader.lost))
-        self.reader.lost.clear()
-
-    def _tell_progress(self, batch: stream.Batch) -> None:
-        rate = self.done.records / max(0.001, time.monotonic() - self._began)
-        last = records.moment(batch.records[-1]) if batch.records else None
-        lag = "none" if batch.caught_up or last is None else f"{max(0.0, time.time() - last.timestamp()):,.0f} s"
-        self.line.update(
-            f"following {self.s.table}: {counted(self.done.records, 'record')}, "
-            f"{counted(self.done.messages, 'message')}, "
-            f"{rate:,.0f}/s, lag {lag}, {counted(self.done.moved, 'row')} moved"
-        )
-        if self.s.output != "table" and batch.records:
-            shown = replace(self.done, requests=self.dynamodb.meter.total().requests)
-            output.show(replace(self.s, quiet=True), [shown])
-
-    def _show(self) -> None:
-        requests = self.dynamodb.meter.total().requests
-        seconds = round(time.monotonic() - self._began, 3)
-        self.done = replace(self.done, requests=requests, seconds=seconds)
-        self.line.clear()
-        failed = len(self.failures)
-        output.show(
-            self.s,
-            [self.done],
-            draw=output.details,
-            meter=self.dynamodb.meter,
-            extra={"records": self.done.records, "failed": failed, "dry_run": self.s.dry_run},
-        )
-
-    def _raise(self) -> None:
-        for shard_id, failure in self.failures:
-            if failure.error is not None:
-                raise failure.error
-            number = failure.sequence_number
-            raise Incomplete(
-                f"Record {number or '(without a sequence number)'} of shard {shard_id} cannot be applied: "
-                f"{failure.reason}. Everything before it is applied.",
-                hint=f"cruddur ddb stream process --skip {number}" if number else None,
-                code="malformed_record",
-                fields={"sequence_number": number, "shard_id": shard_id},
-            )
 
 
 @command(app, shows=True, table=True)
@@ -307,7 +136,7 @@ def _changes(reader: stream.Reader, *, once: bool) -> Iterator[Any]:
         if once and not more:
             return
         if not busy:
-            time.sleep(_PAUSE_S[reader.stream.at.url is not None])
+            applying.rest(reader)
 
 
 def _place(source: stream.Stream) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -47,13 +50,11 @@ def setup(
     with_stream: Streamed = False,
 ) -> None:
     """Make the table and seed the conversation, where they are missing. Safe to run every time."""
-    lines, source = steps.read_script(script)
-    pair = steps.people(s)
-    with stores.dynamodb(s, changes=True) as dynamodb:
+    with _seeding(s, script, count) as (dynamodb, fill):
         confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
         made = steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         output.note(s, f"table {s.table}: {'created' if made else 'there'}")
-        _seed_and_show(s, dynamodb, pair, lines, source, count, missing=made and s.dry_run)
+        fill(missing=made and s.dry_run)
 
 
 def reset(
@@ -64,13 +65,11 @@ def reset(
     with_stream: Streamed = False,
 ) -> None:
     """Drop the table with everything in it, make it anew and seed it."""
-    lines, source = steps.read_script(script)
-    pair = steps.people(s)
-    with stores.dynamodb(s, changes=True) as dynamodb:
+    with _seeding(s, script, count) as (dynamodb, fill):
         _drop(s, dynamodb)
         if not s.dry_run:
             steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
-        _seed_and_show(s, dynamodb, pair, lines, source, count, missing=s.dry_run)
+        fill(missing=s.dry_run)
 
 
 def list_tables(s: Settings) -> None:
@@ -112,11 +111,18 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
 
     cruddur ddb seed --my-handle londo --other-handle altbrown
     """
+    with _seeding(s, script, count) as (dynamodb, fill):
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
+        fill(replace_others=True)
+
+
+@contextmanager
+def _seeding(s: Settings, script: str | None, count: int | None) -> Iterator[tuple[DynamoDB, Callable[..., None]]]:
+    """The store, and what seeds it and shows that; a script or a person that is missing ends it before anything is."""
     lines, source = steps.read_script(script)
     pair = steps.people(s)
     with stores.dynamodb(s, changes=True) as dynamodb:
-        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
-        _seed_and_show(s, dynamodb, pair, lines, source, count, replace_others=True)
+        yield dynamodb, partial(_seed_and_show, s, dynamodb, pair, lines, source, count)
 
 
 def _seed_and_show(

@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to their group."""
     command(app, shows=True, table=True, paced=True)(export)
     command(app, shows=True, changes=True, asks=True, table=True, paced=True, name="import")(import_)
-    command(app, shows=True, changes=True, table=True)(copy)
+    command(app, shows=True, changes=True, table=True, explains=True, paced=True)(copy)
 
 
 def export(
@@ -105,6 +105,8 @@ def import_(
 ) -> int:
     """Write the items of a file into the table. Rows that are the same already are left alone; other rows stay.
 
+    One that was killed goes on where it was: what it had written in its last moments then counts as unchanged.
+
     cruddur ddb import messages.jsonl.gz
     """
     memory.give_back()
@@ -149,6 +151,14 @@ def copy(
 ) -> int:
     """Bring the production table to the local one, with other names and texts in it; production is only read.
 
+    --explain, --max-units and --rate are about that reading, which --dry-run does as well.
+
+    PostgreSQL's users are not copied: a copied handle may be nobody's here. get-conversation reads by a group's id.
+
+    db add-user, with a person's handle in production, finds their conversations if they were added with it there too.
+
+    A copy that was killed begins again, which is safe: rows that are there already count as unchanged.
+
     cruddur ddb copy --from prod --handle andrewbrown
     """
     if s.prod:
@@ -156,11 +166,14 @@ def copy(
     del source  # there is one
     memory.give_back()
     # Nothing but reads can leave a client of these settings.
-    theirs = replace(settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output)
+    theirs = replace(
+        settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output,
+        explain=s.explain, max_units=s.max_units, rate=s.rate,
+    )  # fmt: skip
     with stores.dynamodb(theirs) as there:
         output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
                     f"{there.at.label}")  # fmt: skip
-        with stores.dynamodb(s, changes=True) as here:
+        with stores.dynamodb(replace(s, explain=False), changes=True) as here:
             if is_remote(here):
                 raise Protected(f"{here.at.label} is not on this machine, and copy writes only there.", code="remote")
             if (here.at.url, here.table) == (there.at.url, there.table):
@@ -171,7 +184,9 @@ def copy(
             found = _rows(theirs, there, handle, segments)
             rows = found if verbatim else copying.replaced(found, left_out)
             importer = importing.Importer(here, dry_run=s.dry_run)
-            with output.progress(s, "copying", total) as advance:
+            estimate = costs.of_person if handle else costs.of_scan
+            budget = costs.kept(theirs, there, estimate, done=lambda: importer.lines)
+            with budget, output.progress(s, "copying", total) as advance:
                 importer.run(copying.placed(rows), advance=advance)
             if left_out.rows or left_out.attributes:
                 named = "".join(f", {count:,} × {name}" for name, count in left_out.attributes.most_common(10))
@@ -181,7 +196,7 @@ def copy(
                 )
             used = there.meter.total()
             output.note(s, f"read from production: {used.read_units:g} RCU in {counted(used.requests, 'request')}")
-            _show(s, here, importer, "production")
+            _show(s, here, importer, "production", read_from_production=used)
     return Exit.DONE
 
 
@@ -305,7 +320,7 @@ def _kept(s: Settings, file: str, what: str) -> Iterator[None]:
         raise
 
 
-def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str) -> None:
+def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
     counts = importer.counts
     done = Imported(
         source, counts.written + counts.unchanged, counts.new, counts.replaced, counts.unchanged, counts.duplicates
@@ -316,6 +331,7 @@ def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source:
         "written": counts.written,
         **{name: value for name, value in asdict(done).items() if isinstance(value, int) and name != "items"},
         "dry_run": s.dry_run,
+        **more,
     }
     if counts.duplicates:
         output.warn(f"{counted(counts.duplicates, 'item')} of {source} with a key that comes again: the last counts")

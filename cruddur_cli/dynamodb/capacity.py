@@ -191,7 +191,7 @@ def index_write_units(old: Item | None, new: Item | None, index: Index, *, trans
         return 0.0
     if before is None or after is None:
         return write_units(item_size(before or after or {}), transaction=transaction)
-    if _canonical(before) == _canonical(after):
+    if canonical(before) == canonical(after):
         return 0.0
     sizes = [item_size(before), item_size(after)]
     keys = [key for key in (index.partition_key, index.sort_key) if key is not None]
@@ -223,12 +223,12 @@ def _change_units(change: Change, indexes: Sequence[Index], *, transaction: bool
 # Values.
 
 
-def _canonical(item: Item) -> dict[str, Any]:
+def canonical(item: Item) -> dict[str, Any]:
+    """An item that equals another one where DynamoDB takes them for the same: numbers by value, sets without order."""
     return {name: _canonical_value(value) for name, value in item.items()}
 
 
 def _canonical_value(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """A value that equals another one where DynamoDB takes them for the same: numbers by value, sets without order."""
     ((kind, content),) = value.items()
     match kind:
         case "N":
@@ -240,7 +240,7 @@ def _canonical_value(value: Mapping[str, Any]) -> tuple[str, Any]:
         case "L":
             content = [_canonical_value(element) for element in content]
         case "M":
-            content = _canonical(content)
+            content = canonical(content)
     return kind, content
 
 
@@ -273,12 +273,17 @@ def _number_size(number: str) -> int:
     "DynamoDB item sizes and formats" calls its rule approximate and omits two things that DynamoDB Local does: the
     sign, and that digits pair up from the decimal point, so that 1.5 and 120 take two pairs where 15 takes one.
     """
+    digits, lowest = significant(number)
+    if not digits:
+        return 1
+    pairs = -(-(lowest + digits) // 2) - lowest // 2
+    return 1 + pairs + number.startswith("-")
+
+
+def significant(number: str) -> tuple[int, int]:
+    """How many significant digits a number has, and the power of ten of the last of them; no digits are zero."""
     mantissa, _, exponent = number.lower().partition("e")
     whole, _, fraction = mantissa.lstrip("+-").partition(".")
     digits = (whole + fraction).lstrip("0")
-    significant = digits.rstrip("0")
-    if not significant:
-        return 1
-    lowest = int(exponent or 0) - len(fraction) + len(digits) - len(significant)
-    pairs = -(-(lowest + len(significant)) // 2) - lowest // 2
-    return 1 + pairs + mantissa.startswith("-")
+    found = digits.rstrip("0")
+    return len(found), int(exponent or 0) - len(fraction) + len(digits) - len(found)

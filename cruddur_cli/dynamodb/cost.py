@@ -41,7 +41,7 @@ class Estimate:
     """What a command would use.
 
     ``read_units`` and ``write_units`` include the indexes' share, which ``indexes`` gives again by name; ``items`` and
-    ``bytes`` are what is read or written.
+    ``bytes`` are what is read or written. ``at_most`` says that it is no expectation but an upper bound.
 
     ``seconds`` is how long the table's capacity lets it take at the least, with five minutes of unused capacity counted
     (0: no longer than the requests themselves); None on demand. Others who use the table, and hot partitions, make it
@@ -57,6 +57,7 @@ class Estimate:
     indexes: Mapping[str, float] = field(default_factory=dict)
     items: int = 0
     bytes: int = 0
+    at_most: bool = False
     seconds: float | None = None
     usd_on_demand: float | None = None
     usd_provisioned: float | None = None

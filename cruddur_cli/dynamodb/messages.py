@@ -15,7 +15,8 @@ from .client import DynamoDB
 from .conversation import Message, MessageGroup, Person
 
 Item = dict[str, Any]
-# Rows asked for beyond those wanted: most conversations then take one request.
+# Rows asked for beyond those wanted: where a conversation is short, or its messages are hours apart, they show that no
+# other can be newer, and one request is enough.
 _LOOKBACK = 20
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
@@ -68,28 +69,18 @@ def _texts(**attributes: str | None) -> Item:
 
 def read_message(item: Mapping[str, Any]) -> Message:
     """A message from its item; attributes that are missing there are None, or empty texts where there must be one."""
-    text = _reader(item)
-    return Message(
-        message_uuid=text("message_uuid") or "",
-        user_uuid=text("user_uuid") or "",
-        user_handle=text("user_handle"),
-        user_display_name=text("user_display_name"),
-        message=text("message") or "",
-        created_at=instant(text("sk") or ""),
-    )
+    return Message(_text(item, "message_uuid") or "", *_written(item))
 
 
 def read_group(item: Mapping[str, Any]) -> MessageGroup:
     """A message group from its item, as ``read_message``."""
-    text = _reader(item)
-    return MessageGroup(
-        message_group_uuid=text("message_group_uuid") or "",
-        user_uuid=text("user_uuid") or "",
-        user_handle=text("user_handle"),
-        user_display_name=text("user_display_name"),
-        message=text("message") or "",
-        last_message_at=instant(text("sk") or ""),
-    )
+    return MessageGroup(_text(item, "message_group_uuid") or "", *_written(item))
+
+
+def _written(item: Mapping[str, Any]) -> tuple[str, str | None, str | None, str, datetime | None]:
+    """Who wrote what and when, as the fields behind the id of both records: uuid, handle and name, text, time."""
+    who, handle, name = _text(item, "user_uuid") or "", _text(item, "user_handle"), _text(item, "user_display_name")
+    return who, handle, name, _text(item, "message") or "", instant(_text(item, "sk") or "")
 
 
 @dataclass(frozen=True)
@@ -130,8 +121,9 @@ def _plain(value: Mapping[str, Any]) -> Any:
     return None if kind == "NULL" else inner
 
 
-def _reader(item: Mapping[str, Any]) -> Any:
-    return lambda name: item.get(name, {}).get("S")
+def _text(item: Mapping[str, Any], name: str) -> str | None:
+    found: str | None = item.get(name, {}).get("S")
+    return found
 
 
 def query(dynamodb: DynamoDB, **params: Any) -> Iterator[list[Item]]:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from .capacity import ITEM_LIMIT, item_size
+from .capacity import ITEM_LIMIT, canonical, item_size, significant
 
 Item = dict[str, Any]
 KEY_BYTES = {"pk": 2048, "sk": 1024}
 DEPTH = 32
 _INDEXED = "message_group_uuid"
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# No Decimal has a longer exponent, not even a zero.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,18})?", re.ASCII)
 
 
 class Malformed(ValueError):
@@ -59,7 +60,7 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether DynamoDB takes two items for the same: numbers by value, sets without order."""
     if one == other:
         return True
-    return one.keys() == other.keys() and all(_canonical(one[name]) == _canonical(other[name]) for name in one)
+    return one.keys() == other.keys() and canonical(one) == canonical(other)
 
 
 def key(item: Mapping[str, Any]) -> tuple[str, str]:
@@ -92,10 +93,9 @@ def _text(name: str, content: Any, _: int) -> str:
 def _number(name: str, content: Any, _: int) -> str:
     if type(content) is not str or not _NUMBER.fullmatch(content):
         raise Malformed(f"has an N in {name!r} that is no number in quotes")
-    number = Decimal(content)
     # "Supported data types": 38 digits of precision, from 1E-130 to 9.99…E+125.
-    digits = len("".join(map(str, number.as_tuple().digits)).strip("0"))
-    if digits > 38 or (number and not -130 <= number.adjusted() <= 125):
+    digits, lowest = significant(content)
+    if digits > 38 or (digits and not -130 <= lowest + digits - 1 <= 125):
         raise Malformed(f"has a number in {name!r} that DynamoDB cannot hold: {content[:60]}")
     return content
 
@@ -150,19 +150,3 @@ _KINDS: dict[str, Callable[[str, Any, int], Any]] = {
     "S": _text, "N": _number, "B": _binary, "BOOL": _boolean, "NULL": _null, "L": _list, "M": _map,
     "SS": _set(_text), "NS": _set(_number), "BS": _set(_binary),
 }  # fmt: skip
-
-
-def _canonical(value: Mapping[str, Any]) -> tuple[str, Any]:
-    ((kind, content),) = value.items()
-    match kind:
-        case "N":
-            content = Decimal(content)
-        case "NS":
-            content = frozenset(map(Decimal, content))
-        case "SS" | "BS":
-            content = frozenset(content)
-        case "L":
-            content = [_canonical(element) for element in content]
-        case "M":
-            content = {name: _canonical(element) for name, element in content.items()}
-    return kind, content

@@ -128,9 +128,10 @@ def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
     try:
         return _statements(text)
     except BadInput as error:
-        error.message = f"{source}, {error.message}"
-        error.fields["file"] = source
-        raise
+        raise BadInput(
+            f"{source}, {error.message}",
+            hint=error.hint, code=error.code, details=error.details, fields={"file": source, **error.fields},
+        ) from error  # fmt: skip
 
 
 @lru_cache(maxsize=1)

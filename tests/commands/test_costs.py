@@ -7,7 +7,11 @@ import re
 
 import pytest
 
+from cruddur_cli.commands import costs
+from cruddur_cli.dynamodb import copying, tables
+from cruddur_cli.dynamodb.client import DynamoDB
 from tests.conftest import Run
+from tests.dynamodb.rows import ME, OTHER, group_row, message_row, write
 
 
 def figure(text: str, unit: str) -> float:
@@ -51,3 +55,15 @@ def test_a_rate_slows_a_scan_and_loses_nothing(cruddur: Run) -> None:
     plain = cruddur("ddb", "scan", "-o", "jsonl").out
     paced = cruddur("ddb", "scan", "-o", "jsonl", "--rate", "20").out
     assert sorted(paced.splitlines()) == sorted(plain.splitlines())
+
+
+@pytest.mark.parametrize(("groups", "messages"), [(0, 0), (30, 1), (2, 100)])
+def test_one_persons_conversations_cost_at_most_what_is_said(dynamodb: DynamoDB, groups: int, messages: int) -> None:
+    for group in map(str, range(groups)):
+        rows = [group_row(one, other, group, "last", group=group) for one, other in ((ME, OTHER), (OTHER, ME))]
+        write(dynamodb, rows)
+        write(dynamodb, (message_row(f"{n:03}", "x" * 200, group=group) for n in range(messages)))
+    told = costs.of_person(tables.description(dynamodb)).read_units
+    before = dynamodb.meter.total().read_units
+    assert len(list(copying.conversations(dynamodb, ME.uuid))) == groups * (2 + messages)
+    assert dynamodb.meter.total().read_units - before <= told

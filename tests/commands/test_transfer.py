@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from cruddur_cli import sdk
 from cruddur_cli.dynamodb import checkpoints, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversation import Person
+from cruddur_cli.postgres import users
 from tests import faults
 from tests.commands.conftest import Here, parsed
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, Item, everything, group_row, message_row, write
@@ -139,8 +142,10 @@ def test_an_import_killed_at_random_points_ends_in_the_same_table(
                 tables.create(store, say=lambda _: None)
                 command = ("import", ("a.jsonl", "a.jsonl.gz")[number % 2])
                 ended += engine.kill(own, home, "BatchWriteItem", random.randrange(1, 165), *command)
-                said = engine.run(own, home, *command)
+                said = engine.run(own, home, *command, "-o", "json")
                 resumed += "going on with the import" in said
+                counts = json.loads(said[said.index("{") :])
+                assert sum(counts[name] for name in ("new", "replaced", "unchanged", "duplicates")) == 4000
                 assert everything(store) == [final[sk] for sk in sorted(final)]
                 tables.drop(store, say=lambda _: None)
     assert ended > 0
@@ -330,7 +335,7 @@ def production(
         (tmp_path / "home" / "cruddur.toml").write_text(
             f'table = "{empty.table}"\n[prod]\ntable = "{name}"\ndynamodb_endpoint = "{proxy.url}"\n'
         )
-        tables.create(store, say=lambda _: None)
+        tables.create(store, on_demand=True, say=lambda _: None)
         tables.stamp(store)
         write(store, conversation(GROUP, ME, OTHER, "secret"))
         write(store, conversation("another", OTHER, THIRD, "private", day=21))
@@ -393,7 +398,7 @@ def test_copy_of_one_person_and_verbatim(
     command = ("ddb", "copy", "--from", "prod", "--handle", "andrewbrown", "--verbatim", "-o", "json")
     assert parsed(here(*command))["new"] == 32
     assert everything(empty) == wanted
-    assert {operation for operation, _, _ in proxy.take()} == {"Query"}
+    assert {operation for operation, _, _ in proxy.take()} == {"DescribeTable", "Query"}
     assert here("ddb", "copy", "--from", "prod", "--handle", "nobody").code == 5
 
 
@@ -414,3 +419,85 @@ def test_copy_writes_nowhere_but_here(
     ran = here("ddb", "copy", "--from", "prod", "--table", theirs.table)
     assert ran.code == 6
     assert len(everything(theirs)) == 65
+
+
+def provision(store: DynamoDB, units: int) -> None:
+    throughput = {"ReadCapacityUnits": units, "WriteCapacityUnits": units}
+    store.call("update_table", TableName=store.table, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
+
+
+def test_copy_says_first_what_reading_costs_and_leaves_half_of_the_rate(
+    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
+) -> None:
+    theirs, proxy = production
+    provision(theirs, 16)
+    for options, rate, pages in (((), 8, 2), (("--rate", "1000"), 1000, 1)):
+        proxy.take()
+        ran = here("ddb", "copy", "--from", "prod", "--explain", "--dry-run", "-o", "json", *options)
+        used = parsed(ran)["read_from_production"]
+        found = re.search(rf"estimate: ([\d.]+) RCU for about 65 items .* at {rate} units a second; .* USD", ran.err)
+        assert found, ran.err
+        assert float(found[1]) <= used["read_units"] <= float(found[1]) + 1
+        # Production's requests are told, behind what they will cost; those on this machine cost nothing.
+        assert ran.err.index("estimate:") < ran.err.index("Scan  every item")
+        assert ran.err.count("Scan  every item") == used["requests"]
+        assert len([operation for operation, _, _ in proxy.take() if operation == "Scan"]) >= pages
+    assert used["requests"] == 1
+    assert everything(empty) == []
+
+
+def test_copy_of_one_person_costs_at_most_what_it_says(
+    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
+) -> None:
+    assert production
+    ran = here("ddb", "copy", "--from", "prod", "--handle", "bayko", "-o", "json")
+    used = parsed(ran)["read_from_production"]["read_units"]
+    assert len(everything(empty)) == 64
+    found = re.search(r"estimate: at most ([\d.]+) RCU for at most 65 items", ran.err)
+    assert found, ran.err
+    assert used <= float(found[1])
+
+
+def test_copy_stops_before_the_limit_with_what_it_read_written(
+    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
+) -> None:
+    assert production
+    ran = here("ddb", "copy", "--from", "prod", "--max-units", "2", "-o", "json")
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert (ran.code, ran.out, error["code"]) == (1, "", "max_units")
+    assert error["used_units"] <= 2
+    there = len(everything(empty))
+    assert 0 < there < 64
+    assert f" {there} items are done, of about 65." in error["message"]
+    counts = parsed(here("ddb", "copy", "--from", "prod", "--max-units", "100", "-o", "json"))
+    assert (counts["new"], counts["replaced"], counts["unchanged"]) == (64 - there, 0, there)
+
+
+def test_a_copy_that_was_killed_begins_again(
+    empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], environment: dict[str, str], tmp_path: Path
+) -> None:
+    theirs, _ = production
+    write(theirs, (message_row(f"{n:04}", f"text {n}", group="long") for n in range(1000)))
+    command = ("copy", "--from", "prod", "-o", "json")
+    with Endpoint(environment["AWS_ENDPOINT_URL_DYNAMODB"]) as engine:
+        assert engine.kill(dict(os.environ), tmp_path / "home", "BatchWriteItem", 10, *command)
+        there = len(everything(empty))
+        assert 0 < there < 1064
+        said = engine.run(dict(os.environ), tmp_path / "home", *command)
+    counts = json.loads(said[said.index("{") :])
+    assert (counts["new"] + counts["unchanged"], counts["replaced"]) == (1064, 0)
+    assert counts["unchanged"] >= there
+    assert len(everything(empty)) == 1064
+
+
+def test_whom_add_user_gives_the_id_of_production_finds_what_was_copied(
+    here: Here, production: tuple[DynamoDB, faults.Recording]
+) -> None:
+    theirs, _ = production
+    write(theirs, conversation("mirror", Person(users.stable_uuid("mira"), "mira", "Mira Lund"), THIRD, "own", day=22))
+    assert here("ddb", "copy", "--from", "prod", "-q").code == 0
+    assert here("ddb", "list-conversations", "mira").code == 5
+    assert here("db", "add-user", "mira").code == 0
+    (found,) = parsed(here("ddb", "list-conversations", "mira", "-o", "json"))["items"]
+    assert found["message_group_uuid"] == "mirror"
+    assert len(parsed(here("ddb", "get-conversation", "mirror", "-o", "json"))["items"]) == 20

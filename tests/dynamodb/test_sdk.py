@@ -231,13 +231,3 @@ def test_aws_without_credentials_says_where_to_get_them() -> None:
     with sdk.opened(at) as client, pytest.raises(NotConfigured) as caught:
         sdk.call(client, "list_tables", {}, at=at)
     assert caught.value.hint == "aws configure, or aws sso login"
-
-
-def test_who_speaks_dynamodb_is_told_from_who_does_not(at: sdk.Endpoint) -> None:
-    asked = ("dynamodb", "DynamoDB_20120810.ListTables", "{}", "TableNames")
-    assert at.url is not None
-    assert sdk.answers(at.url, *asked)
-    assert not sdk.answers(at.url, *asked[:3], "SomethingElse")
-    assert not sdk.answers(faults.refused_url(), *asked)
-    with faults.silent_server() as url, pytest.raises(CannotConnect, match="does not answer"):
-        sdk.answers(url, *asked, timeout_s=0.1)

@@ -102,6 +102,7 @@ def test_csv_refuses_what_it_cannot_hold(extra: Item, why: str) -> None:
         (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"x"}}', "no number"),
         (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":1}}', "no number in quotes"),
         (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"1e126"}}', "cannot hold"),
+        (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"1e99999999999999999999"}}', "no number"),
         (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"N":"' + b"1" * 39 + b'"}}', "cannot hold"),
         (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"B":"*"}}', "no base64"),
         (b'{"pk":{"S":"a"},"sk":{"S":"b"},"n":{"SS":[]}}', "no list with members"),
