@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Refused
-from ..times import Window, sort_key
+from ..times import sort_key, text_before_offset
 from . import sides, transactions
 from .client import DynamoDB
 from .conversation import Message, MessageGroup, Person
@@ -98,9 +98,12 @@ def place(
     """
     first, second = people
 
-    def plan(_: int) -> Plan[tuple[int, int]]:
-        newest = last if dry_run else _newest(dynamodb, group, last)
+    def plan(tries: int) -> Plan[tuple[int, int]]:
         both = sides.find(dynamodb, group, first, people=(first, second)).sides
+        alone = any(not side.rows for side in both)
+        if alone and not tries and not dry_run:  # everything is read again, under a claim
+            return Plan((0, 0), alone=True)
+        newest = last if dry_run else _newest(dynamodb, group, last)
         strangers = [owner for owner in sides.owners(dynamodb, group) if owner not in {first.uuid, second.uuid}]
         old = [row for owner in strangers for row in sides.side(dynamodb, group, owner).rows]
         puts: list[Action] = []
@@ -114,7 +117,7 @@ def place(
         return Plan(
             (len(puts), len(now)),
             [*(_on_row(dynamodb.table, group, row, "Delete") for row in now), *puts],
-            alone=any(not side.rows for side in both),
+            alone=alone,
             unfinished=len(now) < len(old),
         )
 
@@ -125,9 +128,12 @@ def place(
 
 
 def _newest(dynamodb: DynamoDB, group: str, last: Message) -> Message:
-    """``last``, or a message of the conversation that is newer by now; read consistently."""
-    since = Window(since=last.created_at)
-    for page in query(dynamodb, **partition(f"MSG#{group}", since), ConsistentRead=True):
+    """``last``, or a message of the conversation that was sent since it was read; read consistently.
+
+    Whoever sends now writes a time with a ``T``, in whatever offset.
+    """
+    low = text_before_offset(moment(last))
+    for page in query(dynamodb, **partition(f"MSG#{group}", low=low), ConsistentRead=True):
         last = max(last, *map(read_message, page), key=moment)
     return last
 
