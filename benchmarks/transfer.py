@@ -75,22 +75,41 @@ def reading(place: Place, *, count: int, runs: int, aws: str | None, is_local: b
 
 
 def growth(place: Place, *, largest: int) -> Iterator[Grown]:
-    """What each command takes on tables of 100 items, ten times as many, and so on."""
+    """What each command takes on 100 items, ten times as many, and so on.
+
+    Seeding makes one conversation. What reads is measured on conversations of a hundred messages, as a table has them:
+    DynamoDB Local reads and sorts the rest of a partition for each page.
+    """
     count = 100
     while count <= largest:
-        with table(place) as own, table(place) as other:
-            into = own.having(DDB_MESSAGE_TABLE=other.env["DDB_MESSAGE_TABLE"])
+        file = Path(place.folder) / "conversations.jsonl"
+        with file.open("w", encoding="utf-8") as stream:
+            stream.writelines(_line(number) for number in range(count))
+        with table(place) as one, table(place) as many:
             for name, command, where in (
-                ("seed", ["seed", "--messages", str(count)], own),
-                ("get-conversation", ["get-conversation", "-o", "json"], own),
-                ("scan -o jsonl", ["scan", "-o", "jsonl"], own),
-                ("export", ["export", "grown.jsonl.gz"], own),
-                ("import", ["import", "grown.jsonl.gz"], into),
-                ("import again", ["import", "grown.jsonl.gz"], into),
+                ("seed", ["seed", "--messages", str(count)], one),
+                ("get-conversation", ["get-conversation", "-o", "json"], one),
+                ("import", ["import", file.name], many),
+                ("scan -o jsonl", ["scan", "-o", "jsonl"], many),
+                ("export", ["export", "again.jsonl.gz"], many),
+                ("import again", ["import", "again.jsonl.gz"], many),
             ):
                 cost = where.cruddur("ddb", *command)
                 yield Grown(name, count, cost.wall_ms / 1000, cost.cpu_ms / 1000, cost.peak_mb)
         count *= 10
+
+
+def _line(number: int) -> str:
+    item = {
+        "pk": f"MSG#5ae290ed-55d1-47a0-bc6d-{number // 100:012x}",
+        "sk": f"2026-11-20T10:{number % 60:02}:00.{number % 1_000_000:06}+00:00",
+        "message_uuid": f"8b1d22bf-cedf-4fbb-b137-{number:012x}",
+        "message": "Did you see the last episode of Babylon 5? I could not believe how it ended, really.",
+        "user_uuid": "8b1d22bf-cedf-4fbb-b137-63dc54b4770d",
+        "user_display_name": "Andrew Brown",
+        "user_handle": "andrewbrown",
+    }
+    return json.dumps({name: {"S": value} for name, value in item.items()}) + "\n"
 
 
 def memory(grown: list[Grown], *, small: int) -> Iterator[Ratio]:

@@ -6,11 +6,10 @@ import getpass
 import platform
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
-from .. import output, sdk
+from .. import output
 from ..aws import address, instance, security_group
 from ..aws.address import Address
 from ..aws.group_rules import EC2, PORT, Rule
@@ -57,7 +56,9 @@ def update_sg_rule(
     here = _address(s, anywhere)
     with stores.ec2(s) as ec2:
         rule = _discover(s, ec2, here) if discover else security_group.find(ec2, **_named(s))
-        stores.acting(s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=_is_remote(ec2.at))
+        stores.acting(
+            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=stores.is_far(ec2.at)
+        )
         if anywhere:
             output.warn(f"the whole internet may try to connect at tcp {PORT}")
         mark = security_group.mark(_user(), platform.node(), datetime.now(UTC))
@@ -91,7 +92,7 @@ def start(s: Settings) -> int:
     """
     with stores.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        stores.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=_is_remote(rds.at))
+        stores.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=stores.is_far(rds.at))
         after = before if s.dry_run else instance.start(rds, before)
         is_idle = instance.runs(before)
         return _report(s, rds, before, after, goal=AVAILABLE, done="started", is_idle=is_idle)
@@ -105,12 +106,12 @@ def stop(s: Settings) -> int:
     """
     with stores.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        stores.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=_is_remote(rds.at))
+        stores.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=stores.is_far(rds.at))
         is_idle = before.status in {STOPPED, STOPPING}
         after = before
         if not is_idle and not s.dry_run:
             sentence = f"Instance {before.instance} ({before.status}) will be stopped: every connection to it ends."
-            confirm.agree(s, sentence, name=before.instance, remote=_is_remote(rds.at))
+            confirm.agree(s, sentence, name=before.instance, remote=stores.is_far(rds.at))
             after = instance.stop(rds, before)
         return _report(s, rds, before, after, goal=STOPPED, done="stopped", is_idle=is_idle)
 
@@ -176,10 +177,6 @@ def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
 
 def _at(opened: Service) -> str:
     return f"{opened.at.label}" + (f", {opened.region}" if opened.region not in opened.at.label else "")
-
-
-def _is_remote(at: sdk.Endpoint) -> bool:
-    return at.url is None or stores.is_remote(urlsplit(at.url).hostname or "")
 
 
 def _user() -> str:

@@ -60,6 +60,11 @@ def is_foreign(at: connection.Server) -> bool:
     return not at.embedded and is_remote(at.host, at.address)
 
 
+def is_far(at: sdk.Endpoint) -> bool:
+    """Whether a service is AWS's, or on a host that is somebody else's."""
+    return at.url is None or is_remote(urlsplit(at.url).hostname or "")
+
+
 def _leads_away(host: str) -> bool:
     if not host or host.startswith(("/", "@")):  # a socket on this machine
         return False

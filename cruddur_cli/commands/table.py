@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -51,7 +50,7 @@ def setup(
 ) -> None:
     """Make the table and seed the conversation, where they are missing. Safe to run every time."""
     with _seeding(s, script, count) as (dynamodb, fill):
-        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=stores.is_far(dynamodb.at))
         made = steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         output.note(s, f"table {s.table}: {'created' if made else 'there'}")
         fill(missing=made and s.dry_run)
@@ -112,7 +111,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
     cruddur ddb seed --my-handle londo --other-handle altbrown
     """
     with _seeding(s, script, count) as (dynamodb, fill):
-        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=_is_remote(dynamodb))
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=stores.is_far(dynamodb.at))
         fill(replace_others=True)
 
 
@@ -162,12 +161,12 @@ def _drop(s: Settings, dynamodb: DynamoDB) -> bool:
     if not s.prod:
         tables.refuse_stamped(dynamodb)
     confirm.destroy(
-        s, what=f"Table {s.table} on {dynamodb.at.label}", name=s.table, losing=losing, remote=_is_remote(dynamodb)
+        s,
+        what=f"Table {s.table} on {dynamodb.at.label}",
+        name=s.table,
+        losing=losing,
+        remote=stores.is_far(dynamodb.at),
     )
     dropped = tables.drop(dynamodb, say=lambda text: output.note(s, text))
     output.note(s, f"table {s.table}: dropped")
     return dropped
-
-
-def _is_remote(dynamodb: DynamoDB) -> bool:
-    return dynamodb.at.url is None or stores.is_remote(urlsplit(dynamodb.at.url).hostname or "")

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -115,7 +114,7 @@ def import_(
         table = _target(s, dynamodb)
         name = source.name
         confirm.replace(
-            s, what=f"table {s.table}", name=s.table, remote=is_remote(dynamodb),
+            s, what=f"table {s.table}", name=s.table, remote=stores.is_far(dynamodb.at),
             sentence=f"Items of {name} replace rows of table {s.table} "
             f"({counted(table.items, 'item')}) with the same keys.",
         )  # fmt: skip
@@ -174,7 +173,7 @@ def copy(
         output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
                     f"{there.at.label}")  # fmt: skip
         with stores.dynamodb(replace(s, explain=False), changes=True) as here:
-            if is_remote(here):
+            if stores.is_far(here.at):
                 raise Protected(f"{here.at.label} is not on this machine, and copy writes only there.", code="remote")
             if (here.at.url, here.table) == (there.at.url, there.table):
                 raise Protected(f"Production's table and the local one are the same: {here.table} on {here.at.label}.")
@@ -341,8 +340,3 @@ def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source:
 def planned(dynamodb: DynamoDB, table: tables.Table, segments: int | None) -> scanning.Plan:
     """How to read a table, in as many segments as were asked for, else as are best."""
     return scanning.plan(dynamodb, items=table.items, size=table.bytes, segments=segments)
-
-
-def is_remote(dynamodb: DynamoDB) -> bool:
-    """Whether the store is AWS, or on somebody else's machine."""
-    return dynamodb.at.url is None or stores.is_remote(urlsplit(dynamodb.at.url).hostname or "")
