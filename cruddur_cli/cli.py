@@ -18,7 +18,7 @@ _FREE_TEXT = {"start-conversation", "send-message"}
 _FLAGS = {
     "--prod", "--quiet", "-q", "--debug", "--no-color", "--dry-run", "-n", "--yes", "-y",
     "--if-exists", "--on-demand", "--typed", "--discover", "--anywhere", "--stream", "--once",
-    "--follow", "--explain", "--no-compare", "--restart", "--verbatim",
+    "--follow", "--explain", "--no-compare", "--restart", "--verbatim", "--cancel", "--create-missing",
 }  # fmt: skip
 
 

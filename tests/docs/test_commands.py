@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+from cruddur_cli import cli
 from tests.docs import pages
 
 docs = pages.generate()
@@ -58,6 +59,18 @@ def test_a_command_has_its_place_in_the_reference(words: list[str], command: Any
     assert f"# {' '.join(words)}\n" in written
     for param in command.params:
         assert all(option in written for option in param.opts if option.startswith("--"))
+
+
+def test_the_front_door_knows_which_options_take_no_value() -> None:
+    """It reads the line before there are commands, and must not take the word behind one for its value."""
+    flags = {
+        option
+        for _, command in COMMANDS[1:]
+        for param in command.params
+        if getattr(param, "is_flag", False)
+        for option in param.opts
+    }
+    assert flags == cli._FLAGS
 
 
 def test_options_mean_the_same_everywhere() -> None:
