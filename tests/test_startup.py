@@ -34,8 +34,8 @@ def test_neither_help_nor_version_nor_config_imports_a_store(line: str) -> None:
     assert imported(*line.split()) & HEAVY == set()
 
 
-def test_a_group_s_help_is_drawn_without_a_reader_of_markdown() -> None:
-    for line in ("--help", "db --help"):
+def test_help_is_drawn_without_a_reader_of_markdown() -> None:
+    for line in ("--help", "db --help", "ddb seed --help"):
         modules = imported(*line.split())
         assert "rich" in modules
         assert "markdown_it" not in modules

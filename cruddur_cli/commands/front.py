@@ -23,7 +23,7 @@ def tree(wanted: str | None = None, command: str | None = None) -> typer.Typer:
     its own group has little else: start-up is a feature."""
     app = typer.Typer(
         cls=pages.Group,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,
         context_settings={
             "help_option_names": ["-h", "--help"],
             **({"terminal_width": pages.WIDTH} if pages.IS_NARROW else {}),

@@ -1,5 +1,5 @@
-"""Pages of help. A group's is drawn here, as Typer's loads a reader of Markdown first, which is a third of ``--help``;
-a command's is Typer's, but in a narrow terminal without frames, which would cut names in half."""
+"""Pages of help. They are drawn here: Typer's drawing loads a reader of Markdown first, which is a third of ``--help``,
+and cuts names in half where the terminal is narrow."""
 
 from __future__ import annotations
 
@@ -23,28 +23,32 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Draw the page; the formatter, which Typer would print, stays empty."""
-        options = [record for parameter in self.get_params(ctx) if (record := parameter.get_help_record(ctx))]
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         shown = [(name, _meaning(command)) for name, command in commands if command and not command.hidden]
-        output.page(self.get_usage(ctx), self.help or "", {"Options": options, "Commands": shown})
+        output.page(self.get_usage(ctx), self.help or "", {**_parameters(self, ctx), "Commands": shown})
+
+
+class Command(TyperCommand):
+    """A command whose help is our own page."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "rich_markup_mode": None})
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Draw the page; the formatter, which Typer would print, stays empty."""
+        output.page(self.get_usage(ctx), self.help or "", _parameters(self, ctx))
+
+
+def _parameters(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """What a command takes, by the panel that it belongs to."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            found.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
+    return found
 
 
 def _meaning(command: Any) -> str:
     return " ".join((command.help or "").partition("\n\n")[0].split())
-
-
-class Command(TyperCommand):
-    """A command that shows its help without frames where the terminal is narrow."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        if IS_NARROW:
-            settings["rich_markup_mode"] = None
-        super().__init__(*arguments, **settings)
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The options, when they are shown without frames."""
-        with formatter.section("Options"):
-            for name, text in filter(None, (parameter.get_help_record(ctx) for parameter in self.get_params(ctx))):
-                formatter.write_text(name)
-                with formatter.indentation():
-                    formatter.write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,8 @@ from . import NARROW
 from .streams import console
 
 _PIPE_WIDTH = 80
+_NAMES = 26  # columns
+_EXAMPLE = re.compile(r"(^|\| )cruddur ", re.MULTILINE)
 _OPTION = r"(?<![\w-])--?[a-z][\w-]*"
 
 
@@ -22,7 +25,10 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]])
     out = console(sys.stdout, piped=_PIPE_WIDTH)
     out.print(Padding(_marked(usage, "bold"), 1))
     for number, paragraph in enumerate(about.split("\n\n")):
-        out.print(Padding(_marked(" ".join(paragraph.split()), "dim" if number else ""), (0, 1, 1, 1)))
+        if _EXAMPLE.search(paragraph):  # its lines are the shell's
+            out.print(Padding(Text("$ " + "\n  ".join(line.strip() for line in paragraph.splitlines())), (0, 1, 1, 3)))
+        else:
+            out.print(Padding(_marked(" ".join(paragraph.split()), "dim" if number else ""), (0, 1, 1, 1)))
     for title, entries in lists.items():
         if out.width < NARROW:  # a frame would leave no room for what is in it
             out.print(Text(f" {title}", "bold"))
@@ -32,11 +38,17 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]])
             out.print()
             continue
         inside = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        inside.add_column(style="bold cyan", no_wrap=True)
+        inside.add_column(style="bold cyan", width=_width([name for name, _ in entries]))
         inside.add_column(ratio=1)
         for name, meaning in entries:
             inside.add_row(name, _marked(meaning))
         out.print(Panel(inside, title=title, title_align="left", border_style="dim"))
+
+
+def _width(names: Sequence[str]) -> int:
+    """How wide a column of names is: long ones are broken, between words."""
+    longest_word = max(len(word) for name in names for word in name.split())
+    return min(max(map(len, names)), max(_NAMES, longest_word))
 
 
 def _marked(text: str, style: str = "") -> Text:
