@@ -63,6 +63,8 @@ def _clean(home: Path) -> dict[str, str]:
     """What isolates a process: also the port where a developer's own DynamoDB Local may run is not looked at."""
     return {
         "HOME": str(home),
+        # What a person types, in a line that is pasted, is the program under test.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "XDG_DATA_HOME": str(home / "data"),
         "CRUDDUR_LOCAL_DYNAMODB": NOWHERE,
         "AWS_EC2_METADATA_DISABLED": "true",
