@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _THRESHOLD_BYTES = 128 * 1024
 
 
@@ -17,4 +18,6 @@ def give_back() -> None:
     with suppress(ImportError, OSError, AttributeError, TypeError):
         import ctypes
 
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+        libc.mallopt(_M_ARENA_MAX, 1)

@@ -23,10 +23,10 @@ Produced = TypeVar("Produced")
 # 5 s in 256: a segment should be about a page. A single partition is always in one segment, and takes 16 s; with a
 # Limit of as many items as a page holds, of which nothing else is noticed, 8 s. On AWS a segment is as good as another
 # and costs at least one request, so there are at most 64. Of threads, 2, 4 and 8 did not differ, as engine and client
-# share the cores; over a network a page takes longer to come than to write, and a few may well be on their way. Each
-# is up to 8 MB of objects: 3 take 1.1 times the memory for 250,000 items that they do for 10,000, and 4 1.25 times.
+# share the cores; over a network a page takes longer to come than to write, so that two are on their way. Each is up to
+# 8 MB of objects: 2 take 1.1 times the memory for 200,000 items that they do for 10,000, 3 take 1.2 times.
 MOST_SEGMENTS = 64
-READERS = 3
+READERS = 2
 _SPARE = 1.25
 
 
