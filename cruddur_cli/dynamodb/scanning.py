@@ -18,7 +18,7 @@ Key = dict[str, Any]
 Produced = TypeVar("Produced")
 
 
-# What was measured on two cores with benchmarks/transfer.py and 100,000 items, 32 MB, on DynamoDB Local. For each page
+# What was measured on two cores with benchmarks/run.py and 100,000 items, 32 MB, on DynamoDB Local. For each page
 # it fetches and sorts the rest of the segment, so that 50 partitions take 54 s in one segment, 10 s in 8, 6 s in 64 and
 # 5 s in 256: a segment should be about a page. A single partition is always in one segment, and takes 16 s; with a
 # Limit of as many items as a page holds, of which nothing else is noticed, 8 s. On AWS a segment is as good as another
