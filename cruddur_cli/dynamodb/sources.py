@@ -119,14 +119,16 @@ def _lines(stream: io.BufferedIOBase, format: Format, name: str, after: int) -> 
 @contextmanager
 def _unzipped(stream: Any, name: str) -> Iterator[io.BufferedIOBase]:
     """The stream itself, or what is compressed in it: by the suffix, and where there is none by the first bytes."""
-    if not name.endswith(".gz"):
-        try:
-            begins = stream.peek(2)[:2]
-        except OSError as error:
-            raise BadInput(f"{name} cannot be read: {error.strerror or error}.", code="file_not_readable") from error
-        if begins != b"\x1f\x8b":
-            yield stream
-            return
+    zipped = name.lower().endswith(".gz")
+    try:
+        begins = stream.peek(2)[:2]
+    except OSError as error:
+        raise BadInput(f"{name} cannot be read: {error.strerror or error}.", code="file_not_readable") from error
+    if not begins and zipped:  # Python takes no bytes at all for the gzip of nothing, which no other program does
+        raise BadInput(f"{name} is empty, which no gzip file is: it was not written to its end.", code="malformed_file")
+    if not zipped and begins != b"\x1f\x8b":
+        yield stream
+        return
     with gzip.GzipFile(fileobj=stream) as unzipped:
         yield io.BufferedReader(cast(Any, unzipped), 256 * 1024)
 

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -19,9 +20,10 @@ from typing import Any
 import pytest
 
 from cruddur_cli import sdk
-from cruddur_cli.dynamodb import checkpoints, tables
+from cruddur_cli.dynamodb import batches, checkpoints, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversation import Person
+from cruddur_cli.errors import Refused
 from cruddur_cli.postgres import users
 from tests import faults
 from tests.commands.conftest import Here, parsed
@@ -239,6 +241,61 @@ def test_an_item_over_400_kb_is_refused_with_its_line(here: Here, empty: DynamoD
     assert ran.code == 1
     assert f"{path}, line 2 makes an item of 410," in ran.err
     assert len(everything(empty)) == 1
+
+
+def test_an_item_that_the_store_refuses_is_named_with_its_line(
+    here: Here, empty: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = batches.Writer.write
+
+    def write(writer: batches.Writer, batch: list[batches.Request]) -> int:
+        if "poison" in json.dumps(batch):
+            raise Refused("DynamoDB refused: injected", fields={"aws_code": "ValidationException", "response": {}})
+        return wrote(writer, batch)
+
+    monkeypatch.setattr(batches.Writer, "write", write)
+    path = tmp_path / "a.jsonl"
+    path.write_text(LINE + "\n" + json.dumps(message_row("2", "poison")) + "\n" + json.dumps(message_row("3", "x")))
+    ran = here("ddb", "import", str(path), "-o", "json")
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert (ran.code, error["code"], error["line"], error["sk"], error["in_table"]) == (5, "item_refused", 3, "2", 1)
+    assert error["message"].startswith(f"{path}, line 3: the item pk='MSG#")
+    assert error["message"].endswith("refused: injected. 1 item of the file is in the table.")
+    assert error["hint"] == f"put the line right and import {path} again: that is safe"
+    path.write_text(path.read_text().replace("poison", "mended"))
+    counts = parsed(here("ddb", "import", str(path), "-o", "json"))
+    assert (counts["new"], counts["unchanged"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("what", "operation", "point"), [("export", "Scan", 4), ("import", "BatchWriteItem", 120)])
+def test_ctrl_c_is_one_line_with_the_place(
+    full: DynamoDB, environment: dict[str, str], tmp_path: Path, what: str, operation: str, point: int
+) -> None:
+    home = tmp_path / "home"
+    if what == "import":
+        (home / "a.jsonl").write_text("".join(json.dumps(message_row(f"{n:04}", "x")) + "\n" for n in range(4000)))
+    there, go_on, asked = threading.Event(), threading.Event(), [0]
+
+    def hold(name: str) -> None:
+        asked[0] += name == operation
+        if asked[0] >= point:
+            there.set()
+            go_on.wait(60)
+
+    with Endpoint(environment["AWS_ENDPOINT_URL_DYNAMODB"]) as engine:
+        engine.before = hold
+        process = start(environment, engine.recording.url, home, what, "a.jsonl")
+        assert there.wait(60)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        go_on.set()
+        said = process.communicate(timeout=60)[0].decode()
+        assert process.returncode == 130, said
+        assert [line for line in said.splitlines() if "interrupted" in line or "place is" in line] == [
+            f"interrupted: the place is kept beside a.jsonl; the same {what} again goes on from there"
+        ]
+        assert "going on" in engine.run(environment, home, what, "a.jsonl")
+    assert len(everything(full)) == (100 if what == "export" else 4100)
 
 
 def test_import_into_a_table_that_is_not_there_names_schema_load(here: Here, tmp_path: Path) -> None:

@@ -252,6 +252,28 @@ def test_numbers_and_sets_that_are_the_same_are_left_alone(dynamodb: DynamoDB, t
     assert import_(dynamodb, path) == Counts(unchanged=1)
 
 
+def test_an_item_that_dynamodb_does_not_take_is_named(
+    dynamodb: DynamoDB, tmp_path: Path, endpoint: str, dynamodb_local: str | None
+) -> None:
+    """DynamoDB Local is so old that it takes no empty text; elsewhere its answer is put in."""
+    rows = [message_row(f"{n:04}", "text") for n in range(700)]
+    rows[349]["message"] = {"S": "" if endpoint == dynamodb_local else "poison"}
+    if endpoint != dynamodb_local:
+        faults.refuses(dynamodb.client, "BatchWriteItem", b"poison")
+    write(dynamodb, [*rows[:10], *rows[340:345]])
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n\n" for row in rows))
+    with pytest.raises(importing.ItemRefused) as caught:
+        import_(dynamodb, path)
+    error = caught.value
+    assert (error.place, error.fields["sk"]) == (sources.Place(0, 699), "0349")
+    assert "ValidationException" in error.message
+    assert error.there == len(everything(dynamodb)) < 700
+    rows[349]["message"] = {"S": "mended"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert import_(dynamodb, path) == Counts(new=700 - error.there, unchanged=error.there)
+
+
 def s3_export(folder: Path, rows: list[Item], *, files: int = 3) -> Path:
     """What DynamoDB's export to S3 leaves in a bucket, by "DynamoDB table export output format"."""
     (folder / "data").mkdir(parents=True)
@@ -300,6 +322,18 @@ def test_a_damaged_export_of_dynamodb_is_refused(tmp_path: Path) -> None:
         list(sources.items(sources.find(str(folder), None)))
     with pytest.raises(BadInput, match="manifest-files"):
         sources.find(str(tmp_path / "home"), None)
+
+
+def test_a_file_of_no_bytes_is_no_gzip(tmp_path: Path) -> None:
+    for name in ("a.jsonl.gz", "A.CSV.GZ"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(BadInput, match=r"(?i)a\..*gz is empty") as caught:
+            list(sources.items(sources.find(str(tmp_path / name), None)))
+        assert caught.value.code == "malformed_file"
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    for name in ("a.jsonl", "a.jsonl.gz"):
+        assert list(sources.items(sources.find(str(tmp_path / name), None))) == []
 
 
 def test_segments_and_pages_are_chosen_by_size(dynamodb: DynamoDB) -> None:
