@@ -83,8 +83,15 @@ def to_file(
         if resumed:
             say(f"going on with the export that was ended: {resumed:,} items are in its parts")
             advance(resumed)
-        for count in job.run(segments):
-            advance(count)
+        try:
+            for count in job.run(segments):
+                advance(count)
+        except BaseException as error:
+            # Nothing was kept yet, or it ends with the same item every time: then parts are only in the way.
+            if isinstance(error, BadInput) or not any(each.items for each in job.reached):
+                with suppress(OSError):
+                    job.forget()
+            raise
         return job.finish(resumed)
 
 

@@ -212,6 +212,21 @@ def test_a_file_that_grows_too_large_is_one_line_and_goes_on(
     assert everything(full)
 
 
+def test_a_disk_that_is_full_at_once_leaves_nothing_behind(
+    full: DynamoDB, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No file may have a byte, or the first part not its first chunk; the table's keys alone are in a checkpoint."""
+    home = tmp_path / "home"
+    assert everything(full)
+    before = sorted(home.rglob("*"))
+    for blocks in (0, 1):
+        command = f"ulimit -f {blocks}; exec {sys.executable} -m cruddur_cli ddb export a.csv.gz --segments 1"
+        done = subprocess.run(["bash", "-c", command], env=environment, cwd=home, capture_output=True, check=False)
+        assert done.returncode == 1, done
+        assert b"cannot be read or written" in done.stderr
+        assert sorted(home.rglob("*")) == before
+
+
 def test_a_bad_line_is_named_and_nothing_behind_it_is_written(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("{\n" + LINE)
@@ -350,7 +365,7 @@ def test_the_checkpoint_of_another_file_is_refused(here: Here, empty: DynamoDB, 
     checkpoints.save(checkpoints.beside(path), {"after": {"file": 0, "line": 1}, "counts": {}}, about=about)
     ran = here("ddb", "import", str(path))
     assert ran.code == 6
-    assert "left by a transfer of something else" in ran.err
+    assert "what was read is /elsewhere" in ran.err
     assert "--restart" in ran.err
     assert everything(empty) == []
     assert here("ddb", "import", str(path), "--restart").code == 0
