@@ -71,16 +71,17 @@ def export(
     streams = stopped.streams(file)
     if file == "-" and s.output != "table":
         raise BadInput("-o is for what is shown, and standard output holds the items.", hint="--format")
+    zipped = formats.zipped(file)
     chosen = format or formats.guess(file)
     with stores.dynamodb(s) as dynamodb:
         table = tables.describe(dynamodb)
         budget = costs.kept(s, dynamodb, costs.of_scan)
         with budget, output.progress(s, "exporting", table.items) as advance, stopped.kept(file, "export"):
             if streams:
-                done = _to_stream(dynamodb, table, file, chosen, segments, advance)
+                done = _to_stream(dynamodb, table, file, chosen, zipped, segments, advance)
             else:
                 done = exporting.to_file(
-                    dynamodb, table, Path(file), format=chosen, zipped=file.endswith(".gz"), segments=segments,
+                    dynamodb, table, Path(file), format=chosen, zipped=zipped, segments=segments,
                     restart=restart, say=lambda text: output.note(s, text), advance=advance,
                 )  # fmt: skip
         if file != "-":
@@ -219,12 +220,17 @@ def _target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
 
 
 def _to_stream(
-    dynamodb: DynamoDB, table: tables.Table, file: str, format: Format, segments: int | None, advance: Any
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    file: str,
+    format: Format,
+    zipped: bool,
+    segments: int | None,
+    advance: Any,
 ) -> exporting.Exported:
     plan = planned(dynamodb, table, segments)
     written = 0
     with _opened(file) as stream:
-        zipped = file.endswith(".gz")
         for count in exporting.to_stream(dynamodb, stream, format=format, zipped=zipped, plan=plan):
             written += count
             advance(count)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadInput
@@ -36,12 +37,24 @@ class Format(StrEnum):
 _SUFFIXES = {
     ".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".csv": Format.CSV, ".json": Format.DYNAMODB_JSON,
 }  # fmt: skip
+_FOREIGN = {".bz2", ".xz", ".zst", ".lz4", ".lzma", ".br", ".7z", ".z", ".zip", ".tar", ".tgz", ".parquet", ".xlsx"}
 
 
 def guess(name: str) -> Format:
     """The format that a file's name says: ``.csv``, ``.json`` (DynamoDB's own data files), else JSON lines."""
     lower = name.lower().removesuffix(".gz")
     return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), Format.JSONL)
+
+
+def zipped(name: str) -> bool:
+    """Whether a file of that name is gzip. Raises BadInput for a name that says what is not written here."""
+    suffix = PurePath(name.lower()).suffix
+    if suffix in _FOREIGN:
+        raise BadInput(
+            f"{name} would be {suffix}, which is not a format of ours: files are plain, or .gz.",
+            hint=f"{name.removesuffix(PurePath(name).suffix)}.gz, or - and a program that makes {suffix}",
+        )
+    return suffix == ".gz"
 
 
 def header(format: Format) -> bytes:

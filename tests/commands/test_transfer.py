@@ -379,6 +379,7 @@ def test_a_file_that_cannot_be_used_is_said(here: Here, empty: DynamoDB, tmp_pat
         (("export", "nowhere/a.jsonl"), 2, "There is no folder"),
         (("export", str(tmp_path)), 2, "is a folder"),
         (("export", "-", "-o", "json"), 2, "standard output holds the items"),
+        (("export", "a.csv.zst"), 2, "a.csv.gz, or -"),
     ):
         ran = here("ddb", *arguments)
         assert (ran.code, ran.out) == (code, "")

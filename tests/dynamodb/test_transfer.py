@@ -97,6 +97,26 @@ def test_an_empty_table_is_a_file_without_items(dynamodb: DynamoDB, tmp_path: Pa
     assert (gzip.decompress(content) if suffix.endswith("gz") else content).count(b"\n") == (suffix == "csv")
 
 
+def test_a_file_that_is_replaced_stays_as_private_as_it_was(dynamodb: DynamoDB, tmp_path: Path) -> None:
+    write(dynamodb, [message_row("1", "secret")])
+    path = tmp_path / "a.jsonl"
+    seen: set[int] = set()
+    for mode in (0o600, 0o640, 0o444):
+        path.touch()
+        path.chmod(mode)
+        export(dynamodb, path, segments=2, advance=lambda _: seen.update(_modes(tmp_path, "a.jsonl.part-*")))
+        assert [path.stat().st_mode & 0o777, *seen] == [mode, mode | 0o600]
+        seen.clear()
+    path.unlink()
+    export(dynamodb, path)
+    (tmp_path / "plain").touch()
+    assert _modes(tmp_path, "a.jsonl") == _modes(tmp_path, "plain")
+
+
+def _modes(folder: Path, pattern: str) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in folder.glob(pattern)}
+
+
 def test_csv_goes_there_and_back(dynamodb: DynamoDB, other: DynamoDB, tmp_path: Path) -> None:
     rows = [message_row(f"{n}", f'"{n}",\r\n é😀 ', group=f"{n % 5}") for n in range(50)]
     write(dynamodb, [*rows, group_row(ME, OTHER, "1", "hello")])

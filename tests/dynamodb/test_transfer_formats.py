@@ -178,6 +178,18 @@ def test_the_format_is_guessed_from_the_name(name: str, format: Format) -> None:
     assert formats.guess(name) == format
 
 
+def test_a_name_says_what_is_written_or_is_refused() -> None:
+    assert [formats.zipped(name) for name in ("a.jsonl.gz", "A.CSV.GZ", "a.csv", "-", "gz")] == [
+        True,
+        True,
+        *[False] * 3,
+    ]
+    for suffix in ("bz2", "xz", "zst", "zip", "PARQUET"):
+        with pytest.raises(BadInput, match=f"a.jsonl.{suffix} would be") as caught:
+            formats.zipped(f"a.jsonl.{suffix}")
+        assert caught.value.hint and caught.value.hint.startswith("a.jsonl.gz, or - and")
+
+
 def test_keys_that_come_again_are_found_whatever_lies_between() -> None:
     chosen = random.Random(5)
     numbers = [chosen.randrange(5_000) for _ in range(10_000)]
