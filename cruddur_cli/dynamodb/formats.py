@@ -123,11 +123,18 @@ Line = tuple[int, Item, int]
 
 
 class BadLine(Exception):
-    """A line that is no item: ``number`` counts from 1, ``why`` continues "line N …"."""
+    """A line that is no item: ``number`` counts from 1, ``why`` continues "line N …", ``advice`` is for a file that
+    looks like a certain other one, with FILE in place of its name."""
 
-    def __init__(self, number: int, why: str) -> None:
+    def __init__(self, number: int, why: str, *, advice: str | None = None) -> None:
         super().__init__(f"line {number} {why}")
-        self.number, self.why = number, why
+        self.number, self.why, self.advice = number, why, advice
+
+
+_AS_LINES = {
+    b"{": "where it is what `aws dynamodb scan` prints: jq -c '.Items[]' FILE | cruddur ddb import -",
+    b"[": "jq -c '.[]' FILE | cruddur ddb import -",
+}
 
 
 def lines(stream: io.BufferedIOBase, format: Format, *, after: int = 0) -> Iterator[Line]:
@@ -149,7 +156,14 @@ def lines(stream: io.BufferedIOBase, format: Format, *, after: int = 0) -> Itera
         except (UnicodeDecodeError, UnicodeEncodeError) as error:
             raise BadLine(number, f"is not valid Unicode ({error.reason})") from error
         except (ValueError, RecursionError) as error:
+            # What `aws dynamodb scan` prints, and every other JSON over several lines, begins so.
+            if number == 1 and raw.strip() in _AS_LINES:
+                why = "begins JSON that goes on below, and here every item is on one line of its own"
+                raise BadLine(number, why, advice=_AS_LINES[raw.strip()]) from error
             raise BadLine(number, f"is not JSON: {error}") from error
+        if isinstance(parsed, list) or (isinstance(parsed, dict) and isinstance(parsed.get("Items"), list)):
+            why = "holds a list of items, and here every item is on one line of its own"
+            raise BadLine(number, why, advice=_AS_LINES[b"[" if isinstance(parsed, list) else b"{"])
         if wrapped:
             if not isinstance(parsed, dict) or list(parsed) != ["Item"]:
                 raise BadLine(number, 'is not {"Item": …}, as DynamoDB exports it')

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import shlex
 import sys
 import zlib
 from collections.abc import Iterator
@@ -107,7 +108,8 @@ def _lines(stream: io.BufferedIOBase, format: Format, name: str, after: int) -> 
             last = line[0]
             yield line
     except BadLine as error:
-        raise BadInput(f"{name}, line {error.number} {error.why}.", code="malformed_line") from error
+        hint = error.advice.replace("FILE", shlex.quote(name)) if error.advice else None
+        raise BadInput(f"{name}, line {error.number} {error.why}.", hint=hint, code="malformed_line") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadInput(
             f"{name} is damaged or not complete: gzip ends after line {last} ({error}).", code="malformed_file"

@@ -232,8 +232,9 @@ def test_a_bad_line_is_named_and_nothing_behind_it_is_written(here: Here, empty:
     path.write_text("{\n" + LINE)
     ran = here("ddb", "import", str(path))
     assert ran.code == 2
-    assert f"{path}, line 1 is not JSON" in ran.err
+    assert f"{path}, line 1 begins JSON that goes on below" in ran.err
     assert "Nothing was written" in ran.err
+    assert "jq -c '.Items[]'" in ran.err
     rows = [message_row(f"{n:04}", "x") for n in range(500)]
     lines = [json.dumps(row) + "\n" for row in rows]
     path.write_text("".join([*lines[:400], '{"pk": 1}\n', *lines[400:]]))
