@@ -19,6 +19,10 @@ _ARCHIVES = (
     (b"toc.dat\0", "an archive of pg_dump", "pg_restore -f -"),
 )
 
+# pg_dump's first words, which are also its last ones; a file that was cut between two statements has only the first.
+_DUMP = "-- PostgreSQL database dump"
+_BEGINNING = 1000
+
 
 @dataclass(frozen=True)
 class Script:
@@ -52,6 +56,8 @@ def _script(s: Settings, named: str | None, name: str, configured: str | None, o
     # What only psql understands is refused before anything is asked or counted. An application may have no seeds.
     if not lexer.split(text, source=source) and (name == checkout.SCHEMA or asked):
         raise BadInput(f"{source} holds no statement of SQL.", code="not_sql")
+    if _DUMP in text[:_BEGINNING] and f"{_DUMP} complete" not in text:
+        output.warn(f"{source} lacks pg_dump's last line, '{_DUMP} complete': what stood at its end may be missing")
     output.note(s, f"{name}: {source}")
     return Script(text, source, ours=False)
 

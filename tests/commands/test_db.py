@@ -118,6 +118,15 @@ def test_a_file_that_is_no_sql_is_said_to_be_what_it_is(here: Here, database: st
     assert len(run(database, "SELECT handle FROM users")) == 4
 
 
+@pytest.mark.parametrize("end", ["", "--\n-- PostgreSQL database dump complete\n--\n"])
+def test_a_dump_that_was_cut_between_two_statements_is_told(here: Here, tmp_path: Path, end: str) -> None:
+    path = tmp_path / "dump.sql"
+    path.write_text(f"--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.more (i int);\n{end}")
+    ran = here("db", "schema-load", "-n", "--file", str(path))
+    assert ran.code == 0
+    assert ("what stood at its end may be missing" in ran.err) == (not end)
+
+
 def test_schema_load_over_rows_is_refused_without_a_terminal_and_counts_them(here: Here, database: str) -> None:
     before = dumps.rows(database)
     ran = here("db", "schema-load")
