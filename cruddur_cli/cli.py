@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from . import output
-from .errors import BadInput, CruddurError, Exit
+from .errors import BadInput, CruddurError, Exit, Interrupted
 
 PROGRAM = "cruddur"
 _FREE_TEXT = {"start-conversation", "send-message"}
@@ -47,6 +47,9 @@ def run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
+    except Interrupted as error:
+        output.tell(f"interrupted: {error.message}")
+        return error.exit_code
     except CruddurError as error:
         _trace(debug)
         _say(error, arguments, wanted)

@@ -59,6 +59,13 @@ class BadInput(CruddurError):
     code = "usage"
 
 
+class Interrupted(CruddurError):
+    """Somebody pressed Ctrl-C; the message says what is left of the work."""
+
+    exit_code = Exit.INTERRUPTED
+    code = "interrupted"
+
+
 class NotConfigured(CruddurError):
     """A setting or a credential is missing or wrong."""
 

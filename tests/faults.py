@@ -91,6 +91,21 @@ def throttled_answer(request: Any) -> AWSResponse:
     return AWSResponse(request.url, 400, HTTPHeaders(), _Body(body))
 
 
+def refuses(client: Any, operation: str, word: bytes) -> Struck:
+    """Every request with this word in it is answered as DynamoDB answers one with an item that it does not take."""
+    struck = Struck()
+    body = b'{"__type": "com.amazon.coral.validate#ValidationException", "message": "injected"}'
+
+    def strike(request: Any, **_: Any) -> AWSResponse | None:
+        if word not in request.body:
+            return None
+        struck.hit(FOREVER)
+        return AWSResponse(request.url, 400, HTTPHeaders(), _Body(body))
+
+    client.meta.events.register(f"before-send.dynamodb.{operation}", strike)
+    return struck
+
+
 def loses_answers(client: Any, operation: str, *, times: int) -> Struck:
     """The next ``times`` requests are carried out, and their answer is a server error."""
     struck = Struck()

@@ -104,13 +104,9 @@ def schema_load(s: Settings, file: File = None) -> None:
     with stores.postgres(s, at=at) as conn, locks.guarded(conn, at):
         if not s.dry_run:
             locks.take(conn, say=lambda text: output.note(s, text))
-        # Our own schema replaces its tables only; what somebody else's file replaces is not known.
-        ours = {"users", "activities"}
-        filled = [
-            table
-            for table in database.rows(conn)
-            if table.rows and (table.table in ours if script.ours else table.table not in database.BOOKKEEPING)
-        ]
+        held = database.filled(database.rows(conn))
+        lost = effects.lost(script.text, [table.table for table in held])
+        filled = [table for table in held if table.table in lost]
         losing = ", ".join(f"{table.rows:,} {table.table}" for table in filled)
         loading.warn_of_rest(conn, script)
         if s.dry_run:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import checkout, output, seed_files
-from ..errors import NotConfigured
+from ..errors import BadInput, NotConfigured
 from ..postgres import lexer
 from ..settings import Settings
+
+# The first bytes of files that people have instead of SQL: RFC 1952, and pg_dump's archives in format c and t.
+_ARCHIVES = (
+    (b"\x1f\x8b", "compressed by gzip", "gunzip -c"),
+    (b"PGDMP", "an archive of pg_dump", "pg_restore -f -"),
+    (b"toc.dat\0", "an archive of pg_dump", "pg_restore -f -"),
+)
+
+# pg_dump's first words, which are also its last ones; a file that was cut between two statements has only the first.
+_DUMP = "-- PostgreSQL database dump"
+_BEGINNING = 1000
 
 
 @dataclass(frozen=True)
@@ -32,16 +44,34 @@ def seed(s: Settings, named: str | None = None) -> Script:
 
 
 def _script(s: Settings, named: str | None, name: str, configured: str | None, ours: str) -> Script:
+    asked = named is not None
     if named is None:
         found = _located(s, name, configured)
         if found is None:
             return Script(seed_files.text(ours), ours, ours=True)
         named = str(found)
     content, source = seed_files.given(named)
+    _refuse_archive(content, source, "schema-load" if name == checkout.SCHEMA else "seed")
     text = lexer.decode(content, source=source)
-    lexer.split(text, source=source)  # what only psql understands is refused before anything is asked or counted
+    # What only psql understands is refused before anything is asked or counted. An application may have no seeds.
+    if not lexer.split(text, source=source) and (name == checkout.SCHEMA or asked):
+        raise BadInput(f"{source} holds no statement of SQL.", code="not_sql")
+    if _DUMP in text[:_BEGINNING] and f"{_DUMP} complete" not in text:
+        output.warn(f"{source} lacks pg_dump's last line, '{_DUMP} complete': what stood at its end may be missing")
     output.note(s, f"{name}: {source}")
     return Script(text, source, ours=False)
+
+
+def _refuse_archive(content: bytes, source: str, command: str) -> None:
+    """Name the program that makes SQL of what is no text. Raises BadInput."""
+    for begins, what, program in _ARCHIVES:
+        if content.startswith(begins):
+            file = "FILE" if source == "standard input" else shlex.quote(source)
+            raise BadInput(
+                f"{source} is {what}, and SQL is read as it is.",
+                hint=f"{program} {file} | cruddur db {command} --file -",
+                code="not_sql",
+            )
 
 
 def migrations(s: Settings) -> Path:

@@ -31,9 +31,17 @@ def schema(s: Settings, conn: Connection[Any], at: Server, script: files.Script)
 def warn_of_rest(conn: Connection[Any], script: files.Script) -> None:
     """Say what a schema file leaves of what is there: tables that it does not drop, and what migrations made."""
     tables = [table.table for table in database.rows(conn) if table.table not in database.BOOKKEEPING]
-    staying = effects.staying(script.text, tables)
+    lost = effects.lost(script.text, tables)
+    staying = [table for table in tables if table not in lost]
     applied = migrations.recorded(conn)
     said = []
+    again = effects.made(script.text, staying)
+    if again:
+        staying = [table for table in staying if table not in again]
+        said.append(
+            f"{script.source} makes {', '.join(again)} without dropping what is there, which PostgreSQL refuses: "
+            "a dump goes into an empty database (`cruddur db drop`, `cruddur db create`)"
+        )
     if staying:
         said.append(f"{script.source} does not drop {', '.join(staying)}: left as they are")
     if applied:

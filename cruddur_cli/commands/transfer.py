@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound, Protect
 from ..output.text import counted
 from ..postgres import users
 from ..settings import Settings
-from . import confirm, costs, stores
+from . import confirm, costs, stopped, stores
 from .options import command
 
 AsFormat = Annotated[
@@ -69,19 +68,20 @@ def export(
     cruddur ddb export messages.jsonl.gz
     """
     memory.give_back()
-    streams = _streams(file)
+    streams = stopped.streams(file)
     if file == "-" and s.output != "table":
         raise BadInput("-o is for what is shown, and standard output holds the items.", hint="--format")
+    zipped = formats.zipped(file)
     chosen = format or formats.guess(file)
     with stores.dynamodb(s) as dynamodb:
         table = tables.describe(dynamodb)
         budget = costs.kept(s, dynamodb, costs.of_scan)
-        with budget, output.progress(s, "exporting", table.items) as advance, _kept(s, file, "export"):
+        with budget, output.progress(s, "exporting", table.items) as advance, stopped.kept(file, "export"):
             if streams:
-                done = _to_stream(dynamodb, table, file, chosen, segments, advance)
+                done = _to_stream(dynamodb, table, file, chosen, zipped, segments, advance)
             else:
                 done = exporting.to_file(
-                    dynamodb, table, Path(file), format=chosen, zipped=file.endswith(".gz"), segments=segments,
+                    dynamodb, table, Path(file), format=chosen, zipped=zipped, segments=segments,
                     restart=restart, say=lambda text: output.note(s, text), advance=advance,
                 )  # fmt: skip
         if file != "-":
@@ -124,13 +124,13 @@ def import_(
             )
         budget = costs.kept(s, dynamodb, lambda _: costs.of_import(source), writes=True)
         with budget, output.progress(s, "importing", None) as advance:
-            if source.files and Path(file).exists() and not _streams(file) and not s.dry_run:
+            if source.files and Path(file).exists() and not stopped.streams(file) and not s.dry_run:
                 path = Path(file).resolve()
-                with checkpoints.alone(path), _kept(s, file, "import"):
+                with checkpoints.alone(path), stopped.kept(file, "import"):
                     done = _import_file(s, dynamodb, table, source, path, not no_compare, restart, advance)
             else:
                 importer = importing.Importer(dynamodb, compare=not no_compare, dry_run=s.dry_run)
-                with _said(importer, source):
+                with stopped.told(importer, source):
                     importer.run(sources.items(source), advance=advance)
                 done = importer
         _show(s, dynamodb, done, name)
@@ -220,12 +220,17 @@ def _target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
 
 
 def _to_stream(
-    dynamodb: DynamoDB, table: tables.Table, file: str, format: Format, segments: int | None, advance: Any
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    file: str,
+    format: Format,
+    zipped: bool,
+    segments: int | None,
+    advance: Any,
 ) -> exporting.Exported:
     plan = planned(dynamodb, table, segments)
     written = 0
     with _opened(file) as stream:
-        zipped = file.endswith(".gz")
         for count in exporting.to_stream(dynamodb, stream, format=format, zipped=zipped, plan=plan):
             written += count
             advance(count)
@@ -244,12 +249,6 @@ def _opened(file: str) -> Iterator[Any]:
             yield stream
     except OSError as error:
         raise checkpoints.unusable(file, error) from error
-
-
-def _streams(file: str) -> bool:
-    """Whether nothing can be kept beside it or read twice: a standard stream, a pipe, a device."""
-    path = Path(file)
-    return file == "-" or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 def _import_file(
@@ -274,9 +273,9 @@ def _import_file(
         output.note(s, f"going on with the import that was ended, behind {sources.where(source, after)}")
     importer = importing.Importer(dynamodb, compare=compare, counts=counts)
     try:
-        with _said(importer, source):
+        with stopped.told(importer, source):
             importer.run(sources.items(source, after=after), keep=kept.keep, advance=advance)
-    except (BadInput, Incomplete):
+    except (BadInput, Incomplete, importing.ItemRefused):
         kept.remove()  # the file has to be put right, and is another one then
         raise
     except BaseException:
@@ -285,38 +284,6 @@ def _import_file(
         raise
     kept.remove()
     return importer
-
-
-@contextmanager
-def _said(importer: importing.Importer, source: sources.Source) -> Iterator[None]:
-    """A bad line, with what was written before it."""
-    try:
-        yield
-    except BadInput as error:
-        written = importer.counts.written
-        if not written or importer.dry_run:
-            raise BadInput(
-                f"{error.message} Nothing was written.", hint=error.hint, code=error.code, fields=error.fields
-            ) from error
-        raise Incomplete(
-            f"{error.message} "
-            f"{counted(importer.lines, 'item')} before it {'is' if importer.lines == 1 else 'are'}"
-            f" in the table, and nothing behind it.",
-            hint=error.hint or f"put the line right and import {shlex.quote(source.name)} again: that is safe",
-            code=error.code,
-            fields={"written": written},
-        ) from error
-
-
-@contextmanager
-def _kept(s: Settings, file: str, what: str) -> Iterator[None]:
-    """Say where the place is when somebody interrupts."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not _streams(file):
-            output.note(s, f"the place is kept beside {file}: the same {what} again goes on from there")
-        raise
 
 
 def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:

@@ -16,6 +16,7 @@ from . import tables
 from .client import DynamoDB
 
 _VERSION = 1
+_CHANGED = "the file was changed since it was written"
 
 
 def beside(path: Path) -> Path:
@@ -42,18 +43,41 @@ def load(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any] | None:
         raise unusable(path, error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise Protected(
-            f"{path} is not a checkpoint that can be used ({error}).", hint="--restart begins anew", code="checkpoint"
+            f"{path} is not a checkpoint that can be read.", hint="--restart begins anew", code="checkpoint"
         ) from error
     different = [name for name in about if written.get(name) != about[name]]
     if different:
-        told = "\n".join(f"{name}: {written.get(name)!r} there, {about[name]!r} now" for name in different)
-        raise Protected(
-            f"{path} was left by a transfer of something else.",
-            details=told,
-            hint="--restart begins anew and forgets it; another FILE leaves it alone",
-            code="checkpoint",
-        )
+        reasons = _reasons(written, about, different)
+        hint = "--restart begins anew and forgets it; another FILE leaves it alone"
+        if reasons == [_CHANGED]:
+            hint = "--restart begins anew: rows that are the same already are left alone"
+        raise Protected(f"{path} is of no use now: {'; '.join(reasons)}.", hint=hint, code="checkpoint")
     return state
+
+
+def _reasons(there: Mapping[str, Any], now: Mapping[str, Any], different: list[str]) -> list[str]:
+    """Why a checkpoint is not that of the transfer at hand, in words."""
+    found = []
+    if "what" in different:
+        found.append(f"it was left by an {there.get('what')}, and this is an {now['what']}")
+    if "table" in different or "store" in different:
+        old, new = (f"table {about.get('table')} on {about.get('store')}" for about in (there, now))
+        found.append(f"it is about {old}, and this is {new}")
+    elif "created_at" in different:
+        found.append(f"table {now['table']} was made anew since it was written")
+    if "format" in different:
+        found.append(f"the format was {there.get('format')}, and is {now['format']} now")
+    if "gzip" in different:
+        found.append(f"the file was {'' if there.get('gzip') else 'not '}to be compressed")
+    if "files" in different:
+        names = _names(there.get("files"))
+        found.append(_CHANGED if names == _names(now["files"]) else f"what was read is {', '.join(names) or 'unknown'}")
+    return found
+
+
+def _names(files: Any) -> list[str]:
+    """The names in ``Source.identity()``; somebody may have written anything else there."""
+    return [str(file[0]) for file in files if isinstance(file, list) and file] if isinstance(files, list) else []
 
 
 def save(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]) -> None:
@@ -67,6 +91,8 @@ def save(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]) -> N
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            new.unlink()
         raise unusable(path, error) from error
 
 

@@ -6,6 +6,7 @@ the file's name in one step. What is in it depends on the table and the number o
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -83,8 +84,15 @@ def to_file(
         if resumed:
             say(f"going on with the export that was ended: {resumed:,} items are in its parts")
             advance(resumed)
-        for count in job.run(segments):
-            advance(count)
+        try:
+            for count in job.run(segments):
+                advance(count)
+        except BaseException as error:
+            # Nothing was kept yet, or it ends with the same item every time: then parts are only in the way.
+            if isinstance(error, BadInput) or not any(each.items for each in job.reached):
+                with suppress(OSError):
+                    job.forget()
+            raise
         return job.finish(resumed)
 
 
@@ -131,6 +139,9 @@ class _Job:
         encode, patience = formats.encoder(self.format), self.dynamodb.patience()
         # The number of segments is that of the parts, also where a table has grown since they were begun.
         plan = replace(self._plan(segments), segments=len(self.reached))
+        # What only its owner may read is in no part for others either; and a part has to be written to.
+        replaced = self._mode()
+        mode = None if replaced is None else replaced | stat.S_IRUSR | stat.S_IWUSR
 
         def produce(number: int) -> Iterator[int]:
             reached = self.reached[number]
@@ -138,8 +149,9 @@ class _Job:
             head = formats.header(self.format) if number == 0 and not reached.bytes else b""
             found = parts.chunks(pages, encode, head=head)
             yield from parts.write(
-                self.part(number), found, reached=reached, zipped=self.zipped, keep=lambda to: self._keep(number, to)
-            )
+                self.part(number), found, reached=reached, zipped=self.zipped, mode=mode,
+                keep=lambda to: self._keep(number, to),
+            )  # fmt: skip
 
         yield from scanning.spread(left, produce, readers=plan.readers)
 
@@ -154,6 +166,9 @@ class _Job:
             self.joined = True
             self._save()
             try:
+                mode = self._mode()
+                if mode is not None:
+                    names[0].chmod(mode)
                 names[0].replace(self.path)
                 checkpoints.sync_folder(self.path.parent)
             except OSError as error:
@@ -161,6 +176,13 @@ class _Job:
         self.forget()
         items = sum(each.items for each in self.reached)
         return Exported(str(self.path), str(self.format), items, sum(sizes), len(sizes), resumed)
+
+    def _mode(self) -> int | None:
+        """Who may read and write the file that is replaced; None where there is none."""
+        try:
+            return stat.S_IMODE(self.path.stat().st_mode)
+        except FileNotFoundError:
+            return None
 
     def forget(self) -> None:
         """Remove the parts, then the checkpoint: parts without one would never be found again."""

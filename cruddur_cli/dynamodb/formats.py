@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadInput
@@ -36,12 +37,24 @@ class Format(StrEnum):
 _SUFFIXES = {
     ".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".csv": Format.CSV, ".json": Format.DYNAMODB_JSON,
 }  # fmt: skip
+_FOREIGN = {".bz2", ".xz", ".zst", ".lz4", ".lzma", ".br", ".7z", ".z", ".zip", ".tar", ".tgz", ".parquet", ".xlsx"}
 
 
 def guess(name: str) -> Format:
     """The format that a file's name says: ``.csv``, ``.json`` (DynamoDB's own data files), else JSON lines."""
     lower = name.lower().removesuffix(".gz")
     return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), Format.JSONL)
+
+
+def zipped(name: str) -> bool:
+    """Whether a file of that name is gzip. Raises BadInput for a name that says what is not written here."""
+    suffix = PurePath(name.lower()).suffix
+    if suffix in _FOREIGN:
+        raise BadInput(
+            f"{name} would be {suffix}, which is not a format of ours: files are plain, or .gz.",
+            hint=f"{name.removesuffix(PurePath(name).suffix)}.gz, or - and a program that makes {suffix}",
+        )
+    return suffix == ".gz"
 
 
 def header(format: Format) -> bytes:
@@ -110,11 +123,18 @@ Line = tuple[int, Item, int]
 
 
 class BadLine(Exception):
-    """A line that is no item: ``number`` counts from 1, ``why`` continues "line N …"."""
+    """A line that is no item: ``number`` counts from 1, ``why`` continues "line N …", ``advice`` is for a file that
+    looks like a certain other one, with FILE in place of its name."""
 
-    def __init__(self, number: int, why: str) -> None:
+    def __init__(self, number: int, why: str, *, advice: str | None = None) -> None:
         super().__init__(f"line {number} {why}")
-        self.number, self.why = number, why
+        self.number, self.why, self.advice = number, why, advice
+
+
+_AS_LINES = {
+    b"{": "where it is what `aws dynamodb scan` prints: jq -c '.Items[]' FILE | cruddur ddb import -",
+    b"[": "jq -c '.[]' FILE | cruddur ddb import -",
+}
 
 
 def lines(stream: io.BufferedIOBase, format: Format, *, after: int = 0) -> Iterator[Line]:
@@ -136,7 +156,14 @@ def lines(stream: io.BufferedIOBase, format: Format, *, after: int = 0) -> Itera
         except (UnicodeDecodeError, UnicodeEncodeError) as error:
             raise BadLine(number, f"is not valid Unicode ({error.reason})") from error
         except (ValueError, RecursionError) as error:
+            # What `aws dynamodb scan` prints, and every other JSON over several lines, begins so.
+            if number == 1 and raw.strip() in _AS_LINES:
+                why = "begins JSON that goes on below, and here every item is on one line of its own"
+                raise BadLine(number, why, advice=_AS_LINES[raw.strip()]) from error
             raise BadLine(number, f"is not JSON: {error}") from error
+        if isinstance(parsed, list) or (isinstance(parsed, dict) and isinstance(parsed.get("Items"), list)):
+            why = "holds a list of items, and here every item is on one line of its own"
+            raise BadLine(number, why, advice=_AS_LINES[b"[" if isinstance(parsed, list) else b"{"])
         if wrapped:
             if not isinstance(parsed, dict) or list(parsed) != ["Item"]:
                 raise BadLine(number, 'is not {"Item": …}, as DynamoDB exports it')

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CruddurError
+from ..errors import CruddurError, Refused
 from . import batches, checkpoints, typed
 from .client import DynamoDB
 from .repeated import Keys
@@ -20,6 +20,7 @@ Item = dict[str, Any]
 GROUP = 100
 GROUP_BYTES = 1024 * 1024
 NEW, REPLACED, UNCHANGED = range(3)
+_INVALID = "ValidationException"
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,24 @@ class Counts:
         )
 
 
+class ItemRefused(Refused):
+    """DynamoDB takes everything but this item. ``there`` is how many items of the file are in the table by then."""
+
+    def __init__(self, error: CruddurError, key: tuple[str, str], place: Place, there: int) -> None:
+        pk, sk = key
+        message = f"the item pk={pk!r} sk={sk!r}: {error.message}"
+        super().__init__(message, code="item_refused", fields={**error.fields, "pk": pk, "sk": sk})
+        self.place, self.there = place, there
+
+
 @dataclass
 class Group:
-    """Items that are compared and written together, by key; the last place among them, how many lines they were, and
-    how many of those had a key that came again. ``done`` is what was done with each, once it is."""
+    """Items that are compared and written together, by key, and the place of each; the last place among them, how many
+    lines they were, and how many of those had a key that came again. ``done`` is what was done with each, once it
+    is."""
 
     items: dict[tuple[str, str], Item]
+    places: dict[tuple[str, str], Place]
     last: Place
     lines: int = 0
     again: int = 0
@@ -68,14 +81,15 @@ class Importer:
     """One import: what was counted so far, and how to go on.
 
     ``compare`` False writes every row without looking; in an empty table there is nothing to look at. ``known`` says
-    whether the counts tell new rows from others.
+    whether the counts tell new rows from others. ``lines`` are dealt with and nothing before them is open; ``there``
+    are the items that are in the table, whatever is still open between them.
     """
 
     def __init__(
         self, dynamodb: DynamoDB, *, compare: bool = True, dry_run: bool = False, counts: Counts | None = None
     ) -> None:
         self.counts = counts or Counts()
-        self.lines = 0
+        self.lines, self.there = 0, self.counts.written + self.counts.unchanged
         self.dry_run = dry_run
         self._dynamodb = dynamodb
         empty = is_empty(dynamodb)
@@ -89,7 +103,8 @@ class Importer:
     ) -> Counts:
         """Write all items. ``keep`` is told how far everything is written, ``advance`` how many lines were dealt with.
 
-        Raises what reading raises, once everything before it is written; Refused where DynamoDB takes no more.
+        Raises what reading raises, once everything before it is written; ItemRefused for an item that DynamoDB does not
+        take; Refused where it takes no more.
         """
         with Keys() as keys:
 
@@ -116,7 +131,9 @@ class Importer:
         def land() -> None:
             ready, _ = wait(flying, return_when=FIRST_COMPLETED)
             for future in ready:
-                flying.pop(future).done = future.result()
+                group = flying.pop(future)
+                group.done = future.result()
+                self.there += len(group.items)
             # Only what has nothing unfinished before it is behind the checkpoint.
             while order and order[0].done is not None:
                 finished(order.popleft())
@@ -141,6 +158,13 @@ class Importer:
                     flying[pool.submit(self._carry_out, group)] = group
                 while flying:
                     land()
+            except ItemRefused as error:
+                pool.shutdown()  # nothing is wrong with what is under way: it is written, and counted
+                error.there += self.there
+                for future, group in flying.items():
+                    other = future.exception()
+                    error.there += other.there if isinstance(other, ItemRefused) else 0 if other else len(group.items)
+                raise
             except BaseException:
                 self._writer.give_up()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -151,17 +175,30 @@ class Importer:
     def _carry_out(self, group: Group) -> list[int]:
         """Compare one group and write what differs; what was done with each item."""
         there = self._read(list(group.items)) if self._compare else {}
-        done, requests = [], []
+        done: list[int] = []
+        keys: list[tuple[str, str]] = []
         for key, item in group.items.items():
             old = there.get(key)
             each = NEW if old is None else UNCHANGED if typed.same(old, item) else REPLACED
             done.append(each)
             if each != UNCHANGED:
-                requests.append(batches.put_request(item))
+                keys.append(key)
         if not self.dry_run:
-            for first in range(0, len(requests), batches.BATCH):
-                self._writer.write(requests[first : first + batches.BATCH])
+            for first in range(0, len(keys), batches.BATCH):
+                self._write(group, keys[first : first + batches.BATCH], there=done.count(UNCHANGED) + first)
         return done
+
+    def _write(self, group: Group, keys: list[tuple[str, str]], *, there: int) -> None:
+        """One batch. Where DynamoDB does not take it, it does not say which item it means: then one after the other."""
+        try:
+            self._writer.write([batches.put_request(group.items[key]) for key in keys])
+        except Refused as error:
+            if error.fields.get("aws_code") != _INVALID:
+                raise
+            if len(keys) == 1:
+                raise ItemRefused(error, keys[0], group.places[keys[0]], there) from error
+            for number, key in enumerate(keys):
+                self._write(group, [key], there=there + number)
 
     def _read(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Item]:
         """The items there are under these keys, read consistently: a stale copy would be taken for unchanged."""
@@ -209,9 +246,10 @@ def _groups(found: Iterator[Placed]) -> Iterator[Group]:
         place, item, length = placed
         key = typed.key(item)
         if group is None:
-            group, size = Group({}, place), 0
+            group, size = Group({}, {}, place), 0
         group.again += key in group.items
         group.items[key] = item
+        group.places[key] = place
         group.last, group.lines = place, group.lines + 1
         size += length
         if len(group.items) == GROUP or size >= GROUP_BYTES:

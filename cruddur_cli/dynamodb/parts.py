@@ -72,10 +72,16 @@ def write(
     reached: Reached,
     zipped: bool,
     keep: Callable[[Reached], None],
+    mode: int | None = None,
 ) -> Iterator[int]:
-    """Write chunks behind what was reached; each is on the disk before ``keep`` is told. Yields how many items came."""
+    """Write chunks behind what was reached; each is on the disk before ``keep`` is told. Yields how many items came.
+
+    ``mode`` says who may read and write the part; None leaves that to the umask.
+    """
     try:
         with path.open("r+b" if path.exists() else "w+b") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.truncate(reached.bytes)
             file.seek(reached.bytes)
             for content, count, after, done in found:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import shlex
 import sys
 import zlib
 from collections.abc import Iterator
@@ -107,7 +108,8 @@ def _lines(stream: io.BufferedIOBase, format: Format, name: str, after: int) -> 
             last = line[0]
             yield line
     except BadLine as error:
-        raise BadInput(f"{name}, line {error.number} {error.why}.", code="malformed_line") from error
+        hint = error.advice.replace("FILE", shlex.quote(name)) if error.advice else None
+        raise BadInput(f"{name}, line {error.number} {error.why}.", hint=hint, code="malformed_line") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadInput(
             f"{name} is damaged or not complete: gzip ends after line {last} ({error}).", code="malformed_file"
@@ -119,14 +121,16 @@ def _lines(stream: io.BufferedIOBase, format: Format, name: str, after: int) -> 
 @contextmanager
 def _unzipped(stream: Any, name: str) -> Iterator[io.BufferedIOBase]:
     """The stream itself, or what is compressed in it: by the suffix, and where there is none by the first bytes."""
-    if not name.endswith(".gz"):
-        try:
-            begins = stream.peek(2)[:2]
-        except OSError as error:
-            raise BadInput(f"{name} cannot be read: {error.strerror or error}.", code="file_not_readable") from error
-        if begins != b"\x1f\x8b":
-            yield stream
-            return
+    zipped = name.lower().endswith(".gz")
+    try:
+        begins = stream.peek(2)[:2]
+    except OSError as error:
+        raise BadInput(f"{name} cannot be read: {error.strerror or error}.", code="file_not_readable") from error
+    if not begins and zipped:  # Python takes no bytes at all for the gzip of nothing, which no other program does
+        raise BadInput(f"{name} is empty, which no gzip file is: it was not written to its end.", code="malformed_file")
+    if not zipped and begins != b"\x1f\x8b":
+        yield stream
+        return
     with gzip.GzipFile(fileobj=stream) as unzipped:
         yield io.BufferedReader(cast(Any, unzipped), 256 * 1024)
 

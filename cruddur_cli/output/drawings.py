@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from . import NARROW
+from .machine import dumps
 from .streams import console
 from .terminal import draw_table, when, who
 from .text import one_line, printable
@@ -61,7 +62,7 @@ def draw_items(rows: Sequence[Any]) -> None:
     if others:
         _section(out, "Other items", "keys of no known entity", len(others))
     for row in others:
-        out.print(Padding(Text(one_line(str(row.record))), (0, 0, 0, 2)))
+        out.print(Padding(Text(one_line(dumps(row.record))), (0, 0, 0, 2)))
 
 
 def _draw_groups(out: Console, rows: Sequence[Any]) -> None:

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _SHOWN = 5
-_DROP_TABLE = re.compile(r"(?is)DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?(.*?)(?:\s+(?:CASCADE|RESTRICT))?")
+# What loses no rows although it begins with a word that may: pg_dump writes many an ALTER.
+_DROPS = r"\bDROP\b(?!\s+(?:CONSTRAINT|DEFAULT|NOT|EXPRESSION|IDENTITY)\b)"
+_WITH_COLUMNS = r"(?:TYPE|DOMAIN|EXTENSION|COLLATION)\b.*\bCASCADE\b"
+_HARMLESS = re.compile(
+    rf"(?is)DROP\s+(?!TABLE|SCHEMA|OWNED|DATABASE|{_WITH_COLUMNS})|ALTER\b(?!.*{_DROPS})(?!.*\bTYPE\b.*\bUSING\b)"
+)
+# What reaches tables that it does not name, or that it names only when it runs.
+_EVERYTHING = re.compile(
+    rf"(?is)DROP\s+(?:SCHEMA|OWNED|DATABASE|{_WITH_COLUMNS})|TRUNCATE\b.*\bCASCADE\b|.*\bEXECUTE\b"
+)
+_MAKES = re.compile(r"(?is)CREATE\s+(?:UNLOGGED\s+)?TABLE\s+(?!IF\s)([^\s(]+)")
 # The columns that our own seeds write, and those of them that are UUIDs.
 _SEEDED = {
     "users": {"uuid", "display_name", "handle", "email", "cognito_user_id"},
@@ -35,15 +45,31 @@ def losing(text: str) -> str:
     return ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
-def staying(text: str, tables: Iterable[str]) -> list[str]:
-    """Which of these tables a file of SQL does not drop."""
-    dropped: set[str] = set()
+def lost(text: str, tables: Iterable[str]) -> list[str]:
+    """Which of these tables a file of SQL drops, or takes rows from; all of them where it does not say which.
+
+    What a function does that it calls is not seen.
+    """
+    tables, found = list(tables), set[str]()
     for statement in lexer.split(text):
-        if statement.words[:2] == ("DROP", "SCHEMA"):
-            return []
-        if match := _DROP_TABLE.fullmatch(statement.text):
-            dropped |= {_folded(name.rpartition(".")[2].strip()) for name in match[1].split(",")}
-    return [table for table in tables if table not in dropped]
+        if lexer.losing(statement) is None:
+            continue
+        if _HARMLESS.match(statement.text):
+            continue
+        if _EVERYTHING.match(statement.text):
+            return tables
+        found |= {table for table in tables if _names(statement.text, table)}
+    return [table for table in tables if table in found]
+
+
+def made(text: str, tables: Iterable[str]) -> list[str]:
+    """Which of these tables a file of SQL makes, and would not if they were there."""
+    found = {_folded(match[1].rpartition(".")[2]) for one in lexer.split(text) if (match := _MAKES.match(one.text))}
+    return [table for table in tables if table in found]
+
+
+def _names(text: str, table: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(table)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _folded(name: str) -> str:

@@ -37,8 +37,8 @@ _ESCAPED_REST = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<end>')?", re.DOTA
 _NESTING = re.compile(r"/\*|\*/")
 _FUNCTION = re.compile(r"C(?:OR)?[FP]")
 _REST_OF_LINE = re.compile(r"[^\S\n]*(?:--[^\n]*)?(?:\n|\Z)")
-# psql ends the rows of a COPY there, whatever their format, and at the end of the file.
-_END_OF_ROWS = re.compile(r"^\\\.\r?(?:\n|\Z)|\Z", re.MULTILINE)
+# psql ends the rows of a COPY there, whatever their format; it does so at the end of the file too.
+_END_OF_ROWS = re.compile(r"^\\\.\r?(?:\n|\Z)", re.MULTILINE)
 _HINTS = {
     "\\c": "name the database in the connection URL, and leave the line out",
     "\\connect": "name the database in the connection URL, and leave the line out",
@@ -123,7 +123,8 @@ def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
     """The statements of a file in order, each without the comments and blanks before it and without its semicolon.
 
     What is not closed (a quote, a comment, a parenthesis) reaches to the end, so that PostgreSQL itself says what is
-    wrong. Raises BadInput for what belongs to psql: a backslash command, and a COPY that writes rows to it.
+    wrong. Raises BadInput for what belongs to psql, a backslash command and a COPY that writes rows to it, and for rows
+    of a COPY that have no end.
     """
     try:
         return _statements(text)
@@ -266,7 +267,9 @@ def _with_rows(statement: Statement, text: str, position: int) -> tuple[Statemen
         problem = "the rows of COPY … FROM STDIN begin on the next line, and there is more on this one"
         raise _bad_copy(statement, problem, "put that below the rows")
     over = _END_OF_ROWS.search(text, rest.end())
-    assert over is not None
+    if over is None:  # psql loads what there is; but pg_dump writes that line always, so this may be half of a dump
+        problem = "the file ends inside of the rows of this COPY, and seems to be cut off"
+        raise _bad_copy(statement, problem, "get the file once more, or end the rows with a line \\.")
     return replace(statement, rows=(rest.end(), over.start())), over.end()
 
 

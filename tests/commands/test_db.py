@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import subprocess
@@ -97,6 +98,33 @@ def test_a_database_of_any_name_is_made_and_used(
     finally:
         with psycopg.connect(engines.database_url("postgres"), autocommit=True) as conn:
             conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_a_file_that_is_no_sql_is_said_to_be_what_it_is(here: Here, database: str, tmp_path: Path) -> None:
+    path = tmp_path / "a dump"
+    for content, said, hint in (
+        (gzip.compress(b"SELECT 1;"), "is compressed by gzip", f"gunzip -c '{path}' | cruddur db COMMAND --file -"),
+        (b"PGDMP\x01\x0f\x00", "is an archive", f"pg_restore -f - '{path}' | cruddur db COMMAND --file -"),
+        (b"toc.dat\0\0\0", "is an archive", "pg_restore"),
+        (b"-- nothing\n;\n", "holds no statement", ""),
+    ):
+        path.write_bytes(content)
+        for command in ("schema-load", "seed"):
+            ran = here("db", command, "--file", str(path))
+            assert ran.code == 2
+            assert said in ran.err
+            assert hint.replace("COMMAND", command) in ran.err
+    assert here("db", "schema-load", "--file", "/dev/null").code == 2
+    assert len(run(database, "SELECT handle FROM users")) == 4
+
+
+@pytest.mark.parametrize("end", ["", "--\n-- PostgreSQL database dump complete\n--\n"])
+def test_a_dump_that_was_cut_between_two_statements_is_told(here: Here, tmp_path: Path, end: str) -> None:
+    path = tmp_path / "dump.sql"
+    path.write_text(f"--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.more (i int);\n{end}")
+    ran = here("db", "schema-load", "-n", "--file", str(path))
+    assert ran.code == 0
+    assert ("what stood at its end may be missing" in ran.err) == (not end)
 
 
 def test_schema_load_over_rows_is_refused_without_a_terminal_and_counts_them(here: Here, database: str) -> None:

@@ -86,6 +86,33 @@ def test_a_schema_says_what_it_leaves(here: Here, checkout: Path, database: str)
     assert "cruddur db reset" in ran.err
 
 
+def test_a_dump_over_rows_destroys_nothing_and_says_nothing_else(here: Here, checkout: Path, database: str) -> None:
+    """pg_dump writes no DROP unless it is asked to, and an ALTER for every key."""
+    (checkout / "schema.sql").write_text(
+        "CREATE TABLE public.users (uuid uuid);\nCREATE TABLE public.more (i int);\n"
+        "COPY public.users (uuid) FROM stdin;\n\\.\n"
+        "ALTER TABLE ONLY public.users ADD CONSTRAINT users_pkey PRIMARY KEY (uuid);\n"
+    )
+    before = dumps.rows(database)
+    ran = here("db", "schema-load", "-n")
+    assert ran.code == 0
+    assert "lost: nothing" in ran.err
+    assert "does not drop activities: left" in ran.err
+    assert "makes users without dropping what is there" in ran.err
+    ran = here("db", "schema-load")
+    assert ran.code == 5
+    assert "destroyed" not in ran.err
+    assert 'relation "users" already exists' in ran.err
+    assert dumps.rows(database) == before
+
+
+def test_a_schema_that_deletes_says_what_it_loses(here: Here, checkout: Path, database: str) -> None:
+    (checkout / "schema.sql").write_text("DELETE FROM public.users WHERE false;\n")
+    ran = here("db", "schema-load")
+    assert (ran.code, "destroyed: 4 users" in ran.err, "activities" in ran.err) == (6, True, True), ran.err
+    assert "4 activities" not in ran.err
+
+
 def test_a_schema_that_drops_all_keeps_the_stamp(
     here: Here, checkout: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -19,9 +20,10 @@ from typing import Any
 import pytest
 
 from cruddur_cli import sdk
-from cruddur_cli.dynamodb import checkpoints, tables
+from cruddur_cli.dynamodb import batches, checkpoints, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversation import Person
+from cruddur_cli.errors import Refused
 from cruddur_cli.postgres import users
 from tests import faults
 from tests.commands.conftest import Here, parsed
@@ -210,13 +212,29 @@ def test_a_file_that_grows_too_large_is_one_line_and_goes_on(
     assert everything(full)
 
 
+def test_a_disk_that_is_full_at_once_leaves_nothing_behind(
+    full: DynamoDB, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No file may have a byte, or the first part not its first chunk; the table's keys alone are in a checkpoint."""
+    home = tmp_path / "home"
+    assert everything(full)
+    before = sorted(home.rglob("*"))
+    for blocks in (0, 1):
+        command = f"ulimit -f {blocks}; exec {sys.executable} -m cruddur_cli ddb export a.csv.gz --segments 1"
+        done = subprocess.run(["bash", "-c", command], env=environment, cwd=home, capture_output=True, check=False)
+        assert done.returncode == 1, done
+        assert b"cannot be read or written" in done.stderr
+        assert sorted(home.rglob("*")) == before
+
+
 def test_a_bad_line_is_named_and_nothing_behind_it_is_written(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("{\n" + LINE)
     ran = here("ddb", "import", str(path))
     assert ran.code == 2
-    assert f"{path}, line 1 is not JSON" in ran.err
+    assert f"{path}, line 1 begins JSON that goes on below" in ran.err
     assert "Nothing was written" in ran.err
+    assert "jq -c '.Items[]'" in ran.err
     rows = [message_row(f"{n:04}", "x") for n in range(500)]
     lines = [json.dumps(row) + "\n" for row in rows]
     path.write_text("".join([*lines[:400], '{"pk": 1}\n', *lines[400:]]))
@@ -239,6 +257,61 @@ def test_an_item_over_400_kb_is_refused_with_its_line(here: Here, empty: DynamoD
     assert ran.code == 1
     assert f"{path}, line 2 makes an item of 410," in ran.err
     assert len(everything(empty)) == 1
+
+
+def test_an_item_that_the_store_refuses_is_named_with_its_line(
+    here: Here, empty: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = batches.Writer.write
+
+    def write(writer: batches.Writer, batch: list[batches.Request]) -> int:
+        if "poison" in json.dumps(batch):
+            raise Refused("DynamoDB refused: injected", fields={"aws_code": "ValidationException", "response": {}})
+        return wrote(writer, batch)
+
+    monkeypatch.setattr(batches.Writer, "write", write)
+    path = tmp_path / "a.jsonl"
+    path.write_text(LINE + "\n" + json.dumps(message_row("2", "poison")) + "\n" + json.dumps(message_row("3", "x")))
+    ran = here("ddb", "import", str(path), "-o", "json")
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert (ran.code, error["code"], error["line"], error["sk"], error["in_table"]) == (5, "item_refused", 3, "2", 1)
+    assert error["message"].startswith(f"{path}, line 3: the item pk='MSG#")
+    assert error["message"].endswith("refused: injected. 1 item of the file is in the table.")
+    assert error["hint"] == f"put the line right and import {path} again: that is safe"
+    path.write_text(path.read_text().replace("poison", "mended"))
+    counts = parsed(here("ddb", "import", str(path), "-o", "json"))
+    assert (counts["new"], counts["unchanged"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("what", "operation", "point"), [("export", "Scan", 4), ("import", "BatchWriteItem", 120)])
+def test_ctrl_c_is_one_line_with_the_place(
+    full: DynamoDB, environment: dict[str, str], tmp_path: Path, what: str, operation: str, point: int
+) -> None:
+    home = tmp_path / "home"
+    if what == "import":
+        (home / "a.jsonl").write_text("".join(json.dumps(message_row(f"{n:04}", "x")) + "\n" for n in range(4000)))
+    there, go_on, asked = threading.Event(), threading.Event(), [0]
+
+    def hold(name: str) -> None:
+        asked[0] += name == operation
+        if asked[0] >= point:
+            there.set()
+            go_on.wait(60)
+
+    with Endpoint(environment["AWS_ENDPOINT_URL_DYNAMODB"]) as engine:
+        engine.before = hold
+        process = start(environment, engine.recording.url, home, what, "a.jsonl")
+        assert there.wait(60)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        go_on.set()
+        said = process.communicate(timeout=60)[0].decode()
+        assert process.returncode == 130, said
+        assert [line for line in said.splitlines() if "interrupted" in line or "place is" in line] == [
+            f"interrupted: the place is kept beside a.jsonl; the same {what} again goes on from there"
+        ]
+        assert "going on" in engine.run(environment, home, what, "a.jsonl")
+    assert len(everything(full)) == (100 if what == "export" else 4100)
 
 
 def test_import_into_a_table_that_is_not_there_names_schema_load(here: Here, tmp_path: Path) -> None:
@@ -293,7 +366,7 @@ def test_the_checkpoint_of_another_file_is_refused(here: Here, empty: DynamoDB, 
     checkpoints.save(checkpoints.beside(path), {"after": {"file": 0, "line": 1}, "counts": {}}, about=about)
     ran = here("ddb", "import", str(path))
     assert ran.code == 6
-    assert "left by a transfer of something else" in ran.err
+    assert "what was read is /elsewhere" in ran.err
     assert "--restart" in ran.err
     assert everything(empty) == []
     assert here("ddb", "import", str(path), "--restart").code == 0
@@ -307,6 +380,7 @@ def test_a_file_that_cannot_be_used_is_said(here: Here, empty: DynamoDB, tmp_pat
         (("export", "nowhere/a.jsonl"), 2, "There is no folder"),
         (("export", str(tmp_path)), 2, "is a folder"),
         (("export", "-", "-o", "json"), 2, "standard output holds the items"),
+        (("export", "a.csv.zst"), 2, "a.csv.gz, or -"),
     ):
         ran = here("ddb", *arguments)
         assert (ran.code, ran.out) == (code, "")

@@ -92,7 +92,9 @@ def test_csv_refuses_what_it_cannot_hold(extra: Item, why: str) -> None:
     ("line", "why"),
     [
         (b"{", "is not JSON"),
-        (b"[]", "is not an object"),
+        (b'"x"', "is not an object"),
+        (b"[]", "holds a list of items"),
+        (b'{"Items":[],"Count":0}', "holds a list of items"),
         (b"\xff", "is not valid Unicode"),
         (b'{"pk":{"S":"a"}}', "has no sk"),
         (b'{"pk":{"S":""},"sk":{"S":"a"}}', "has no pk"),
@@ -121,6 +123,16 @@ def test_a_malformed_line_is_named(line: bytes, why: str) -> None:
     with pytest.raises(BadLine, match=why) as caught:
         lines(b"\xef\xbb\xbf" + good + b"\n" + line + b"\n" + good, Format.JSONL)
     assert caught.value.number == 3
+
+
+@pytest.mark.parametrize("format", [Format.JSONL, Format.DYNAMODB_JSON])
+@pytest.mark.parametrize("indent", [None, 4])
+def test_what_a_scan_prints_is_known_with_the_way_to_lines(format: Format, indent: int | None) -> None:
+    for answer, way in (({"Items": [KEYS], "Count": 1}, "jq -c '.Items[]' FILE |"), ([KEYS], "jq -c '.[]' FILE |")):
+        with pytest.raises(BadLine, match="one line of its own") as caught:
+            lines(json.dumps(answer, indent=indent).encode(), format)
+        assert caught.value.number == 1
+        assert way in (caught.value.advice or "")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +188,18 @@ def test_items_are_the_same_where_dynamodb_takes_them_for_the_same() -> None:
 )  # fmt: skip
 def test_the_format_is_guessed_from_the_name(name: str, format: Format) -> None:
     assert formats.guess(name) == format
+
+
+def test_a_name_says_what_is_written_or_is_refused() -> None:
+    assert [formats.zipped(name) for name in ("a.jsonl.gz", "A.CSV.GZ", "a.csv", "-", "gz")] == [
+        True,
+        True,
+        *[False] * 3,
+    ]
+    for suffix in ("bz2", "xz", "zst", "zip", "PARQUET"):
+        with pytest.raises(BadInput, match=f"a.jsonl.{suffix} would be") as caught:
+            formats.zipped(f"a.jsonl.{suffix}")
+        assert caught.value.hint and caught.value.hint.startswith("a.jsonl.gz, or - and")
 
 
 def test_keys_that_come_again_are_found_whatever_lies_between() -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from cruddur_cli.aws.user_pool import Identity
+from cruddur_cli.dynamodb import messages
 from cruddur_cli.dynamodb.stats import Entity, Partition, Stats
 from cruddur_cli.output import charts, streams, terminal
+from cruddur_cli.output.drawings import draw_items
 from cruddur_cli.output.text import counted, units, wrapped
 
 from ..conftest import Run
@@ -46,6 +48,16 @@ def test_a_table_in_any_width_keeps_words_and_numbers_whole(columns: int, capsys
     fits(shown, columns)
     for word in ("unchanged", "deleted", "message", "groups", "10,000", "2,736,809"):
         assert word in shown
+
+
+def test_an_item_of_no_known_entity_reads_as_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"pk": {"S": "LOG#1 \x1b[31m"}, "tiny": {"N": "1E-130"}, "raw": {"B": b"\x00"}, "no": {"NULL": True}}
+    values |= {"yes": {"BOOL": True}, "numbers": {"NS": ["1", "2.5"]}}
+    draw_items([messages.decode(values)])
+    shown = " ".join(capsys.readouterr().out.split())
+    for said in ('"tiny": 1e-130', '"raw": "AA=="', '"no": null', '"yes": true', '"numbers": [1, 2.5]'):
+        assert said in shown
+    assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize("columns", range(40, 100, 4), indirect=True)

@@ -76,7 +76,7 @@ def test_backslashes_that_are_no_commands() -> None:
 
 
 @pytest.mark.parametrize("copy", ["copy t (a, b)\nfrom stdin", "COPY t FROM STDIN WITH (FORMAT csv)"])
-@pytest.mark.parametrize("end", ["\\.\n", "\\.\r\n", "\\.", ""])
+@pytest.mark.parametrize("end", ["\\.\n", "\\.\r\n", "\\."])
 def test_rows_after_a_copy(copy: str, end: str) -> None:
     text = f"SELECT 1;\n{copy}; -- so\n1;'\t\\.\n \\.\n{end}"
     first, second = lexer.split(text)
@@ -93,6 +93,14 @@ def test_rows_after_a_copy(copy: str, end: str) -> None:
 def test_a_copy_that_psql_alone_can_do(copy: str, said: str) -> None:
     with pytest.raises(BadInput, match=f"t, line 2: .*{said}"):
         lexer.split(f"SELECT 1;\n{copy}\n1\t2\n\\.\n", source="t")
+
+
+@pytest.mark.parametrize("rest", ["", ";", ";\n", ";\n1\t2\n1\t", ";\n1\n\\", ";\n1\n \\.\n\\.x\n\n--\n"])
+def test_rows_that_have_no_end_are_half_of_a_dump(rest: str) -> None:
+    with pytest.raises(BadInput, match=r"t, line 2: .*seems to be cut off") as caught:
+        lexer.split(f"SELECT 1;\nCOPY t FROM STDIN{rest}", source="t")
+    assert caught.value.hint and caught.value.hint.endswith("a line \\.")
+    assert caught.value.fields == {"file": "t", "line": 2}
 
 
 def test_a_copy_of_a_file_is_the_servers_business() -> None:

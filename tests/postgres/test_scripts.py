@@ -46,10 +46,10 @@ SAME = {
     "CREATE TABLE public.t (a int);",
     "rows": TABLE + "COPY t (b, a) FROM stdin;  -- so\n;'\\\\.\t1\n\\N\t2\né ☕\\t\t3\n\\.\nINSERT INTO t VALUES (4);",
     "rows of CSV": TABLE
-    + 'COPY t FROM STDIN (FORMAT csv, HEADER);\na,b\n1,"x;\ny"\n2,\n\\.\nCOPY t FROM STDIN CSV;\n3,z',
-    "rows without an end": TABLE + "copy t (a)\nfrom stdin;\n1\n2",
+    + 'COPY t FROM STDIN (FORMAT csv, HEADER);\na,b\n1,"x;\ny"\n2,\n\\.\nCOPY t FROM STDIN CSV;\n3,z\n\\.\n',
+    "rows to the end": TABLE + "copy t (a)\nfrom stdin;\n1\n2\n\\.\n",
     "rows with Windows line ends": TABLE + "COPY t FROM STDIN;\r\n1\tx\r\n\\.\r\nINSERT INTO t VALUES (2);\r\n",
-    "no rows": TABLE + "COPY t FROM STDIN;\n\\.\nCOPY t FROM STDIN",
+    "no rows": TABLE + "COPY t FROM STDIN;\n\\.\nCOPY t FROM STDIN;\n\\.\n",
     "bytes as they are": TABLE
     + "SET client_encoding = 'SQL_ASCII';\nINSERT INTO t VALUES (1, 'é☕');\nCOPY t FROM stdin;\n2\té☕\n\\.\n",
     "rows undone": TABLE + "COMMIT; BEGIN;\nCOPY t (a) FROM STDIN;\n1\n\\.\nROLLBACK;",
@@ -64,7 +64,7 @@ WRONG = {
     "no such column": TABLE + "SELECT 'é☕', c FROM t;",
     "the same key": TABLE + "INSERT INTO t VALUES (1);\n\nINSERT INTO t VALUES (1);",
     "a row of another type": TABLE + "COPY t FROM STDIN;\n1\tx\noops\ty\n\\.\nSELECT 1;",
-    "a row that is too short": TABLE + "COPY t (a, b) FROM STDIN;\n1\tx\n\n",
+    "a row that is too short": TABLE + "COPY t (a, b) FROM STDIN;\n1\tx\n\n\\.\n",
     "a row that is there": TABLE + "-- so\nCOPY t FROM STDIN;\n1\ta\\\nb\\\\\n2\tc\n1\td\n\\.\n",
     "a row of CSV": TABLE + 'COPY t FROM STDIN (FORMAT csv);\n1,"a\nb"\n2,"c\nd"\nx,e\n\\.\n',
     "a row after many": TABLE + "COPY t (a) FROM STDIN;\n" + "".join(f"{n}\n" for n in range(400_000)) + "x\n\\.\n",
@@ -170,7 +170,7 @@ def test_a_commit_in_the_file_commits_nothing_half_way(at: Server) -> None:
         assert conn.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
 
-@pytest.mark.parametrize("text", ["PREPARE TRANSACTION 'x'", "\\c other", "COPY t TO STDOUT"])
+@pytest.mark.parametrize("text", ["PREPARE TRANSACTION 'x'", "\\c other", "COPY t TO STDOUT", "COPY t FROM STDIN"])
 def test_what_is_refused_before_anything_runs(at: Server, text: str) -> None:
     with pytest.raises(BadInput, match=r"file\.sql, line 2: "):
         run(at, f"{TABLE}{text};")
@@ -191,7 +191,7 @@ def test_a_client_encoding_of_the_files_own(at: Server) -> None:
     with connection.opened(at) as conn:
         scripts.run(conn, f"{TABLE}SET client_encoding = 'SQL_ASCII';", source="x", server=at)
         assert conn.execute("SELECT 'é☕'").fetchone() == ("é☕",)
-    for text in ("INSERT INTO t VALUES (1, 'é☕');", "COPY t FROM STDIN;\n1\té☕\n"):
+    for text in ("INSERT INTO t VALUES (1, 'é☕');", "COPY t FROM STDIN;\n1\té☕\n\\.\n"):
         with pytest.raises(BadInput, match=r"file\.sql, line 2: '☕' is not in the client_encoding"):
             run(at, f"SET client_encoding = 'LATIN1';\n{text}")
 
