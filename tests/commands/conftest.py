@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cruddur_cli import cli, sdk
+from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from tests.conftest import Ran
 
@@ -45,6 +46,13 @@ def table(environment: dict[str, str]) -> Iterator[DynamoDB]:
     at = sdk.Endpoint("dynamodb", url, sdk.LOCAL_REGION, f"DynamoDB at {url}")
     with opened(at, environment["DDB_MESSAGE_TABLE"]) as store:
         yield store
+
+
+@pytest.fixture
+def empty(table: DynamoDB) -> DynamoDB:
+    """The commands' table, empty."""
+    tables.create(table, say=lambda _: None)
+    return table
 
 
 def parsed(ran: Ran) -> Any:
