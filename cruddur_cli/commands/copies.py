@@ -66,12 +66,17 @@ def copy(
     with stores.dynamodb(theirs) as there:
         output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
                     f"{there.at.label}")  # fmt: skip
-        with stores.dynamodb(replace(s, explain=False), changes=True) as here:
-            if stores.is_far(here.at):
-                raise Protected(f"{here.at.label} is not on this machine, and copy writes only there.", code="remote")
-            if (here.at.url, here.table) == (there.at.url, there.table):
-                raise Protected(f"Production's table and the local one are the same: {here.table} on {here.at.label}.")
+        production = tables.description(there)
+        at = stores.message_endpoint(s)
+        if stores.is_far(at):
+            raise Protected(f"{at.label} is not on this machine, and copy writes only there.", code="remote")
+        with stores.dynamodb(replace(s, explain=False), changes=True, at=at) as here:
             transfer.target(s, here)
+            if tables.are_same(tables.description(here), production):
+                raise Protected(
+                    f"Production's table and the local one are the same: {here.table} on {at.label}.",
+                    code="same_table",
+                )
             total = None if handle else tables.describe(there).items
             left_out = copying.LeftOut()
             found = _rows(theirs, there, handle, segments)

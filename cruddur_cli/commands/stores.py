@@ -203,10 +203,10 @@ def _local_url(url: str, origin: str) -> str:
 
 
 @contextmanager
-def dynamodb(s: Settings, *, changes: bool = False) -> Iterator[message_store.DynamoDB]:
+def dynamodb(s: Settings, *, changes: bool = False, at: sdk.Endpoint | None = None) -> Iterator[message_store.DynamoDB]:
     """The message store, opened; ``changes`` says first what is acted on. Raises NotConfigured."""
     table_name.check(s.table, s.origins["table"])
-    at = message_endpoint(s)
+    at = at or message_endpoint(s)
     if changes:
         acting(
             s,

@@ -188,6 +188,15 @@ def refuse_stamped(dynamodb: DynamoDB) -> None:
         )
 
 
+def are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two answers of ``description`` are about one table, however the way to its server is spelled.
+
+    DynamoDB Local gives no TableId; there two tables of one name on two servers differ in the moment they were made.
+    """
+    names = ["TableId"] if "TableId" in one and "TableId" in other else ["TableArn", "CreationDateTime"]
+    return all(one.get(name) == other.get(name) for name in names)
+
+
 def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:
     """Drop the table and wait until its name is free; False where there was none.
 

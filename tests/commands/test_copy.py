@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -206,3 +207,39 @@ def test_whom_add_user_gives_the_id_of_production_finds_what_was_copied(
     (found,) = parsed(here("ddb", "list-conversations", "mira", "-o", "json"))["items"]
     assert found["message_group_uuid"] == "mirror"
     assert len(parsed(here("ddb", "get-conversation", "mirror", "-o", "json"))["items"]) == 20
+
+
+@pytest.mark.parametrize("spelling", ["http://127.0.0.1:{}", "http://127.0.0.1:{}/", "http://LocalHost:{}", "compose"])
+def test_production_under_another_spelling_is_not_written_to(
+    here: Here, endpoint: str, spelling: str, unresolved: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither engine's table is stamped here, as on DynamoDB Local none can be: what answers has to be compared."""
+    for variable, value in (
+        ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_REGION", "us-east-1"),
+        ("NO_PROXY", "127.0.0.1"),
+    ):  # fmt: skip
+        monkeypatch.setenv(variable, value)
+    port = urlsplit(endpoint).port
+    spelled = "http://dynamodb-local:{}" if spelling == "compose" else spelling
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", spelled.format(port))
+    table = f"test-{uuid.uuid4().hex[:12]}"
+    Path("cruddur.toml").write_text(f'[prod]\ndynamodb_endpoint = "http://127.0.0.1:{port}"\n')
+    monkeypatch.setenv("DDB_MESSAGE_TABLE", table)
+    with opened(sdk.Endpoint("dynamodb", endpoint, "us-east-1", "x"), table) as store:
+        tables.create(store, say=lambda _: None)
+        write(store, conversation(GROUP, ME, OTHER, "secret"))
+        before = everything(store)
+        for more in ((), ("--dry-run",), ("--handle", "andrewbrown"), ("--verbatim",)):
+            ran = here("ddb", "copy", "--from", "prod", *more)
+            assert (ran.code, ran.out) == (6, ""), ran.err
+            assert "Production's table and the local one are the same" in ran.err
+        assert everything(store) == before
+        other = f"test-{uuid.uuid4().hex[:12]}"
+        with opened(store.at, other) as local:  # another table of the same server is no less local for that
+            tables.create(local, say=lambda _: None)
+            Path("cruddur.toml").write_text(f'[prod]\ndynamodb_endpoint = "{endpoint}"\ntable = "{table}"\n')
+            monkeypatch.delenv("DDB_MESSAGE_TABLE")
+            assert here("ddb", "copy", "--from", "prod", "--table", other).code == 0
+            assert len(everything(local)) > 0
+            tables.drop(local, say=lambda _: None)
+        tables.drop(store, say=lambda _: None)
