@@ -129,14 +129,12 @@ def import_(
 
 
 def target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
-    """The table that is written to. Raises NotFound, Protected where it is stamped as production."""
+    """The table that is written to. Raises NotFound."""
     try:
         table = tables.describe(dynamodb)
     except NotFound as error:
         hint = "cruddur ddb schema-load" + (" --prod" if s.prod else "")
         raise NotFound(error.message, hint=hint, code=error.code, fields=error.fields) from error
-    if not s.prod and not s.dry_run:
-        tables.refuse_stamped(dynamodb)
     return table
 
 
