@@ -46,6 +46,9 @@ def copy(
 
     --explain, --max-units and --rate are about that reading, which --dry-run does as well.
 
+    Without --verbatim a row whose ids are not UUIDs, or whose sk is no time, is left out: they may say who somebody is.
+    Nothing is removed: what is in the local table and not in production stays.
+
     PostgreSQL's users are not copied: a copied handle may be nobody's here. get-conversation reads by a group's id.
 
     db add-user, with a person's handle in production, finds their conversations if they were added with it there too.
@@ -86,12 +89,7 @@ def copy(
             budget = costs.kept(theirs, there, estimate, done=lambda: importer.lines)
             with budget, output.progress(s, "copying", total) as advance:
                 importer.run(copying.placed(rows), advance=advance)
-            if left_out.rows or left_out.attributes:
-                named = "".join(f", {count:,} × {name}" for name, count in left_out.attributes.most_common(10))
-                output.warn(
-                    f"left out, as nobody knows what they say: "
-                    f"{counted(left_out.rows, 'row')} of no known entity{named}"
-                )
+            _warn(left_out)
             used = there.meter.total()
             output.note(s, f"read from production: {used.read_units:g} RCU in {counted(used.requests, 'request')}")
             transfer.show(s, here, importer, "production", read_from_production=used)
@@ -104,3 +102,19 @@ def _rows(s: Settings, there: DynamoDB, handle: str | None, segments: int | None
     with stores.postgres(s) as conn:
         user = users.find(conn, handle)
     return copying.conversations(there, user.uuid)
+
+
+def _warn(left_out: copying.LeftOut) -> None:
+    """Say what did not come, and that what an earlier copy brought of it is not taken away."""
+    said = []
+    if left_out.unknown:
+        said.append(f"{counted(left_out.unknown, 'row')} of no known entity")
+    if left_out.telling:
+        said.append(f"{counted(left_out.telling, 'row')} with an id that is no UUID, or an sk that is no time")
+    said += [f"{count:,} × {name}" for name, count in left_out.attributes.most_common(10)]
+    stays = "; where an earlier copy --verbatim brought such rows, they stay"
+    if said:
+        output.warn(
+            f"left out, as nobody knows what they say about people: {', '.join(said)}"
+            f"{stays if left_out.unknown or left_out.telling else ''}"
+        )

@@ -22,6 +22,10 @@ from tests.commands.conftest import Here, parsed
 from tests.commands.endpoints import Endpoint
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, Item, everything, group_row, message_row, write
 
+ANOTHER = "0e0b6a4e-94ae-4a0c-a1a4-7a7a2b5c9a11"
+MIRROR = "6f1f8f0a-3d0c-4f5e-8f35-0c2d6b0f7c22"
+LONG = "c6d7a1b2-0f1e-4d3c-9b8a-112233445566"
+
 
 @pytest.fixture
 def production(
@@ -44,7 +48,7 @@ def production(
         tables.create(store, on_demand=True, say=lambda _: None)
         tables.stamp(store)
         write(store, conversation(GROUP, ME, OTHER, "secret"))
-        write(store, conversation("another", OTHER, THIRD, "private", day=21))
+        write(store, conversation(ANOTHER, OTHER, THIRD, "private", day=21))
         write(store, [{"pk": {"S": "LOG#1"}, "sk": {"S": "1"}, "who": {"S": "andrewbrown"}}])
         yield store, proxy
         tables.drop(store, say=lambda _: None)
@@ -56,7 +60,10 @@ def conversation(group: str, one: Person, other: Person, word: str, *, day: int 
     rows = [
         message_row(sk, f"{word} number {n}", group=group, sender=(one, other)[n % 2]) for n, sk in enumerate(times)
     ]
-    rows = [{**row, "message_uuid": {"S": f"{group}-{n}"}} for n, row in enumerate(rows)]
+    rows = [
+        {**row, "message_uuid": {"S": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{group} {n}"))}}
+        for n, row in enumerate(rows)
+    ]
     text = rows[-1]["message"]["S"]
     return [
         *rows, group_row(one, other, times[-1], text, group=group), group_row(other, one, times[-1], text, group=group),
@@ -73,7 +80,7 @@ def test_copy_brings_production_without_its_people(
     assert (counts["new"], counts["replaced"]) == (64, 0)
     assert f"production, only read: table {theirs.table}" in ran.err
     assert f"local: table {empty.table}" in ran.err
-    assert "1 row of no known entity" in ran.err
+    assert "warning: left out, as nobody knows what they say about people: 1 row of no known entity; " in ran.err
     found = everything(empty)
     keys = {(row["pk"]["S"], row["sk"]["S"]) for row in before}
     assert {(row["pk"]["S"], row["sk"]["S"]) for row in found} == {key for key in keys if key[0] != "LOG#1"}
@@ -183,7 +190,8 @@ def test_a_copy_that_was_killed_begins_again(
     empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], environment: dict[str, str], tmp_path: Path
 ) -> None:
     theirs, _ = production
-    write(theirs, (message_row(f"{n:04}", f"text {n}", group="long") for n in range(1000)))
+    times = (f"2026-11-20T{n // 60:02}:{n % 60:02}:00.000000+00:00" for n in range(1000))
+    write(theirs, ({**message_row(sk, "text", group=LONG), "message_uuid": {"S": LONG}} for sk in times))
     command = ("copy", "--from", "prod", "-o", "json")
     with Endpoint(environment["AWS_ENDPOINT_URL_DYNAMODB"]) as engine:
         assert engine.kill(dict(os.environ), tmp_path / "home", "BatchWriteItem", 10, *command)
@@ -200,13 +208,47 @@ def test_whom_add_user_gives_the_id_of_production_finds_what_was_copied(
     here: Here, production: tuple[DynamoDB, faults.Recording]
 ) -> None:
     theirs, _ = production
-    write(theirs, conversation("mirror", Person(users.stable_uuid("mira"), "mira", "Mira Lund"), THIRD, "own", day=22))
+    write(theirs, conversation(MIRROR, Person(users.stable_uuid("mira"), "mira", "Mira Lund"), THIRD, "own", day=22))
     assert here("ddb", "copy", "--from", "prod", "-q").code == 0
     assert here("ddb", "list-conversations", "mira").code == 5
     assert here("db", "add-user", "mira").code == 0
     (found,) = parsed(here("ddb", "list-conversations", "mira", "-o", "json"))["items"]
-    assert found["message_group_uuid"] == "mirror"
-    assert len(parsed(here("ddb", "get-conversation", "mirror", "-o", "json"))["items"]) == 20
+    assert found["message_group_uuid"] == MIRROR
+    assert len(parsed(here("ddb", "get-conversation", MIRROR, "-o", "json"))["items"]) == 20
+
+
+def test_nobody_is_named_by_a_key_or_an_id(
+    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
+) -> None:
+    theirs, _ = production
+    zoe = Person("ztalvar@corp.example", "ztalvar", "Zoë Talvar")
+    sk = "2026-11-23T10:00:00.000000+00:00"
+    row = {**message_row(sk, "hello", group=LONG), "message_uuid": {"S": LONG}}
+    telling = [
+        {**row, "pk": {"S": "MSG#zoe-and-ana"}},
+        {**row, "sk": {"S": "2026-03-01 note by Zoë"}},
+        {**row, "sk": {"S": "2026-11-23T10:01"}, "user_uuid": {"S": zoe.uuid}},
+        {**row, "sk": {"S": "2026-11-23T10:02"}, "message_uuid": {"S": "ztalvar-1"}},
+        group_row(zoe, ME, sk, "hello", group=LONG),
+        group_row(ME, OTHER, sk, "hello", group="ztalvar and andrew"),
+    ]
+    write(theirs, [{**row, "email": {"S": "zoe@corp.example"}}, *telling])
+    ran = here("ddb", "copy", "--from", "prod", "-o", "json")
+    assert parsed(ran)["new"] == 65
+    assert (
+        "left out, as nobody knows what they say about people: 1 row of no known entity, 6 rows with an id that is no "
+        "UUID, or an sk that is no time, 1 × email; where an earlier copy --verbatim brought such rows, they stay"
+    ) in " ".join(ran.err.split())
+    found = json.dumps(everything(empty), ensure_ascii=False).lower()
+    assert not [word for word in ("ztalvar", "zoe", "zoë", "corp") if word in found]
+    assert parsed(here("ddb", "copy", "--from", "prod", "-o", "json", "--verbatim"))["new"] == 7
+    # What is left out is said as it is: nothing of none.
+    with_email = [item for item in everything(theirs) if "email" in item]
+    for item in everything(theirs):
+        if item not in with_email and (item in telling or item["pk"]["S"] == "LOG#1"):
+            theirs.call("delete_item", TableName=theirs.table, Key={"pk": item["pk"], "sk": item["sk"]})
+    ran = here("ddb", "copy", "--from", "prod")
+    assert "about people: 1 × email\n" in ran.err
 
 
 @pytest.mark.parametrize("spelling", ["http://127.0.0.1:{}", "http://127.0.0.1:{}/", "http://LocalHost:{}", "compose"])
