@@ -12,7 +12,7 @@ import typer
 from .. import output, settings
 from ..dynamodb import copying, importing, memory, tables
 from ..dynamodb.client import DynamoDB
-from ..errors import BadInput, Exit, Protected
+from ..errors import BadInput, Exit, NotFound, Protected
 from ..output.text import counted
 from ..postgres import users
 from ..settings import Settings
@@ -35,7 +35,12 @@ def copy(
     s: Settings,
     source: Annotated[From, typer.Option("--from", help="What is read: the production table.")],
     handle: Annotated[
-        str | None, typer.Option("--handle", metavar="HANDLE", help="Only this person's conversations.")
+        str | None,
+        typer.Option(
+            "--handle",
+            metavar="HANDLE",
+            help="Only this person's conversations; needs PROD_CONNECTION_URL, to find who that is.",
+        ),
     ] = None,
     verbatim: Annotated[
         bool, typer.Option("--verbatim", help="People's texts and names as they are, instead of made-up ones.")
@@ -69,12 +74,11 @@ def copy(
     with stores.dynamodb(theirs) as there:
         output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
                     f"{there.at.label}")  # fmt: skip
-        production = tables.description(there)
+        production = _description(there)
         at = stores.message_endpoint(s)
         if stores.is_far(at):
             raise Protected(f"{at.label} is not on this machine, and copy writes only there.", code="remote")
         with stores.dynamodb(replace(s, explain=False), changes=True, at=at) as here:
-            transfer.target(s, here)
             if tables.are_same(tables.description(here), production):
                 raise Protected(
                     f"Production's table and the local one are the same: {here.table} on {at.label}.",
@@ -99,9 +103,30 @@ def copy(
 def _rows(s: Settings, there: DynamoDB, handle: str | None, segments: int | None) -> Iterator[dict[str, Any]]:
     if handle is None:
         return copying.everything(there, transfer.planned(there, tables.describe(there), segments))
-    with stores.postgres(s) as conn:
-        user = users.find(conn, handle)
-    return copying.conversations(there, user.uuid)
+    return copying.conversations(there, _user(s, handle).uuid)
+
+
+def _description(there: DynamoDB) -> dict[str, Any]:
+    """What there is under the name of production's table. Raises NotFound, and nobody is told to make it there."""
+    try:
+        return tables.description(there)
+    except NotFound as error:
+        error.hint = "is it the right name? `cruddur config --prod` shows which table it is, and who says so"
+        raise
+
+
+def _user(s: Settings, handle: str) -> users.User:
+    """Who that is in production. Raises NotFound, and nobody is told to add them, there or here."""
+    try:
+        with stores.postgres(s) as conn:
+            return users.find(conn, handle)
+    except NotFound as error:
+        error.hint = (
+            "name one of them: --handle is looked for among production's users"
+            if error.code == "user_not_found" and error.details
+            else "is it the right database? `cruddur config --prod` shows which it is, and who says so"
+        )
+        raise
 
 
 def _warn(left_out: copying.LeftOut) -> None:

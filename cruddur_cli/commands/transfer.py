@@ -16,7 +16,7 @@ from .. import output
 from ..dynamodb import checkpoints, exporting, formats, importing, memory, scanning, sources, tables
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.formats import Format
-from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound
+from ..errors import BadInput, CruddurError, Exit, Incomplete
 from ..output.text import counted
 from ..settings import Settings
 from . import confirm, costs, stores
@@ -102,7 +102,7 @@ def import_(
     memory.give_back()
     source = sources.find(file, format)
     with stores.dynamodb(s, changes=True) as dynamodb:
-        table = target(s, dynamodb)
+        table = tables.describe(dynamodb)
         name = source.name
         confirm.replace(
             s, what=f"table {s.table}", name=s.table, remote=stores.is_far(dynamodb.at),
@@ -126,16 +126,6 @@ def import_(
                 done = importer
         show(s, dynamodb, done, name)
     return Exit.DONE
-
-
-def target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
-    """The table that is written to. Raises NotFound."""
-    try:
-        table = tables.describe(dynamodb)
-    except NotFound as error:
-        hint = "cruddur ddb schema-load" + (" --prod" if s.prod else "")
-        raise NotFound(error.message, hint=hint, code=error.code, fields=error.fields) from error
-    return table
 
 
 def _to_stream(

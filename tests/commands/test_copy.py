@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from cruddur_cli import sdk
@@ -132,6 +133,29 @@ def test_copy_writes_nowhere_but_here(
     ran = here("ddb", "copy", "--from", "prod", "--table", theirs.table)
     assert ran.code == 6
     assert len(everything(theirs)) == 65
+
+
+def test_what_is_missing_is_not_to_be_made_in_production(
+    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hint(*options: str) -> str:
+        ran = here("ddb", "copy", "--from", "prod", "-o", "json", *options)
+        assert (ran.code, ran.out) == (5, "")
+        return str(json.loads(ran.err.splitlines()[-1])["error"]["hint"])
+
+    assert everything(empty) == []
+    assert hint("--table", "copied") == "cruddur ddb schema-load --table copied"
+    assert hint("--handle", "nobody") == "name one of them: --handle is looked for among production's users"
+    with psycopg.connect(os.environ["PROD_CONNECTION_URL"]) as conn:
+        conn.execute("TRUNCATE users CASCADE")
+    assert "cruddur config --prod" in hint("--handle", "nobody")
+    monkeypatch.setenv("PROD_CONNECTION_URL", os.environ["PROD_CONNECTION_URL"] + "_not_there")
+    assert "cruddur config --prod" in hint("--handle", "nobody")
+    file = Path("cruddur.toml")
+    file.write_text(file.read_text().replace(production[0].table, "prod-messages"))
+    said = hint()
+    assert "cruddur config --prod" in said
+    assert "schema-load" not in said
 
 
 def provision(store: DynamoDB, units: int) -> None:
