@@ -137,7 +137,9 @@ def _refuse_trailing_prod(arguments: list[str]) -> None:
     before = arguments[-2] if len(arguments) > 1 else ""
     if before.startswith("-") and before not in _FLAGS:  # the value of an option
         return
-    hint = f"{_program(arguments[:-1])} --prod"
+    from .commands import meant
+
+    hint = meant.production(_program(arguments[:-1]))
     raise BadInput(f"The word {arguments[-1]!r} is not how production is named.", hint=hint)
 
 

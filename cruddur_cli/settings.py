@@ -28,6 +28,7 @@ class Known:
     prod_variables: tuple[str, ...] | None = None  # None: the same as without --prod
     default: str | None = None
     otherwise: str = ""  # what an unset value means, for a person
+    prod_otherwise: str | None = None  # None: the same as without --prod
     option: str | None = None
     per_environment: bool = False  # a value outside [prod] never counts with --prod
 
@@ -39,15 +40,10 @@ KNOWN = (
         ("CONNECTION_URL", "DATABASE_URL"),
         ("PROD_CONNECTION_URL",),
         otherwise="the embedded PostgreSQL",
+        prod_otherwise="an error, never another database",
         per_environment=True,
     ),
-    Known(
-        "table",
-        "the DynamoDB table",
-        ("DDB_MESSAGE_TABLE",),
-        default="cruddur-messages",
-        option="--table",
-    ),
+    Known("table", "the DynamoDB table", ("DDB_MESSAGE_TABLE",), default="cruddur-messages", option="--table"),
     Known("region", "AWS region", ("AWS_REGION", "AWS_DEFAULT_REGION"), otherwise="the profile's, us-east-1 locally"),
     Known(
         "dynamodb_endpoint",
@@ -55,6 +51,7 @@ KNOWN = (
         ("AWS_ENDPOINT_URL_DYNAMODB",),
         (),
         otherwise="aws_endpoint, a DynamoDB at local_dynamodb, or the embedded one",
+        prod_otherwise="AWS",
         per_environment=True,
     ),
     Known(
@@ -71,16 +68,18 @@ KNOWN = (
         ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",),
         (),
         otherwise="AWS where a user pool is named, else the embedded one",
+        prod_otherwise="AWS",
         per_environment=True,
     ),
-    Known("user_pool_id", "the Cognito user pool", ("AWS_COGNITO_USER_POOL_ID",), otherwise="the demo pool"),
     Known(
-        "ec2_endpoint",
-        "EC2 (the security group)",
-        ("AWS_ENDPOINT_URL_EC2",),
-        (),
-        otherwise="AWS",
-        per_environment=True,
+        "user_pool_id",
+        "the Cognito user pool",
+        ("AWS_COGNITO_USER_POOL_ID",),
+        otherwise="the demo pool",
+        prod_otherwise="an error, where one is needed",
+    ),
+    Known(
+        "ec2_endpoint", "EC2 (the security group)", ("AWS_ENDPOINT_URL_EC2",), (), otherwise="AWS", per_environment=True
     ),
     Known(
         "rds_endpoint",

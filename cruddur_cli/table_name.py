@@ -7,7 +7,7 @@ import re
 from .errors import BadInput, NotConfigured
 
 OPTION = "--table"
-_RESERVED = {"prod", "production"}
+RESERVED = {"prod", "production"}
 
 
 def check(name: str, origin: str) -> None:
@@ -16,7 +16,7 @@ def check(name: str, origin: str) -> None:
     That is BadInput where it was typed, and NotConfigured where a file or a variable says it.
     """
     kind = BadInput if origin in {OPTION, "option"} else NotConfigured
-    if name.lower() in _RESERVED:
+    if name.lower() in RESERVED:
         raise kind(
             f"{name!r} ({origin}) is the scripts' word for production, not a table name.",
             hint="name production with --prod",

@@ -118,6 +118,29 @@ def test_a_trailing_word_prod_is_refused_and_names_the_flag(here: Here, line: st
     assert "--prod" in ran.err
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ddb copy --from prod prod",
+        "ddb copy prod",
+        "ddb copy prod --from prod",
+        "ddb copy --from prod -o json PRODUCTION",
+        "ddb copy --from prod --verbatim prod",
+    ],
+)
+def test_copy_names_production_by_what_it_reads(here: Here, line: str) -> None:
+    ran = here(*line.split())
+    assert ran.code == 2
+    hint = error_of(ran)["hint"] if "json" in line else ran.err.partition("next: ")[2].rstrip()
+    assert hint == "cruddur ddb copy --from prod"
+
+
+def test_a_word_prod_before_an_option_is_no_table_either(here: Here) -> None:
+    ran = here("ddb", "seed", "prod", "-n")
+    assert ran.code == 2
+    assert ran.err.endswith("next: cruddur ddb seed --prod\n")
+
+
 def test_prod_is_no_table_and_the_flag_is_named(cruddur: Run) -> None:
     typed, set_before = (
         cruddur("ddb", "seed", "--table", "prod"),

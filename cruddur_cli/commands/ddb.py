@@ -11,7 +11,8 @@ _FILES = {
     "contents": ("scan", "stats"),
     "conversations": ("list-conversations", "get-conversation"),
     "sending": ("start-conversation", "send-message"),
-    "transfer": ("export", "import", "copy"),
+    "transfer": ("export", "import"),
+    "copies": ("copy",),
     "stream": ("stream",),
 }
 

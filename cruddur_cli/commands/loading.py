@@ -24,7 +24,7 @@ def schema(s: Settings, conn: Connection[Any], at: Server, script: files.Script)
     elif stamp.is_production(conn):
         output.warn(
             f"{script.source} has brought production's stamp: {at.label} counts as production from here on, and is not "
-            f"dropped or reset without --prod. For a copy: DELETE FROM {stamp.TABLE}; in `cruddur db connect`"
+            f"changed without --prod. For a copy: DELETE FROM {stamp.TABLE}; in `cruddur db connect`"
         )
 
 

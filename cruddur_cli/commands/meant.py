@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .. import table_name
+
 # The scripts' words that are no command here.
 _SCRIPTS = {"generate": "new-migration", "generate-migration": "new-migration", "prod-setup": "setup"}
 _MOST = 3
@@ -31,14 +33,26 @@ def command(context: Any, arguments: Sequence[str]) -> str | None:
     return None
 
 
+def production(command: str) -> str:
+    """The command as it names production: ``copy`` says what it reads, and writes here."""
+    return f"{command} --from prod" if command.endswith(" copy") else f"{command} --prod"
+
+
 def table_option(context: Any, message: str) -> str | None:
-    """The command with ``--table``, for the scripts' ``ddb/drop cruddur-messages``; None where that is not it."""
+    """The command with ``--table``, for the scripts' ``ddb/drop cruddur-messages``, and with ``--prod`` for ``prod``.
+
+    None where that is not it.
+    """
     given = re.search(r"\(([a-zA-Z0-9_.-]{3,255})\)$", message)
     parameters = context.command.params
     takes_table = any(one.name == "table" for one in parameters)
     if any(one.param_type_name == "argument" for one in parameters):  # the word may be one of those, too many
         return None
-    return f"{context.command_path} --table {given[1]}" if given and takes_table else None
+    if not given or not takes_table:
+        return None
+    if given[1].lower() in table_name.RESERVED:
+        return production(context.command_path)
+    return f"{context.command_path} --table {given[1]}"
 
 
 def _paths() -> Iterator[tuple[str, ...]]:

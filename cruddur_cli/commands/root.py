@@ -68,5 +68,6 @@ def register(app: typer.Typer) -> None:
         for known in settings.KNOWN:
             value = getattr(s, known.name)
             text = settings.mask_url(value) if value else None
-            shown.append(Shown(known.name, text, s.origins[known.name] if value else f"unset: {known.otherwise}"))
+            unset = known.otherwise if not s.prod or known.prod_otherwise is None else known.prod_otherwise
+            shown.append(Shown(known.name, text, s.origins[known.name] if value else f"unset: {unset}"))
         output.show(s, shown)

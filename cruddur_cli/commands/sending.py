@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from .. import output, seed_files
-from ..dynamodb import sending
+from ..dynamodb import message_ids, sending
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Person
 from ..dynamodb.sending import Sent
@@ -59,7 +60,7 @@ def start_conversation(
     mine, other = _people(s, said, sender, receiver)
     assert other is not None
     again = ["start-conversation", "--from", sender or s.my_handle, "--to", receiver]
-    with stores.dynamodb(s, changes=True) as dynamodb, _repeatable(s, again, text, said):
+    with _opened(s, again, text, said, message_uuid) as dynamodb:
         sent = sending.start(dynamodb, mine, other, said, message_uuid=message_uuid, dry_run=s.dry_run)
         _show(s, dynamodb, sent, mine)
 
@@ -88,7 +89,7 @@ def send_message(
     mine, other = _people(s, said, sender, receiver)
     where = ["--to", receiver] if receiver is not None else ["--group", str(group)]
     again = ["send-message", "--from", sender or s.my_handle, *where]
-    with stores.dynamodb(s, changes=True) as dynamodb, _repeatable(s, again, text, said):
+    with _opened(s, again, text, said, message_uuid) as dynamodb:
         sent = sending.send(
             dynamodb, mine, said, group=group, receiver=other, message_uuid=message_uuid, dry_run=s.dry_run
         )
@@ -150,16 +151,32 @@ def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
 
 
 @contextmanager
-def _repeatable(s: Settings, again: list[str], text: str, said: str) -> Iterator[None]:
-    """A failure that passes, or after which nobody knows whether the message is there, says how to send it again."""
+def _opened(s: Settings, again: list[str], text: str, said: str, message_uuid: str | None) -> Iterator[DynamoDB]:
+    """The store that a message goes to; a failure says how to send it again."""
+    # Where the store cannot be asked whose it is, nothing was sent yet, and any id will do.
+    unsent = message_uuid or message_ids.generate(datetime.now(UTC))
+    with ExitStack() as stack:
+        with _repeatable(s, again, text, said, otherwise=unsent):
+            dynamodb = stack.enter_context(stores.dynamodb(s, changes=True))
+        with _repeatable(s, again, text, said):
+            yield dynamodb
+
+
+@contextmanager
+def _repeatable(s: Settings, again: list[str], text: str, said: str, *, otherwise: str | None = None) -> Iterator[None]:
+    """A failure that passes, or after which nobody knows whether the message is there, says how to send it again.
+
+    That is by the message's id, ``otherwise`` where it has none yet.
+    """
     try:
         yield
     except CruddurError as error:
-        uuid = error.fields.get("message_uuid")
+        uuid = error.fields.get("message_uuid", otherwise)
         if uuid is not None and not s.dry_run and (isinstance(error, CannotConnect) or error.code in _REPEATABLE):
             if error.hint and error.code not in _REPEATABLE:
                 error.details = "\n".join(filter(None, (error.details, error.hint)))
             error.hint = _again(s, again, text, said, str(uuid))
+            error.fields["message_uuid"] = uuid
         raise
 
 

@@ -14,7 +14,7 @@ from ..dynamodb import conversation, replacing, sending, sides, tables
 from ..dynamodb import seeding as message_seeding
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
-from ..errors import BadInput, Incomplete, NotFound, Protected
+from ..errors import BadInput, Incomplete, NotFound
 from ..local import home
 from ..output.text import counted
 from ..postgres import connection, database, stamp, users
@@ -135,12 +135,8 @@ def sync(
         found = list(user_pool.identities(cognito))
     subs = [(identity.handle, identity.sub) for identity in found]
     with stores.postgres(s, changes=not said, at=at) as conn:
-        if pool_at.embedded and stamp.is_production(conn):
-            raise Protected(
-                f"Cognito ids: left alone, {at.label} is production, and the user pool is the embedded demo's.",
-                hint="--prod, or set AWS_COGNITO_USER_POOL_ID",
-                code="stamped_production",
-            )
+        if pool_at.embedded:  # whose ids not even a dry run compares with production's
+            refuse_mock_data(s, conn, at)
         results = users.sync_cognito_ids(conn, subs, only_mock=demo, dry_run=s.dry_run)
         if create:
             added = _create(s, conn, found, {row.handle for row in results if row.result == "no such user"})

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from .. import output, probe, sdk, table_name
 from ..aws import group_rules, instance, user_pool
 from ..dynamodb import client as message_store
-from ..dynamodb import explaining
+from ..dynamodb import explaining, tables
 from ..errors import NotConfigured, NotFound, Protected
 from ..local import stack
 from ..postgres import connection, locks, stamp
@@ -138,11 +138,16 @@ def server(s: Settings) -> connection.Server:
 
 @contextmanager
 def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None = None) -> Iterator[Connection[Any]]:
-    """The user store, opened in one transaction; ``changes`` says first what is acted on."""
+    """The user store, opened in one transaction; ``changes`` says first what is acted on.
+
+    With it, raises Protected where the database is stamped as production and the command came without --prod.
+    """
     at = at or server(s)
     if changes:
         acting_on(s, at)
     with connection.opened(at, trace=trace(s)) as conn, locks.named(conn, at):
+        if changes and not s.prod and not s.dry_run:
+            stamp.refuse(conn, at.label)
         yield conn
 
 
@@ -203,10 +208,14 @@ def _local_url(url: str, origin: str) -> str:
 
 
 @contextmanager
-def dynamodb(s: Settings, *, changes: bool = False) -> Iterator[message_store.DynamoDB]:
-    """The message store, opened; ``changes`` says first what is acted on. Raises NotConfigured."""
+def dynamodb(s: Settings, *, changes: bool = False, at: sdk.Endpoint | None = None) -> Iterator[message_store.DynamoDB]:
+    """The message store, opened; ``changes`` says first what is acted on.
+
+    Raises NotConfigured, and with ``changes`` Protected where the table is stamped as production and the command came
+    without --prod. A dry run changes nothing, and may look.
+    """
     table_name.check(s.table, s.origins["table"])
-    at = message_endpoint(s)
+    at = at or message_endpoint(s)
     if changes:
         acting(
             s,
@@ -216,6 +225,8 @@ def dynamodb(s: Settings, *, changes: bool = False) -> Iterator[message_store.Dy
     with message_store.opened(at, s.table, computed=at.embedded, trace=trace(s)) as opened:
         if s.explain:
             opened.client.meta.events.register("provide-client-params.dynamodb.*", _explain)
+        if changes and not s.prod and not s.dry_run:
+            tables.refuse_stamped(opened)
         yield opened
 
 

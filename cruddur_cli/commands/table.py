@@ -158,8 +158,6 @@ def _drop(s: Settings, dynamodb: DynamoDB) -> bool:
     if s.dry_run:
         output.note(s, f"table {s.table} would be dropped: {losing}")
         return True
-    if not s.prod:
-        tables.refuse_stamped(dynamodb)
     confirm.destroy(
         s,
         what=f"Table {s.table} on {dynamodb.at.label}",

@@ -1,4 +1,4 @@
-"""``cruddur ddb export``, ``import`` and ``copy``: the table into a file, a file into the table, production to here."""
+"""``cruddur ddb export`` and ``import``: the table into a file, a file into the table."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import output, settings
-from ..dynamodb import checkpoints, copying, exporting, formats, importing, memory, scanning, sources, tables
+from .. import output
+from ..dynamodb import checkpoints, exporting, formats, importing, memory, scanning, sources, tables
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.formats import Format
-from ..errors import BadInput, CruddurError, Exit, Incomplete, NotFound, Protected
+from ..errors import BadInput, CruddurError, Exit, Incomplete
 from ..output.text import counted
-from ..postgres import users
 from ..settings import Settings
 from . import confirm, costs, stopped, stores
 from .options import command
@@ -29,12 +27,6 @@ AsFormat = Annotated[
 ]
 Segments = Annotated[int | None, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N parts at once.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of where an earlier one was ended.")]
-
-
-class From(StrEnum):
-    """What ``copy`` reads."""
-
-    PROD = "prod"
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to their group."""
     command(app, shows=True, table=True, paced=True)(export)
     command(app, shows=True, changes=True, asks=True, table=True, paced=True, name="import")(import_)
-    command(app, shows=True, changes=True, table=True, explains=True, paced=True)(copy)
 
 
 def export(
@@ -111,7 +102,7 @@ def import_(
     memory.give_back()
     source = sources.find(file, format)
     with stores.dynamodb(s, changes=True) as dynamodb:
-        table = _target(s, dynamodb)
+        table = tables.describe(dynamodb)
         name = source.name
         confirm.replace(
             s, what=f"table {s.table}", name=s.table, remote=stores.is_far(dynamodb.at),
@@ -133,90 +124,8 @@ def import_(
                 with stopped.told(importer, source):
                     importer.run(sources.items(source), advance=advance)
                 done = importer
-        _show(s, dynamodb, done, name)
+        show(s, dynamodb, done, name)
     return Exit.DONE
-
-
-def copy(
-    s: Settings,
-    source: Annotated[From, typer.Option("--from", help="What is read: the production table.")],
-    handle: Annotated[
-        str | None, typer.Option("--handle", metavar="HANDLE", help="Only this person's conversations.")
-    ] = None,
-    verbatim: Annotated[
-        bool, typer.Option("--verbatim", help="People's texts and names as they are, instead of made-up ones.")
-    ] = False,
-    segments: Segments = None,
-) -> int:
-    """Bring the production table to the local one, with other names and texts in it; production is only read.
-
-    --explain, --max-units and --rate are about that reading, which --dry-run does as well.
-
-    PostgreSQL's users are not copied: a copied handle may be nobody's here. get-conversation reads by a group's id.
-
-    db add-user, with a person's handle in production, finds their conversations if they were added with it there too.
-
-    A copy that was killed begins again, which is safe: rows that are there already count as unchanged.
-
-    cruddur ddb copy --from prod --handle andrewbrown
-    """
-    if s.prod:
-        raise BadInput("copy writes to the local table alone: --from says what is read.", hint="leave out --prod")
-    del source  # there is one
-    memory.give_back()
-    # Nothing but reads can leave a client of these settings.
-    theirs = replace(
-        settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output,
-        explain=s.explain, max_units=s.max_units, rate=s.rate,
-    )  # fmt: skip
-    with stores.dynamodb(theirs) as there:
-        output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
-                    f"{there.at.label}")  # fmt: skip
-        with stores.dynamodb(replace(s, explain=False), changes=True) as here:
-            if stores.is_far(here.at):
-                raise Protected(f"{here.at.label} is not on this machine, and copy writes only there.", code="remote")
-            if (here.at.url, here.table) == (there.at.url, there.table):
-                raise Protected(f"Production's table and the local one are the same: {here.table} on {here.at.label}.")
-            _target(s, here)
-            total = None if handle else tables.describe(there).items
-            left_out = copying.LeftOut()
-            found = _rows(theirs, there, handle, segments)
-            rows = found if verbatim else copying.replaced(found, left_out)
-            importer = importing.Importer(here, dry_run=s.dry_run)
-            estimate = costs.of_person if handle else costs.of_scan
-            budget = costs.kept(theirs, there, estimate, done=lambda: importer.lines)
-            with budget, output.progress(s, "copying", total) as advance:
-                importer.run(copying.placed(rows), advance=advance)
-            if left_out.rows or left_out.attributes:
-                named = "".join(f", {count:,} × {name}" for name, count in left_out.attributes.most_common(10))
-                output.warn(
-                    f"left out, as nobody knows what they say: "
-                    f"{counted(left_out.rows, 'row')} of no known entity{named}"
-                )
-            used = there.meter.total()
-            output.note(s, f"read from production: {used.read_units:g} RCU in {counted(used.requests, 'request')}")
-            _show(s, here, importer, "production", read_from_production=used)
-    return Exit.DONE
-
-
-def _rows(s: Settings, there: DynamoDB, handle: str | None, segments: int | None) -> Iterator[dict[str, Any]]:
-    if handle is None:
-        return copying.everything(there, planned(there, tables.describe(there), segments))
-    with stores.postgres(s) as conn:
-        user = users.find(conn, handle)
-    return copying.conversations(there, user.uuid)
-
-
-def _target(s: Settings, dynamodb: DynamoDB) -> tables.Table:
-    """The table that is written to. Raises NotFound, Protected where it is stamped as production."""
-    try:
-        table = tables.describe(dynamodb)
-    except NotFound as error:
-        hint = "cruddur ddb schema-load" + (" --prod" if s.prod else "")
-        raise NotFound(error.message, hint=hint, code=error.code, fields=error.fields) from error
-    if not s.prod and not s.dry_run:
-        tables.refuse_stamped(dynamodb)
-    return table
 
 
 def _to_stream(
@@ -286,7 +195,8 @@ def _import_file(
     return importer
 
 
-def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
+def show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
+    """Show what an importer did with the items of ``source``."""
     counts = importer.counts
     done = Imported(
         source, counts.written + counts.unchanged, counts.new, counts.replaced, counts.unchanged, counts.duplicates

@@ -17,9 +17,11 @@ Item = dict[str, Any]
 
 @dataclass
 class LeftOut:
-    """What was not copied, because nobody knows what it says about people: rows, and attributes by their names."""
+    """What was not copied, because nobody knows what it says about people: rows of no known entity, rows by what their
+    keys and ids are not, and attributes by their names."""
 
-    rows: int = 0
+    unknown: int = 0
+    telling: int = 0
     attributes: Counter[str] = field(default_factory=Counter)
 
 
@@ -55,10 +57,12 @@ def replaced(items: Iterable[Item], left_out: LeftOut) -> Iterator[Item]:
     for item in items:
         changed, unknown = pseudonyms.of(item)
         left_out.attributes.update(unknown)
-        if changed is None:
-            left_out.rows += 1
-        else:
+        if changed is not None:
             yield changed
+        elif pseudonyms.is_known(item):
+            left_out.telling += 1
+        else:
+            left_out.unknown += 1
 
 
 def placed(items: Iterable[Item]) -> Iterator[Placed]:

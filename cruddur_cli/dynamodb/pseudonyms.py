@@ -1,16 +1,25 @@
-"""Rows without the people in them: other names and other words, the same keys. Pure, and the same each time."""
+"""Rows without the people in them: other names and other words, the same keys. Pure, and the same each time.
+
+Keys and ids stay, as rows find each other by them; so they have to be times and hexadecimal numbers, which say nothing
+of anybody. Not UUIDs: some tables have ids that are not quite.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
+from ..times import instant
+
 Item = dict[str, Any]
 # An item has at most 400 KB, names and keys included; ours are one byte a character.
 _LONGEST = 300_000
-_KEPT = ("pk", "sk", "message_group_uuid", "message_uuid", "user_uuid")
+_IDS = ("message_group_uuid", "message_uuid", "user_uuid")
+_KEPT = ("pk", "sk", *_IDS)
+_ID = re.compile(r"[0-9a-fA-F-]{8,64}")
 _NAMES = ("user_display_name", "user_handle")
 _ADJECTIVES = (
     "amber azure brave brisk calm clear coral crisp dapper eager early fair fleet fresh gentle glad golden green happy"
@@ -39,11 +48,12 @@ _WORDS = (
 def of(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
     """The row with other people in it, and the names of attributes that were left out, as nobody knows what they hold.
 
-    None for a row of no known entity. A message and the group rows that show it as the last one keep the same text.
+    None for a row of no known entity, and for one whose keys or ids may say who somebody is. A message and the group
+    rows that show it as the last one keep the same text.
     """
-    kind, _, owner = _text(item, "pk").partition("#")
-    if kind not in {"MSG", "GRP"}:
+    if not is_known(item) or not _is_neutral(item):
         return None, []
+    kind, _, owner = _text(item, "pk").partition("#")
     group = owner if kind == "MSG" else _text(item, "message_group_uuid")
     changed: Item = {name: {"S": _text(item, name)} for name in _KEPT if "S" in item.get(name, {})}
     who = _text(item, "user_uuid") or _text(item, "user_handle")
@@ -55,6 +65,17 @@ def of(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
         changed["message"] = {"S": text(f"{group} {_text(item, 'sk')}", len(_text(item, "message")))}
     # In the order that they had, so that a file of them looks like one of the originals.
     return {name: changed[name] for name in item if name in changed}, [name for name in item if name not in changed]
+
+
+def is_known(item: Mapping[str, Any]) -> bool:
+    """Whether a row is a message or a message group."""
+    return _text(item, "pk").startswith(("MSG#", "GRP#"))
+
+
+def _is_neutral(item: Mapping[str, Any]) -> bool:
+    """Whether keys and ids are times and numbers: a table may hold an address where an id should be."""
+    ids = [_text(item, "pk").partition("#")[2], *(_text(item, name) for name in _IDS if _text(item, name))]
+    return instant(_text(item, "sk")) is not None and all(map(_ID.fullmatch, ids))
 
 
 def person(user_uuid: str) -> tuple[str, str]:

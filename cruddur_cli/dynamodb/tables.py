@@ -17,6 +17,8 @@ _INDEX_KEYS = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, {"Att
 _UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
 _STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
 _TAG = "cruddur:environment"
+# What DynamoDB Local has in its ARNs where AWS has a region.
+_UNTAGGED = "arn:aws:dynamodb:ddblocal:"
 Say = Callable[[str], None]
 
 
@@ -173,9 +175,17 @@ def _knows_no_tags(error: Refused) -> bool:
 
 
 def refuse_stamped(dynamodb: DynamoDB) -> None:
-    """Raise Protected where the table is tagged as production: for destructive commands that came without --prod."""
+    """Raise Protected where the table is tagged as production: for what writes and came without --prod.
+
+    That is two requests, which cost nothing, and one where there is no table, or the engine knows no tags.
+    """
     try:
-        answer = dynamodb.call("list_tags_of_resource", ResourceArn=description(dynamodb)["TableArn"])
+        arn = description(dynamodb)["TableArn"]
+        if arn.startswith(_UNTAGGED):
+            return
+        answer = dynamodb.call("list_tags_of_resource", ResourceArn=arn)
+    except NotFound:
+        return
     except Refused as error:
         if _knows_no_tags(error):
             return
@@ -186,6 +196,15 @@ def refuse_stamped(dynamodb: DynamoDB) -> None:
             hint="--prod",
             code="stamped_production",
         )
+
+
+def are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two answers of ``description`` are about one table, however the way to its server is spelled.
+
+    DynamoDB Local gives no TableId; there two tables of one name on two servers differ in the moment they were made.
+    """
+    names = ["TableId"] if "TableId" in one and "TableId" in other else ["TableArn", "CreationDateTime"]
+    return all(one.get(name) == other.get(name) for name in names)
 
 
 def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:

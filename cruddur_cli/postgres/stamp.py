@@ -28,7 +28,7 @@ def is_production(conn: Connection[Any]) -> bool:
 
 
 def refuse(conn: Connection[Any], label: str) -> None:
-    """Raise Protected where the database carries the mark: for destructive commands that came without ``--prod``."""
+    """Raise Protected where the database carries the mark: for what writes and came without ``--prod``."""
     if is_production(conn):
         raise Protected(
             f"{label} is stamped as production, and this command came without --prod.",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from cruddur_cli import cli, sdk
+from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from tests.conftest import Ran
 
@@ -45,6 +47,26 @@ def table(environment: dict[str, str]) -> Iterator[DynamoDB]:
     at = sdk.Endpoint("dynamodb", url, sdk.LOCAL_REGION, f"DynamoDB at {url}")
     with opened(at, environment["DDB_MESSAGE_TABLE"]) as store:
         yield store
+
+
+@pytest.fixture
+def empty(table: DynamoDB) -> DynamoDB:
+    """The commands' table, empty."""
+    tables.create(table, say=lambda _: None)
+    return table
+
+
+@pytest.fixture
+def unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose's names mean nothing outside of its network."""
+    ask = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
+        if host in {"db", "dynamodb-local"}:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return ask(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 def parsed(ran: Ran) -> Any:

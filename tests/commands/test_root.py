@@ -165,3 +165,19 @@ def test_config_shows_each_value_its_origin_and_no_password(here: Here, monkeypa
     assert shown["user_pool_id"][0] is None
     assert json.loads(here("config", "--prod", "-o", "json").out)["items"][0]["value"] == "production"
     assert "s3cr" not in here("config").out
+
+
+def test_config_says_what_an_unset_value_means_in_production(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONNECTION_URL", "AWS_ENDPOINT_URL_DYNAMODB"):
+        monkeypatch.delenv(name)
+
+    def shown(*options: str) -> dict[str, str]:
+        ran = here("config", "-o", "json", *options)
+        return {item["setting"]: item["origin"] for item in json.loads(ran.out)["items"] if item["value"] is None}
+
+    assert shown()["connection_url"] == "unset: the embedded PostgreSQL"
+    there = shown("--prod")
+    assert there["connection_url"] == "unset: an error, never another database"
+    assert there["dynamodb_endpoint"] == there["cognito_endpoint"] == "unset: AWS"
+    # Nothing of this machine counts there.
+    assert not [origin for origin in there.values() if "embedded" in origin or "demo" in origin]

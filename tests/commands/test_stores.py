@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,19 +29,6 @@ def embedded(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Engines:
 
 def settings(*, prod: bool = False, **environ: str) -> Settings:
     return load({"prod": prod}, environ={"CRUDDUR_LOCAL_DYNAMODB": NOWHERE, **environ}, folder=Path("/"))
-
-
-@pytest.fixture
-def unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose's names mean nothing outside of its network."""
-    ask = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
-        if host in {"db", "dynamodb-local"}:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return ask(host, *arguments, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 def test_dynamodbs_own_variable_counts_before_the_general_one() -> None:

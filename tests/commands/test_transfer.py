@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cruddur_cli import sdk
 from cruddur_cli.dynamodb import batches, checkpoints, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
-from cruddur_cli.dynamodb.conversation import Person
 from cruddur_cli.errors import Refused
-from cruddur_cli.postgres import users
-from tests import faults
 from tests.commands.conftest import Here, parsed
-from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, Item, everything, group_row, message_row, write
+from tests.commands.endpoints import Endpoint, start
+from tests.dynamodb.rows import everything, message_row, write
 
 LINE = json.dumps(message_row("1", "hello")) + "\n"
 
@@ -39,69 +33,6 @@ def full(table: DynamoDB) -> DynamoDB:
     chosen = random.Random(1)
     write(table, (message_row(f"{n:03}", chosen.randbytes(34_000).hex(), group=f"{n}") for n in range(100)))
     return table
-
-
-@pytest.fixture
-def empty(table: DynamoDB) -> DynamoDB:
-    """The commands' table, empty."""
-    tables.create(table, say=lambda _: None)
-    return table
-
-
-def start(environment: dict[str, str], url: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cruddur_cli", "ddb", *arguments],
-        env={**environment, "AWS_ENDPOINT_URL_DYNAMODB": url},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-class Endpoint:
-    """One loopback address for a command that is run twice: a proxy that is made anew would be another store."""
-
-    def __init__(self, engine: str) -> None:
-        self.before: Any = lambda _: None
-        self._recorded = faults.recorded(engine, before=self._tell)
-
-    def _tell(self, operation: str) -> None:
-        self.before(operation)
-
-    def __enter__(self) -> Endpoint:
-        self.recording = self._recorded.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._recorded.__exit__(*error)
-
-    def kill(self, environment: dict[str, str], folder: Path, operation: str, point: int, *arguments: str) -> bool:
-        """Start a command and kill it about when it makes request number ``point``; whether that ended it."""
-        enough = threading.Event()
-        left = [point]
-
-        def count(asked: str) -> None:
-            left[0] -= asked == operation
-            if left[0] <= 0:
-                enough.set()
-
-        self.before = count
-        process = start(environment, self.recording.url, folder, *arguments)
-        while not enough.wait(0.02) and process.poll() is None:
-            pass
-        time.sleep(random.uniform(0, 0.06))
-        process.kill()
-        process.communicate()
-        self.before = lambda _: None
-        return process.returncode == -9
-
-    def run(self, environment: dict[str, str], folder: Path, *arguments: str) -> str:
-        """Run a command to its end; what it said."""
-        process = start(environment, self.recording.url, folder, *arguments)
-        said = process.communicate(timeout=60)[0].decode()
-        assert process.returncode == 0, said
-        return said
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
@@ -385,193 +316,3 @@ def test_a_file_that_cannot_be_used_is_said(here: Here, empty: DynamoDB, tmp_pat
         ran = here("ddb", *arguments)
         assert (ran.code, ran.out) == (code, "")
         assert said in ran.err
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# copy
-
-
-@pytest.fixture
-def production(
-    here: Here, environment: dict[str, str], empty: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[DynamoDB, faults.Recording]]:
-    """A table that is production's, behind a proxy that keeps what is asked of it, named in cruddur.toml."""
-    assert here is not None  # its environment comes first
-    engine = environment["AWS_ENDPOINT_URL_DYNAMODB"]
-    name = f"prod-{uuid.uuid4().hex[:12]}"
-    monkeypatch.delenv("DDB_MESSAGE_TABLE")
-    for variable, value in (
-        ("PROD_CONNECTION_URL", environment["CONNECTION_URL"]), ("AWS_ACCESS_KEY_ID", "x"),
-        ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_REGION", "us-east-1"), ("NO_PROXY", "127.0.0.1"),
-    ):  # fmt: skip
-        monkeypatch.setenv(variable, value)
-    with faults.recorded(engine) as proxy, opened(sdk.Endpoint("dynamodb", engine, "us-east-1", "x"), name) as store:
-        (tmp_path / "home" / "cruddur.toml").write_text(
-            f'table = "{empty.table}"\n[prod]\ntable = "{name}"\ndynamodb_endpoint = "{proxy.url}"\n'
-        )
-        tables.create(store, on_demand=True, say=lambda _: None)
-        tables.stamp(store)
-        write(store, conversation(GROUP, ME, OTHER, "secret"))
-        write(store, conversation("another", OTHER, THIRD, "private", day=21))
-        write(store, [{"pk": {"S": "LOG#1"}, "sk": {"S": "1"}, "who": {"S": "andrewbrown"}}])
-        yield store, proxy
-        tables.drop(store, say=lambda _: None)
-
-
-def conversation(group: str, one: Person, other: Person, word: str, *, day: int = 20) -> list[Item]:
-    """Thirty messages in turn, and the rows of both people."""
-    times = [f"2026-11-{day}T10:{n:02}:00.000000+00:00" for n in range(30)]
-    rows = [
-        message_row(sk, f"{word} number {n}", group=group, sender=(one, other)[n % 2]) for n, sk in enumerate(times)
-    ]
-    rows = [{**row, "message_uuid": {"S": f"{group}-{n}"}} for n, row in enumerate(rows)]
-    text = rows[-1]["message"]["S"]
-    return [
-        *rows, group_row(one, other, times[-1], text, group=group), group_row(other, one, times[-1], text, group=group),
-    ]  # fmt: skip
-
-
-def test_copy_brings_production_without_its_people(
-    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
-) -> None:
-    theirs, proxy = production
-    before = everything(theirs)
-    ran = here("ddb", "copy", "--from", "prod", "-o", "json")
-    counts = parsed(ran)
-    assert (counts["new"], counts["replaced"]) == (64, 0)
-    assert f"production, only read: table {theirs.table}" in ran.err
-    assert f"local: table {empty.table}" in ran.err
-    assert "1 row of no known entity" in ran.err
-    found = everything(empty)
-    keys = {(row["pk"]["S"], row["sk"]["S"]) for row in before}
-    assert {(row["pk"]["S"], row["sk"]["S"]) for row in found} == {key for key in keys if key[0] != "LOG#1"}
-    text = json.dumps(found)
-    for secret in ("secret", "private", "andrewbrown", "bayko", "Andrew", "Londo", "Alt Brown", "altbrown"):
-        assert secret not in text
-    ids = {row["user_uuid"]["S"]: row["user_handle"]["S"] for row in found}
-    assert set(ids) == {ME.uuid, OTHER.uuid, THIRD.uuid}
-    assert len(set(ids.values())) == 3
-    # Production was read, and nothing else.
-    assert {operation for operation, _, _ in proxy.take()} == {"DescribeTable", "Scan"}
-    assert everything(theirs) == before
-    assert parsed(here("ddb", "copy", "--from", "prod", "-o", "json"))["unchanged"] == 64
-    # The last message of a conversation reads in its group rows as it does among its messages.
-    last = [row["message"]["S"] for row in found if "T10:29" in row["sk"]["S"]]
-    assert sorted(last.count(text) for text in set(last)) == [3, 3]
-
-
-def test_copy_of_one_person_and_verbatim(
-    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
-) -> None:
-    theirs, proxy = production
-    wanted = [row for row in everything(theirs) if row in conversation(GROUP, ME, OTHER, "secret")]
-    assert len(wanted) == 32
-    counts = parsed(here("ddb", "copy", "--from", "prod", "--handle", "andrewbrown", "-o", "json", "--dry-run"))
-    assert (counts["new"], counts["dry_run"]) == (32, True)
-    assert everything(empty) == []
-    command = ("ddb", "copy", "--from", "prod", "--handle", "andrewbrown", "--verbatim", "-o", "json")
-    assert parsed(here(*command))["new"] == 32
-    assert everything(empty) == wanted
-    assert {operation for operation, _, _ in proxy.take()} == {"DescribeTable", "Query"}
-    assert here("ddb", "copy", "--from", "prod", "--handle", "nobody").code == 5
-
-
-def test_copy_writes_nowhere_but_here(
-    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs, proxy = production
-    ran = here("ddb", "copy", "--from", "prod", "--prod")
-    assert ran.code == 2
-    assert "local table alone" in ran.err
-    ran = here("ddb", "copy", "--from", "prod", "--table", theirs.table)
-    assert ran.code == 6
-    assert "stamped as production" in ran.err
-    tables.stamp(empty)
-    assert here("ddb", "copy", "--from", "prod").code == 6
-    assert everything(empty) == []
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-    ran = here("ddb", "copy", "--from", "prod", "--table", theirs.table)
-    assert ran.code == 6
-    assert len(everything(theirs)) == 65
-
-
-def provision(store: DynamoDB, units: int) -> None:
-    throughput = {"ReadCapacityUnits": units, "WriteCapacityUnits": units}
-    store.call("update_table", TableName=store.table, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
-
-
-def test_copy_says_first_what_reading_costs_and_leaves_half_of_the_rate(
-    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
-) -> None:
-    theirs, proxy = production
-    provision(theirs, 16)
-    for options, rate, pages in (((), 8, 2), (("--rate", "1000"), 1000, 1)):
-        proxy.take()
-        ran = here("ddb", "copy", "--from", "prod", "--explain", "--dry-run", "-o", "json", *options)
-        used = parsed(ran)["read_from_production"]
-        found = re.search(rf"estimate: ([\d.]+) RCU for about 65 items .* at {rate} units a second; .* USD", ran.err)
-        assert found, ran.err
-        assert float(found[1]) <= used["read_units"] <= float(found[1]) + 1
-        # Production's requests are told, behind what they will cost; those on this machine cost nothing.
-        assert ran.err.index("estimate:") < ran.err.index("Scan  every item")
-        assert ran.err.count("Scan  every item") == used["requests"]
-        assert len([operation for operation, _, _ in proxy.take() if operation == "Scan"]) >= pages
-    assert used["requests"] == 1
-    assert everything(empty) == []
-
-
-def test_copy_of_one_person_costs_at_most_what_it_says(
-    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
-) -> None:
-    assert production
-    ran = here("ddb", "copy", "--from", "prod", "--handle", "bayko", "-o", "json")
-    used = parsed(ran)["read_from_production"]["read_units"]
-    assert len(everything(empty)) == 64
-    found = re.search(r"estimate: at most ([\d.]+) RCU for at most 65 items", ran.err)
-    assert found, ran.err
-    assert used <= float(found[1])
-
-
-def test_copy_stops_before_the_limit_with_what_it_read_written(
-    here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
-) -> None:
-    assert production
-    ran = here("ddb", "copy", "--from", "prod", "--max-units", "2", "-o", "json")
-    error = json.loads(ran.err.splitlines()[-1])["error"]
-    assert (ran.code, ran.out, error["code"]) == (1, "", "max_units")
-    assert error["used_units"] <= 2
-    there = len(everything(empty))
-    assert 0 < there < 64
-    assert f" {there} items are done, of about 65." in error["message"]
-    counts = parsed(here("ddb", "copy", "--from", "prod", "--max-units", "100", "-o", "json"))
-    assert (counts["new"], counts["replaced"], counts["unchanged"]) == (64 - there, 0, there)
-
-
-def test_a_copy_that_was_killed_begins_again(
-    empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], environment: dict[str, str], tmp_path: Path
-) -> None:
-    theirs, _ = production
-    write(theirs, (message_row(f"{n:04}", f"text {n}", group="long") for n in range(1000)))
-    command = ("copy", "--from", "prod", "-o", "json")
-    with Endpoint(environment["AWS_ENDPOINT_URL_DYNAMODB"]) as engine:
-        assert engine.kill(dict(os.environ), tmp_path / "home", "BatchWriteItem", 10, *command)
-        there = len(everything(empty))
-        assert 0 < there < 1064
-        said = engine.run(dict(os.environ), tmp_path / "home", *command)
-    counts = json.loads(said[said.index("{") :])
-    assert (counts["new"] + counts["unchanged"], counts["replaced"]) == (1064, 0)
-    assert counts["unchanged"] >= there
-    assert len(everything(empty)) == 1064
-
-
-def test_whom_add_user_gives_the_id_of_production_finds_what_was_copied(
-    here: Here, production: tuple[DynamoDB, faults.Recording]
-) -> None:
-    theirs, _ = production
-    write(theirs, conversation("mirror", Person(users.stable_uuid("mira"), "mira", "Mira Lund"), THIRD, "own", day=22))
-    assert here("ddb", "copy", "--from", "prod", "-q").code == 0
-    assert here("ddb", "list-conversations", "mira").code == 5
-    assert here("db", "add-user", "mira").code == 0
-    (found,) = parsed(here("ddb", "list-conversations", "mira", "-o", "json"))["items"]
-    assert found["message_group_uuid"] == "mirror"
-    assert len(parsed(here("ddb", "get-conversation", "mirror", "-o", "json"))["items"]) == 20

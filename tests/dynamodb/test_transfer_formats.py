@@ -213,7 +213,10 @@ def test_keys_that_come_again_are_found_whatever_lies_between() -> None:
 
 
 def test_nobody_is_left_in_a_pseudonymous_row() -> None:
-    message = {**message_row("2026", "my secret is 42", sender=OTHER), "email": {"S": "bayko@example.com"}}
+    message = {
+        **message_row("2026", "my secret is 42", sender=OTHER), "message_uuid": {"S": GROUP},
+        "email": {"S": "bayko@example.com"},
+    }  # fmt: skip
     changed, left_out = pseudonyms.of(message)
     assert changed is not None
     assert left_out == ["email"]
@@ -222,6 +225,8 @@ def test_nobody_is_left_in_a_pseudonymous_row() -> None:
     assert {name for name in changed if changed[name] == message[name]} == kept
     assert {"user_handle", "user_display_name", "message"} == set(changed) - kept
     assert pseudonyms.of({**KEYS, "pk": {"S": "OTHER#1"}}) == (None, [])
+    for telling in ({"pk": {"S": "MSG#bayko"}}, {"sk": {"S": "2026 by bayko"}}, {"user_uuid": {"S": f"{GROUP}-bayko"}}):
+        assert pseudonyms.of({**message, **telling}) == (None, [])
     row, _ = pseudonyms.of(group_row(ME, OTHER, "2026", "my secret is 42", group=GROUP))
     assert row is not None
     # The last message in a group row reads as the message does, and the person has one name everywhere.

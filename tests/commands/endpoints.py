@@ -1,0 +1,69 @@
+"""Commands as processes of their own behind one address, to be killed about when they make a request."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests import faults
+
+
+def start(environment: dict[str, str], url: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cruddur_cli", "ddb", *arguments],
+        env={**environment, "AWS_ENDPOINT_URL_DYNAMODB": url},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+class Endpoint:
+    """One loopback address for a command that is run twice: a proxy that is made anew would be another store."""
+
+    def __init__(self, engine: str) -> None:
+        self.before: Any = lambda _: None
+        self._recorded = faults.recorded(engine, before=self._tell)
+
+    def _tell(self, operation: str) -> None:
+        self.before(operation)
+
+    def __enter__(self) -> Endpoint:
+        self.recording = self._recorded.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._recorded.__exit__(*error)
+
+    def kill(self, environment: dict[str, str], folder: Path, operation: str, point: int, *arguments: str) -> bool:
+        """Start a command and kill it about when it makes request number ``point``; whether that ended it."""
+        enough = threading.Event()
+        left = [point]
+
+        def count(asked: str) -> None:
+            left[0] -= asked == operation
+            if left[0] <= 0:
+                enough.set()
+
+        self.before = count
+        process = start(environment, self.recording.url, folder, *arguments)
+        while not enough.wait(0.02) and process.poll() is None:
+            pass
+        time.sleep(random.uniform(0, 0.06))
+        process.kill()
+        process.communicate()
+        self.before = lambda _: None
+        return process.returncode == -9
+
+    def run(self, environment: dict[str, str], folder: Path, *arguments: str) -> str:
+        """Run a command to its end; what it said."""
+        process = start(environment, self.recording.url, folder, *arguments)
+        said = process.communicate(timeout=60)[0].decode()
+        assert process.returncode == 0, said
+        return said
