@@ -51,7 +51,7 @@ def copy(
 
     --explain, --max-units and --rate are about that reading, which --dry-run does as well.
 
-    Without --verbatim a row whose ids are no numbers, or whose sk is no time, is left out: they may say who somebody is.
+    Without --verbatim a row whose ids are no numbers, or whose sk is no time, is left out: it may say who somebody is.
     Nothing is removed: what is in the local table and not in production stays.
 
     PostgreSQL's users are not copied: a copied handle may be nobody's here. get-conversation reads by a group's id.

@@ -256,12 +256,13 @@ def test_nobody_is_named_by_a_key_or_an_id(
         group_row(zoe, ME, sk, "hello", group=LONG),
         group_row(ME, OTHER, sk, "hello", group="ztalvar and andrew"),
     ]
-    write(theirs, [{**row, "email": {"S": "zoe@corp.example"}}, *telling])
+    numbered = {**row, "sk": {"S": "2026-11-23T10:03"}, "message_uuid": {"S": f"{LONG}0"}}  # no UUID, but a number
+    write(theirs, [{**row, "email": {"S": "zoe@corp.example"}}, numbered, *telling])
     ran = here("ddb", "copy", "--from", "prod", "-o", "json")
-    assert parsed(ran)["new"] == 65
+    assert parsed(ran)["new"] == 66
     assert (
         "left out, as nobody knows what they say about people: 1 row of no known entity, 6 rows with an id that is no "
-        "UUID, or an sk that is no time, 1 × email; where an earlier copy --verbatim brought such rows, they stay"
+        "number, or an sk that is no time, 1 × email; where an earlier copy --verbatim brought such rows, they stay"
     ) in " ".join(ran.err.split())
     found = json.dumps(everything(empty), ensure_ascii=False).lower()
     assert not [word for word in ("ztalvar", "zoe", "zoë", "corp") if word in found]
