@@ -22,6 +22,22 @@ from ..settings import SEEDED_GROUP, Settings
 GROUPS = Index(tables.INDEX, "message_group_uuid", "sk")
 
 
+class Tally:
+    """How many items are kept: written, or found to be right."""
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def then(self, advance: Callable[[int], None]) -> Callable[[int], None]:
+        """What counts, and tells ``advance``."""
+
+        def count(items: int) -> None:
+            self.items += items
+            advance(items)
+
+        return count
+
+
 @contextmanager
 def kept(
     s: Settings,
@@ -30,12 +46,14 @@ def kept(
     *,
     writes: bool = False,
     done: Callable[[], int] | None = None,
+    goes_on: bool = False,
 ) -> Iterator[None]:
     """Say the estimate where it matters, and keep what runs inside within ``--max-units`` and ``--rate``.
 
     ``estimate`` gets DescribeTable's ``Table``. In production the estimate is always said, and without ``--rate`` half
     of the provisioned capacity is left to the application. Raises Incomplete, code ``max_units``, before the limit is
-    passed, with what is done and what is left; ``done`` counts that where it is not what this store was asked for.
+    passed, with what is done and what is left; ``done`` counts that where it is not what this store was asked for, and
+    ``goes_on`` says that the place is kept.
     """
     if not (s.prod or s.explain or s.dry_run or s.rate or s.max_units):
         yield
@@ -59,7 +77,8 @@ def kept(
             count = done() if done else sum(asked)
             left = f"of {_about(expected)} {expected.items:,}"
             error.message += f" {counted(count, 'item is', 'items are')} done, {left}."
-            error.hint = "run it again with a higher --max-units"
+            more = "the same command again goes on from there" if goes_on else "run it again with a higher --max-units"
+            error.hint = more
         raise
     finally:
         if dynamodb.budget is not None:

@@ -75,8 +75,10 @@ def export(
     chosen = format or formats.guess(file)
     with stores.dynamodb(s) as dynamodb:
         table = tables.describe(dynamodb)
-        budget = costs.kept(s, dynamodb, costs.of_scan)
-        with budget, output.progress(s, "exporting", table.items) as advance, _kept(s, file, "export"):
+        tally = costs.Tally()
+        budget = costs.kept(s, dynamodb, costs.of_scan, done=lambda: tally.items, goes_on=not streams)
+        with budget, output.progress(s, "exporting", table.items) as shown, _kept(s, file, "export"):
+            advance = tally.then(shown)
             if streams:
                 done = _to_stream(dynamodb, table, file, chosen, segments, advance)
             else:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..errors import Incomplete
 from ..sdk import Patience
 from .capacity import PAGE_LIMIT
 from .client import DynamoDB
@@ -143,7 +144,8 @@ def spread(
 ) -> Iterator[Produced]:
     """What ``produce`` yields for each segment, from ``readers`` threads at once, which take one segment after another.
 
-    A reader that is ahead waits, so that little is held at any time. The first error ends all, and is raised here.
+    A reader that is ahead waits, so that little is held at any time. The first error ends all, and is raised here; a
+    limit that is reached ends each reader by itself, so that nothing is lost that another one has read already.
     """
     ready: queue.Queue[tuple[Produced] | BaseException | None] = queue.Queue(maxsize=1)
     stop = threading.Event()
@@ -178,15 +180,20 @@ def spread(
         thread.start()
     try:
         finished = 0
+        stopped: Incomplete | None = None
         while finished < len(threads):
             thing = ready.get()
             if thing is None:
                 finished += 1
+            elif isinstance(thing, Incomplete):
+                finished, stopped = finished + 1, thing
             elif isinstance(thing, BaseException):
                 raise thing
             else:
                 yield thing[0]
             del thing
+        if stopped is not None:
+            raise stopped
     finally:
         stop.set()
         for thread in threads:
