@@ -124,9 +124,14 @@ def import_(
             output.note(
                 s, f"table {s.table} holds {counted(table.items, 'item')}: those with a key of {name} are replaced"
             )
-        budget = costs.kept(s, dynamodb, lambda _: costs.of_import(source), writes=True)
-        with budget, output.progress(s, "importing", None) as advance:
-            if source.files and Path(file).exists() and not _streams(file) and not s.dry_run:
+        tally = costs.Tally()
+        resumable = bool(source.files) and Path(file).exists() and not _streams(file) and not s.dry_run
+        budget = costs.kept(
+            s, dynamodb, lambda _: costs.of_import(source), writes=True, done=lambda: tally.items, goes_on=resumable
+        )
+        with budget, output.progress(s, "importing", None) as shown:
+            advance = tally.then(shown)
+            if resumable:
                 path = Path(file).resolve()
                 with checkpoints.alone(path), _kept(s, file, "import"):
                     done = _import_file(s, dynamodb, table, source, path, not no_compare, restart, advance)
@@ -274,12 +279,16 @@ def _import_file(
     after, counts = kept.load()
     if after is not None:
         output.note(s, f"going on with the import that was ended, behind {sources.where(source, after)}")
+        advance(counts.lines)
     importer = importing.Importer(dynamodb, compare=compare, counts=counts)
     try:
         with _said(importer, source):
             importer.run(sources.items(source, after=after), keep=kept.keep, advance=advance)
-    except (BadInput, Incomplete):
-        kept.remove()  # the file has to be put right, and is another one then
+    except (BadInput, Incomplete) as error:
+        if error.code == "max_units":
+            kept.flush()
+        else:
+            kept.remove()  # the file has to be put right, and is another one then
         raise
     except BaseException:
         with suppress(CruddurError):

@@ -69,6 +69,11 @@ class Budget:
         with self._changed:
             return self._used
 
+    @property
+    def limit(self) -> float | None:
+        """``max_units``."""
+        return None if math.isinf(self._max) else self._max
+
     def stop(self) -> None:
         """Wake whoever waits for the rate, and let nobody wait again: the command is over."""
         self._stopped.set()

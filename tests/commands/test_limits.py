@@ -70,3 +70,56 @@ def test_an_export_to_a_stream_that_a_limit_stops_wrote_what_it_read(
     assert ran.code == 1
     assert found, ran.err
     assert int(found[1]) == len(ran.out.splitlines()) > 10
+
+
+def rows_file(path: Path, rows: int, *, width: int = 100) -> str:
+    text = (json.dumps(message_row(f"{n:04}", f"{n:04}" + "x" * width, group=f"{n % 30}")) for n in range(rows))
+    path.write_text("".join(f"{line}\n" for line in text))
+    return str(path)
+
+
+def run_until_done(here: Here, *arguments: str) -> tuple[list[int], dict[str, int]]:
+    """How many items were done after each run that the limit stopped, and what the last one says."""
+    counts = [0]
+    while True:
+        ran = here("ddb", "import", *arguments, "-o", "json")
+        if ran.code == 0:
+            return counts[1:], json.loads(ran.out)
+        counts.append(items_done(ran.err))
+        assert counts[-1] > counts[-2], ran.err
+        assert "goes on from there" in str(error_of(ran.err)["hint"])
+
+
+def test_an_import_of_what_is_there_goes_on_where_a_limit_stopped_it(
+    here: Here, stored: DynamoDB, tmp_path: Path
+) -> None:
+    """600 units to compare; hardly any of them is spent twice."""
+    assert stored
+    counts, last = run_until_done(here, rows_file(tmp_path / "r.jsonl", 600), "--max-units", "150")
+    assert counts[0] > 100
+    assert len(counts) == 4
+    assert (last["unchanged"], last["written"]) == (600, 0)
+    assert not (tmp_path / "r.jsonl.checkpoint").exists()
+
+
+@pytest.mark.parametrize("limit", ["8", "100"])
+def test_an_import_of_new_rows_goes_on_where_a_limit_stopped_it(
+    here: Here, table: DynamoDB, tmp_path: Path, limit: str
+) -> None:
+    tables.create(table, say=lambda _: None)
+    rows = 12 if limit == "8" else 300
+    counts, last = run_until_done(here, rows_file(tmp_path / "r.jsonl", rows), "--max-units", limit)
+    assert counts[0] >= float(limit) / 2
+    assert (last["new"], last["replaced"] + last["unchanged"]) == (rows, 0)
+
+
+def test_a_large_item_behind_small_ones_needs_no_more_than_itself(here: Here, table: DynamoDB, tmp_path: Path) -> None:
+    tables.create(table, say=lambda _: None)
+    write(table, [message_row("there", "so that it compares")])
+    path = tmp_path / "r.jsonl"
+    rows_file(path, 5)
+    small = path.read_text()
+    path.write_text(small + json.dumps(message_row("large", "x" * 30_000)) + "\n" + small.replace("MSG#", "MSG#2"))
+    counts, last = run_until_done(here, str(path), "--max-units", "42")
+    assert counts == [6]
+    assert last["new"] == 11
