@@ -68,7 +68,9 @@ def kept(
     if s.prod or s.explain or s.dry_run:
         output.tell(sentence(cost.with_money(expected, cost.prices(region)), region=region, rate=rate))
     if rate or s.max_units:
-        dynamodb.budget = Budget(max_units=s.max_units, rate=rate, indexes=[GROUPS])
+        items, size = described.get("ItemCount", 0), described.get("TableSizeBytes", 0)
+        mean = size / items if items else 0.0
+        dynamodb.budget = Budget(max_units=s.max_units, rate=rate, indexes=[GROUPS], item_bytes=mean)
     try:
         yield
     except CruddurError as error:

@@ -45,9 +45,13 @@ def test_a_command_stops_before_the_limit_and_says_what_is_done(cruddur: Run) ->
     assert (again.code, json.loads(again.out)["written"]) == (0, 302 - stored)
 
 
-@pytest.mark.parametrize("units", ["0", "-3", "many"])
-def test_a_limit_that_is_none_is_refused(cruddur: Run, units: str) -> None:
-    assert cruddur("ddb", "scan", "--max-units", units).code == 2
+@pytest.mark.parametrize("option", ["--max-units", "--rate"])
+@pytest.mark.parametrize("units", ["0", "-3", "many", "nan", "inf", "-inf", "1e999"])
+def test_a_limit_that_is_none_is_refused(cruddur: Run, option: str, units: str) -> None:
+    ran = cruddur("ddb", "scan", option, units, "-o", "json")
+    assert (ran.code, ran.out) == (2, "")
+    assert option in ran.err
+    assert "NaN" not in ran.err
 
 
 def test_a_rate_slows_a_scan_and_loses_nothing(cruddur: Run) -> None:

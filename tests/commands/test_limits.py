@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,15 @@ def test_a_large_item_behind_small_ones_needs_no_more_than_itself(here: Here, ta
     counts, last = run_until_done(here, str(path), "--max-units", "42")
     assert counts == [6]
     assert last["new"] == 11
+
+
+def test_a_low_rate_costs_no_more_and_a_higher_one_is_kept(here: Here, stored: DynamoDB) -> None:
+    """A request for each item would be 40 requests and 20 units."""
+    assert stored
+    used = parsed(here("ddb", "scan", "--rate", "1", "--limit", "40", "-o", "json"))["consumed_capacity"]
+    assert (used["requests"], used["read_units"]) == (1, 2.0)
+    begin = time.monotonic()
+    used = parsed(here("ddb", "scan", "--rate", "10", "--segments", "3", "--limit", "2000", "-o", "json"))
+    units = used["consumed_capacity"]["read_units"]
+    assert units < 30
+    assert time.monotonic() - begin > (units - 11) / 10
