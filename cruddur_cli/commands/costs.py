@@ -83,8 +83,7 @@ def kept(
             error.hint = more
         raise
     finally:
-        if dynamodb.budget is not None:
-            dynamodb.budget.stop()  # nobody waits for the rate of a command that is over
+        dynamodb.halt()
 
 
 def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:

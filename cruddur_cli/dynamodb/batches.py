@@ -104,8 +104,7 @@ class Writer:
     def give_up(self) -> None:
         """Send nothing more: the command has failed, or was interrupted."""
         self._given_up.set()
-        if self._dynamodb.budget is not None:
-            self._dynamodb.budget.stop()  # a batch may be waiting for its rate for minutes
+        self._dynamodb.halt()
 
     def pause(self, what: str) -> None:
         """Wait because nothing was done in a round. Raises Refused when that has gone on for too long."""

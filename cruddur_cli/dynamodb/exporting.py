@@ -48,7 +48,7 @@ def to_stream(
             yield parts.squeeze(chunk.content) if zipped else chunk.content, chunk.items
 
     stream.write(parts.squeeze(head) if zipped else head)
-    for content, count in scanning.spread(range(plan.segments), produce, readers=plan.readers):
+    for content, count in scanning.spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt):
         stream.write(content)
         stream.flush()
         yield count
@@ -142,7 +142,7 @@ class _Job:
                 reached=reached, zipped=self.zipped, keep=lambda to: self._keep(number, to),
             )  # fmt: skip
 
-        yield from scanning.spread(left, produce, readers=plan.readers)
+        yield from scanning.spread(left, produce, readers=plan.readers, halt=self.dynamodb.halt)
 
     def finish(self, resumed: int) -> Exported:
         """Join the parts, give the whole its name, forget the rest. Killed at any point, it can be done again."""

@@ -69,7 +69,7 @@ def pages(
     def produce(number: int) -> Iterator[list[Item]]:
         return segment(dynamodb, number, plan, patience=patience)
 
-    yield from _cut(spread(range(plan.segments), produce, readers=plan.readers), limit)
+    yield from _cut(spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt), limit)
 
 
 def segment(
@@ -140,12 +140,17 @@ def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]
 
 
 def spread(
-    segments: Iterable[int], produce: Callable[[int], Iterator[Produced]], *, readers: int = MOST_SEGMENTS
+    segments: Iterable[int],
+    produce: Callable[[int], Iterator[Produced]],
+    *,
+    readers: int = MOST_SEGMENTS,
+    halt: Callable[[], None] = lambda: None,
 ) -> Iterator[Produced]:
     """What ``produce`` yields for each segment, from ``readers`` threads at once, which take one segment after another.
 
     A reader that is ahead waits, so that little is held at any time. The first error ends all, and is raised here; a
     limit that is reached ends each reader by itself, so that nothing is lost that another one has read already.
+    ``halt`` ends what readers wait for, where somebody interrupts.
     """
     ready: queue.Queue[tuple[Produced] | BaseException | None] = queue.Queue(maxsize=1)
     stop = threading.Event()
@@ -178,8 +183,8 @@ def spread(
     threads = [threading.Thread(target=read, daemon=True) for _ in range(min(readers, len(left)))]
     for thread in threads:
         thread.start()
+    finished = 0
     try:
-        finished = 0
         stopped: Incomplete | None = None
         while finished < len(threads):
             thing = ready.get()
@@ -196,5 +201,7 @@ def spread(
             raise stopped
     finally:
         stop.set()
+        if finished < len(threads):
+            halt()
         for thread in threads:
             thread.join()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -136,3 +139,27 @@ def test_a_low_rate_costs_no_more_and_a_higher_one_is_kept(here: Here, stored: D
     units = used["consumed_capacity"]["read_units"]
     assert units < 30
     assert time.monotonic() - begin > (units - 11) / 10
+
+
+def test_an_interrupt_does_not_wait_for_the_rate_and_keeps_what_was_read(
+    stored: DynamoDB, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Four readers that wait for a unit a second would read a part of the table each."""
+    assert stored
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cruddur_cli", "ddb", "export", "m.jsonl", "--rate", "1", "--segments", "4"],
+        env=environment, cwd=tmp_path, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    checkpoint = tmp_path / "m.jsonl.checkpoint"
+    try:
+        while not checkpoint.exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(3) == 130
+    finally:
+        running.kill()
+        running.communicate()
+    kept = json.loads(checkpoint.read_text())["state"]["segments"]
+    assert sum(each["items"] for each in kept) > 0
