@@ -127,8 +127,9 @@ def import_(
         tally = costs.Tally()
         resumable = bool(source.files) and Path(file).exists() and not _streams(file) and not s.dry_run
         budget = costs.kept(
-            s, dynamodb, lambda _: costs.of_import(source), writes=True, done=lambda: tally.items, goes_on=resumable
-        )
+            s, dynamodb, lambda _: costs.of_import(source, compare=bool(table.items) and not no_compare), writes=True,
+            done=lambda: tally.items, goes_on=resumable, assuming="if nothing is there yet",
+        )  # fmt: skip
         with budget, output.progress(s, "importing", None) as shown:
             advance = tally.then(shown)
             if resumable:
@@ -232,8 +233,7 @@ def _to_stream(
     plan = planned(dynamodb, table, segments)
     written = 0
     with _opened(file) as stream:
-        zipped = file.endswith(".gz")
-        for count in exporting.to_stream(dynamodb, stream, format=format, zipped=zipped, plan=plan):
+        for count in exporting.to_stream(dynamodb, stream, format=format, zipped=file.endswith(".gz"), plan=plan):
             written += count
             advance(count)
     return exporting.Exported(file, str(format), written, 0, plan.segments)
@@ -284,13 +284,10 @@ def _import_file(
     try:
         with _said(importer, source):
             importer.run(sources.items(source, after=after), keep=kept.keep, advance=advance)
-    except (BadInput, Incomplete) as error:
-        if error.code == "max_units":
-            kept.flush()
-        else:
+    except BaseException as error:
+        if isinstance(error, BadInput | Incomplete) and error.code != "max_units":
             kept.remove()  # the file has to be put right, and is another one then
-        raise
-    except BaseException:
+            raise
         with suppress(CruddurError):
             kept.flush()
         raise
@@ -331,20 +328,19 @@ def _kept(s: Settings, file: str, what: str) -> Iterator[None]:
 
 
 def _show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
-    counts = importer.counts
-    done = Imported(
-        source, counts.written + counts.unchanged, counts.new, counts.replaced, counts.unchanged, counts.duplicates
-    )
+    found = importer.counts
+    rows = found.written + found.unchanged
+    done = Imported(source, rows, found.new, found.replaced, found.unchanged, found.duplicates)
     if not importer.known:
         done = replace(done, new=None, replaced=None, unchanged=None)
     extra = {
-        "written": counts.written,
+        "written": found.written,
         **{name: value for name, value in asdict(done).items() if isinstance(value, int) and name != "items"},
         "dry_run": s.dry_run,
         **more,
     }
-    if counts.duplicates:
-        output.warn(f"{counted(counts.duplicates, 'item')} of {source} with a key that comes again: the last counts")
+    if found.duplicates:
+        output.warn(f"{counted(found.duplicates, 'item')} of {source} with a key that comes again: the last counts")
     output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
 
 

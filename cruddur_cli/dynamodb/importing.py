@@ -11,10 +11,11 @@ from typing import Any
 
 from ..errors import CruddurError
 from . import batches, checkpoints, typed
-from .capacity import read_units, write_units
+from .capacity import put_units, read_units, write_units
 from .client import DynamoDB
 from .repeated import Keys
 from .sources import Place, Placed
+from .tables import GROUPS
 
 Item = dict[str, Any]
 # "BatchGetItem": 100 keys a call. Large items end a group sooner, so that little is held.
@@ -161,14 +162,17 @@ class Importer:
     def _carry_out(self, group: Group) -> list[int]:
         """Compare one group and write what differs; what was done with each item."""
         there = self._read(list(group.items)) if self._compare else {}
-        done, requests = [], []
+        done, requests, units = [], [], 0.0
         for key, item in group.items.items():
             old = there.get(key)
             each = NEW if old is None else UNCHANGED if typed.same(old, item) else REPLACED
             done.append(each)
             if each != UNCHANGED:
                 requests.append(batches.put_request(item))
-        if not self.dry_run:
+                units += put_units(old, item, [GROUPS]).total
+        if self.dry_run:
+            self._dynamodb.meter.plan(units)
+        else:
             for first in range(0, len(requests), batches.BATCH):
                 self._writer.write(requests[first : first + batches.BATCH])
         return done
