@@ -11,7 +11,7 @@ from typing import Any
 from .. import output
 from ..dynamodb import conversation, cost, messages, sources, tables
 from ..dynamodb.budget import Budget
-from ..dynamodb.capacity import Index, item_size
+from ..dynamodb.capacity import Item, item_size, read_units
 from ..dynamodb.client import DynamoDB
 from ..dynamodb.conversation import Line, Person
 from ..dynamodb.cost import Estimate
@@ -19,7 +19,21 @@ from ..errors import CruddurError
 from ..output.text import counted
 from ..settings import SEEDED_GROUP, Settings
 
-GROUPS = Index(tables.INDEX, "message_group_uuid", "sk")
+
+class Tally:
+    """How many items are kept: written, or found to be right."""
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def then(self, advance: Callable[[int], None]) -> Callable[[int], None]:
+        """What counts, and tells ``advance``."""
+
+        def count(items: int) -> None:
+            self.items += items
+            advance(items)
+
+        return count
 
 
 @contextmanager
@@ -30,12 +44,16 @@ def kept(
     *,
     writes: bool = False,
     done: Callable[[], int] | None = None,
+    goes_on: bool = False,
+    assuming: str = "",
 ) -> Iterator[None]:
     """Say the estimate where it matters, and keep what runs inside within ``--max-units`` and ``--rate``.
 
     ``estimate`` gets DescribeTable's ``Table``. In production the estimate is always said, and without ``--rate`` half
     of the provisioned capacity is left to the application. Raises Incomplete, code ``max_units``, before the limit is
-    passed, with what is done and what is left; ``done`` counts that where it is not what this store was asked for.
+    passed, with what is done and what is left; ``done`` counts that where it is not what this store was asked for, and
+    ``goes_on`` says that the place is kept. ``assuming`` is what the estimate assumes, in words; a dry run that writes
+    knows at its end.
     """
     if not (s.prod or s.explain or s.dry_run or s.rate or s.max_units):
         yield
@@ -48,33 +66,53 @@ def kept(
     expected = cost.with_time(estimate(described), provisioned, rate=rate)
     region = dynamodb.client.meta.region_name
     if s.prod or s.explain or s.dry_run:
-        output.tell(sentence(cost.with_money(expected, cost.prices(region)), region=region, rate=rate))
+        told = cost.with_money(expected, cost.prices(region))
+        output.tell(sentence(told, region=region, rate=rate, assuming=assuming))
     if rate or s.max_units:
-        dynamodb.budget = Budget(max_units=s.max_units, rate=rate, indexes=[GROUPS])
+        items, size = described.get("ItemCount", 0), described.get("TableSizeBytes", 0)
+        mean = size / items if items else 0.0
+        dynamodb.budget = Budget(max_units=s.max_units, rate=rate, indexes=[tables.GROUPS], item_bytes=mean)
+    before = dynamodb.meter.total()
     try:
         yield
+        if s.dry_run and writes:
+            reads = dynamodb.meter.total().read_units - before.read_units
+            found = Estimate(read_units=reads, write_units=dynamodb.meter.planned)
+            found = cost.with_money(cost.with_time(found, provisioned, rate=rate), cost.prices(region))
+            units = f"{found.read_units:,.10g} RCU and {found.write_units:,.10g} WCU"
+            output.tell("; ".join([f"without --dry-run: {units}", *_rest(found, region, rate)]))
     except CruddurError as error:
         if error.code == "max_units":
             asked = (row.items for row in dynamodb.meter.operations() if bool(row.write_units) == writes)
             count = done() if done else sum(asked)
             left = f"of {_about(expected)} {expected.items:,}"
             error.message += f" {counted(count, 'item is', 'items are')} done, {left}."
-            error.hint = "run it again with a higher --max-units"
+            more = "the same command again goes on from there" if goes_on else "run it again with a higher --max-units"
+            error.hint = more
         raise
     finally:
-        if dynamodb.budget is not None:
-            dynamodb.budget.stop()  # nobody waits for the rate of a command that is over
+        dynamodb.halt()
 
 
-def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:
-    """An estimate in words: units, items, time, money."""
-    about = _about(estimate)
-    units = [f"{estimate.read_units:,.10g} RCU"] if estimate.read_units else []
+def sentence(estimate: Estimate, *, region: str, rate: float | None, assuming: str = "") -> str:
+    """An estimate in words: units, items, time, money. Of what is written, reads are those that compare."""
+    compared = estimate.read_units if estimate.write_units else 0.0
+    reads = estimate.read_units - compared
+    units = [f"{reads:,.10g} RCU"] if reads else []
     units += [f"{estimate.write_units:,.10g} WCU"] if estimate.write_units or not units else []
-    parts = [
+    about = _about(estimate)
+    first = (
         f"estimate: {'at most ' * estimate.at_most}{' and '.join(units)} for {about} {counted(estimate.items, 'item')}"
-        f" ({estimate.bytes:,} bytes)"
-    ]
+        f" ({estimate.bytes:,} bytes){' ' * bool(assuming)}{assuming}"
+    )
+    if compared:
+        first += f", plus up to {compared:,.10g} RCU to compare"
+    return "; ".join([first, *_rest(estimate, region, rate)])
+
+
+def _rest(estimate: Estimate, region: str, rate: float | None) -> list[str]:
+    """Time and money."""
+    parts = []
     if estimate.seconds is not None:
         at = f"at {rate:g} units a second" if rate else "at the provisioned rate"
         parts.append(f"{_span(estimate.seconds)} {at}" if estimate.seconds else "within burst capacity")
@@ -84,7 +122,7 @@ def sentence(estimate: Estimate, *, region: str, rate: float | None) -> str:
         parts.append(f"{estimate.usd_provisioned:.6f} USD of provisioned hours")
     if estimate.usd_on_demand is None and estimate.usd_provisioned is None:
         parts.append(f"no price is known for {region}")
-    return "; ".join(parts)
+    return parts
 
 
 def _about(estimate: Estimate) -> str:
@@ -125,7 +163,16 @@ def of_seed(lines: Sequence[Line], pair: tuple[Person, Person], count: int | Non
     return cost.seed(count or len(lines), message_bytes=size, group_bytes=size, index=tables.INDEX)
 
 
-def of_import(source: sources.Source) -> Estimate:
-    """What writing the items of files costs, where none of their keys is taken; standard input is read only once."""
-    items = (item for _, item, _ in sources.items(source)) if source.files else ()
-    return cost.puts(items, indexes=[GROUPS])
+def of_import(source: sources.Source, *, compare: bool) -> Estimate:
+    """What writing the items of files costs, where none of their keys is taken, and comparing them, where each is;
+    standard input is read only once."""
+    compared = 0.0
+
+    def items() -> Iterator[Item]:
+        nonlocal compared
+        for _, item, _ in sources.items(source) if source.files else ():
+            compared += read_units(item_size(item), consistent=True) if compare else 0.0
+            yield item
+
+    written = cost.puts(items(), indexes=[tables.GROUPS])
+    return replace(written, read_units=compared)

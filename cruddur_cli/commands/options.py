@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
@@ -21,6 +22,13 @@ class Output(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
+
+
+def _finite(value: float | None) -> float | None:
+    """What ``min`` lets through, as it is neither below nor above anything, or above everything."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number of units.")
+    return value
 
 
 _PANEL = "Options of every command"
@@ -80,7 +88,13 @@ _EXPLAIN = (
 _MAX_UNITS = (
     Annotated[
         float | None,
-        typer.Option("--max-units", min=0.5, metavar="N", help="Stop before this many capacity units are passed."),
+        typer.Option(
+            "--max-units",
+            min=0.5,
+            metavar="N",
+            callback=_finite,
+            help="Stop before this many capacity units are passed.",
+        ),
     ],
     None,
 )
@@ -88,7 +102,11 @@ _RATE = (
     Annotated[
         float | None,
         typer.Option(
-            "--rate", min=0.5, metavar="N", help="At most N units a second; in production half of what is provisioned."
+            "--rate",
+            min=0.5,
+            metavar="N",
+            callback=_finite,
+            help="N units a second on average; in production half of what is provisioned.",
         ),
     ],
     None,

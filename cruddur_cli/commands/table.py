@@ -142,7 +142,8 @@ def _seed_and_show(
             seeding.Seeded("message groups", 2, 0, 0),
         ]
     else:
-        with costs.kept(s, dynamodb, lambda _: costs.of_seed(lines, pair, count), writes=True):
+        new = "if nothing is seeded yet"
+        with costs.kept(s, dynamodb, lambda _: costs.of_seed(lines, pair, count), writes=True, assuming=new):
             done = steps.seed_conversation(s, dynamodb, pair, lines, source, count, replace_others=replace_others)
     totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
     output.show(s, done, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})

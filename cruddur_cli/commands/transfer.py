@@ -66,8 +66,10 @@ def export(
     chosen = format or formats.guess(file)
     with stores.dynamodb(s) as dynamodb:
         table = tables.describe(dynamodb)
-        budget = costs.kept(s, dynamodb, costs.of_scan)
-        with budget, output.progress(s, "exporting", table.items) as advance, stopped.kept(file, "export"):
+        tally = costs.Tally()
+        budget = costs.kept(s, dynamodb, costs.of_scan, done=lambda: tally.items, goes_on=not streams)
+        with budget, output.progress(s, "exporting", table.items) as shown, stopped.kept(file, "export"):
+            advance = tally.then(shown)
             if streams:
                 done = _to_stream(dynamodb, table, file, chosen, zipped, segments, advance)
             else:
@@ -113,9 +115,15 @@ def import_(
             output.note(
                 s, f"table {s.table} holds {counted(table.items, 'item')}: those with a key of {name} are replaced"
             )
-        budget = costs.kept(s, dynamodb, lambda _: costs.of_import(source), writes=True)
-        with budget, output.progress(s, "importing", None) as advance:
-            if source.files and Path(file).exists() and not stopped.streams(file) and not s.dry_run:
+        tally = costs.Tally()
+        resumable = bool(source.files) and Path(file).exists() and not stopped.streams(file) and not s.dry_run
+        budget = costs.kept(
+            s, dynamodb, lambda _: costs.of_import(source, compare=bool(table.items) and not no_compare), writes=True,
+            done=lambda: tally.items, goes_on=resumable, assuming="if nothing is there yet",
+        )  # fmt: skip
+        with budget, output.progress(s, "importing", None) as shown:
+            advance = tally.then(shown)
+            if resumable:
                 path = Path(file).resolve()
                 with checkpoints.alone(path), stopped.kept(file, "import"):
                     done = _import_file(s, dynamodb, table, source, path, not no_compare, restart, advance)
@@ -180,14 +188,15 @@ def _import_file(
     after, counts = kept.load()
     if after is not None:
         output.note(s, f"going on with the import that was ended, behind {sources.where(source, after)}")
+        advance(counts.lines)
     importer = importing.Importer(dynamodb, compare=compare, counts=counts)
     try:
         with stopped.told(importer, source):
             importer.run(sources.items(source, after=after), keep=kept.keep, advance=advance)
-    except (BadInput, Incomplete, importing.ItemRefused):
-        kept.remove()  # the file has to be put right, and is another one then
-        raise
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, BadInput | Incomplete | importing.ItemRefused) and error.code != "max_units":
+            kept.remove()  # the file has to be put right, and is another one then
+            raise
         with suppress(CruddurError):
             kept.flush()
         raise
@@ -197,20 +206,19 @@ def _import_file(
 
 def show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
     """Show what an importer did with the items of ``source``."""
-    counts = importer.counts
-    done = Imported(
-        source, counts.written + counts.unchanged, counts.new, counts.replaced, counts.unchanged, counts.duplicates
-    )
+    found = importer.counts
+    rows = found.written + found.unchanged
+    done = Imported(source, rows, found.new, found.replaced, found.unchanged, found.duplicates)
     if not importer.known:
         done = replace(done, new=None, replaced=None, unchanged=None)
     extra = {
-        "written": counts.written,
+        "written": found.written,
         **{name: value for name, value in asdict(done).items() if isinstance(value, int) and name != "items"},
         "dry_run": s.dry_run,
         **more,
     }
-    if counts.duplicates:
-        output.warn(f"{counted(counts.duplicates, 'item')} of {source} with a key that comes again: the last counts")
+    if found.duplicates:
+        output.warn(f"{counted(found.duplicates, 'item')} of {source} with a key that comes again: the last counts")
     output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
 
 

@@ -104,6 +104,7 @@ class Writer:
     def give_up(self) -> None:
         """Send nothing more: the command has failed, or was interrupted."""
         self._given_up.set()
+        self._dynamodb.halt()
 
     def pause(self, what: str) -> None:
         """Wait because nothing was done in a round. Raises Refused when that has gone on for too long."""

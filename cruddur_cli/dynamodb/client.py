@@ -83,6 +83,11 @@ class DynamoDB:
             self._known = True
         return self.meter.add(name, params, answer)
 
+    def halt(self) -> None:
+        """Have no request of a command that is over wait for its rate, which may take minutes: it is not made."""
+        if self.budget is not None:
+            self.budget.stop()
+
     def patience(self) -> sdk.Patience:
         """A fresh allowance of tries, shared by the requests that belong together."""
         return sdk.Patience(self.at, self.patience_s)

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .capacity import Index, put_units
-from .tables import INDEX
+from .capacity import put_units
+from .tables import GROUPS, INDEX
 
 _SHOWN = 60
-_GROUPS = Index(INDEX, "message_group_uuid", "sk")
 
 
 def explain(operation: str, request: Mapping[str, Any]) -> list[str]:
@@ -66,7 +65,7 @@ def _action(verb: str, about: Mapping[str, Any], *, transaction: bool) -> tuple[
     suffix = f"  if {condition}" if condition else ""
     times = 2 if transaction else 1
     if verb == "Put":
-        units = put_units(None, about["Item"], [_GROUPS], transaction=transaction)
+        units = put_units(None, about["Item"], [GROUPS], transaction=transaction)
         share = "".join(f" and {each:g} in {name}" for name, each in units.indexes.items() if each)
         return f"{_key(about['Item'])}{suffix}", f"{units.table:g} WCU{share}"
     if verb == "ConditionCheck":

@@ -45,11 +45,11 @@ def to_stream(
 
     def produce(number: int) -> Iterator[tuple[bytes, int]]:
         pages = scanning.segment(dynamodb, number, plan, patience=patience)
-        for content, count, _, _ in parts.chunks(pages, encode):
-            yield parts.squeeze(content) if zipped else content, count
+        for chunk in parts.chunks(pages, encode):
+            yield parts.squeeze(chunk.content) if zipped else chunk.content, chunk.items
 
     stream.write(parts.squeeze(head) if zipped else head)
-    for content, count in scanning.spread(range(plan.segments), produce, readers=plan.readers):
+    for content, count in scanning.spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt):
         stream.write(content)
         stream.flush()
         yield count
@@ -80,7 +80,7 @@ def to_file(
         if restart:
             job.forget()
         job.begin(segments)
-        resumed = sum(each.items for each in job.reached)
+        resumed = sum(each.last.items for each in job.reached)
         if resumed:
             say(f"going on with the export that was ended: {resumed:,} items are in its parts")
             advance(resumed)
@@ -145,15 +145,15 @@ class _Job:
 
         def produce(number: int) -> Iterator[int]:
             reached = self.reached[number]
-            pages = scanning.segment(self.dynamodb, number, plan, after=reached.after, patience=patience)
-            head = formats.header(self.format) if number == 0 and not reached.bytes else b""
-            found = parts.chunks(pages, encode, head=head)
+            pages = scanning.segment(self.dynamodb, number, plan, after=reached.last.after, patience=patience)
+            head = formats.header(self.format) if number == 0 and not reached.last.bytes else b""
             yield from parts.write(
-                self.part(number), found, reached=reached, zipped=self.zipped, mode=mode,
-                keep=lambda to: self._keep(number, to),
+                self.part(number),
+                lambda tail: parts.chunks(pages, encode, head=head + tail),
+                reached=reached, zipped=self.zipped, mode=mode, keep=lambda to: self._keep(number, to),
             )  # fmt: skip
 
-        yield from scanning.spread(left, produce, readers=plan.readers)
+        yield from scanning.spread(left, produce, readers=plan.readers, halt=self.dynamodb.halt)
 
     def finish(self, resumed: int) -> Exported:
         """Join the parts, give the whole its name, forget the rest. Killed at any point, it can be done again."""

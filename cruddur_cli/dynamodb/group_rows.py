@@ -17,7 +17,9 @@ from . import sides, transactions
 from .client import DynamoDB
 from .conversation import Message, MessageGroup, Person
 from .messages import Item, group_item, message_item, moment, partition, query, read_message
+from .metering import least_units
 from .sides import Age, Side, Sides
+from .tables import GROUPS
 from .transactions import Action, Plan
 
 # A message, a claim, and for each of two people a put and so many deletes: ten actions. AWS takes 100, but DynamoDB
@@ -84,7 +86,10 @@ def advance(
         return replace(step, actions=actions, alone=step.alone or look is not None)
 
     if dry_run:
-        return plan(0).result
+        planned = plan(0)
+        request = {"TransactItems": planned.actions}
+        dynamodb.meter.plan(least_units("TransactWriteItems", request, dynamodb.table, indexes=[GROUPS]))
+        return planned.result
     return transactions.carry_out(dynamodb, group, plan)[0]
 
 
@@ -122,7 +127,10 @@ def place(
         )
 
     if dry_run:
-        return plan(0).result
+        planned = plan(0)
+        request = {"TransactItems": planned.actions}
+        dynamodb.meter.plan(least_units("TransactWriteItems", request, dynamodb.table, indexes=[GROUPS]))
+        return planned.result
     done = transactions.carry_out(dynamodb, group, plan)
     return sum(written for written, _ in done), sum(deleted for _, deleted in done)
 

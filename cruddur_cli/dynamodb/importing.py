@@ -11,9 +11,11 @@ from typing import Any
 
 from ..errors import CruddurError, Refused
 from . import batches, checkpoints, typed
+from .capacity import put_units, read_units, write_units
 from .client import DynamoDB
 from .repeated import Keys
 from .sources import Place, Placed
+from .tables import GROUPS
 
 Item = dict[str, Any]
 # "BatchGetItem": 100 keys a call. Large items end a group sooner, so that little is held.
@@ -36,6 +38,11 @@ class Counts:
     def written(self) -> int:
         """Rows that are not what they were."""
         return self.new + self.replaced
+
+    @property
+    def lines(self) -> int:
+        """Items that were dealt with."""
+        return self.written + self.unchanged + self.duplicates
 
     def plus(self, done: Iterable[int]) -> Counts:
         """With so many more rows, each by what was done."""
@@ -95,6 +102,10 @@ class Importer:
         empty = is_empty(dynamodb)
         self._compare = compare and not empty
         self.known = compare or empty
+        # Where units are few, groups are small and in turn: what is compared and not written, or written with something
+        # before it unfinished, is paid for again.
+        self._limit = dynamodb.budget.limit if dynamodb.budget else None
+        self._width = batches.WIDTH if self._limit is None else 1
         self._writer = batches.Writer(dynamodb)
         self._reading = dynamodb.patience()
 
@@ -118,7 +129,7 @@ class Importer:
                 advance(group.lines)
 
             try:
-                self._run(_groups(found), finished)
+                self._run(_groups(found, self._limit), finished)
             finally:
                 self.counts = _settle(self.counts, keys)
         return self.counts
@@ -139,7 +150,7 @@ class Importer:
                 finished(order.popleft())
 
         failure: CruddurError | None = None
-        with ThreadPoolExecutor(batches.WIDTH, thread_name_prefix="import") as pool:
+        with ThreadPoolExecutor(self._width, thread_name_prefix="import") as pool:
             try:
                 while failure is None:
                     try:
@@ -149,7 +160,7 @@ class Importer:
                     if group is None:
                         break
                     while (
-                        len(flying) >= batches.WIDTH
+                        len(flying) >= self._width
                         or len(order) >= 4 * batches.WIDTH
                         or any(not group.items.keys().isdisjoint(other.items) for other in flying.values())
                     ):
@@ -177,13 +188,17 @@ class Importer:
         there = self._read(list(group.items)) if self._compare else {}
         done: list[int] = []
         keys: list[tuple[str, str]] = []
+        units = 0.0
         for key, item in group.items.items():
             old = there.get(key)
             each = NEW if old is None else UNCHANGED if typed.same(old, item) else REPLACED
             done.append(each)
             if each != UNCHANGED:
                 keys.append(key)
-        if not self.dry_run:
+                units += put_units(old, item, [GROUPS]).total
+        if self.dry_run:
+            self._dynamodb.meter.plan(units)
+        else:
             for first in range(0, len(keys), batches.BATCH):
                 self._write(group, keys[first : first + batches.BATCH], there=done.count(UNCHANGED) + first)
         return done
@@ -231,10 +246,14 @@ def is_empty(dynamodb: DynamoDB) -> bool:
         params["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def _groups(found: Iterator[Placed]) -> Iterator[Group]:
-    """Items in groups, each key once: the last of it. A bad line is raised behind the group that it ends."""
+def _groups(found: Iterator[Placed], limit: float | None = None) -> Iterator[Group]:
+    """Items in groups, each key once: the last of it. A bad line is raised behind the group that it ends.
+
+    With a ``limit`` of units, a group is a batch at most, and about a quarter of it, or one item.
+    """
     group: Group | None = None
-    size = 0
+    size, units = 0, 0.0
+    most = GROUP if limit is None else batches.BATCH
     failure: CruddurError | None = None
     while True:
         try:
@@ -245,14 +264,18 @@ def _groups(found: Iterator[Placed]) -> Iterator[Group]:
             break
         place, item, length = placed
         key = typed.key(item)
+        each = read_units(length, consistent=True) + write_units(length)
+        if group is not None and limit is not None and units + each > limit / 4:
+            yield group
+            group = None
         if group is None:
-            group, size = Group({}, {}, place), 0
+            group, size, units = Group({}, {}, place), 0, 0.0
         group.again += key in group.items
         group.items[key] = item
         group.places[key] = place
         group.last, group.lines = place, group.lines + 1
-        size += length
-        if len(group.items) == GROUP or size >= GROUP_BYTES:
+        size, units = size + length, units + each
+        if len(group.items) == most or size >= GROUP_BYTES:
             yield group
             group = None
     if group is not None:

@@ -47,11 +47,14 @@ class Meter:
 
     ``computed`` says that this engine's read units are placeholders: they are then worked out from the items in each
     answer. Write units are the engine's own in either case. It may be set until the first answer is added.
+
+    ``planned`` is how many write units a dry run found that it would use.
     """
 
     def __init__(self, table: str, *, computed: bool) -> None:
         self._table = table
         self.computed = computed
+        self.planned = 0.0
         self._operations: dict[str, Operation] = {}
         self._lock = Lock()
 
@@ -84,6 +87,11 @@ class Meter:
                 _sum_by_index(so_far.indexes, indexes),
             )
         return _sum(reads, writes)
+
+    def plan(self, units: float) -> None:
+        """Count what a dry run does not write."""
+        with self._lock:
+            self.planned += units
 
     def operations(self) -> list[Operation]:
         """One record for each kind of request, in the order in which the kinds first appeared."""

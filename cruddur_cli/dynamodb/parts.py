@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..errors import Incomplete
 from .checkpoints import unusable
 
 Item = dict[str, Any]
@@ -18,21 +19,51 @@ CHUNK = 1024 * 1024
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a segment came: behind the item with the key ``after``, with so many items and bytes in its part."""
+    """How far a segment came: behind the item with the key ``after``, with so many items and bytes in its part.
+
+    ``tail`` is the same of a chunk that was stopped before it was full and stands behind all that, compressed: what it
+    holds is read again, and compressed with what comes next, so that a stop leaves no trace in the file.
+    """
 
     after: dict[str, Any] | None = None
     items: int = 0
     bytes: int = 0
     done: bool = False
+    tail: dict[str, Any] | None = None
+
+    @property
+    def last(self) -> Reached:
+        """How far it came, with the tail."""
+        return Reached(**self.tail) if self.tail else self
 
 
-def chunks(
-    pages: Iterable[list[Item]], encode: Callable[[Item], bytes], *, head: bytes = b""
-) -> Iterator[tuple[bytes, int, dict[str, Any] | None, bool]]:
-    """The lines of a segment in chunks: the bytes, how many items, the last one's key, and whether it is the end."""
+class Chunk(NamedTuple):
+    """Lines of a segment: how many items, the last one's key, and whether it is the segment's end. ``stopped`` says
+    that a limit ended it before it was full."""
+
+    content: bytes
+    items: int
+    after: dict[str, Any] | None
+    done: bool = False
+    stopped: bool = False
+
+
+def chunks(pages: Iterable[list[Item]], encode: Callable[[Item], bytes], *, head: bytes = b"") -> Iterator[Chunk]:
+    """The lines of a segment, behind ``head``, in chunks.
+
+    Where a limit stops the pages, what came before it was paid for: that is a chunk as well, and then it is raised.
+    """
     lines: list[bytes] = [head] if head else []
     size, last, count = len(head), None, 0
-    for page in pages:
+    stopped: Incomplete | None = None
+    found = iter(pages)
+    while True:
+        try:
+            page = next(found, None)
+        except Incomplete as error:
+            page, stopped = None, error
+        if page is None:
+            break
         page.reverse()
         while page:  # each item goes as soon as it is a line: a page is eight times its JSON in memory
             last = page.pop()
@@ -41,9 +72,13 @@ def chunks(
             size += len(line)
             count += 1
             if size >= CHUNK:
-                yield b"".join(lines), count, _key(last), False
+                yield Chunk(b"".join(lines), count, _key(last))
                 lines, size, count = [], 0, 0
-    yield b"".join(lines), count, _key(last) if last else None, True
+    if stopped is None or count:
+        done = stopped is None
+        yield Chunk(b"".join(lines), count, _key(last) if last else None, done=done, stopped=not done)
+    if stopped is not None:
+        raise stopped
 
 
 def _key(item: Item) -> dict[str, Any]:
@@ -67,7 +102,7 @@ def write_nothing(path: Path) -> int:
 
 def write(
     path: Path,
-    found: Iterable[tuple[bytes, int, dict[str, Any] | None, bool]],
+    begin: Callable[[bytes], Iterable[Chunk]],
     *,
     reached: Reached,
     zipped: bool,
@@ -76,21 +111,30 @@ def write(
 ) -> Iterator[int]:
     """Write chunks behind what was reached; each is on the disk before ``keep`` is told. Yields how many items came.
 
-    ``mode`` says who may read and write the part; None leaves that to the umask.
+    ``begin`` gets what the first chunk begins with: the lines of the tail, which the chunk is written over. ``mode``
+    says who may read and write the part; None leaves that to the umask.
     """
     try:
         with path.open("r+b" if path.exists() else "w+b") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            file.truncate(reached.bytes)
+            file.truncate(reached.last.bytes)
             file.seek(reached.bytes)
-            for content, count, after, done in found:
-                written = file.write(squeeze(content) if zipped else content)
+            for chunk in begin(zlib.decompress(file.read(), wbits=31) if reached.tail else b""):
+                last = reached.last
+                if reached.tail:
+                    reached = replace(reached, tail=None)
+                    keep(reached)  # killed while it is overwritten, the tail is nothing to go on from
+                file.seek(reached.bytes)
+                written = file.write(squeeze(chunk.content) if zipped else chunk.content)
+                file.truncate()
                 file.flush()
                 os.fsync(file.fileno())
-                reached = Reached(after or reached.after, reached.items + count, reached.bytes + written, done)
+                after, items = chunk.after or last.after, last.items + chunk.items
+                to = Reached(after, items, reached.bytes + written, chunk.done)
+                reached = replace(reached, tail=asdict(to)) if zipped and chunk.stopped else to
                 keep(reached)
-                yield count
+                yield chunk.items
     except OSError as error:
         raise unusable(path, error) from error
 

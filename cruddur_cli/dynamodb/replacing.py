@@ -12,10 +12,12 @@ from .messages import Item, message_item, partition, query, read_message
 
 @dataclass(frozen=True)
 class Change:
-    """What replacing a seeded conversation takes: the items to put, the keys to delete, and what is right already."""
+    """What replacing a seeded conversation takes: the items to put, the keys to delete, and what is right already.
+    ``old`` is what stands where something is put or deleted."""
 
     put: Item | None = None
     delete: Item | None = None
+    old: Item | None = None
     last: Message | None = None
 
 
@@ -45,7 +47,7 @@ def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> 
         if not is_seeded(group, old):
             yield Change(last=read_message(old))
         else:
-            yield Change(put=None if old == item else item, last=message)
+            yield Change(put=None if old == item else item, old=old, last=message)
         old = next(ahead, None)
     while old is not None:
         yield _keep_or_delete(group, old)
@@ -54,7 +56,7 @@ def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> 
 
 def _keep_or_delete(group: str, item: Item) -> Change:
     if is_seeded(group, item):
-        return Change(delete={"pk": item["pk"], "sk": item["sk"]})
+        return Change(delete={"pk": item["pk"], "sk": item["sk"]}, old=item)
     return Change(last=read_message(item))
 
 

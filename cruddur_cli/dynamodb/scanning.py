@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..errors import Incomplete
 from ..sdk import Patience
 from .capacity import PAGE_LIMIT
 from .client import DynamoDB
@@ -68,7 +69,7 @@ def pages(
     def produce(number: int) -> Iterator[list[Item]]:
         return segment(dynamodb, number, plan, patience=patience)
 
-    yield from _cut(spread(range(plan.segments), produce, readers=plan.readers), limit)
+    yield from _cut(spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt), limit)
 
 
 def segment(
@@ -139,11 +140,17 @@ def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]
 
 
 def spread(
-    segments: Iterable[int], produce: Callable[[int], Iterator[Produced]], *, readers: int = MOST_SEGMENTS
+    segments: Iterable[int],
+    produce: Callable[[int], Iterator[Produced]],
+    *,
+    readers: int = MOST_SEGMENTS,
+    halt: Callable[[], None] = lambda: None,
 ) -> Iterator[Produced]:
     """What ``produce`` yields for each segment, from ``readers`` threads at once, which take one segment after another.
 
-    A reader that is ahead waits, so that little is held at any time. The first error ends all, and is raised here.
+    A reader that is ahead waits, so that little is held at any time. The first error ends all, and is raised here; a
+    limit that is reached ends each reader by itself, so that nothing is lost that another one has read already.
+    ``halt`` ends what readers wait for, where somebody interrupts.
     """
     ready: queue.Queue[tuple[Produced] | BaseException | None] = queue.Queue(maxsize=1)
     stop = threading.Event()
@@ -176,18 +183,25 @@ def spread(
     threads = [threading.Thread(target=read, daemon=True) for _ in range(min(readers, len(left)))]
     for thread in threads:
         thread.start()
+    finished = 0
     try:
-        finished = 0
+        stopped: Incomplete | None = None
         while finished < len(threads):
             thing = ready.get()
             if thing is None:
                 finished += 1
+            elif isinstance(thing, Incomplete):
+                finished, stopped = finished + 1, thing
             elif isinstance(thing, BaseException):
                 raise thing
             else:
                 yield thing[0]
             del thing
+        if stopped is not None:
+            raise stopped
     finally:
         stop.set()
+        if finished < len(threads):
+            halt()
         for thread in threads:
             thread.join()

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import BadInput, Refused
 from ..times import instant
 from . import batches, group_rows, messages, replacing
+from .capacity import delete_units, put_units
 from .client import DynamoDB
 from .conversation import STEP, Line, Message, Person, compose, seeded_position, start_for
 
@@ -69,6 +70,7 @@ def replace_conversation(
     if dry_run:
         for _ in requests():
             pass
+        dynamodb.meter.plan(tally.units)
     else:
         _write(dynamodb, requests(), count, advance)
     assert tally.last is not None
@@ -115,10 +117,15 @@ class _Tally:
     put: int = 0
     deleted: int = 0
     last: Message | None = None
+    units: float = 0.0
 
     def see(self, change: replacing.Change) -> None:
-        self.put += change.put is not None
-        self.deleted += change.delete is not None
+        if change.put is not None:
+            self.put += 1
+            self.units += put_units(change.old, change.put).total
+        elif change.delete is not None:
+            self.deleted += 1
+            self.units += delete_units(change.old).total
         message = change.last
         if message is None or message.created_at is None:
             return

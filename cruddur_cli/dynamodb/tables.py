@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import CannotConnect, NotFound, Protected, Refused
+from .capacity import Index
 from .client import DynamoDB
 
 INDEX = "message-group-sk-index"
+GROUPS = Index(INDEX, "message_group_uuid", "sk")
 _KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _INDEX_KEYS = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}

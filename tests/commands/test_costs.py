@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -45,9 +46,13 @@ def test_a_command_stops_before_the_limit_and_says_what_is_done(cruddur: Run) ->
     assert (again.code, json.loads(again.out)["written"]) == (0, 302 - stored)
 
 
-@pytest.mark.parametrize("units", ["0", "-3", "many"])
-def test_a_limit_that_is_none_is_refused(cruddur: Run, units: str) -> None:
-    assert cruddur("ddb", "scan", "--max-units", units).code == 2
+@pytest.mark.parametrize("option", ["--max-units", "--rate"])
+@pytest.mark.parametrize("units", ["0", "-3", "many", "nan", "inf", "-inf", "1e999"])
+def test_a_limit_that_is_none_is_refused(cruddur: Run, option: str, units: str) -> None:
+    ran = cruddur("ddb", "scan", option, units, "-o", "json")
+    assert (ran.code, ran.out) == (2, "")
+    assert option in ran.err
+    assert "NaN" not in ran.err
 
 
 def test_a_rate_slows_a_scan_and_loses_nothing(cruddur: Run) -> None:
@@ -67,3 +72,38 @@ def test_one_persons_conversations_cost_at_most_what_is_said(dynamodb: DynamoDB,
     before = dynamodb.meter.total().read_units
     assert len(list(copying.conversations(dynamodb, ME.uuid))) == groups * (2 + messages)
     assert dynamodb.meter.total().read_units - before <= told
+
+
+def planned(text: str, unit: str) -> float:
+    found = re.search(rf"^without --dry-run: (?:.* )?([\d,.]+) {unit}", text, re.MULTILINE)
+    assert found, text
+    return float(found[1].replace(",", ""))
+
+
+def test_a_dry_run_of_a_seed_says_at_its_end_what_it_found(cruddur: Run) -> None:
+    """Whatever is there: more messages, which go, or the very same, which cost nothing."""
+    cruddur("ddb", "schema-load", "-q")
+    cruddur("ddb", "seed", "--messages", "300", "-q")
+    for messages in ("40", "40", "120"):
+        told = cruddur("ddb", "seed", "--messages", messages, "--dry-run").err
+        assert "if nothing is seeded yet" in told
+        used = json.loads(cruddur("ddb", "seed", "--messages", messages, "-o", "json").out)["consumed_capacity"]
+        assert used["write_units"] - 10 <= planned(told, "WCU") <= used["write_units"]
+
+
+def test_an_import_says_what_comparing_costs_and_a_dry_run_what_it_found(cruddur: Run, tmp_path: Path) -> None:
+    cruddur("ddb", "schema-load", "-q")
+    cruddur("ddb", "seed", "--messages", "300", "-q")
+    path = tmp_path / "r.jsonl"
+    cruddur("ddb", "export", str(path), "-q")
+    told = cruddur("ddb", "import", str(path), "--dry-run").err
+    used = json.loads(cruddur("ddb", "import", str(path), "-o", "json").out)["consumed_capacity"]
+    assert used["write_units"] == planned(told, "WCU") == 0
+    assert planned(told, "RCU") == used["read_units"]
+    found = re.search(r"WCU for about 302 items .* if nothing is there yet, plus up to (\d+) RCU to compare", told)
+    assert found, told
+    assert used["read_units"] - 1 <= int(found[1]) <= used["read_units"]
+    path.write_text(path.read_text().replace('"Andrew Brown"', '"A. Brown"'))
+    told = cruddur("ddb", "import", str(path), "--dry-run").err
+    used = json.loads(cruddur("ddb", "import", str(path), "-o", "json").out)["consumed_capacity"]
+    assert planned(told, "WCU") == used["write_units"] > 50
