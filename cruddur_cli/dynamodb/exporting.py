@@ -89,7 +89,7 @@ def to_file(
                 advance(count)
         except BaseException as error:
             # Nothing was kept yet, or it ends with the same item every time: then parts are only in the way.
-            if isinstance(error, BadInput) or not any(each.items for each in job.reached):
+            if isinstance(error, BadInput) or not any(each.last.items for each in job.reached):
                 with suppress(OSError):
                     job.forget()
             raise
