@@ -53,8 +53,9 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
         "setup": partial(starting.setting_up, few),
         "seed": partial(many, transfer.seeding, count=min(10_000, items), runs=few),
         "units": partial(many, transfer.write_units, count=min(10_000, items)),
+        # Three rounds: the bare loops take a quarter of a minute each.
         "read": partial(
-            many, transfer.reading, count=items, runs=few, aws=aws, is_local=dynamodb_local() is not None
+            many, transfer.reading, count=items, runs=min(few, 3), aws=aws, is_local=dynamodb_local() is not None
         ),
         "users": partial(users.identities, count=min(10_000, items), runs=few),
         "sql": partial(users.sql_file, count=min(10_000, items), runs=few),

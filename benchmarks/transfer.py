@@ -20,13 +20,14 @@ def seeding(place: Place, *, count: int, runs: int) -> Iterator[Ratio]:
     """``ddb seed`` against single puts, and against the best width of a bare loop of batches."""
     single = max(count // 10, 100)
     commands = {
-        "ours": [*CRUDDUR, "ddb", "seed", "--messages", str(count)],
+        # As a program asks for it: nothing is drawn, as the peers draw nothing.
+        "ours": [*CRUDDUR, "ddb", "seed", "--messages", str(count), "-o", "json"],
         "single": [*_PEER, "puts", str(single), "1"],
         **{f"{width}": [*_PEER, "batches", str(count), str(width)] for width in _WIDTHS},
     }
     costs = alternate(*(partial(_written, place, *command) for command in commands.values()), runs=runs)
     took = {name: cost.wall_ms / 1000 for name, cost in zip(commands, costs, strict=True)}
-    what, rate = f"`seed --messages {count}`", count / took["ours"]
+    what, rate = f"`seed --messages {count} -o json`", count / took["ours"]
     yield Ratio(what, rate, "single puts", single / took["single"], "items/s", 12, at_least=True)
     best = min(map(str, _WIDTHS), key=lambda width: took[width])
     against = f"bare batches, {best} at once (best)"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
@@ -48,30 +49,34 @@ def write_all(
     """
     done = Written()
     writer = Writer(dynamodb)
-    flying: dict[Future[int], set[tuple[str, str]]] = {}
+    landed: SimpleQueue[Future[int]] = SimpleQueue()
+    flying: dict[Future[int], Collection[tuple[str, str]]] = {}
+    busy: set[tuple[str, str]] = set()
+
+    def land() -> None:
+        future = landed.get()
+        busy.difference_update(flying.pop(future))
+        advance(future.result())
+
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="batch") as pool:
         try:
             for batch in _batches(requests, done):
-                while len(flying) >= WIDTH or any(not batch.keys().isdisjoint(keys) for keys in flying.values()):
-                    _land(flying, advance)
-                flying[pool.submit(writer.write, list(batch.values()))] = set(batch)
+                while len(flying) >= WIDTH or not busy.isdisjoint(batch):
+                    land()
+                future = pool.submit(writer.write, list(batch.values()))
+                flying[future] = batch
+                busy.update(batch)
+                future.add_done_callback(landed.put)
                 puts = sum("PutRequest" in request for request in batch.values())
                 done.put += puts
                 done.deleted += len(batch) - puts
             while flying:
-                _land(flying, advance)
+                land()
         except BaseException:
             writer.give_up()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return done
-
-
-def _land(flying: dict[Future[int], set[tuple[str, str]]], advance: Callable[[int], None]) -> None:
-    ready, _ = wait(flying, return_when=FIRST_COMPLETED)
-    for future in ready:
-        del flying[future]
-        advance(future.result())
 
 
 def _batches(requests: Iterable[Request], done: Written) -> Iterator[dict[tuple[str, str], Request]]:
