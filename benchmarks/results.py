@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 LAST = Path(__file__).with_name("last.json")
 
@@ -50,16 +52,29 @@ def save(
     ratios: Sequence[Ratio],
     grown: Sequence[Grown],
     shares: Mapping[str, Mapping[str, float]],
+    *,
+    anew: bool,
 ) -> None:
-    """Write everything to ``LAST``, in place of what stood there."""
-    found = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine,
-        "ratios": [{**asdict(each), "ratio": each.ratio, "is_met": each.is_met} for each in ratios],
-        "growth": [asdict(each) for each in grown],
-        "shares": shares,
-    }
+    """Write everything to ``LAST``, in place of what stood there; without ``anew``, what was measured now in its place,
+    and all else stays."""
+    measured = [{**asdict(each), "ratio": each.ratio, "is_met": each.is_met} for each in ratios]
+    found: dict[str, Any] = {"ratios": measured, "growth": [asdict(each) for each in grown], "shares": shares}
+    if not anew:
+        before = json.loads(LAST.read_text(encoding="utf-8"))
+        now = {_subject(each): each for each in measured}
+        kept = [now.pop(_subject(each), each) for each in before["ratios"]]
+        found = {
+            "ratios": [*kept, *now.values()],
+            "growth": found["growth"] or before["growth"],
+            "shares": found["shares"] or before["shares"],
+        }
+    found = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, **found}
     LAST.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _subject(ratio: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is compared with what; which width is best may be another one each time."""
+    return ratio["what"], re.sub(r", \d+ at once.*", "", ratio["against"]), ratio["unit"]
 
 
 def saved() -> dict[str, str]:
