@@ -9,47 +9,37 @@ from __future__ import annotations
 
 import base64
 import json
-from threading import Lock
+from functools import partial
 from typing import Any
+
+from .. import json_answers
 
 _ANSWERS = ("Scan", "Query", "BatchGetItem")
 _REQUESTS = "cruddur_requests"
-_ONE = Lock()
 
 
 def shorten(client: Any) -> None:
     """Make a client of DynamoDB read and write items by the shorter way. What callers see stays the same."""
+    read = partial(json_answers.take, decode=_decode_answer)
     for operation in _ANSWERS:
-        client.meta.events.register(f"before-parse.dynamodb.{operation}", _read)
+        client.meta.events.register(f"before-parse.dynamodb.{operation}", read)
     client.meta.events.register("before-parameter-build.dynamodb.BatchWriteItem", _set_aside)
     client.meta.events.register("before-call.dynamodb.BatchWriteItem", _put_back)
 
 
-def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    if response_dict["status_code"] != 200:
+def _decode_answer(raw: bytes, answer: dict[str, Any]) -> None:
+    if b'"B"' not in raw and b'"BS"' not in raw:
         return
-    raw = response_dict["body"]
-    try:
-        # Parsing takes several times what comes of it, and gains nothing from threads: one at a time is enough.
-        with _ONE:
-            answer = json.loads(raw)
-    except ValueError:  # no answer of DynamoDB's: botocore says so
-        return
-    if not isinstance(answer, dict):
-        return
-    if b'"B"' in raw or b'"BS"' in raw:
-        for item in answer.get("Items") or ():
+    for item in answer.get("Items") or ():
+        _decode(item)
+    for items in (answer.get("Responses") or {}).values():
+        for item in items:
             _decode(item)
-        for items in (answer.get("Responses") or {}).values():
-            for item in items:
-                _decode(item)
-        # A place to go on from, or keys that were left, go back as they came: through botocore, which takes bytes.
-        _decode(answer.get("LastEvaluatedKey") or {})
-        for left in (answer.get("UnprocessedKeys") or {}).values():
-            for key in left["Keys"]:
-                _decode(key)
-    customized_response_dict.update({name: value for name, value in answer.items() if value is not None})
-    response_dict["body"] = b"{}"
+    # A place to go on from, or keys that were left, go back as they came: through botocore, which takes bytes.
+    _decode(answer.get("LastEvaluatedKey") or {})
+    for left in (answer.get("UnprocessedKeys") or {}).values():
+        for key in left["Keys"]:
+            _decode(key)
 
 
 def _decode(values: dict[str, Any]) -> None:
