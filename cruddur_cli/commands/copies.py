@@ -84,14 +84,14 @@ def copy(
                     f"Production's table and the local one are the same: {here.table} on {at.label}.",
                     code="same_table",
                 )
-            total = None if handle else tables.describe(there).items
+            table = tables.of_description(production)
             left_out = copying.LeftOut()
-            found = _rows(theirs, there, handle, segments)
+            found = _rows(theirs, there, table, handle, segments)
             rows = found if verbatim else copying.replaced(found, left_out)
             importer = importing.Importer(here, dry_run=s.dry_run)
             estimate = costs.of_person if handle else costs.of_scan
             budget = costs.kept(theirs, there, estimate, done=lambda: importer.lines)
-            with budget, output.progress(s, "copying", total) as advance:
+            with budget, output.progress(s, "copying", None if handle else table.items) as advance:
                 importer.run(copying.placed(rows), advance=advance)
             _warn(left_out)
             used = there.meter.total()
@@ -100,9 +100,11 @@ def copy(
     return Exit.DONE
 
 
-def _rows(s: Settings, there: DynamoDB, handle: str | None, segments: int | None) -> Iterator[dict[str, Any]]:
+def _rows(
+    s: Settings, there: DynamoDB, table: tables.Table, handle: str | None, segments: int | None
+) -> Iterator[dict[str, Any]]:
     if handle is None:
-        return copying.everything(there, transfer.planned(there, tables.describe(there), segments))
+        return copying.everything(there, transfer.planned(there, table, segments))
     return copying.conversations(there, _user(s, handle).uuid)
 
 

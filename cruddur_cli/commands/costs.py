@@ -87,8 +87,8 @@ def kept(
             count = done() if done else sum(asked)
             left = f"of {_about(expected)} {expected.items:,}"
             error.message += f" {counted(count, 'item is', 'items are')} done, {left}."
-            more = "the same command again goes on from there" if goes_on else "run it again with a higher --max-units"
-            error.hint = more
+            again = "the same command again goes on from there"
+            error.hint = again if goes_on else "run it again with a higher --max-units"
         raise
     finally:
         dynamodb.halt()

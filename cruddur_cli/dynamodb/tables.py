@@ -60,7 +60,11 @@ def names(dynamodb: DynamoDB) -> Iterator[TableName]:
 
 def describe(dynamodb: DynamoDB) -> Table:
     """What there is under the table's name. Raises NotFound."""
-    raw = description(dynamodb)
+    return of_description(description(dynamodb))
+
+
+def of_description(raw: dict[str, Any]) -> Table:
+    """The table that an answer of ``description`` is about."""
     stream = raw.get("StreamSpecification") or {}
     types = {each["AttributeName"]: each["AttributeType"] for each in raw.get("AttributeDefinitions", [])}
     return Table(

@@ -52,9 +52,7 @@ def lost(text: str, tables: Iterable[str]) -> list[str]:
     """
     tables, found = list(tables), set[str]()
     for statement in lexer.split(text):
-        if lexer.losing(statement) is None:
-            continue
-        if _HARMLESS.match(statement.text):
+        if lexer.losing(statement) is None or _HARMLESS.match(statement.text):
             continue
         if _EVERYTHING.match(statement.text):
             return tables
