@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from measure import CRUDDUR, Place
 
@@ -20,6 +21,7 @@ _NOWHERE = "http://127.0.0.1:9"
 def stack() -> Iterator[Place]:
     """An empty home, in which a stack may be started."""
     with tempfile.TemporaryDirectory(prefix="cruddur-benchmark-") as folder:
+        Path(folder).chmod(0o711)  # for PostgreSQL's account, where root runs this
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": folder,

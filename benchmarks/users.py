@@ -76,7 +76,9 @@ def sql_file(*, count: int, runs: int) -> Iterator[Ratio]:
     with stack() as place:
         place.cruddur("setup")
         text = place.printed(
-            sys.executable, "-c", "from cruddur_cli import seed_files; print(seed_files.text('schema.sql'))"
+            sys.executable,
+            "-c",
+            "from cruddur_cli.commands.shared import seed_files; print(seed_files.text('schema.sql'))",
         )
         file = Path(place.folder) / "many.sql"
         file.write_text(text + "".join(map(_INSERT.format, range(count))), encoding="utf-8")

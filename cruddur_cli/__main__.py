@@ -1,5 +1,5 @@
 """``python -m cruddur_cli``."""
 
-from .cli import main
+from .cli.main import main
 
 main()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 
 class Exit(IntEnum):
@@ -24,6 +26,8 @@ class CruddurError(Exception):
 
     ``message`` is one sentence: what failed, and on which store. ``hint`` is the next command to run, or advice.
     ``code`` is for programs, in snake case. ``details`` is shown below the sentence (a list of handles, a caret).
+
+    An error never changes: to add context, raise another one: ``raise error.changed(hint=…) from error``.
     """
 
     exit_code: Exit = Exit.NO
@@ -39,11 +43,34 @@ class CruddurError(Exception):
         fields: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.details = details
+        self.message: Final = message
+        self.hint: Final = hint
+        self.details: Final = details
         self.code = code or type(self).code
-        self.fields = dict(fields or {})
+        self.fields: Final[Mapping[str, object]] = MappingProxyType(dict(fields or {}))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set what is not set yet, and what Python itself keeps in an exception."""
+        if name in self.__dict__ and not name.startswith("__"):
+            raise AttributeError(f"an error never changes: raise error.changed({name}=…) from error")
+        super().__setattr__(name, value)
+
+    def changed(self, **parts: object) -> Self:
+        """An error of the same kind with these parts, and in everything else like this one. ``fields`` are added."""
+        unknown = parts.keys() - self.__dict__.keys()
+        if unknown:
+            raise TypeError(f"an error has no {', '.join(sorted(unknown))}")
+        if "fields" in parts:
+            added: Any = parts["fields"]
+            parts["fields"] = MappingProxyType({**self.fields, **added})
+        new = type(self).__new__(type(self), parts.get("message", self.message))
+        new.__dict__.update(self.__dict__)
+        new.__dict__.update(parts)
+        return new
+
+    def adding(self, sentence: str) -> Self:
+        """The same error with one more sentence."""
+        return self.changed(message=f"{self.message} {sentence}")
 
 
 class Incomplete(CruddurError):
@@ -60,7 +87,7 @@ class BadInput(CruddurError):
 
 
 class Interrupted(CruddurError):
-    """Somebody pressed Ctrl-C; the message says what is left of the work."""
+    """The user pressed Ctrl-C; the message says what is left of the work."""
 
     exit_code = Exit.INTERRUPTED
     code = "interrupted"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
-from . import table_name
-from .errors import NotConfigured
+from . import trust
+from .errors import BadInput, NotConfigured
 
 FILE_NAME = "cruddur.toml"
+JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""Where a job keeps its summary."""
+RESERVED_NAMES = {"prod", "production"}
+"""What no table may be called: the scripts' words for production."""
 SEEDED_GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
-_DUMMIES = {"local", "dummy", "fake", "test", "testing", "example"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Known:
     prod_otherwise: str | None = None  # None: the same as without --prod
     option: str | None = None
     per_environment: bool = False  # a value outside [prod] never counts with --prod
+    is_address: bool = False  # a URL, in which a password may be
+    section: str | None = None  # the only section of the file that it may stand in
+
+    @property
+    def key(self) -> str:
+        """The key as a person writes it in ``cruddur.toml``."""
+        return f"[{self.section}] {self.name}" if self.section else self.name
 
 
 KNOWN = (
@@ -41,6 +50,7 @@ KNOWN = (
         ("PROD_CONNECTION_URL",),
         otherwise="the embedded PostgreSQL",
         prod_otherwise="an error, never another database",
+        is_address=True,
         per_environment=True,
     ),
     Known("table", "the DynamoDB table", ("DDB_MESSAGE_TABLE",), default="cruddur-messages", option="--table"),
@@ -52,23 +62,34 @@ KNOWN = (
         (),
         otherwise="aws_endpoint, a DynamoDB at local_dynamodb, or the embedded one",
         prod_otherwise="AWS",
+        is_address=True,
         per_environment=True,
     ),
     Known(
         "local_dynamodb",
-        "where a DynamoDB is looked for when no endpoint is named",
+        "the address of a DynamoDB that is used when no endpoint is set",
         ("CRUDDUR_LOCAL_DYNAMODB",),
         default="http://localhost:8000",
+        is_address=True,
         per_environment=True,
     ),
-    Known("aws_endpoint", "every AWS service", ("AWS_ENDPOINT_URL",), (), otherwise="none", per_environment=True),
+    Known(
+        "aws_endpoint",
+        "every AWS service",
+        ("AWS_ENDPOINT_URL",),
+        (),
+        otherwise="none",
+        per_environment=True,
+        is_address=True,
+    ),
     Known(
         "cognito_endpoint",
         "Cognito",
         ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",),
         (),
-        otherwise="AWS where a user pool is named, else the embedded one",
+        otherwise="AWS where user_pool_id is set, else the embedded one",
         prod_otherwise="AWS",
+        is_address=True,
         per_environment=True,
     ),
     Known(
@@ -76,10 +97,16 @@ KNOWN = (
         "the Cognito user pool",
         ("AWS_COGNITO_USER_POOL_ID",),
         otherwise="the demo pool",
-        prod_otherwise="an error, where one is needed",
+        prod_otherwise="an error, where a command needs it",
     ),
     Known(
-        "ec2_endpoint", "EC2 (the security group)", ("AWS_ENDPOINT_URL_EC2",), (), otherwise="AWS", per_environment=True
+        "ec2_endpoint",
+        "EC2 (the security group)",
+        ("AWS_ENDPOINT_URL_EC2",),
+        (),
+        otherwise="AWS",
+        is_address=True,
+        per_environment=True,
     ),
     Known(
         "rds_endpoint",
@@ -87,6 +114,7 @@ KNOWN = (
         ("AWS_ENDPOINT_URL_RDS",),
         (),
         otherwise="AWS",
+        is_address=True,
         per_environment=True,
     ),
     Known(
@@ -101,9 +129,9 @@ KNOWN = (
     ),
     Known(
         "security_group_rule_id",
-        "the rule that lets this machine in",
+        "the rule for this machine's address",
         ("DB_SG_RULE_ID",),
-        otherwise="needed, or --discover",
+        otherwise="required unless you use --discover",
         option="--rule-id",
     ),
     Known(
@@ -115,25 +143,28 @@ KNOWN = (
     ),
     Known(
         "address_services",
-        "who is asked for this machine's address; all must agree",
+        "services that are asked for this machine's address; they must agree",
         ("CRUDDUR_ADDRESS_SERVICES",),
         default="https://checkip.amazonaws.com,https://api.ipify.org",
     ),
     Known(
         "schema_file",
-        "the schema to load, counted from this file's folder",
-        otherwise="backend-flask/db/schema.sql here or above, else our own",
+        "the schema to load; a path in cruddur.toml begins at that file",
+        ("CRUDDUR_SCHEMA_FILE",),
+        otherwise="backend-flask/db/schema.sql here or above, the only one in the checkout, or the built-in one",
         option="--file",
     ),
     Known(
         "seed_file",
-        "the users and activities to seed, counted from this file's folder",
-        otherwise="backend-flask/db/seed.sql here or above, else our own",
+        "the users and activities to seed; a path in cruddur.toml begins at that file",
+        ("CRUDDUR_SEED_FILE",),
+        otherwise="backend-flask/db/seed.sql here or above, the only one in the checkout, or the built-in one",
         option="--file",
     ),
     Known(
         "migrations_dir",
-        "the folder of the migrations, counted from this file's folder",
+        "the folder of the migrations; a path in cruddur.toml begins at that file",
+        ("CRUDDUR_MIGRATIONS_DIR",),
         otherwise="backend-flask/db/migrations here or above",
     ),
     Known("my_handle", "you, in conversations", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
@@ -144,8 +175,16 @@ KNOWN = (
         default="bayko",
         option="--other-handle",
     ),
+    Known(
+        "home",
+        "the folder of the embedded stack, counted from this file's folder",
+        ("CRUDDUR_HOME",),
+        otherwise="~/.local/share/cruddur",
+        section="local",
+    ),
 )
 _BY_NAME = {known.name: known for known in KNOWN}
+_SECTIONS = {known.section for known in KNOWN if known.section}
 
 
 @dataclass(frozen=True)
@@ -172,10 +211,14 @@ class Settings:
     migrations_dir: str | None
     my_handle: str
     other_handle: str
+    home: str | None
     origins: Mapping[str, str]
     file: Path | None = None
     prod: bool = False
     output: str = "table"
+    svg: str | None = None
+    summary: bool = False
+    command: str = "cruddur"
     dry_run: bool = False
     yes: bool = False
     confirm: str | None = None
@@ -185,6 +228,8 @@ class Settings:
     max_units: float | None = None
     rate: float | None = None
     wait_s: float = 0
+    statement_timeout_s: float | None = None
+    starts_engines: bool = True  # False: an embedded engine that does not run is an error
 
     @property
     def environment(self) -> str:
@@ -206,15 +251,81 @@ def load(
     options = dict(options or {})
     environ = os.environ if environ is None else environ
     prod = bool(options.get("prod", False))
+    if options.pop("trust", False):
+        _trust(folder or _here())
     path, written = _read_file(folder or _here())
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for known in KNOWN:
         values[known.name], origins[known.name] = _resolve(known, options, environ, path, written, prod)
         options.pop(known.name, None)
-    if origins["table"] == table_name.OPTION:
-        table_name.check(values["table"], origins["table"])
+    if origins["table"] == "--table":
+        check_table_name(values["table"], origins["table"])
     return Settings(**values, **options, origins=origins, file=path)
+
+
+def check_table_name(name: str, origin: str) -> None:
+    """Raise for a name that DynamoDB would refuse or that is the word ``prod``.
+
+    That is BadInput where it was typed, and NotConfigured where a file or a variable says it.
+    """
+    kind = BadInput if origin == "option" or origin.startswith("--") else NotConfigured
+    if name.lower() in RESERVED_NAMES:
+        raise kind(
+            f"{name!r} ({origin}) is the scripts' word for production, not a table name.",
+            hint="name production with --prod",
+        )
+    # Naming rules for tables: "Naming rules in Amazon DynamoDB".
+    if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
+        raise kind(f"{name!r} ({origin}) cannot be a table name: 3 to 255 letters, digits, '_', '-' and '.'.")
+
+
+def overridden(s: Settings, names: Iterable[str]) -> Iterator[tuple[str, str, str, str]]:
+    """The settings that a variable gives and ``cruddur.toml`` gives too: variable, its value, the file's value and key.
+
+    Raises NotConfigured for a file that cannot be read.
+    """
+    _, written = _read_file(_here())
+    for name in names:
+        known, origin, value = _BY_NAME[name], s.origins[name], getattr(s, name)
+        if origin not in {*known.variables, *(known.prod_variables or ())}:
+            continue
+        below, key = written.get("prod", {}).get(name) if s.prod else None, f"{name} in [prod] of cruddur.toml"
+        if below is None and not (s.prod and known.per_environment):
+            below, key = written.get(name), f"{name} in cruddur.toml"
+        if below is not None:
+            yield origin, str(value), str(below), key
+
+
+def keep_environment() -> None:
+    """Remember the environment of this process before the program changes it for its own output."""
+    _given.clear()
+    _given.update(os.environ)
+
+
+def given_environment() -> dict[str, str]:
+    """The environment that this process was started with."""
+    return dict(_given or os.environ)
+
+
+def has_job_summary() -> bool:
+    """Whether this process is part of a job, of GitHub Actions say, whose summary a command can add to."""
+    return bool(given_environment().get(JOB_SUMMARY))
+
+
+_given: dict[str, str] = {}
+
+
+def home() -> Path | None:
+    """The folder that ``CRUDDUR_HOME``, else ``cruddur.toml``, names for the embedded stack; None where neither does.
+
+    Raises NotConfigured for a file that cannot be read or holds an unknown key.
+    """
+    if chosen := os.environ.get("CRUDDUR_HOME"):
+        return Path(chosen).expanduser().absolute()
+    path, written = _read_file(_here())
+    named = written.get("local", {}).get("home")
+    return Path(os.path.normpath(path.parent / Path(named).expanduser())) if path and named else None
 
 
 def _resolve(
@@ -231,6 +342,9 @@ def _resolve(
     for variable in variables:
         if environ.get(variable):
             return environ[variable], variable
+    if known.section:
+        found = written.get(known.section, {}).get(known.name)
+        return (found, f"{path}, [{known.section}]") if found is not None else (known.default, "default")
     if prod and known.name in written.get("prod", {}):
         return written["prod"][known.name], f"{path}, [prod]"
     if known.name in written and not (prod and known.per_environment):
@@ -245,11 +359,20 @@ def _here() -> Path:
         return Path("/")
 
 
+def _trust(folder: Path) -> None:
+    """Trust the folder whose ``cruddur.toml`` counts in ``folder``. Raises NotConfigured where there is none."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place / FILE_NAME):
+            trust.add(place)
+            return
+    raise NotConfigured(f"There is no {FILE_NAME} in {folder} or above it, so there is no folder to trust.")
+
+
 def _read_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
     for place in (folder, *folder.parents):
         path = place / FILE_NAME
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            text = trust.read(path).decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -265,84 +388,45 @@ def _read_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
             written = tomllib.loads(text.replace("\r\n", "\n"))
         except tomllib.TOMLDecodeError as error:
             raise NotConfigured(f"{path} is not valid TOML: {error}.") from error
+        except RecursionError as error:
+            raise NotConfigured(f"{path} is not valid TOML: its brackets are nested too deeply.") from error
         _check_keys(path, written)
         return path, written
     return None, {}
 
 
 def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
-    def keys() -> Iterator[tuple[str, str, Any]]:
+    def keys() -> Iterator[tuple[str | None, str, Any]]:
         for name, value in written.items():
-            if name == "prod" and isinstance(value, dict):
-                yield from (("[prod] ", inner, inner_value) for inner, inner_value in value.items())
+            if name in {"prod", *_SECTIONS} and isinstance(value, dict):
+                yield from ((name, inner, inner_value) for inner, inner_value in value.items())
             else:
-                yield "", name, value
+                yield None, name, value
 
     for section, name, value in keys():
-        if name not in _BY_NAME:
+        place = f"[{section}] " if section else ""
+        known = [one for one in KNOWN if one.section == (section if section in _SECTIONS else None)]
+        if name not in {one.name for one in known}:
             import difflib
 
-            near = difflib.get_close_matches(name, _BY_NAME, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(_BY_NAME)}."
-            raise NotConfigured(f"{path} has an unknown key {section}{name!r}.", hint=hint)
+            misplaced = _BY_NAME.get(name)
+            near = difflib.get_close_matches(name, [one.name for one in known], 1)
+            meant = misplaced.key if misplaced else near[0] if near else None
+            hint = f"Did you mean {meant!r}?" if meant else f"There are: {', '.join(one.key for one in KNOWN)}."
+            raise NotConfigured(f"{path} has an unknown key {place}{name!r}.", hint=hint)
         if not isinstance(value, str) or not value:
-            raise NotConfigured(f"{path}: {section}{name} must be a text in quotes.")
-
-
-_QUERY_SECRET = re.compile(r"(?i)((?:password|passfile|token|secret)\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)")
-
-
-def mask_url(url: str) -> str:
-    """A connection URL (or libpq's key=value text) with its password, and any parameter that may hold one, as ``***``.
-
-    The password goes to the last ``@``: people leave ``/``, ``@``, ``#`` and spaces in it as they are.
-    """
-    masked = _QUERY_SECRET.sub(r"\1***", url)
-    if not _password(url):
-        return masked
-    scheme, _, rest = masked.partition("//")
-    info, _, tail = rest.rpartition("@")
-    return f"{scheme}//{info.partition(':')[0]}:***@{tail}"
-
-
-def mask(text: str, secrets: tuple[str, ...]) -> str:
-    """``text`` without any of the given secrets, wherever they stand."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+            raise NotConfigured(f"{path}: {place}{name} must be a string in quotes.")
 
 
 def secrets(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> tuple[str, ...]:
     """Every password and key that the environment and ``cruddur.toml`` hold, as written and decoded."""
-    found: set[str] = set()
+    from . import masking
+
     environ = os.environ if environ is None else environ
-    for name, value in environ.items():
-        if any(part in name.upper() for part in ("SECRET", "TOKEN", "PASSWORD", "ACCESS_KEY")):
-            found.add(value)
-        else:
-            found |= _secrets_in(value)
     try:
         written = _read_file(folder or _here())[1]
     except NotConfigured:
         written = {}
-    for value in (*written.values(), *written.get("prod", {}).values()):
-        if isinstance(value, str):
-            found |= _secrets_in(value)
-    # A shorter one would blot out half of every sentence, and neither it nor a word for an emulator guards anything.
-    return tuple(secret for secret in found if len(secret) >= 4 and secret not in _DUMMIES)
-
-
-def _secrets_in(value: str) -> set[str]:
-    given = {found[2].strip("'") for found in _QUERY_SECRET.finditer(value)}
-    password = _password(value)
-    # postgres:postgres@ keeps nothing secret, and its name is in every message.
-    if password and value.count(password) == 1:
-        given.add(password)
-    return given | {unquote(secret) for secret in given} | {quote(secret, safe="") for secret in given}
-
-
-def _password(url: str) -> str:
-    """The password in a URL as it is written; empty where there is none."""
-    if "://" not in url:
-        return ""
-    return url.partition("//")[2].rpartition("@")[0].partition(":")[2]
+    values = [*environ.items(), *written.items(), *written.get("prod", {}).items()]
+    pairs = ((name, value) for name, value in values if isinstance(value, str))
+    return tuple({secret for name, value in pairs for secret in masking.secrets_of(name, value)})

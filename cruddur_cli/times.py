@@ -1,8 +1,9 @@
-"""Sort-key times: one fixed width when written, every ISO form when read, UTC between."""
+"""The clock, and sort-key times: one fixed width when written, every ISO form when read, UTC between."""
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -10,7 +11,30 @@ from .errors import BadInput
 
 # Offsets go from -12:00 to +14:00, so the text of a time and its instant differ by at most this.
 _SKEW = timedelta(hours=15)
+_CLOCK = re.compile(r"\d{1,2}(:\d\d){1,2}( ?[ap]m)?|\d{1,2} ?[ap]m", re.IGNORECASE)
+_AGO = re.compile(r"(\d+) ?([mhdw])", re.IGNORECASE)
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_DAYS = {"today": timedelta(0), "yesterday": timedelta(days=1)}
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
+
+
+# Zero except in tests, which try other days. No setting reaches it: production's clock is the machine's.
+_shift = timedelta(0)
+
+
+def now() -> datetime:
+    """The present, in UTC. All code that depends on the day asks here, so that tests can try any day."""
+    return datetime.now(UTC) + _shift
+
+
+def of_this_machine() -> datetime:
+    """What this machine's clock says, in UTC, to compare it with a server's. It is never shifted."""
+    return datetime.now(UTC)
+
+
+def now_ns() -> int:
+    """The present in nanoseconds since 1970, for numbers that must differ from one moment to the next."""
+    return time.time_ns() + _shift // timedelta(microseconds=1) * 1000
 
 
 def sort_key(instant: datetime) -> str:
@@ -44,6 +68,21 @@ def instant(text: str) -> datetime | None:
         return None
 
 
+def has_no_zone(text: str) -> bool:
+    """Whether a sort key is a time without an offset, whose time zone is unknown."""
+    if is_canonical(text):
+        return False
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        from dateutil.parser import isoparse
+
+        try:
+            return isoparse(text).tzinfo is None
+        except (ValueError, OverflowError):
+            return False
+
+
 @dataclass(frozen=True)
 class Window:
     """The instants from ``since`` (included) to ``until`` (not included), both UTC; None is open."""
@@ -58,7 +97,7 @@ class Window:
         return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
     def texts(self) -> tuple[str | None, str | None]:
-        """Sort-key bounds that hold every row of the window, whatever offset or form its time was written in."""
+        """Sort-key bounds that hold every row of the window, with a time in any offset or form."""
         return (
             None if self.since is None else text_before(self.since),
             None if self.until is None else _day(self.until, _SKEW + timedelta(days=1)),
@@ -89,11 +128,12 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
     """The window that a person asked for.
 
     ``year`` is a year in UTC, as in the application's own queries. ``since`` and ``until`` may be any date or time;
-    without an offset they are local time, and a bare day in ``until`` is included. Raises BadInput.
+    without an offset they are local time. A day, month or year alone in ``until`` is included. ``today`` and
+    ``yesterday`` are days; ``30m``, ``1h``, ``7d`` and ``2w`` are that long before now. Raises BadInput.
     """
     if year is not None:
         if since or until:
-            raise BadInput("--year goes without --since and --until.")
+            raise BadInput("--year cannot be used with --since or --until.")
         if not 1 <= year <= 9998:
             raise BadInput(f"{year} is not a year.")
         return Window(datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
@@ -104,15 +144,49 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
     return Window(start, end)
 
 
+def moment(text: str, option: str, local: tzinfo | None = None) -> datetime:
+    """The instant that a person typed for an option; without an offset it is local time. Raises BadInput."""
+    return _typed(text, option, local)
+
+
 def _typed(text: str, option: str, local: tzinfo | None) -> datetime:
     from dateutil.parser import ParserError, parse
+    from dateutil.relativedelta import relativedelta
 
+    typed = text.strip().lower()
     try:
-        parsed = parse(text, default=datetime(datetime.now().year, 1, 1))
-        if option == "--until" and re.fullmatch(r"\d{4}-?\d\d-?\d\d", text.strip()):
-            parsed += timedelta(days=1)
+        if ago := _AGO.fullmatch(typed):
+            return now() - int(ago[1]) * _UNITS[ago[2]]
+        today = now().astimezone(local).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        # What is left out: of a time the day, which is today; of a date the year, which is this one, and its beginning.
+        is_time = _CLOCK.fullmatch(typed) is not None
+        if typed in _DAYS:
+            parsed, period = today - _DAYS[typed], "days"
+        else:
+            parsed = parse(text, default=today if is_time else today.replace(month=1, day=1))
+            period = "" if is_time else _period(text)
+        if option == "--until" and period:
+            parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
         if parsed.tzinfo is None and local is not None:
             parsed = parsed.replace(tzinfo=local)
         return parsed.astimezone(UTC)
     except (ParserError, OverflowError, ValueError) as error:
-        raise BadInput(f"{option} {text!r} is not a time.", hint="write 2026-11-20 or 2026-11-20T10:00Z") from error
+        hint = "write 2026-11-20, 2026-11-20T10:00Z, today, yesterday, 1h or 7d"
+        raise BadInput(f"{option} {text!r} is not a time.", hint=hint) from error
+
+
+def _period(text: str) -> str:
+    """What a date without a time of day names: ``days``, ``months`` or ``years``; empty where it has a time of day.
+
+    A part that is not in the text is taken from the default, so that it differs between two defaults.
+    """
+    from dateutil.parser import parse
+
+    one, two = (parse(text, default=datetime(*parts)) for parts in ((2000, 1, 1, 0, 0, 0, 0), (2004, 2, 2, 1, 1, 1, 1)))
+    if one.hour == two.hour:
+        return ""
+    if one.day == two.day:
+        return "days"
+    if one.month == two.month:
+        return "months"
+    return "years" if one.year == two.year else ""

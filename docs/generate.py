@@ -1,16 +1,20 @@
 """Writes what the documentation can know by itself; ``--check`` only compares, and says what is stale.
 
-    python docs/generate.py [--check]
+    python docs/generate.py [--check] [--no-run]
 
-It owns four things: docs/commands.md, from the help of every command; the table in docs/configuration.md, from the
-settings there are; those of docs/performance.md, from what the benchmarks saved; and what README.md shows as output,
-from running its commands on a fresh embedded stack.
+With ``--no-run`` it runs no command, and leaves alone what the pages show as output.
+
+It owns six things: docs/commands.md, from the help of every command; the table in docs/configuration.md, from the
+settings there are; policy and table of docs/audit.md, from the checks; those of docs/performance.md, from what the
+benchmarks saved; what the pages show as output, from running their commands on a fresh embedded stack; and the pictures
+in docs/pictures/, which the same commands draw.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -21,13 +25,17 @@ import tempfile
 import termios
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from cruddur_cli import settings
-from cruddur_cli.commands import front
+from cruddur_cli.audit import policies
+from cruddur_cli.audit.checks import CHECKS
+from cruddur_cli.cli import tree
+from cruddur_cli.commands.shared import help
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "benchmarks"))
@@ -36,7 +44,11 @@ import results  # noqa: E402 - benchmarks/ is no package
 README = DOCS.parent / "README.md"
 COMMANDS = DOCS / "commands.md"
 CONFIGURATION = DOCS / "configuration.md"
+AUDIT = DOCS / "audit.md"
 PERFORMANCE = DOCS / "performance.md"
+PICTURES = DOCS / "pictures"
+# What they show is run by tests of their own: tests/pytest_plugin/test_pytest_plugin.py, and those in tests/recipes/.
+ELSEWHERE = ("testing-your-app.md", "workspaces.md")
 _WIDTH = 88
 _NOWHERE = "http://127.0.0.1:9"  # no DynamoDB answers there, so the embedded one is used
 
@@ -52,7 +64,7 @@ def commands() -> Iterator[tuple[list[str], Any]]:
         for name, inner in getattr(command, "commands", {}).items():
             yield from walk([*words, name], inner)
 
-    return walk(["cruddur"], typer.main.get_command(front.tree()))
+    return walk(["cruddur"], typer.main.get_command(tree.tree()))
 
 
 @dataclass(frozen=True)
@@ -76,9 +88,8 @@ def help_of(words: list[str], command: Any) -> Help:
 
 
 def first_sentence(command: Any) -> str:
-    """What a command is for, in the first sentence of its help."""
-    paragraph = " ".join((command.help or "").strip().partition("\n\n")[0].split())
-    return re.split(r"(?<=[.!?]) (?=[A-Z])", paragraph)[0]
+    """What a command is for: the sentence that its group's page shows."""
+    return help.first_sentence((command.help or "").strip())
 
 
 def command_reference() -> str:
@@ -153,9 +164,22 @@ def settings_table() -> str:
             production += ", `[prod]`"
         otherwise = f"`{known.default}`" if known.default else known.otherwise
         option = f"`{known.option}`" if known.option else "–"
-        cells = (f"`{known.name}`", known.meaning, codes(known.variables), production, option, otherwise)
+        cells = (f"`{known.key}`", known.meaning, codes(known.variables), production, option, otherwise)
         rows.append(f"| {' | '.join(cells)} |".replace("–, ", ""))
     return "\n".join(rows)
+
+
+# The audit.
+
+
+def audit_parts() -> dict[str, str]:
+    """The policy that an audit needs, and a row for each check."""
+    rows = ["| check | severity | what | control | needs |", "|---|---|---|---|---|"]
+    for check in CHECKS:
+        needs = ", ".join(f"`{permission}`" for permission in check.permissions)
+        rows.append(f"| `{check.name}` | {check.severity} | {check.title} | {'; '.join(check.controls)} | {needs} |")
+    policy = json.dumps(policies.policy(CHECKS), indent=2)
+    return {"policy": f"```json\n{policy}\n```", "checks": "\n".join(rows)}
 
 
 def filled(path: Path, tables: Mapping[str, str]) -> str:
@@ -169,16 +193,24 @@ def filled(path: Path, tables: Mapping[str, str]) -> str:
     return text
 
 
-# What README.md shows. Its rules:
+# What the pages show. Their rules:
 #   ```console   lines that begin with "$ " are run, and what stands below each is what it printed
-#   ```sh        lines that begin with "cruddur" are run, and have to succeed
-# All of them run in order, on one embedded stack that is new and is deleted afterwards.
+#   ```sh        lines that begin with "cruddur" are run, and have to succeed; those that reach
+#                production are run by tests/docs/test_pages.py, against an account that moto simulates
+#   <!-- run: LINE -->          is run, and not shown
+#   <!-- picture: NAME: LINE --> is run, and the image below it is what it drew: pictures/NAME.svg
+# All of a page runs in order, on one embedded stack that is new and is deleted afterwards.
 
-_BLOCK = re.compile(r"^```(console|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_STEP = re.compile(
+    r"^```(?P<kind>console|sh)\n(?P<body>.*?)^```$|^<!-- run: (?P<hidden>[^\n]+) -->$"
+    r"|^<!-- picture: (?P<name>[\w-]+): (?P<drawn>[^\n]+) -->$",
+    re.DOTALL | re.MULTILINE,
+)
 _VOLATILE = (
     (re.compile(r"^─+ \w+ \d+ \w+ \d{4} ─+$", re.MULTILINE), "── a day ──"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?"), "a time"),
     (re.compile(r"\b\d\d \w{3} \d{4} \d\d:\d\d\b"), "a time"),
+    (re.compile(r"\w+day(&#160;| )\d{4}-\d\d-\d\d"), "a day"),
     (re.compile(r"\b\d\d:\d\d\b"), "a time"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:port"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "an id"),
@@ -195,24 +227,81 @@ def steady(text: str) -> str:
 def played(text: str, run: Callable[[str], str]) -> str:
     """The same page with the output that its commands print now; ``run`` takes a line and gives what it printed."""
 
-    def block(found: re.Match[str]) -> str:
-        kind, body = found[1], found[2]
+    def step(found: re.Match[str]) -> str:
+        kind, body = found["kind"], found["body"]
         if kind == "sh":
-            for line in body.splitlines():
-                if line.startswith("cruddur"):
-                    run(line)
-            return found[0]
-        shown = [line for line in body.splitlines() if line.startswith("$ ")]
-        new = "\n".join(f"{line}\n{run(line.removeprefix('$ '))}" for line in shown)
-        return found[0] if steady(new) == steady(body) else f"```{kind}\n{new}```"
+            for line in here(body):
+                run(line)
+        elif kind == "console":
+            shown = [line for line in body.splitlines() if line.startswith("$ ")]
+            new = "\n".join(f"{line}\n{run(line.removeprefix('$ '))}" for line in shown)
+            return found[0] if steady(new) == steady(body) else f"```{kind}\n{new}```"
+        elif found["name"]:
+            run(f"NO_COLOR= TERM=xterm-256color {found['drawn']} --svg {found['name']}.svg")
+        else:
+            run(found["hidden"])
+        return found[0]
 
-    return _BLOCK.sub(block, text)
+    return _STEP.sub(step, text)
+
+
+def steps(text: str) -> Iterator[re.Match[str]]:
+    """What a page has that is run: its groups are ``kind`` and ``body``, ``hidden``, or ``name`` and ``drawn``."""
+    return _STEP.finditer(text)
+
+
+def here(block: str) -> list[str]:
+    """The commands of a ``sh`` block that are run on this machine's stack."""
+    return [line for line in block.splitlines() if line.startswith("cruddur") and not reaches_production(line)]
+
+
+def reaches_production(line: str) -> bool:
+    """Whether a command would read or write production."""
+    return re.search(r"--prod\b|--from prod\b|s3://", line) is not None
+
+
+def pages() -> list[Path]:
+    """The pages with commands that are played."""
+    written = [README, *sorted(DOCS.glob("*.md"))]
+    return [path for path in written if path.name not in ELSEWHERE and _STEP.search(path.read_text(encoding="utf-8"))]
+
+
+def page(path: Path) -> dict[Path, str]:
+    """What belongs into a page, and into each of its pictures, by running its commands."""
+    text = path.read_text(encoding="utf-8")
+    with fresh_stack() as (run, folder):
+        wanted = {path: played(text, run)}
+        for found in steps(text):
+            if name := found["name"]:
+                target = PICTURES / f"{name}.svg"
+                drawn = (folder / target.name).read_text(encoding="utf-8")
+                before = target.read_text(encoding="utf-8") if target.exists() else ""
+                wanted[target] = before if steady(drawn) == steady(before) else drawn
+    return wanted
+
+
+# A page begins at this time, far from midnight, and the clock runs on from there: it shows the same on every day.
+_BEGINNING = datetime(2026, 11, 20, 13, tzinfo=UTC)
+_CLOCK = """\
+from datetime import timedelta
+from cruddur_cli import times
+times._shift = timedelta(microseconds={microseconds})
+"""
 
 
 @contextlib.contextmanager
-def fresh_stack() -> Iterator[Callable[[str], str]]:
-    """A function that runs a line on an embedded stack of its own, as in a terminal of 80 columns without colour."""
+def fresh_stack() -> Iterator[tuple[Callable[[str], str], Path]]:
+    """A function that runs a line on an embedded stack of its own, in a terminal of 80 columns without colour.
+
+    Beside it the folder where it runs.
+    """
     with tempfile.TemporaryDirectory(prefix="cruddur-docs-") as folder:
+        Path(folder).chmod(0o711)  # for PostgreSQL's account, where root runs this
+        clock = Path(folder, "clock")
+        clock.mkdir()
+        shift = _BEGINNING - datetime.now(UTC)  # noqa: TID251  # the clock that the commands shift
+        text = _CLOCK.format(microseconds=shift // timedelta(microseconds=1))
+        (clock / "sitecustomize.py").write_text(text, encoding="utf-8")
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": folder,
@@ -220,10 +309,12 @@ def fresh_stack() -> Iterator[Callable[[str], str]]:
             "CRUDDUR_LOCAL_DYNAMODB": _NOWHERE,
             "AWS_EC2_METADATA_DISABLED": "true",
             "PYTHON": sys.executable,
+            "PYTHONPATH": str(clock),
             "LC_ALL": "C.UTF-8",
             "TERM": "dumb",
             "NO_COLOR": "1",
             "TZ": "UTC",
+            "GITHUB_ENV": f"{folder}/github-env",
         }
 
         def run(line: str) -> str:
@@ -233,7 +324,7 @@ def fresh_stack() -> Iterator[Callable[[str], str]]:
             return "".join(f"{each.rstrip()}\n" for each in printed.splitlines())
 
         try:
-            yield run
+            yield run, Path(folder)
         finally:
             run("cruddur local reset --yes")
 
@@ -265,15 +356,17 @@ def main() -> int:
     wanted = {
         COMMANDS: command_reference(),
         CONFIGURATION: filled(CONFIGURATION, {"settings": settings_table()}),
+        AUDIT: filled(AUDIT, audit_parts()),
         PERFORMANCE: filled(PERFORMANCE, results.saved()),
     }
-    with fresh_stack() as play:
-        wanted[README] = played(README.read_text(encoding="utf-8"), play)
+    for path in [] if "--no-run" in sys.argv[1:] else pages():
+        wanted |= page(path)
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if "--check" in sys.argv[1:]:
             print(f"{path.name} is stale: python docs/generate.py")
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
             print(f"{path.name}: written")
     return 1 if stale and "--check" in sys.argv[1:] else 0

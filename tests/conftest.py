@@ -5,24 +5,40 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from cruddur_cli import sdk, seed_files
+from cruddur_cli.aws_client import client as aws_client
+from cruddur_cli.commands.shared import seed_files
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.local import stack
+from tests import clock, processes, runs
+from tests.postgres import servers
 
-_OURS = ("AWS_", "PG", "CRUDDUR_", "DDB_", "PROD_", "CONNECTION_URL", "DATABASE_URL", "GITPOD", "CODESPACES", "DB_SG_")
-_TERMINAL = ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS", "LINES", "TERM", "CI")
+_OURS = (
+    "AWS_",
+    "PG",
+    "CRUDDUR_",
+    "DDB_",
+    "PROD_",
+    "CONNECTION_URL",
+    "DATABASE_URL",
+    "GITPOD",
+    "CODESPACES",
+    "DB_SG_",
+    "GITHUB_",
+)
+_TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "CI")
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a request that should not be made fails there at once
 SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 
@@ -87,17 +103,94 @@ class Engines:
         return urlunsplit(urlsplit(self.postgres_url)._replace(path=f"/{name}"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--today",
+        type=lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC),
+        help="run the tests as if it were this time, in UTC: 2028-02-29T12:00",
+    )
+
+
+_RUN = pytest.StashKey[runs.Run]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    run = config.stash[_RUN] = runs.begin(config)
+    if config.option.basetemp is None:
+        config.option.basetemp = run.temporary / "pytest"
+    if today := config.getoption("today"):
+        clock.set_to(today, folder=run.temporary)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _RUN in config.stash and not hasattr(config, "workerinput"):
+        config.stash[_RUN].end()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """None for a few files; else two for each core, because many tests wait for what they started."""
+    chosen = [Path(argument.partition("::")[0]) for argument in config.args]
+    if len(chosen) <= 5 and all(path.suffix == ".py" for path in chosen):
+        return 0
+    cores = os.cpu_count() or 1
+    # On a machine that is busy already, more of them make each slower.
+    return cores if os.getloadavg()[0] > 2 * cores else 2 * cores
+
+
 @pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    """A real PostgreSQL and a real AWS emulator, started once."""
-    home = str(tmp_path_factory.mktemp("stack") / "cruddur")
+def this_run(pytestconfig: pytest.Config) -> runs.Run:
+    """The run of the tests that this process is part of."""
+    return pytestconfig.stash[_RUN]
+
+
+@pytest.fixture
+def today(tmp_path: Path) -> Iterator[Callable[[datetime], None]]:
+    """Sets the clock: of this process, and of commands that ``cruddur`` starts from then on. It runs on from there."""
+    with clock.kept():
+        yield lambda moment: clock.set_to(moment, folder=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres_majors() -> list[int]:
+    """The majors of PostgreSQL that this machine has, beside the embedded one; see tests/postgres/servers.py."""
+    return [major for major in servers.MAJORS if servers.programs(major)]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(this_run: runs.Run, postgres_majors: list[int]) -> Callable[[int], str]:
+    """The URL of the maintenance database of a major, whose server is started once for all processes of the run."""
+
+    def server(major: int) -> str:
+        if major not in postgres_majors:
+            pytest.skip(f"no PostgreSQL {major} on this machine; .ci/run fetches one")
+        name = f"postgresql-{major}"
+        return this_run.once(name, lambda: servers.start(this_run.own(name), major))
+
+    return server
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Callable[[int], str]) -> Iterator[Callable[[int], str]]:
+    """The URL of an empty database of this test's own, on the server of a major; another one at each call."""
+    with ExitStack() as databases:
+        yield lambda major: databases.enter_context(servers.database(postgres_server(major)))
+
+
+@pytest.fixture(scope="session")
+def engines(this_run: runs.Run) -> Iterator[Engines]:
+    """A real PostgreSQL and a real AWS emulator, started once in each process that runs tests."""
+    home = str(this_run.own(os.environ.get("PYTEST_XDIST_WORKER", "alone")) / "cruddur")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRUDDUR_HOME", home)
         found = stack.up()
     assert found.postgres_url is not None
     assert found.aws_endpoint is not None
+    made = Engines(home, found.postgres_url, found.aws_endpoint)
+    servers.hasten(made.database_url("postgres"))
     try:
-        yield Engines(home, found.postgres_url, found.aws_endpoint)
+        yield made
     finally:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CRUDDUR_HOME", home)
@@ -147,7 +240,7 @@ def _database(engines: Engines, template: str) -> Iterator[str]:
 
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(engines.database_url("postgres"), autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        conn.execute(servers.create(conn, name, template))
         yield engines.database_url(name)
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
@@ -165,7 +258,7 @@ def endpoint(request: pytest.FixtureRequest, emulator: str, dynamodb_local: str 
 @pytest.fixture
 def dynamodb(endpoint: str) -> Iterator[DynamoDB]:
     """An opened message store with an empty table of this test's own."""
-    at = sdk.Endpoint("dynamodb", endpoint, sdk.LOCAL_REGION, f"DynamoDB at {endpoint}")
+    at = aws_client.Endpoint("dynamodb", endpoint, aws_client.LOCAL_REGION, f"DynamoDB at {endpoint}")
     with opened(at, f"test-{uuid.uuid4().hex[:12]}") as store:
         tables.create(store, say=lambda _: None)
         yield store
@@ -203,15 +296,13 @@ def cruddur(environment: dict[str, str], tmp_path: Path) -> Run:
     """Runs the real command in a process of its own, through pipes; ``env`` adds variables, None removes one."""
 
     def run(*arguments: str, env: dict[str, str | None] | None = None, stdin: str = "", timeout_s: float = 60) -> Ran:
-        merged: dict[str, str | None] = {**environment, **(env or {})}
-        done = subprocess.run(
-            [sys.executable, "-m", "cruddur_cli", *arguments],
-            env={name: value for name, value in merged.items() if value is not None},
+        merged: dict[str, str | None] = {**environment, **clock.environment(), **(env or {})}
+        done = processes.run(
+            arguments,
+            environment={name: value for name, value in merged.items() if value is not None},
             cwd=tmp_path / "home",
-            input=stdin.encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
+            stdin=stdin.encode(),
+            timeout_s=timeout_s,
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 

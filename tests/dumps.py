@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cruddur_cli import sdk
+from cruddur_cli.aws_client import client as aws_client
 
 
 def rows(url: str) -> dict[str, list[str]]:
@@ -22,7 +22,9 @@ def rows(url: str) -> dict[str, list[str]]:
 
 def items(environment: dict[str, str]) -> list[dict[str, Any]]:
     """Every item of the test's table, in the order of its keys; empty where there is no table."""
-    client = sdk.open_client(sdk.Endpoint("dynamodb", environment["AWS_ENDPOINT_URL_DYNAMODB"], None, "the engine"))
+    client = aws_client.open_client(
+        aws_client.Endpoint("dynamodb", environment["AWS_ENDPOINT_URL_DYNAMODB"], None, "the engine")
+    )
     if environment["DDB_MESSAGE_TABLE"] not in client.list_tables()["TableNames"]:
         return []
     found = client.scan(TableName=environment["DDB_MESSAGE_TABLE"])["Items"]

@@ -9,11 +9,12 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -242,7 +243,8 @@ def recorded(endpoint: str, *, before: Callable[[str], None] = lambda _: None) -
             found.embedded = found.embedded or "x-amz-id-2" in told
             self._keep(body, content)
             self.send_response_only(status)
-            for name in {"server", "x-amz-id-2", "content-type"} & {name.lower() for name in told}:
+            kept = {"server", "x-amz-id-2", "content-type", "x-amzn-requestid"}
+            for name in kept & {name.lower() for name in told}:
                 self.send_header(name, str(told[name]))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -268,3 +270,134 @@ def recorded(endpoint: str, *, before: Callable[[str], None] = lambda _: None) -
             yield found
         finally:
             server.shutdown()
+
+
+def every_answer(change: Any) -> Callable[..., AWSResponse]:
+    """What sends a request in place of ``URLLib3Session.send``: each is answered by ``change``, and none leaves."""
+
+    def send(_: Any, request: Any) -> AWSResponse:
+        status, headers, body = change("", 200, {"content-type": "application/x-amz-json-1.0"}, b"{}")
+        told = HTTPHeaders()
+        for name, value in headers.items():
+            told[name] = value
+        return AWSResponse(request.url, status, told, _Body(body))
+
+    return send
+
+
+@dataclass
+class Falsifier:
+    """A proxy whose answers ``change`` makes false; it says how often, by the operation that was asked for."""
+
+    url: str
+    change: Callable[[str, int, dict[str, str], bytes], tuple[int, dict[str, str], bytes] | None]
+    struck: dict[str, int] = field(default_factory=dict)
+
+
+def empty(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    """An empty 200."""
+    return 200, {}, b""
+
+
+def html(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    """A page of another web server."""
+    return 200, {"content-type": "text/html; charset=utf-8"}, b"<!DOCTYPE html><title>It works</title>"
+
+
+def missing_page(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What another web server says of a path that it does not know."""
+    return 404, {"content-type": "text/html"}, b"<html><h1>404 Not Found</h1></html>"
+
+
+def other_json(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What another service with JSON says to anything."""
+    return 200, {"content-type": "application/json"}, b"{}"
+
+
+def other_json_error(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What another service with JSON says to what it does not know."""
+    return 405, {"content-type": "application/json"}, b'{"detail": "Method Not Allowed"}'
+
+
+def flipped(_: str, status: int, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """One bit of the answer turned, its checksum kept, or made where the engine gives none."""
+    headers = {"x-amz-crc32": str(zlib.crc32(body)), **headers}
+    place = len(body) // 2
+    return status, headers, body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :] if body else b"?"
+
+
+def cut_short(_: str, status: int, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """The first half of the answer, without a checksum."""
+    return status, {name: value for name, value in headers.items() if name != "x-amz-crc32"}, body[: len(body) // 2]
+
+
+FALSE = (empty, html, missing_page, other_json, other_json_error, flipped, cut_short)
+
+
+def other_shape(_: str, __: int, headers: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    """An object that no service answers with, in a service's own frame."""
+    return 200, {name: value for name, value in headers.items() if name != "x-amz-crc32"}, b'{"answer": [42]}'
+
+
+@contextmanager
+def falsified(endpoint: str, change: Any, *, keeps: Callable[[str], bool] = lambda _: False) -> Iterator[Falsifier]:
+    """A proxy on loopback in front of an engine; ``change`` gets operation, status, headers and body of an answer, and
+    gives what is sent in its place, or None for what came. The engine never gets an operation that ``keeps`` names."""
+    direct = build_opener(ProxyHandler({}))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or dict(
+                part.partition("=")[::2] for part in body.decode().split("&")
+            ).get("Action", "")
+            dropped = {"host", "content-length", "connection", "accept-encoding"}
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+            status, content, told = 200, b"{}", self.headers
+            try:
+                if not keeps(operation):
+                    with direct.open(Request(endpoint, body, headers)) as answer:
+                        status, content, told = answer.status, answer.read(), answer.headers
+            except HTTPError as error:
+                status, content, told = error.code, error.read(), error.headers
+            passed = ("content-type", "x-amz-crc32", "x-amzn-requestid", "x-amzn-errortype", "x-amz-id-2", "server")
+            given = {name.lower(): value for name, value in told.items() if name.lower() in passed}
+            false = found.change(operation, status, given, content)
+            if false is not None:
+                found.struck[operation] = found.struck.get(operation, 0) + 1
+                status, given, content = false
+            self.send_response_only(status)
+            for name, value in given.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        found = Falsifier(f"http://127.0.0.1:{server.server_address[1]}", change)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+
+
+def first_of_each(*kinds: Any) -> Any:
+    """A change that makes the first answer to each request false, with one kind after the other, and no later one."""
+    turn = count(0)
+    asked: dict[str, int] = {}
+
+    def change(operation: str, status: int, headers: dict[str, str], body: bytes) -> Any:
+        asked[operation] = asked.get(operation, 0) + 1
+        if asked[operation] % 2 == 0:
+            return None
+        return kinds[next(turn) % len(kinds)](operation, status, headers, body)
+
+    return change

@@ -28,6 +28,8 @@ def recorder(service: str) -> Iterator[tuple[str, list[str]]]:
             asked.append(operation)
             answer = ANSWERS[service].get(operation)
             self.send_response(400 if answer is None else 200)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("x-amzn-RequestId", "recorded")
             self.end_headers()
             error = {"__type": "UnknownOperationException", "message": "not here"}
             self.wfile.write(json.dumps(error if answer is None else answer).encode())

@@ -14,7 +14,10 @@ from pathlib import Path
 from .conftest import Ran
 
 # Several command lines in one process, because most of a command's time is Python's start.
-LINES = "import shlex, sys; from cruddur_cli import cli; sys.exit(max([cli.run(shlex.split(x)) for x in sys.argv[1:]]))"
+LINES = (
+    "import shlex, sys; from cruddur_cli.cli.main import run; "
+    "sys.exit(max([run(shlex.split(x)) for x in sys.argv[1:]]))"
+)
 
 
 def in_terminal(

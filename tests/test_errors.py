@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cruddur_cli import errors
+from cruddur_cli.dynamodb.transfer.importer import ItemRefused
+from cruddur_cli.dynamodb.transfer.input_files import Place
 from cruddur_cli.errors import CruddurError, Exit
 
 
@@ -28,6 +30,32 @@ def test_the_exit_codes_are_those_of_the_contract(kind: type[CruddurError], exit
 def test_a_code_given_to_one_error_does_not_stick_to_its_kind() -> None:
     assert errors.NotFound("No table.", code="table_not_found").code == "table_not_found"
     assert errors.NotFound("Nothing.").code == "not_found"
+
+
+def test_an_error_never_changes() -> None:
+    error = errors.Refused("No.", fields={"line": 1})
+    for name, value in (("message", "Yes."), ("hint", "x"), ("details", "x"), ("code", "x"), ("fields", {})):
+        with pytest.raises(AttributeError, match="never changes"):
+            setattr(error, name, value)
+    with pytest.raises(TypeError):
+        error.fields["line"] = 2  # type: ignore[index]
+    assert (error.message, error.hint, error.code, dict(error.fields)) == ("No.", None, "refused", {"line": 1})
+
+
+def test_context_is_added_by_another_error_of_the_same_kind() -> None:
+    error = errors.NotFound("No table.", code="table_not_found", fields={"table": "a"})
+    more = error.changed(message="No table at all.", hint="make one", fields={"line": 2})
+    assert (type(more), str(more), more.hint) == (errors.NotFound, "No table at all.", "make one")
+    assert (more.code, dict(more.fields)) == ("table_not_found", {"table": "a", "line": 2})
+    assert (str(error), error.hint, dict(error.fields)) == ("No table.", None, {"table": "a"})
+    with pytest.raises(TypeError, match="no hnit"):
+        error.changed(hnit="x")
+
+
+def test_what_a_kind_of_error_adds_of_its_own_is_kept_and_changed_too() -> None:
+    error = ItemRefused(errors.Refused("no"), ("a", "b"), Place(0, 7), 3)
+    more = error.changed(there=5)
+    assert (more.place, more.there, error.there) == (Place(0, 7), 5, 3)
 
 
 def test_success_is_zero_and_an_interrupt_is_130() -> None:

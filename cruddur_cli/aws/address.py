@@ -1,4 +1,4 @@
-"""This machine's address as the internet sees it: as somebody typed it, or asked of services that must agree."""
+"""This machine's address as the internet sees it: typed by the user, or answered by services that must agree."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ..errors import BadInput, CannotConnect, CruddurError, NotConfigured, Prote
 
 EVERYWHERE = "0.0.0.0/0"
 _HINT = "name the address yourself: --ip ADDRESS"
+_ASK = "leave out --ip; two web services are then asked for the address"
 _LONGEST = 64  # bytes; an IPv6 address is at most 45 characters
-# "IANA IPv4 Special-Purpose Address Registry" and the one for IPv6: nobody on the internet comes from these. The ranges
+# "IANA IPv4 Special-Purpose Address Registry" and the one for IPv6: no machine on the internet has these. The ranges
 # for documentation are left out: AWS takes them, and every example uses them.
 _NOT_ON_THE_INTERNET = tuple(
     (ipaddress.ip_network(network), kind)
@@ -38,7 +39,7 @@ _NOT_ON_THE_INTERNET = tuple(
 
 @dataclass(frozen=True)
 class Address:
-    """A network that a rule can let in, most often of one machine (``/32``, ``/128``), and who said so."""
+    """A network that a rule can allow, most often of one machine (``/32``, ``/128``), and who said so."""
 
     network: str
     version: int
@@ -54,7 +55,7 @@ def parse(text: str, *, origin: str, wider: bool = False, anywhere: bool = False
     """The address that ``text`` names: one machine; with ``wider`` also a network, with ``anywhere`` also ``/0``.
 
     Raises BadInput for a text that is no address (NotConfigured where it was not typed as an option), and for one that
-    nobody comes from on the internet; Protected for ``/0`` without ``anywhere``.
+    no machine on the internet has; Protected for ``/0`` without ``anywhere``.
     """
     text = text.strip()
     try:
@@ -65,7 +66,7 @@ def parse(text: str, *, origin: str, wider: bool = False, anywhere: bool = False
         if anywhere:
             return Address(str(network), network.version, origin)
         raise Protected(
-            f"{text!r} ({origin}) would let the whole internet in.",
+            f"{text!r} ({origin}) would allow the whole internet.",
             hint="--anywhere, if that is what you want",
             code="anywhere",
         )
@@ -77,9 +78,9 @@ def parse(text: str, *, origin: str, wider: bool = False, anywhere: bool = False
     for special, kind in _NOT_ON_THE_INTERNET:
         if special.version == network.version and special.overlaps(network):
             verb = "is" if network.num_addresses == 1 else "holds addresses that are"
-            raise _unusable(origin, f"{text!r} {verb} {kind}: the database sees the address your network has outside")
+            raise _unusable(origin, f"{text!r} {verb} {kind}, and the database sees your network's public address")
     if network.num_addresses > 1 and not wider:
-        raise _unusable(origin, f"{text!r} is a whole network; one is let in only when it is named with --ip")
+        raise _unusable(origin, f"{text!r} is a whole network; a network is allowed only with --ip")
     return Address(str(network), network.version, origin)
 
 
@@ -95,16 +96,17 @@ def _why_not(text: str) -> str:
 
 
 def _unusable(origin: str, why: str) -> CruddurError:
-    kind = BadInput if origin.startswith("-") else NotConfigured
-    return kind(f"{origin}: {why}.", hint=_HINT, code="bad_address")
+    typed = origin.startswith("-")
+    kind = BadInput if typed else NotConfigured
+    return kind(f"{origin}: {why}.", hint=_ASK if typed else _HINT, code="bad_address")
 
 
 def detect(urls: Sequence[str], *, timeout_s: float = 5.0) -> Address:
     """The address that every one of the services at ``urls`` says this machine has, asked at once and directly.
 
-    No proxy is used, because PostgreSQL's connection uses none either: a proxy's address would let in everybody behind
-    it. Redirects are not followed. Raises NotConfigured for fewer than two services or one without HTTPS, CannotConnect
-    where one does not answer in ``timeout_s``, Refused where an answer is no address or they disagree.
+    No proxy is used, because PostgreSQL's connection uses none either: a proxy's address would allow every machine
+    behind it. Redirects are not followed. Raises NotConfigured for fewer than two services or one without HTTPS,
+    CannotConnect where one does not answer in ``timeout_s``, Refused where an answer is no address or they disagree.
     """
     hosts = [_check_url(url) for url in urls]
     if len(set(hosts)) < 2:
@@ -134,7 +136,7 @@ def detect(urls: Sequence[str], *, timeout_s: float = 5.0) -> Address:
 
 
 def _check_url(url: str) -> str:
-    """The host and port of a service. Plain HTTP only on this machine: on the way anybody could answer.
+    """The host and port of a service. Plain HTTP only on this machine: elsewhere another machine could answer.
 
     Raises NotConfigured.
     """
@@ -156,7 +158,7 @@ def _check_url(url: str) -> str:
 def _ask_all(urls: Sequence[str], timeout_s: float) -> list[str | CruddurError]:
     """The address that each service gave, or why there is none.
 
-    In threads that nobody waits for longer than that: no socket's time-out bounds a name server or a slow trickle.
+    In threads that are not waited for longer than that: no socket's time-out bounds a name server or a slow trickle.
     """
     import threading
     import time
@@ -190,10 +192,11 @@ def _ask(url: str, timeout_s: float) -> str:
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"User-Agent": "cruddur", "Accept": "text/plain"})
-        response = connection.getresponse()
-        if response.status != 200:
-            raise Refused(f"answered {response.status} instead of an address")
-        body = response.read(_LONGEST + 1)
+        # Closed by itself: of an answer that is not read to its end the connection no longer knows.
+        with connection.getresponse() as response:
+            if response.status != 200:
+                raise Refused(f"answered {response.status} instead of an address")
+            body = response.read(_LONGEST + 1)
     except TimeoutError:
         raise CannotConnect("did not answer in time") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -207,4 +210,4 @@ def _ask(url: str, timeout_s: float) -> str:
         return str(ipaddress.ip_address(body.decode("ascii").strip()))
     except ValueError:
         shown = body[:_LONGEST].decode("ascii", "replace").strip()
-        raise Refused(f"answered {shown[:32]!r}, which is no address") from None
+        raise Refused(f"answered {shown[:32]!r}, which is not an address") from None

@@ -1,19 +1,26 @@
-"""The rules of security groups as they are read: what each lets in; and lists of them, for errors."""
+"""The rules of security groups as they are read: what each allows; and lists of them, for errors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from .. import sdk
+from ..aws_client import client as aws_client
 from ..errors import CruddurError, Refused
 from .service import Service, pages
 
 Error = TypeVar("Error", bound=CruddurError)
 PORT = 5432
-MARK = re.compile(r"cruddur \S+@\S+ \d{4}-\d\d-\d\dT\d\d:\d\dZ")
+_MINUTE = r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"
+MARK = re.compile(rf"cruddur \S+@\S+ {_MINUTE}(?: until (?P<until>{_MINUTE}))?")
+CLOSED = {"IPv4": "127.0.0.1/32", "IPv6": "::1/128"}
+"""Where a closed rule points: to no machine but the instance itself, so that the rule keeps its id."""
+# What this program writes into a description: when, and until when a rule was wanted.
+_WRITTEN = re.compile(r"cruddur \S+@\S+ (\d{4}-\d\d-\d\dT\d\d:\d\dZ)")
+_ENDS = re.compile(r"until (\d{4}-\d\d-\d\dT\d\d:\d\dZ)")
 _PAGE = 1000  # "DescribeSecurityGroupRules": 5 to 1000 a page
 _SHOWN = 20
 _SOURCES = (
@@ -22,6 +29,24 @@ _SOURCES = (
     ("PrefixListId", "prefix list"),
     ("ReferencedGroupInfo", "security group"),
 )
+
+
+def written_at(description: str) -> datetime | None:
+    """When this program wrote the rule with that description; None where it did not."""
+    return _moment(_WRITTEN, description)
+
+
+def ends_at(description: str) -> datetime | None:
+    """Until when the rule with that description was wanted; None where it says no end."""
+    return _moment(_ENDS, description)
+
+
+def _moment(pattern: re.Pattern[str], description: str) -> datetime | None:
+    found = pattern.search(description)
+    try:
+        return datetime.strptime(found[1], "%Y-%m-%dT%H:%M%z") if found else None
+    except ValueError:
+        return None
 
 
 class EC2(Service):
@@ -44,13 +69,21 @@ class Rule:
 
     @property
     def is_postgres(self) -> bool:
-        """Whether it lets somebody in at exactly PostgreSQL's port."""
+        """Whether it is an inbound rule for exactly PostgreSQL's port."""
         return self.inbound and self.protocol in {"tcp", "6"} and self.from_port == self.to_port == PORT
 
     @property
     def is_marked(self) -> bool:
         """Whether this program, or the script it replaces (``GITPOD``), wrote the rule."""
         return bool(MARK.search(self.description)) or self.description.upper().startswith("GITPOD")
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The end that ``--for`` gave the rule; None where it has none, or is closed."""
+        found = MARK.search(self.description)
+        if found is None or found["until"] is None or self.source in CLOSED.values():
+            return None
+        return datetime.strptime(found["until"], "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC)
 
     def __str__(self) -> str:
         ports = "" if self.from_port < 0 else f" {self.from_port}"
@@ -74,10 +107,18 @@ def rules(ec2: EC2, *, group_ids: Sequence[str] | None = None) -> list[Rule]:
         raise
 
 
+def expired(ec2: EC2, now: datetime, *, group_ids: Sequence[str] | None = None) -> list[Rule]:
+    """The rules for PostgreSQL whose end has passed, and that still let an address in."""
+    found = [rule for rule in rules(ec2, group_ids=group_ids) if rule.is_postgres]
+    return [rule for rule in found if rule.expires_at is not None and rule.expires_at <= now]
+
+
 def read(ec2: EC2, rule_id: str) -> Rule | None:
     """The rule with that id, or None."""
     try:
-        answer = sdk.call(ec2.client, "describe_security_group_rules", {"SecurityGroupRuleIds": [rule_id]}, at=ec2.at)
+        answer = aws_client.call(
+            ec2.client, "describe_security_group_rules", {"SecurityGroupRuleIds": [rule_id]}, at=ec2.at
+        )
     except Refused as error:
         if str(error.fields.get("aws_code", "")).startswith("InvalidSecurityGroupRuleId"):
             return None
@@ -122,7 +163,7 @@ def with_candidates(kind: type[Error], problem: str, ec2: EC2, group_id: str | N
 
 
 def listing(kind: type[Error], problem: str, ec2: EC2, found: Sequence[Rule], *, hint: str, code: str) -> Error:
-    """An error with these rules below its sentence: group, its name, rule, what it lets in, description."""
+    """An error with these rules below its sentence: group, its name, rule, what it allows, description."""
     names = _group_names(ec2, sorted({rule.group_id for rule in found}))
     listed = [
         {

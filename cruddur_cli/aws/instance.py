@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .. import sdk
+from ..aws_client import client as aws_client
 from ..errors import NotConfigured, NotFound, Refused
 from .service import Service, pages
 
@@ -54,21 +54,21 @@ def find(rds: RDS, *, name: str | None) -> Instance:
         return usable[0]
     if usable:
         raise NotConfigured(
-            f"There are {len(usable)} PostgreSQL instances in {rds.region}; which is meant?",
+            f"There are {len(usable)} PostgreSQL instances in {rds.region}; choose one.",
             hint=f"--instance {usable[0].instance}",
             details=_list(usable),
             code="instance_ambiguous",
         )
     raise NotFound(
         f"There is no PostgreSQL instance in {rds.region} ({rds.at.label}).",
-        hint="cruddur config: is it the right region?",
+        hint="check the region with `cruddur config`",
         details=_list(found) or None,
         code="instance_not_found",
     )
 
 
 def instances(rds: RDS) -> list[Instance]:
-    """Every database instance of the region, whatever its engine."""
+    """Every database instance of the region, with any engine."""
     found = pages(rds, "describe_db_instances", {"MaxRecords": 100}, "DBInstances", token="Marker")
     return [_instance(entry) for entry in found]
 
@@ -79,7 +79,7 @@ def start(rds: RDS, one: Instance) -> Instance:
 
 
 def runs(one: Instance) -> bool:
-    """Whether an instance takes connections or is about to, whatever else it does (`configuring-…`, `backing-up`)."""
+    """Whether an instance takes connections or is about to; other states (`configuring-…`, `backing-up`) count."""
     return one.status not in {STOPPED, STOPPING, *STUCK}
 
 
@@ -125,7 +125,7 @@ def wait(
 
 def _get(rds: RDS, name: str) -> Instance:
     try:
-        answer = sdk.call(rds.client, "describe_db_instances", {"DBInstanceIdentifier": name}, at=rds.at)
+        answer = aws_client.call(rds.client, "describe_db_instances", {"DBInstanceIdentifier": name}, at=rds.at)
     except Refused as error:
         if not str(error.fields.get("aws_code", "")).startswith("DBInstanceNotFound"):
             raise
@@ -135,7 +135,7 @@ def _get(rds: RDS, name: str) -> Instance:
     there = instances(rds)
     raise NotFound(
         f"There is no database instance {name!r} in {rds.region} ({rds.at.label}).",
-        hint=f"--instance {there[0].instance}" if there else "cruddur config: is it the right region?",
+        hint=f"--instance {there[0].instance}" if there else "check the region with `cruddur config`",
         details=_list(there) or None,
         code="instance_not_found",
     )
@@ -143,15 +143,15 @@ def _get(rds: RDS, name: str) -> Instance:
 
 def _switch(rds: RDS, operation: str, one: Instance, *, done: Collection[str]) -> Instance:
     try:
-        answer = sdk.call(rds.client, operation, {"DBInstanceIdentifier": one.instance}, at=rds.at)
+        answer = aws_client.call(rds.client, operation, {"DBInstanceIdentifier": one.instance}, at=rds.at)
     except Refused as error:
         # A request whose answer was lost is sent again, and then finds the instance on its way already.
         if not str(error.fields.get("aws_code", "")).startswith("InvalidDBInstanceState"):
             raise
         now = _get(rds, one.instance)
         if now.status not in done:
-            error.hint = f"it is {now.status}: cruddur rds status --wait 600"
-            raise
+            told = error.adding(f"{one.instance} is {now.status}.")
+            raise told.changed(hint="cruddur rds status --wait 600") from error
         return now
     return _instance(answer["DBInstance"])
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .. import sdk
+from ..aws_client import client as aws_client
 from ..errors import Incomplete, NotConfigured, NotFound, Protected, Refused
 from . import group_rules
 from .address import Address
@@ -21,8 +21,8 @@ _NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]")
 
 
 @dataclass(frozen=True)
-class Change:
-    """What became of the rule: the network it let in before, and the one it lets in now."""
+class RuleChange:
+    """The result for a rule: the network that it allowed before, and the one that it allows now."""
 
     group_id: str
     rule_id: str
@@ -32,10 +32,14 @@ class Change:
     result: str
 
 
-def mark(user: str, host: str, moment: datetime) -> str:
-    """Who pointed the rule here, and when, in characters that AWS takes: ``cruddur me@laptop 2026-11-20T10:00Z``."""
+def mark(user: str, host: str, moment: datetime, *, until: datetime | None = None) -> str:
+    """Who pointed the rule here, and when, in characters that AWS takes: ``cruddur me@laptop 2026-11-20T10:00Z``.
+
+    With ``until`` it ends in the minute from which the rule has expired.
+    """
     who = "@".join(_NOT_ALLOWED.sub("-", part).replace(" ", "-")[:90] or "unknown" for part in (user, host))
-    return f"cruddur {who} {moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    end = f" until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
+    return f"cruddur {who} {moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}{end}"
 
 
 def find(ec2: EC2, *, group_id: str | None, rule_id: str | None) -> Rule:
@@ -69,11 +73,11 @@ def discover(ec2: EC2, *, group_ids: Sequence[str], address: Address) -> Rule:
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
-        problem = f"No rule in {groups} lets an {address.kind} address in at tcp {PORT}."
+        problem = f"No rule in {groups} allows an {address.kind} address at tcp {PORT}."
         raise group_rules.listing(
             NotFound, problem, ec2, found, hint=_authorize(group_ids[0], address), code="rule_not_found"
         )
-    problem = f"{len(chosen)} rules in {groups} let an {address.kind} address in at tcp {PORT}; which is meant?"
+    problem = f"{len(chosen)} rules in {groups} allow an {address.kind} address at tcp {PORT}; choose one."
     raise group_rules.listing(
         NotConfigured, problem, ec2, chosen, hint=group_rules.name_it(chosen), code="rule_ambiguous"
     )
@@ -92,16 +96,16 @@ def groups_named(ec2: EC2, name: str) -> list[str]:
 
 
 def check(rule: Rule, address: Address) -> None:
-    """Raise Protected where the rule is not one to be pointed at the address: it lets in somebody or something else."""
+    """Raise Protected where the rule cannot be set to the address: it allows another kind of source."""
     if not rule.is_postgres:
         problem = f"Rule {rule.rule_id} of {rule.group_id} is not an inbound rule for tcp {PORT}; it is {rule}."
     elif rule.kind in {"prefix list", "security group"}:
-        problem = f"Rule {rule.rule_id} of {rule.group_id} lets a {rule.kind} in ({rule.source}), not an address."
+        problem = f"Rule {rule.rule_id} of {rule.group_id} allows a {rule.kind} ({rule.source}), not an address."
     elif rule.kind != address.kind:
         # "SecurityGroupRuleRequest": "When you modify a rule, you cannot change the rule type."
         problem = (
-            f"Rule {rule.rule_id} of {rule.group_id} takes {rule.kind} ({rule.source}), {address.network} is "
-            f"{address.kind}, and AWS lets no rule change from one to the other."
+            f"Rule {rule.rule_id} of {rule.group_id} allows {rule.kind} ({rule.source}), but {address.network} "
+            f"is {address.kind}, and AWS cannot change a rule from one to the other."
         )
     else:
         return
@@ -109,17 +113,20 @@ def check(rule: Rule, address: Address) -> None:
     raise Protected(problem, hint=hint, code="unsuitable_rule")
 
 
-def point(ec2: EC2, rule: Rule, *, address: Address, description: str, settle_s: float = 3.0) -> Change:
-    """Point a checked rule at the address and read it back; a rule that lets it in already is left alone.
+def point(
+    ec2: EC2, rule: Rule, *, address: Address, description: str, ends: bool = False, settle_s: float = 3.0
+) -> RuleChange:
+    """Point a checked rule at the address and read it back; a rule that allows it already is not changed.
 
     ModifySecurityGroupRules replaces the whole rule, so every field is sent. EC2 is "eventually consistent": what is
-    read back may be old for ``settle_s``. A description of somebody's own is kept before the mark. With a read-only
+    read back may be old for ``settle_s``. ``ends`` says that the description contains an end, which replaces the
+    one that a rule for the same address has. A person's own description is kept before the mark. With a read-only
     endpoint nothing is sent. Raises Incomplete where another rule than the one sent is read back.
     """
     check(rule, address)
-    if _same_network(rule.source, address.network):
-        return _change(rule, rule.source, rule.description, "unchanged")
     text = _describe(rule, description)
+    if _same_network(rule.source, address.network) and not (ends or rule.expires_at):
+        return _change(rule, rule.source, rule.description, "unchanged")
     if ec2.at.read_only:
         return _change(rule, address.network, text, "updated")
     wanted = {
@@ -134,7 +141,7 @@ def point(ec2: EC2, rule: Rule, *, address: Address, description: str, settle_s:
         "SecurityGroupRules": [{"SecurityGroupRuleId": rule.rule_id, "SecurityGroupRule": wanted}],
     }
     try:
-        sdk.call(ec2.client, "modify_security_group_rules", params, at=ec2.at)
+        aws_client.call(ec2.client, "modify_security_group_rules", params, at=ec2.at)
     except Refused as error:
         if error.fields.get("aws_code") != "InvalidPermission.Duplicate":
             raise
@@ -143,8 +150,16 @@ def point(ec2: EC2, rule: Rule, *, address: Address, description: str, settle_s:
     return _change(rule, address.network, text, "updated")
 
 
+def close(ec2: EC2, rule: Rule, *, description: str) -> RuleChange:
+    """Set a rule to an address that no machine has, so that it keeps its id; a closed rule is not changed."""
+    nowhere = group_rules.CLOSED.get(rule.kind)
+    if nowhere is None:
+        raise Protected(f"Rule {rule.rule_id} of {rule.group_id} allows a {rule.kind} ({rule.source}), not an address.")
+    return point(ec2, rule, address=Address(nowhere, int(rule.kind[-1]), "revoked"), description=description)
+
+
 def _read_back(ec2: EC2, rule: Rule, address: Address, description: str, settle_s: float) -> None:
-    patience = sdk.Patience(ec2.at, busy_s=settle_s)
+    backoff = aws_client.Backoff(busy_s=settle_s)
     while True:
         now = group_rules.read(ec2, rule.rule_id)
         if (
@@ -155,12 +170,12 @@ def _read_back(ec2: EC2, rule: Rule, address: Address, description: str, settle_
             and now.description == description
         ):
             return
-        if not patience.wait():
+        if not backoff.wait():
             break
-    found = "it is gone" if now is None else f"it is {now}, {now.description!r}"
+    found = "it no longer exists" if now is None else f"it is {now}, {now.description!r}"
     raise Incomplete(
-        f"Rule {rule.rule_id} of {rule.group_id} was pointed at {address.network}, {description!r}; read back {found}.",
-        hint="run it again; somebody else may be changing the same rule",
+        f"Rule {rule.rule_id} of {rule.group_id} was set to {address.network}, {description!r}; read back: {found}.",
+        hint="run it again; another person may be changing the same rule",
         code="read_back_differs",
     )
 
@@ -173,16 +188,16 @@ def _duplicate(ec2: EC2, rule: Rule, address: Address) -> Refused:
     ]
     return group_rules.listing(
         Refused,
-        f"Another rule of {rule.group_id} lets {address.network} in already; {rule.rule_id} stays as it was.",
+        f"Another rule of {rule.group_id} allows {address.network} already; {rule.rule_id} was not changed.",
         ec2,
         others,
-        hint=f"connect; and from now on {group_rules.name_it(others)}",
+        hint=f"connect; for the next time, {group_rules.name_it(others)}",
         code="duplicate_rule",
     )
 
 
 def _describe(rule: Rule, description: str) -> str:
-    """The mark, after what somebody wrote themselves; an earlier mark, and the scripts' word, are replaced."""
+    """The mark, after a person's own text; an earlier mark, and the scripts' word, are replaced."""
     own = MARK.sub("", rule.description).strip(" ;")
     own = "" if own == "GITPOD" else _NOT_ALLOWED.sub("-", own)
     return f"{own[: _LONGEST - len(description) - 2]}; {description}" if own else description
@@ -195,8 +210,8 @@ def _same_network(one: str, other: str) -> bool:
         return False
 
 
-def _change(rule: Rule, after: str, description: str, result: str) -> Change:
-    return Change(rule.group_id, rule.rule_id, rule.source, after, description, result)
+def _change(rule: Rule, after: str, description: str, result: str) -> RuleChange:
+    return RuleChange(rule.group_id, rule.rule_id, rule.source, after, description, result)
 
 
 def _authorize(group_id: str, address: Address) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .. import sdk
-from ..sdk import Endpoint
+from ..aws_client import client as aws_client
+from ..aws_client.client import Endpoint
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def pages(
     """What all pages of an answer hold under ``key``; ``token`` is where the service says that there is another."""
     seen: set[str] = set()
     while True:
-        answer = sdk.call(opened.client, operation, params, at=opened.at)
+        answer = aws_client.call(opened.client, operation, params, at=opened.at)
         yield from answer.get(key, [])
         following = answer.get(token)
         if not following or following in seen:

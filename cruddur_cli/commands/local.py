@@ -2,47 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from .. import output
+from .. import masking, output, settings
 from ..errors import Exit
-from ..local import stack
 from ..settings import Settings
-from . import confirm
-from .options import command
+from .shared.options import Form, command
 
-app = typer.Typer()
+_FORM = "How to print the variables. Both Docker Compose and GITHUB_ENV read dotenv."
 
 
-@command(app, shows=True, waits=True)
+class Name(StrEnum):
+    """The engines of the embedded stack."""
+
+    POSTGRES = "postgres"
+    AWS = "aws"
+
+
+@command(shows=True, waits=True)
 def up(s: Settings) -> None:
-    """Start the embedded stack; what runs already is left alone."""
+    """Start the embedded PostgreSQL and AWS. A running engine is not changed."""
+    from ..local import stack
+    from .shared import application
+
+    application.refuse_prod(s)
     stack.up(wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
     output.show(s, stack.status())
 
 
-@command(app, shows=True)
+@command(shows=True)
 def down(s: Settings) -> None:
-    """Stop the embedded stack and save what it holds."""
+    """Stop the embedded stack. Everything in it is kept."""
+    from ..local import stack
+    from .shared import application
+
+    application.refuse_prod(s)
     output.show(s, stack.down())
 
 
-@command(app, shows=True)
+@command(shows=True)
 def status(s: Settings) -> int:
-    """Show what of the embedded stack runs, and where. Exit code 1 when something does not run."""
+    """Show whether the embedded PostgreSQL and AWS run, and where. Exit code 1 when one does not run."""
+    from ..local import stack
+    from .shared import application
+
+    application.refuse_prod(s)
     engines = stack.status()
     output.show(s, engines, draw=output.details)
     return Exit.DONE if all(engine.state == "running" for engine in engines) else Exit.NO
 
 
-@command(app, shows=True, asks=True, changes=True)
+@command(also={"output": (Annotated[Form, typer.Option("--output", "-o", help=_FORM)], Form.SHELL)})
+def env(s: Settings) -> None:
+    """Print the variables that the application reads. They are addresses, table, user pool and dummy credentials.
+
+    With them the application uses the stores that `cruddur setup` filled. To set them in this shell, run
+    eval "$(cruddur local env)".
+
+    cruddur local env -o dotenv >> "$GITHUB_ENV"
+    """
+    from .shared import application
+
+    output.write(application.written(application.variables(s), Form(s.output)) + "\n")
+
+
+@command(passes_on=True)
+def run(
+    s: Settings,
+    program: Annotated[list[str], typer.Argument(metavar="CMD...", help="The program and its arguments.")],
+) -> int:
+    """Run a program with the variables of `cruddur local env`.
+
+    Signals are passed on to it. The exit code is the program's own, or 128 + n when signal n ended it.
+
+    cruddur local run -- flask run
+    """
+    from ..local import foreground
+    from .shared import application
+
+    return foreground.run(program, settings.given_environment() | application.variables(s))
+
+
+@command(shows=True, name="logs")
+def show_logs(
+    s: Settings,
+    engine: Annotated[Name | None, typer.Argument(help="Only this engine.")] = None,
+    lines: Annotated[int, typer.Option("--lines", min=1, metavar="N", help="The last N lines of each engine.")] = 50,
+) -> None:
+    """Show the last lines that the engines wrote to their logs."""
+    from ..local import logs
+    from .shared import application
+
+    application.refuse_prod(s)
+    secrets = settings.secrets()
+    found = [
+        replace(line, line=masking.text(line.line, secrets))
+        for name in ([engine] if engine else Name)
+        for line in logs.last(name.value, lines)
+    ]
+    width = max(len(name.value) for name in Name)
+    if not output.show(s, found, draw=output.plain(lambda item: f"{item.engine:<{width}} | {item.line}")):
+        output.note(s, "The engines have written nothing: none was started, or `cruddur local reset` deleted the logs.")
+
+
+@command(shows=True, asks=True, changes=True)
 def reset(s: Settings) -> None:
-    """Stop the embedded stack and delete everything it holds."""
-    engines = stack.status()
-    where = ", ".join(engine.data_dir for engine in engines)
-    if s.dry_run:
-        output.note(s, f"everything in {where} would be deleted")
+    """Stop the embedded stack and delete its data. Files that other programs put beside the data are kept."""
+    from ..local import stack
+    from .shared import application, confirm
+
+    application.refuse_prod(s)
+    folders = stack.belongings()
+    if not folders:
+        _show_deleted(s, {})
+        output.note(s, "the embedded stack has no data; nothing was changed")
         return
-    confirm.destroy(s, what="The embedded stack", name="cruddur", losing=f"everything in {where}", remote=False)
-    stack.reset()
-    output.note(s, "the embedded stack is gone; cruddur setup makes a new one")
+    losing = f"all data of the embedded PostgreSQL and AWS, in {', '.join(str(folder) for folder in folders)}"
+    if s.dry_run:
+        _show_deleted(s, dict.fromkeys(folders, "would be deleted"))
+        output.note(s, f"{losing} would be deleted")
+        return
+    confirm.destroy(s, what="The embedded stack", name="cruddur", losing=losing, remote=False)
+    kept = stack.reset()
+    _show_deleted(s, {folder: "kept" if folder in kept else "deleted" for folder in folders})
+    for folder in kept:
+        output.note(s, f"{folder} was kept: it holds files of other programs")
+    output.note(s, "the embedded stack is deleted; `cruddur setup` creates a new one")
+
+
+def _show_deleted(s: Settings, results: Mapping[Path, str]) -> None:
+    items = [{"folder": str(folder), "result": result} for folder, result in results.items()]
+    deleted = sum(result == "deleted" for result in results.values())
+    output.show(s, items, extra={"deleted": deleted, "dry_run": s.dry_run})

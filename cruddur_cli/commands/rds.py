@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import getpass
 import platform
-from datetime import UTC, datetime
-from typing import Annotated, Any
+import re
+from contextlib import nullcontext, suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import output
-from ..aws import address, instance, security_group
-from ..aws.address import Address
-from ..aws.group_rules import EC2, PORT, Rule
-from ..aws.instance import AVAILABLE, RDS, STOPPED, STOPPING, STUCK, Instance
-from ..aws.service import Service
-from ..errors import BadInput, Exit
+from .. import output, times
+from ..errors import BadInput, CruddurError, Exit
+from ..output.text import counted
 from ..settings import Settings
-from . import confirm, stores
-from .options import command
+from .shared.options import LONGEST_S, Wait, command
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from ..aws.address import Address
+    from ..aws.group_rules import EC2, Rule
+    from ..aws.instance import RDS, Instance
+    from ..aws.service import Service
 
 
 def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
@@ -29,95 +30,240 @@ def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
 
 _INSTANCE = {
     "db_instance": _option(
-        "--instance", "NAME", "The database instance, else CRUDDUR_DB_INSTANCE, else the only PostgreSQL one."
+        "--instance", "NAME", "The database instance. Default: $CRUDDUR_DB_INSTANCE, or the only PostgreSQL one."
     )
 }
 _RULE = {
-    "security_group_id": _option("--group-id", "GROUP", "The security group, else DB_SG_ID; by name with --discover."),
-    "security_group_rule_id": _option("--rule-id", "RULE", "The rule in it, else DB_SG_RULE_ID."),
+    "security_group_id": _option(
+        "--group-id", "GROUP", "Security group id. Default: $DB_SG_ID. With --discover it can be the group's name."
+    ),
+    "security_group_rule_id": _option("--rule-id", "RULE", "Id of the rule in the group. Default: $DB_SG_RULE_ID."),
     "address": _option(
-        "--ip", "ADDRESS", "This machine's address, else GITPOD_IP, CODESPACES_IP, else asked of two services."
+        "--ip",
+        "ADDRESS",
+        "This machine's address. Default: $GITPOD_IP, or $CODESPACES_IP, or the answer of two web services.",
     ),
 }
 
 
-@command(app, shows=True, changes=True, also={**_RULE, **_INSTANCE})
+@command(shows=True, changes=True, asks=True, also={**_RULE, **_INSTANCE})
 def update_sg_rule(
     s: Settings,
+    duration: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TIME",
+            help="How long the rule is meant to last: 30m, 8h, 2d. Then `revoke --expired` closes it.",
+        ),
+    ] = None,
     discover: Annotated[
-        bool, typer.Option("--discover", help="Find group and rule by the database instance, or by the group's name.")
+        bool,
+        typer.Option(
+            "--discover", help="Find the group and the rule by the database instance, or by the group's name."
+        ),
     ] = False,
-    anywhere: Annotated[bool, typer.Option("--anywhere", help="Let the whole internet in.")] = False,
+    anywhere: Annotated[
+        bool,
+        typer.Option("--anywhere", help="Allow every address on the internet. Asks you to type the rule's id first."),
+    ] = False,
 ) -> None:
-    """Point the inbound rule for PostgreSQL at this machine, and read it back. One that is right is left alone.
+    """Allow this machine's address in the security group. The rule is read back; a correct rule is not changed.
 
     cruddur rds update-sg-rule --discover --dry-run
     """
+    from ..aws import security_group
+    from ..aws.group_rules import PORT
+    from .shared import confirm, connections
+
     here = _address(s, anywhere)
-    with stores.ec2(s) as ec2:
+    until = _end(duration)
+    with connections.ec2(s) as ec2:
         rule = _discover(s, ec2, here) if discover else security_group.find(ec2, **_named(s))
-        stores.acting(
-            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=stores.is_far(ec2.at)
+        connections.acting(
+            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=connections.is_far(ec2.at)
         )
-        if anywhere:
-            output.warn(f"the whole internet may try to connect at tcp {PORT}")
-        mark = security_group.mark(_user(), platform.node(), datetime.now(UTC))
-        change = security_group.point(ec2, rule, address=here, description=mark)
+        if anywhere and not s.dry_run:
+            sentence = f"The whole internet will be able to try to connect at tcp {PORT} through rule {rule.rule_id}."
+            confirm.agree(s, sentence, name=rule.rule_id, remote=connections.is_far(ec2.at))
+        mark = security_group.mark(_user(), platform.node(), times.now(), until=until)
+        change = security_group.point(ec2, rule, address=here, description=mark, ends=until is not None)
+        _tell_expired(s, ec2)
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})
-    done = "would be updated: it would let in" if updated and s.dry_run else "lets in" if updated else "already lets in"
+    done = "would be updated: it would allow" if updated and s.dry_run else "allows" if updated else "already allows"
     output.note(s, f"{change.rule_id} {done} {change.after} ({here.origin})" + (f", not {change.before}" * updated))
 
 
-@command(app, shows=True, waits=True, also=_INSTANCE)
+@command(shows=True, changes=True, also={**_RULE, **_INSTANCE})
+def revoke(
+    s: Settings,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Close every rule whose --for time is over, in the group or the region.")
+    ] = False,
+) -> None:
+    """Close the inbound rule for PostgreSQL. The rule keeps its id, so update-sg-rule can open it again.
+
+    A closed rule allows only 127.0.0.1/32, so no other machine can connect.
+
+    cruddur rds revoke --expired
+    """
+    from ..aws import group_rules, security_group
+    from .shared import connections
+
+    with connections.ec2(s) as ec2:
+        group = s.security_group_id
+        if expired:
+            rules = group_rules.expired(ec2, times.now(), group_ids=[group] if group else None)
+        else:
+            rules = [security_group.find(ec2, **_named(s))]
+        ids = ", ".join(rule.rule_id for rule in rules) or "no rule"
+        connections.acting(s, f"{ids}, {_at(ec2)}", aws=connections.is_far(ec2.at))
+        mark = security_group.mark(_user(), platform.node(), times.now())
+        changes = [security_group.close(ec2, rule, description=mark) for rule in rules]
+    updated = sum(change.result == "updated" for change in changes)
+    output.show(s, changes, extra={"updated": updated, "unchanged": len(changes) - updated, "dry_run": s.dry_run})
+    would = "would be " if s.dry_run else ""
+    output.note(s, f"{counted(updated, 'rule')} {would}closed" if updated else "nothing to close")
+
+
+@command(shows=True, waits=True, also=_INSTANCE)
 def status(s: Settings) -> int:
     """Show the instance's state and endpoint. Exit code 1 unless it is available; --wait waits until it is.
 
     cruddur rds status --wait 600
     """
-    with stores.rds(s) as rds:
+    from ..aws import instance
+    from ..aws.instance import AVAILABLE, STOPPED, STUCK
+    from .shared import connections
+
+    with connections.rds(s) as rds:
         found = instance.find(rds, name=s.db_instance)
         found = _wait(s, rds, found, AVAILABLE, ends=(STOPPED, *STUCK))
     output.show(s, [found], draw=output.details)
+    _tell_expired(s)
     if found.status == STOPPED:
         output.note(s, f"{found.instance} is stopped: cruddur rds start --instance {found.instance} --wait 900")
     return Exit.DONE if found.status == AVAILABLE else Exit.NO
 
 
-@command(app, shows=True, changes=True, waits=True, also=_INSTANCE)
+@command(shows=True, changes=True, waits=True, also=_INSTANCE)
 def start(s: Settings) -> int:
-    """Start the stopped instance. --wait SECONDS waits until it takes connections, which is minutes.
+    """Start the stopped instance. With --wait SECONDS, wait until it accepts connections, which takes minutes.
 
     cruddur rds start --wait 900
     """
-    with stores.rds(s) as rds:
+    from ..aws import instance
+    from ..aws.instance import AVAILABLE
+    from .shared import connections
+
+    with connections.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        stores.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=stores.is_far(rds.at))
+        connections.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=connections.is_far(rds.at))
         after = before if s.dry_run else instance.start(rds, before)
         is_idle = instance.runs(before)
         return _report(s, rds, before, after, goal=AVAILABLE, done="started", is_idle=is_idle)
 
 
-@command(app, shows=True, changes=True, asks=True, waits=True, also=_INSTANCE)
+@command(shows=True, changes=True, asks=True, waits=True, also=_INSTANCE)
 def stop(s: Settings) -> int:
-    """Stop the instance, once its name is typed. AWS starts it again by itself after seven days.
+    """Stop the instance. Asks you to type its name. AWS starts it again after seven days.
 
     cruddur rds stop --instance cruddur-db --confirm cruddur-db
     """
-    with stores.rds(s) as rds:
+    from ..aws import instance
+    from ..aws.instance import STOPPED, STOPPING
+    from .shared import confirm, connections
+
+    with connections.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        stores.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=stores.is_far(rds.at))
+        connections.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=connections.is_far(rds.at))
         is_idle = before.status in {STOPPED, STOPPING}
         after = before
         if not is_idle and not s.dry_run:
             sentence = f"Instance {before.instance} ({before.status}) will be stopped: every connection to it ends."
-            confirm.agree(s, sentence, name=before.instance, remote=stores.is_far(rds.at))
+            confirm.agree(s, sentence, name=before.instance, remote=connections.is_far(rds.at))
             after = instance.stop(rds, before)
         return _report(s, rds, before, after, goal=STOPPED, done="stopped", is_idle=is_idle)
 
 
+@command(shows=True, changes=True, also=_INSTANCE)
+def snapshot(
+    s: Settings,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The snapshot's name. Default: the instance and the time.")
+    ] = None,
+    wait_s: Wait = LONGEST_S,
+) -> None:
+    """Take a snapshot of the instance and wait for it. If a snapshot has that NAME, no second one is taken.
+
+    A snapshot is kept until you delete it, and its storage costs money.
+
+    cruddur rds snapshot before-the-migration
+    """
+    from ..aws import instance, snapshots
+    from .shared import connections
+
+    with connections.rds(s) as rds:
+        one = instance.find(rds, name=s.db_instance)
+        chosen = name or snapshots.name_at(one.instance, times.now())
+        snapshots.check_name(chosen)
+        what = f"snapshot {chosen} of database instance {one.instance}, {_at(rds)}"
+        connections.acting(s, what, aws=connections.is_far(rds.at))
+        if s.dry_run:
+            output.show(s, [], extra={"written": 0, "unchanged": 0, "dry_run": True})
+            return
+        done, made = snapshots.create(rds, one, chosen, say=lambda text: output.note(s, text), wait_s=wait_s)
+    extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
+    output.show(s, [done], draw=output.details, extra=extra)
+    if not made:
+        output.note(s, f"snapshot {chosen} exists already")
+    _tell_expired(s)
+
+
+@command(shows=True, also=_INSTANCE)
+def list_snapshots(s: Settings) -> None:
+    """List the snapshots of the instance, newest first."""
+    from ..aws import instance, snapshots
+    from .shared import connections
+
+    with connections.rds(s) as rds:
+        one = instance.find(rds, name=s.db_instance)
+        if not output.show(s, snapshots.listed(rds, one)):
+            output.note(s, f"{one.instance} has no snapshot: cruddur rds snapshot takes one.")
+    _tell_expired(s)
+
+
+def _end(duration: str | None) -> datetime | None:
+    """When a time such as ``8h`` from now is over. Raises BadInput."""
+    if duration is None:
+        return None
+    found = re.fullmatch(r"(\d{1,4})([mhd])", duration)
+    if not found or not int(found[1]):
+        raise BadInput(f"--for {duration!r} is not a time such as 30m, 8h or 2d.")
+    unit = {"m": "minutes", "h": "hours", "d": "days"}[found[2]]
+    return times.now() + timedelta(**{unit: int(found[1])})
+
+
+def _tell_expired(s: Settings, ec2: EC2 | None = None) -> None:
+    """Warn of rules whose end has passed. A command that does something else does not fail for want of this."""
+    from ..aws import group_rules
+    from .shared import connections
+
+    with suppress(CruddurError):
+        with nullcontext(ec2) if ec2 else connections.ec2(s) as opened:
+            found = group_rules.expired(opened, times.now())
+        for rule in found:
+            output.warn(
+                f"rule {rule.rule_id} of {rule.group_id} still allows {rule.source}, although its time is over"
+                f" ({rule.expires_at:%Y-%m-%d %H:%MZ}): cruddur rds revoke --expired"
+            )
+
+
 def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: str, done: str, is_idle: bool) -> int:
     """Say what was done, wait where that is wanted, show; exit code 1 where the state is not reached in time."""
+    from ..aws.instance import STOPPED, STUCK
+
     if is_idle:
         output.note(s, f"{before.instance} is {before.status} already; nothing to do")
     elif s.dry_run:
@@ -126,9 +272,12 @@ def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: s
     after = _wait(s, rds, after, goal, ends=STUCK) if waits else after
     extra = {"updated": int(not is_idle), "unchanged": int(is_idle), "dry_run": s.dry_run}
     output.show(s, [after], draw=output.details, extra=extra)
+    _tell_expired(s)
     if goal == STOPPED and not s.dry_run:
         moment = f"at {after.restarts_at:%Y-%m-%d %H:%MZ}" if after.restarts_at else "seven days after it stopped"
-        output.note(s, f"AWS starts {after.instance} again by itself {moment}; storage is paid for meanwhile.")
+        output.note(
+            s, f"AWS starts {after.instance} again by itself {moment}. Until then you pay only for its storage."
+        )
     if waits and after.status != goal:
         output.note(s, f"{after.instance} is {after.status}, not {goal}, after {s.wait_s:g} s: cruddur rds status")
         return Exit.NO
@@ -136,13 +285,17 @@ def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: s
 
 
 def _wait(s: Settings, rds: RDS, one: Instance, goal: str, *, ends: tuple[str, ...]) -> Instance:
+    from ..aws import instance
+
     if not s.wait_s:
         return one
     return instance.wait(rds, one, goal=goal, wait_s=s.wait_s, ends=ends, say=lambda text: output.note(s, text))
 
 
 def _address(s: Settings, anywhere: bool) -> Address:
-    """The address to let in, known before anything is asked of AWS. Raises BadInput, NotConfigured, Protected, …"""
+    """The address to allow, known before anything is asked of AWS. Raises BadInput, NotConfigured, Protected, …"""
+    from ..aws import address
+
     origin = s.origins["address"]
     typed = origin == "--ip"
     if anywhere and not typed:
@@ -162,12 +315,15 @@ def _named(s: Settings) -> dict[str, str | None]:
 
 def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
     """The rule that is found by the group's name or by the instance. Ids in the environment may be the stale ones."""
+    from ..aws import instance, security_group
+    from .shared import connections
+
     if s.origins["security_group_rule_id"] == "--rule-id":
         raise BadInput("--discover finds the rule, and --rule-id names one.", hint="leave one of them out")
     if s.security_group_id and s.origins["security_group_id"] == "--group-id":
         groups, where = security_group.groups_named(ec2, s.security_group_id), s.security_group_id
     else:
-        with stores.rds(s) as rds:
+        with connections.rds(s) as rds:
             one = instance.find(rds, name=s.db_instance)
         groups, where = list(one.security_groups), f"database instance {one.instance}"
     rule = security_group.discover(ec2, group_ids=groups, address=here)

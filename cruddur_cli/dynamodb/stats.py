@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from .capacity import item_size, read_units
-from .messages import Item, decode, read_group, read_message
+from .capacity.rules import item_size, read_units
+from .conversations.queries import decode
+from .schema import GROUPS, Item, read_group, read_message
 
 _ENTITIES = {"group": "message groups", "message": "messages", "other": "other items"}
 
@@ -106,8 +107,8 @@ class _Kind:
         self.items += 1
         self.bytes += size
         # "DynamoDB read and write operations": a write costs a unit for each KB begun, and again in an index that
-        # holds the item whole, which is the case for what carries the index's key.
-        self.writes += -(-size // 1024) * (2 if "message_group_uuid" in item else 1)
+        # holds the item whole, which is the case for what has the index's key.
+        self.writes += -(-size // 1024) * (2 if GROUPS.partition_key in item else 1)
 
     def entity(self, name: str) -> Entity:
         average = round(self.bytes / self.items) if self.items else 0

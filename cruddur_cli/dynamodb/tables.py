@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..aws_client.client import TIMEOUTS, Backoff
 from ..errors import CannotConnect, NotFound, Protected, Refused
-from .capacity import Index
 from .client import DynamoDB
+from .schema import INDEX, INDEX_KEYS, KEY_TYPES, KEYS
 
-INDEX = "message-group-sk-index"
-GROUPS = Index(INDEX, "message_group_uuid", "sk")
-_KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
-_INDEX_KEYS = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 _UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
-_STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+_ON_DEMAND = "PAY_PER_REQUEST"
+_STREAM: dict[str, Any] = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
 _TAG = "cruddur:environment"
 # What DynamoDB Local has in its ARNs where AWS has a region.
-_UNTAGGED = "arn:aws:dynamodb:ddblocal:"
+UNTAGGED = "arn:aws:dynamodb:ddblocal:"
 Say = Callable[[str], None]
 
 
@@ -74,7 +72,7 @@ def of_description(raw: dict[str, Any]) -> Table:
         bytes=raw.get("TableSizeBytes", 0),
         keys=_key_text(raw["KeySchema"], types),
         indexes={index["IndexName"]: _index_text(index, types) for index in raw.get("GlobalSecondaryIndexes", [])},
-        billing=_billing(raw),
+        billing=billing_text(raw),
         stream=stream.get("StreamViewType") if stream.get("StreamEnabled") else None,
         deletion_protection=bool(raw.get("DeletionProtectionEnabled")),
         created_at=raw.get("CreationDateTime"),
@@ -82,7 +80,7 @@ def of_description(raw: dict[str, Any]) -> Table:
 
 
 def exists(dynamodb: DynamoDB) -> bool:
-    """Whether there is a table of that name, in whatever state."""
+    """Whether there is a table of that name, in any state."""
     try:
         description(dynamodb)
     except NotFound:
@@ -90,56 +88,108 @@ def exists(dynamodb: DynamoDB) -> bool:
     return True
 
 
-def create(dynamodb: DynamoDB, *, on_demand: bool = False, stream: bool = False, say: Say, wait_s: float = 60) -> bool:
+def create(
+    dynamodb: DynamoDB,
+    *,
+    on_demand: bool = False,
+    stream: bool = False,
+    protected: bool = False,
+    like: Mapping[str, Any] | None = None,
+    index_throughput: Mapping[str, int] | None = None,
+    say: Say = lambda _: None,
+    wait_s: float = TIMEOUTS.table,
+) -> bool:
     """Make the table and wait until it and its index take writes; False where it was there already.
 
     ``stream`` gives a table that is made a stream of new items; ``enable_stream`` does it to one that was there.
+    ``protected`` turns on deletion protection of a table that is made.
+    ``like`` are parameters of CreateTable that another table had; ``on_demand`` and ``stream`` count before them.
 
     Raises CannotConnect when it is not ready after ``wait_s``.
     """
-    billing: dict[str, Any] = {"BillingMode": "PAY_PER_REQUEST"} if on_demand else {"ProvisionedThroughput": _UNITS}
-    index = {"IndexName": INDEX, "KeySchema": _INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
-    if not on_demand:
-        index["ProvisionedThroughput"] = _UNITS
-    if stream:
-        billing["StreamSpecification"] = _STREAM
+    settings = dict(like or {"ProvisionedThroughput": _UNITS})
+    if on_demand and settings.get("BillingMode") != _ON_DEMAND:
+        settings.pop("ProvisionedThroughput", None)
+        settings["BillingMode"] = _ON_DEMAND
+    if stream and not _carries_new_items(settings.get("StreamSpecification", {}).get("StreamViewType")):
+        settings["StreamSpecification"] = _STREAM
+    if protected:
+        settings["DeletionProtectionEnabled"] = True
     while True:
         made = True
         try:
-            dynamodb.call(
-                "create_table",
-                TableName=dynamodb.table,
-                KeySchema=_KEYS,
-                AttributeDefinitions=[
-                    {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "message_group_uuid")
-                ],
-                GlobalSecondaryIndexes=[index],
-                **billing,
-            )
+            create_again(dynamodb, settings, index_throughput)
         except Refused as error:
             if not _in_use(error):
                 raise
             made = False
         # One that was there may have been on its way out: then its name is free, and it is made after all.
-        settled = _is_ready if made else lambda raw: raw is None or _is_ready(raw)
+        settled = is_ready if made else lambda raw: raw is None or is_ready(raw)
         _wait(dynamodb, settled, "is not ready yet", say=say, wait_s=wait_s)
         if made or exists(dynamodb):
             return made
 
 
-def enable_stream(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60, dry_run: bool = False) -> bool:
-    """Turn on the table's stream of new items and wait for it; False where it has one that carries them.
+def create_again(
+    dynamodb: DynamoDB, settings: Mapping[str, Any], index_throughput: Mapping[str, int] | None = None
+) -> None:
+    """One CreateTable: the application's keys, and ``settings``. Raises Refused where the table is there."""
+    index: dict[str, Any] = {"IndexName": INDEX, "KeySchema": INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
+    if settings.get("BillingMode") != _ON_DEMAND:
+        index["ProvisionedThroughput"] = dict(index_throughput or settings["ProvisionedThroughput"])
+    dynamodb.call(
+        "create_table",
+        TableName=dynamodb.table,
+        KeySchema=KEYS,
+        AttributeDefinitions=KEY_TYPES,
+        GlobalSecondaryIndexes=[index],
+        **settings,
+    )
 
-    Raises Refused where there is a stream of another view: it has to be turned off first, and whoever reads it finds a
+
+def make_on_demand(
+    dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table, dry_run: bool = False
+) -> tuple[str, str] | None:
+    """Have a table that is there paid per request: its billing before and after, None where it is so already.
+
+    Raises Refused, from AWS, where it was changed too often within 24 hours.
+    """
+    before = describe(dynamodb).billing
+    if before == "on demand":
+        return None
+    if dry_run:
+        return before, "on demand"
+    dynamodb.call("update_table", TableName=dynamodb.table, BillingMode=_ON_DEMAND)
+    wait_ready(dynamodb, say=say, wait_s=wait_s)
+    return before, describe(dynamodb).billing
+
+
+def _carries_new_items(view: str | None) -> bool:
+    return view in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}
+
+
+def stream_off(table: str, url: str | None) -> str:
+    """The command that turns a table's stream off, at an endpoint of its own or, without ``url``, in AWS."""
+    command = ["aws", "dynamodb", "update-table", "--table-name", table]
+    command += ["--stream-specification", "StreamEnabled=false", *(["--endpoint-url", url] if url else [])]
+    return shlex.join(command)
+
+
+def enable_stream(
+    dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table, dry_run: bool = False
+) -> bool:
+    """Turn on the table's stream of new items and wait for it; False where it has one that contains them.
+
+    Raises Refused where there is a stream of another view: it has to be turned off first, and its readers find a
     new one under a new ARN.
     """
     table = describe(dynamodb)
-    if table.stream in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
+    if _carries_new_items(table.stream):
         return False
     if table.stream is not None:
         raise Refused(
-            f"Table {dynamodb.table!r} has a stream of {table.stream}, which does not carry new items.",
-            hint=f"aws dynamodb update-table --table-name {dynamodb.table} --stream-specification StreamEnabled=false",
+            f"Table {dynamodb.table!r} has a stream with the view type {table.stream}, which lacks the new image.",
+            hint=stream_off(dynamodb.table, dynamodb.at.url),
             code="stream_view",
         )
     if not dry_run:
@@ -148,9 +198,9 @@ def enable_stream(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60, dry_run: 
     return True
 
 
-def wait_ready(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> None:
+def wait_ready(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table) -> None:
     """Wait until the table and its indexes are ACTIVE. Raises NotFound, CannotConnect."""
-    _wait(dynamodb, _is_ready, "is not ready yet", say=say, wait_s=wait_s)
+    _wait(dynamodb, is_ready, "is not ready yet", say=say, wait_s=wait_s)
 
 
 def differences(table: Table) -> list[str]:
@@ -158,16 +208,62 @@ def differences(table: Table) -> list[str]:
 
     Billing and streams are the owner's choice and no difference.
     """
-    expected = {"keys": _key_text(_KEYS), INDEX: f"{_key_text(_INDEX_KEYS)}, projection ALL"}
+    expected = {"keys": _key_text(KEYS), INDEX: f"{_key_text(INDEX_KEYS)}, projection ALL"}
     found = {"keys": table.keys, INDEX: table.indexes.get(INDEX, "missing")}
     return [f"{what}: {found[what]} (expected {expected[what]})" for what in expected if found[what] != expected[what]]
 
 
+def shape(raw: dict[str, Any], *, is_production: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """What a description has, and what the application expects of it, by the name of each part.
+
+    Billing and a stream are the owner's choice: expected is what there is, unless writes are throttled by it or the
+    stream processor cannot read it. ``is_production`` expects the deletion protection that `setup --prod` turns on.
+    """
+    table = of_description(raw)
+    index_billing = next(
+        (
+            billing_text({**each, "BillingModeSummary": raw.get("BillingModeSummary")})
+            for each in raw.get("GlobalSecondaryIndexes", [])
+            if each["IndexName"] == INDEX
+        ),
+        None,
+    )
+    actual = {"keys": table.keys, **{f"index {name}": text for name, text in table.indexes.items()}}
+    wanted = {"keys": _key_text(KEYS), f"index {INDEX}": f"{_key_text(INDEX_KEYS)}, projection ALL"}
+    actual["billing"] = wanted["billing"] = table.billing
+    if index_billing is not None:
+        actual[f"billing of {INDEX}"] = index_billing
+        wanted[f"billing of {INDEX}"] = table.billing if _is_slower(raw) else index_billing
+    if table.stream is not None:
+        actual["stream"] = table.stream
+        wanted["stream"] = table.stream if _carries_new_items(table.stream) else _STREAM["StreamViewType"]
+    if is_production:
+        actual["deletion protection"] = "on" if table.deletion_protection else "off"
+        wanted["deletion protection"] = "on"
+    return actual, wanted
+
+
+def _is_slower(raw: dict[str, Any]) -> bool:
+    """Whether the index has less write capacity than a table that is provisioned: a full index throttles the table."""
+    if billing_text(raw) == "on demand":
+        return False
+    indexes = {each["IndexName"]: each for each in raw.get("GlobalSecondaryIndexes", [])}
+    index = indexes.get(INDEX, {})
+    given, wanted = ((each.get("ProvisionedThroughput") or {}).get("WriteCapacityUnits", 0) for each in (index, raw))
+    return bool(0 < given < wanted)
+
+
 def stamp(dynamodb: DynamoDB) -> bool:
     """Tag the table as production, a second time changes nothing; False where the engine knows no tags."""
-    tags = [{"Key": _TAG, "Value": "production"}]
+    return tag(dynamodb, [{"Key": _TAG, "Value": "production"}])
+
+
+def tag(dynamodb: DynamoDB, tags: list[dict[str, str]]) -> bool:
+    """Give the table tags, a second time changes nothing; False where the engine knows no tags."""
+    arn = description(dynamodb)["TableArn"]
+    dynamodb.tags.pop(arn, None)
     try:
-        dynamodb.call("tag_resource", ResourceArn=description(dynamodb)["TableArn"], Tags=tags)
+        dynamodb.call("tag_resource", ResourceArn=arn, Tags=tags)
     except Refused as error:
         if _knows_no_tags(error):
             return False
@@ -176,29 +272,46 @@ def stamp(dynamodb: DynamoDB) -> bool:
 
 
 def _knows_no_tags(error: Refused) -> bool:
-    """Whether it is DynamoDB Local, on which no table can be stamped."""
+    """Whether it is DynamoDB Local, on which no table can be marked."""
     return error.fields.get("aws_code") == "UnknownOperationException"
 
 
-def refuse_stamped(dynamodb: DynamoDB) -> None:
-    """Raise Protected where the table is tagged as production: for what writes and came without --prod.
+def tags(dynamodb: DynamoDB, arn: str) -> list[dict[str, str]]:
+    """The table's tags, read once; none where the engine knows no tags."""
+    if arn in dynamodb.tags:
+        return dynamodb.tags[arn]
+    found: list[dict[str, str]] = []
+    params: dict[str, Any] = {"ResourceArn": arn}
+    try:
+        while not arn.startswith(UNTAGGED):
+            answer = dynamodb.call("list_tags_of_resource", **params)
+            found += answer.get("Tags", [])
+            if not answer.get("NextToken"):
+                break
+            params["NextToken"] = answer["NextToken"]
+    except Refused as error:
+        if not _knows_no_tags(error):
+            raise
+    dynamodb.tags[arn] = found
+    return found
+
+
+def is_stamped(dynamodb: DynamoDB) -> bool:
+    """Whether the table is tagged as production; False where the engine knows no tags, or there is no table.
 
     That is two requests, which cost nothing, and one where there is no table, or the engine knows no tags.
     """
     try:
-        arn = description(dynamodb)["TableArn"]
-        if arn.startswith(_UNTAGGED):
-            return
-        answer = dynamodb.call("list_tags_of_resource", ResourceArn=arn)
+        return {"Key": _TAG, "Value": "production"} in tags(dynamodb, description(dynamodb)["TableArn"])
     except NotFound:
-        return
-    except Refused as error:
-        if _knows_no_tags(error):
-            return
-        raise
-    if {"Key": _TAG, "Value": "production"} in answer.get("Tags", []):
+        return False
+
+
+def refuse_stamped(dynamodb: DynamoDB) -> None:
+    """Raise Protected where the table is tagged as production: for what writes and came without --prod."""
+    if is_stamped(dynamodb):
         raise Protected(
-            f"Table {dynamodb.table!r} is stamped as production, and this command came without --prod.",
+            f"Table {dynamodb.table!r} is marked as production, and this command was run without --prod.",
             hint="--prod",
             code="stamped_production",
         )
@@ -213,7 +326,7 @@ def are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(name) == other.get(name) for name in names)
 
 
-def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:
+def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table) -> bool:
     """Drop the table and wait until its name is free; False where there was none.
 
     A table that is still being made or changed is waited for. Raises Refused where deletion protection is on.
@@ -221,13 +334,8 @@ def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:
     try:
         table = describe(dynamodb)
         if table.status not in {"ACTIVE", "DELETING"}:
-            _wait(dynamodb, _is_ready, f"is {table.status} and cannot be dropped yet", say=say, wait_s=wait_s)
-        if table.deletion_protection:
-            raise Refused(
-                f"Table {dynamodb.table!r} has deletion protection.",
-                hint=f"aws dynamodb update-table --table-name {dynamodb.table} --no-deletion-protection-enabled",
-                code="deletion_protected",
-            )
+            _wait(dynamodb, is_ready, f"is {table.status} and cannot be dropped yet", say=say, wait_s=wait_s)
+        refuse_protected(dynamodb, table)
         if table.status != "DELETING":
             _delete(dynamodb, say=say, wait_s=wait_s)
     except NotFound:
@@ -236,17 +344,34 @@ def drop(dynamodb: DynamoDB, *, say: Say, wait_s: float = 60) -> bool:
     return True
 
 
+def refuse_protected(dynamodb: DynamoDB, table: Table) -> None:
+    """Raise Protected where the table has deletion protection."""
+    if table.deletion_protection:
+        flag = "" if dynamodb.at.local else " --prod"
+        raise Protected(
+            f"Table {dynamodb.table!r} has deletion protection. It was not dropped.",
+            hint=f"cruddur ddb protect --off --table {dynamodb.table}{flag}",
+            code="deletion_protected",
+        )
+
+
+def unprotect(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table) -> None:
+    """Turn deletion protection off, for a drop that a person has confirmed with the table's name."""
+    dynamodb.call("update_table", TableName=dynamodb.table, DeletionProtectionEnabled=False)
+    wait_ready(dynamodb, say=say, wait_s=wait_s)
+
+
 def _delete(dynamodb: DynamoDB, *, say: Say, wait_s: float) -> None:
-    """Ask for the deletion, again while somebody else's change is under way."""
-    patience = dynamodb.patience()
+    """Ask for the deletion, again while another change is under way."""
+    backoff = dynamodb.backoff()
     while True:
         try:
             dynamodb.call("delete_table", TableName=dynamodb.table)
             return
         except Refused as error:
-            if not _in_use(error) or not patience.wait():
+            if not _in_use(error) or not backoff.wait():
                 raise
-        _wait(dynamodb, lambda raw: raw is None or _is_ready(raw), "is busy", say=say, wait_s=wait_s)
+        _wait(dynamodb, lambda raw: raw is None or is_ready(raw), "is busy", say=say, wait_s=wait_s)
 
 
 def _in_use(error: Refused) -> bool:
@@ -263,7 +388,7 @@ def _wait(
     dynamodb: DynamoDB, done: Callable[[dict[str, Any] | None], bool], otherwise: str, *, say: Say, wait_s: float
 ) -> None:
     """Ask often at first, then once a second: botocore's own waiter asks every 20 seconds."""
-    deadline, pause_s, told = time.monotonic() + wait_s, 0.05, ""
+    backoff, told = Backoff(busy_s=wait_s, most_s=1.0), ""
     while True:
         try:
             raw: dict[str, Any] | None = description(dynamodb)
@@ -271,19 +396,18 @@ def _wait(
             raw = None
         if done(raw):
             return
-        if time.monotonic() >= deadline:
-            raise CannotConnect(
-                f"Table {dynamodb.table!r} {otherwise} after {wait_s:.0f} seconds.", hint="cruddur ddb describe-table"
-            )
         state = _progress(raw)
         if state != told:
             say(f"table {dynamodb.table}: {state}")
             told = state
-        time.sleep(pause_s)
-        pause_s = min(1.0, pause_s * 1.6)
+        if not backoff.wait():
+            raise CannotConnect(
+                f"Table {dynamodb.table!r} {otherwise} after {wait_s:.0f} seconds.", hint="cruddur ddb describe-table"
+            )
 
 
-def _is_ready(raw: dict[str, Any] | None) -> bool:
+def is_ready(raw: dict[str, Any] | None) -> bool:
+    """Whether the table of a description, and each of its indexes, takes writes."""
     if raw is None:  # CreateTable was accepted, and DescribeTable may not know it yet
         return False
     states = [
@@ -318,8 +442,22 @@ def _index_text(index: dict[str, Any], types: Mapping[str, str]) -> str:
     return f"{_key_text(index['KeySchema'], types)}, projection {projection}"
 
 
-def _billing(raw: dict[str, Any]) -> str:
-    if (raw.get("BillingModeSummary") or {}).get("BillingMode") == "PAY_PER_REQUEST":
+def billing_text(raw: Mapping[str, Any]) -> str:
+    """How a table is paid, by what DescribeTable answers or CreateTable takes."""
+    if _ON_DEMAND in {raw.get("BillingMode"), (raw.get("BillingModeSummary") or {}).get("BillingMode")}:
         return "on demand"
     units = raw.get("ProvisionedThroughput") or {}
     return f"provisioned, {units.get('ReadCapacityUnits', 0)} RCU / {units.get('WriteCapacityUnits', 0)} WCU"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The keys that the application expects, as ``describe`` writes them."""
+
+    keys: str
+    index_keys: str
+
+
+def expected() -> Expected:
+    """The keys of the table and of its index that the application expects."""
+    return Expected(_key_text(KEYS), _key_text(INDEX_KEYS))

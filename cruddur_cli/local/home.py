@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
+from .. import settings
 from ..errors import CannotConnect, NotConfigured
 
 ENGINES = ("postgres", "aws")
+# Says that the directory is a state directory, and which engines have had data in it.
+MARKER = "cruddur-stack.json"
+# A file system's own folder does not make a directory one that is in use.
+NO_CONTENT = {"lost+found"}
+# What 0.1.0, and the commands that need no engine, put into it.
+CHECKPOINTS = {"lock", "streams", "history"}
 
 
 def locate() -> Path:
-    """Where the state lives, whether or not it exists: ``CRUDDUR_HOME``, else ``cruddur`` under the XDG data directory.
+    """Where the state lives, whether or not it exists: the folder of the settings, else the one in the user's home.
 
     Raises NotConfigured when the environment names no home at all.
     """
-    chosen = os.environ.get("CRUDDUR_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    return settings.home() or default()
+
+
+def default() -> Path:
+    """Where the state lives when no setting says where: ``cruddur`` under the XDG data directory.
+
+    Raises NotConfigured when the environment names no home at all.
+    """
     data = os.environ.get("XDG_DATA_HOME", "")
     # The XDG specification says that a relative path there is to be ignored.
     if Path(data).is_absolute():
@@ -41,27 +53,133 @@ def locate() -> Path:
     return user_home / ".local" / "share" / "cruddur"
 
 
+def history() -> Path:
+    """The folder of the history, whether or not it exists.
+
+    Raises NotConfigured where the directory above it holds other files, or there is no home at all.
+    """
+    home = locate()
+    if home.is_dir():
+        check_own(home)
+    return home / "history"
+
+
 def prepare() -> Path:
     """The state directory, made if missing, closed to everyone else (0700), with a directory for each engine.
 
-    Raises NotConfigured when it cannot be made, written to, or belongs to another user.
+    Raises NotConfigured on Windows, and when it cannot be made, written to, belongs to another user, or holds other
+    files.
     """
+    if find_spec("fcntl") is None:
+        raise NotConfigured("The embedded stack runs on Linux and macOS.", hint="on Windows, run cruddur in WSL")
     home = locate()
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if home.stat().st_uid != os.geteuid():
-            raise NotConfigured(
-                f"The state directory {home} belongs to another user.",
-                hint="set CRUDDUR_HOME to a directory of your own",
-            )
+        check_user(home)
+        check_own(home)
+        if not (home / MARKER).exists():
+            write(home / MARKER, {"engines": sorted(had_data(home))})
         for directory in (home, *(home / engine for engine in ENGINES)):
             directory.mkdir(mode=0o700, exist_ok=True)
-            directory.chmod(0o700)
+            # For root, the group is that of PostgreSQL's account, which may pass through.
+            if directory.stat().st_mode & 0o067:
+                directory.chmod(0o700)
         with tempfile.TemporaryFile(dir=home) as probe:
             probe.write(b"\0" * 4096)
     except OSError as error:
         raise unusable(home, error) from error
     return home
+
+
+def check_user(home: Path) -> None:
+    """Raises NotConfigured for a directory of another user."""
+    if home.stat().st_uid != os.geteuid():
+        raise NotConfigured(
+            f"The state directory {home} belongs to another user.", hint="set CRUDDUR_HOME to a directory of your own"
+        )
+
+
+def problem(home: Path) -> str:
+    """Why the embedded stack cannot use this directory; empty where it can, or could create it. Changes nothing."""
+    try:
+        there = home.exists()
+        place = home if there else next(folder for folder in home.parents if folder.exists())
+        if not place.is_dir():
+            return f"{place if place != home else 'it'} is not a folder"
+        if there:
+            check_user(home)
+        if not os.access(place, os.W_OK | os.X_OK):
+            return "you cannot write to it" if there else f"you cannot create it in {place}"
+        if there:
+            check_own(home)
+    except NotConfigured as error:
+        return error.message.rstrip(".")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def check_own(home: Path) -> None:
+    """Raises NotConfigured for a directory that cannot be read, or holds files and is no state directory."""
+    try:
+        names = {path.name for path in home.iterdir()} - NO_CONTENT
+    except OSError as error:
+        raise unusable(home, error) from error
+    # Another command may write it right now.
+    names = {name for name in names if not name.startswith(f".{MARKER}.")}
+    if MARKER in names or names <= CHECKPOINTS or _is_from_0_1_0(home):
+        return
+    listed = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+    raise NotConfigured(
+        f"{home} is not a state directory of cruddur and is not empty (it holds {listed}). Nothing was changed.",
+        hint="set CRUDDUR_HOME to an empty directory, or to a new one",
+        code="state_directory",
+    )
+
+
+def had_data(home: Path) -> set[str]:
+    """The engines that have had data in this directory, whether or not it is still there."""
+    engines = read(home / MARKER).get("engines")
+    if isinstance(engines, list):
+        return {str(engine) for engine in engines}
+    # 0.1.0 kept a port for each engine that it had started.
+    return read(home / "ports.json").keys() & set(ENGINES)
+
+
+def note_data(home: Path, engine: str, *, there: bool) -> None:
+    """Keeps in mind whether an engine has data here, so that it is noticed when the data is gone. Raises OSError."""
+    before, deleting = had_data(home), in_reset(home)
+    after = before | {engine} if there else before - {engine}
+    if after != before or engine in deleting or not (home / MARKER).exists():
+        _mark(home, after, deleting - {engine})
+
+
+def note_reset(home: Path, engine: str) -> None:
+    """Keeps in mind that the deletion of an engine's data has begun, until ``note_data``. Raises OSError."""
+    _mark(home, had_data(home), in_reset(home) | {engine})
+
+
+def in_reset(home: Path) -> set[str]:
+    """The engines whose data a reset has begun to delete."""
+    engines = read(home / MARKER).get("in_reset")
+    return {str(engine) for engine in engines} if isinstance(engines, list) else set()
+
+
+def _mark(home: Path, engines: set[str], deleting: set[str]) -> None:
+    content: dict[str, object] = {"engines": sorted(engines)}
+    write(home / MARKER, content | ({"in_reset": sorted(deleting)} if deleting else {}))
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Deletes a folder unless it holds something."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _is_from_0_1_0(home: Path) -> bool:
+    if not ((home / "lock").is_file() and read(home / "ports.json").keys() & set(ENGINES)):
+        return False
+    return "instance" in read(home / "aws" / "alive") or (home / "postgres" / "password").is_file()
 
 
 def unusable(path: Path, error: OSError) -> NotConfigured:
@@ -106,10 +224,10 @@ def hold(path: Path) -> int | None:
     """A locked descriptor of ``path`` to hand to an engine, or None while an engine holds it.
 
     The lock lives as long as any process has the descriptor, so it tells the truth where a process number would lie:
-    after kill -9, for a zombie that nobody reaps, and once the number belongs to another process.
+    after kill -9, for a zombie that is not reaped, and once the number belongs to another process.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # Somebody who only looks (below) is in the way for a moment.
+    # A process that only looks (below) holds it for a moment.
     for _ in range(10):
         if _lock(descriptor):
             return descriptor
@@ -143,14 +261,16 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _lock(descriptor, fcntl.LOCK_SH)
+        return not _lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+def _lock(descriptor: int, *, shared: bool = False) -> bool:
+    import fcntl  # there is none on Windows, where help and version work
+
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

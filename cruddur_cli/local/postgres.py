@@ -11,15 +11,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import times
 from ..errors import CannotConnect, Incomplete, NotConfigured
 from . import binaries, cluster
 from . import home as homes
 from .engine import (
     START_NOTICE_S,
     START_S,
-    Account,
     Engine,
-    Patience,
+    StartDeadline,
+    SystemUser,
     environment,
     instant,
     last_words,
@@ -47,14 +48,14 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Server:
+class EmbeddedServer:
     """What it takes to run the server."""
 
     home: Path
     data: Path
     install: Path
     version: str
-    runner: Account | None
+    runner: SystemUser | None
     secret: str = field(repr=False)
 
 
@@ -68,42 +69,43 @@ def running(home: Path, *, timeout_s: float = 5) -> tuple[int, int] | None:
 
 def url(home: Path, port: int) -> str:
     """The connection URL, with the password; the database ``cruddur`` may not exist yet."""
-    return f"postgresql://{cluster.USER}:{cluster.password(home)}@127.0.0.1:{port}/cruddur"
+    return f"postgresql://{cluster.USER}:{cluster.password(home)}@127.0.0.1:{port}/{cluster.DATABASE}"
 
 
-def start(home: Path, *, patience: Patience, wait_s: float, say: Callable[[str], None]) -> int:
+def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[str], None]) -> int:
     """The server's port, once it accepts our password; makes the cluster the first time.
 
-    ``patience`` is for one that lives already, ``wait_s`` for one that is started here.
+    ``deadline`` is for one that lives already, ``wait_s`` for one that is started here.
     Raises NotConfigured (no extra, a directory that cannot be used, another version's data) or CannotConnect.
     """
     folder = home / "postgres"
     while True:
-        if found := running(home, timeout_s=patience.left(1)):
+        if found := running(home, timeout_s=deadline.left(1)):
             return found[1]
         if (alive := homes.hold(folder / "alive")) is not None:
             break
         # It still recovers, an interrupted `up` has just started it, the last of a killed server is about to end, or it
         # hangs.
-        patience.remark("the embedded PostgreSQL does not answer")
-        if patience.over():
+        deadline.remark("the embedded PostgreSQL does not answer")
+        if deadline.over():
             raise CannotConnect(
-                "The embedded PostgreSQL is there but does not answer.",
+                "The embedded PostgreSQL runs but does not answer.",
                 hint="cruddur local down",
                 details=last_words(folder / "log"),
             )
         time.sleep(0.05)
     try:
+        runner = binaries.account(cluster.data_directory(home))
+        cluster.admit(home, runner)
         data = cluster.data_directory(home)
-        runner = binaries.account(data)
-        install, version = binaries.locate(runner)
+        install, version = binaries.locate(runner, cluster.programs_directory(home))
         if data.exists():
             cluster.check_version(data)
         else:
             cluster.create(home, install, data, runner)
-        server = Server(home, data, install, version, runner, cluster.password(home))
+        server = EmbeddedServer(home, data, install, version, runner, cluster.password(home))
         killed = _clear_leftovers(home, data)
-        port = _launch(server, alive, Patience(max(START_S, wait_s), say, notice_s=START_NOTICE_S))
+        port = _launch(server, alive, StartDeadline(max(START_S, wait_s), say, notice_s=START_NOTICE_S))
     except OSError as error:
         raise homes.unusable(Path(error.filename or folder), error) from error
     finally:
@@ -124,7 +126,7 @@ def stop(home: Path, *, wait_s: float) -> None:
         return
     if claim := _claim(home):
         with suppress(ProcessLookupError):
-            # What pg_ctl calls a fast stop; SIGCONT for a server that somebody has paused.
+            # What pg_ctl calls a fast stop; SIGCONT for a paused server.
             os.kill(claim[0], signal.SIGINT)
             os.kill(claim[0], signal.SIGCONT)
     if not wait_until_gone(folder / "alive", wait_s):
@@ -188,8 +190,8 @@ def _cause(record: dict[str, object]) -> str:
 def _clear_leftovers(home: Path, data: Path) -> str | None:
     """Why the last server did not stop cleanly, or None; its pid file goes, for its number may be another's by now.
 
-    Nobody holds ``alive``, so no server of ours runs; one started by hand still has the shared memory that PostgreSQL
-    itself looks for before it opens a cluster.
+    No process holds ``alive``, so no server of this stack runs; one started by hand still has the shared memory that
+    PostgreSQL itself looks for before it opens a cluster.
     """
     stale = data / "postmaster.pid"
     if not stale.exists():
@@ -198,7 +200,7 @@ def _clear_leftovers(home: Path, data: Path) -> str | None:
     return _cause(homes.record(home / "postgres"))
 
 
-def _launch(server: Server, alive: int, patience: Patience) -> int:
+def _launch(server: EmbeddedServer, alive: int, deadline: StartDeadline) -> int:
     """The port of the server, once it has accepted our password."""
     folder = server.home / "postgres"
     log = folder / "log"
@@ -208,16 +210,16 @@ def _launch(server: Server, alive: int, patience: Patience) -> int:
         command = [str(server.install / "bin" / "postgres"), "-D", str(server.data), "-c", f"port={port}"]
         command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
         record: dict[str, object] = {"pid": None, "port": port, "version": server.version}
-        record |= {"started_at": int(time.time()), "boot_id": homes.boot_id()}
+        record |= {"started_at": int(times.now().timestamp()), "boot_id": homes.boot_id()}
         homes.note(alive, record)
         process = spawn(command, log=log, env=environment(), keep=[alive], account=server.runner)
         record["pid"] = process.pid
         homes.note(alive, record)
         homes.write(folder / "running.json", record)
-        while process.poll() is None and not patience.over():
+        while process.poll() is None and not deadline.over():
             if _claim(server.home) == (process.pid, port, True) and _accepts(port, server.secret):
                 return port
-            patience.remark("the embedded PostgreSQL is starting")
+            deadline.remark("the embedded PostgreSQL is starting")
             time.sleep(0.01)
         if process.poll() is None:
             raise CannotConnect(
@@ -225,7 +227,7 @@ def _launch(server: Server, alive: int, patience: Patience) -> int:
                 hint="run `cruddur local up --wait 300`",
                 details=last_words(log),
             )
-        # Somebody else took the port after we had looked; the next one is another.
+        # Another process took the port after the look; the next one differs.
         if "Address already in use" not in last_words(log, 20):
             break
     raise CannotConnect("The embedded PostgreSQL does not start.", hint=f"see {log}", details=last_words(log))
@@ -252,7 +254,7 @@ def _accepts(port: int, secret: str) -> bool:
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise NotConfigured(
-                    "The embedded PostgreSQL does not accept the password that was kept for it.",
+                    "The embedded PostgreSQL does not accept its stored password.",
                     hint="put the file postgres/password back, or run `cruddur local reset`, then `cruddur setup`",
                 ) from None
             return False

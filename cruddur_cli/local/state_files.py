@@ -1,24 +1,29 @@
-"""Owns the emulator's state files: read strictly, written whole, the generation before kept beside them.
+"""Owns the state files of cruddur 0.1.0, which are read once and then replaced by generations.
 
-The emulator's own loader takes a file that is cut short for an empty one and later writes over it, and its own saver
-hides every failure; so neither is used. Runs in the emulator's process.
+One JSON file for each service in ``state``, and the one saved before it in ``previous``. The emulator's own loader is
+not used, because it takes a file that is cut short for an empty one. Runs in the emulator's process.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from . import home as homes
+from .generations import Damaged
+
+# Services of which an empty state is whole.
+MAY_BE_EMPTY = {"dynamodb_streams", "sts"}
+# What 0.1.0 looks for first; it does not start where a file is missing that is listed here, and so never starts empty.
+NEVER = "this-data-belongs-to-a-later-version-of-cruddur"
 
 
-class Damaged(Exception):
-    """Starting would lose data; the message is one sentence that names the file."""
+def exist(folder: Path) -> bool:
+    """Whether 0.1.0 saved anything there."""
+    return bool(_names(folder))
 
 
 def load(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -26,13 +31,9 @@ def load(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
     Raises Damaged when a file cannot be used and there is no earlier one: never an empty start over existing data.
     """
-    listed = homes.read(folder / "saved.json").get("files")
-    names = {str(name) for name in listed} if isinstance(listed, list) else set()
-    for generation in ("state", "previous"):
-        names |= {path.stem for path in (folder / generation).glob("*.json")}
     found: dict[str, Any] = {}
     notes: list[str] = []
-    for name in sorted(names):
+    for name in sorted(_names(folder)):
         path = folder / "state" / f"{name}.json"
         try:
             found[name] = parse(name, path.read_bytes())
@@ -59,42 +60,25 @@ def parse(name: str, content: bytes) -> Any:
         raise ValueError("not a state file") from error
     if version > persistence._state_format_version(name):
         raise Damaged(f"the state of {name} was written by a later version of the emulator")
+    if not payload and name not in MAY_BE_EMPTY:
+        raise ValueError("no state in it")
     return payload
 
 
-def text(name: str, state: object) -> str:
-    """The content of a state file.
-
-    Raises TypeError or ValueError for a state that cannot be written.
-    """
-    from ministack.core import persistence
-
-    wrapped = {"__ministack_format__": persistence._state_format_version(name), "payload": state}
-    return json.dumps(wrapped, default=persistence._json_default)
+def retire(folder: Path) -> None:
+    """Deletes the files, whose content is in a generation now; keys stay where the emulator reads them."""
+    for path in (folder / "state").glob("*.json"):
+        path.unlink()
+    shutil.rmtree(folder / "previous", ignore_errors=True)
+    homes.write(folder / "saved.json", {"files": [NEVER]})
 
 
-def save(folder: Path, contents: Mapping[str, str]) -> None:
-    """Puts each service's file in place, on the disk when it returns; what it replaces becomes the one before.
-
-    Raises OSError; files already replaced stay, and every file is whole at every moment.
-    """
-    for directory in ("state", "previous"):
-        (folder / directory).mkdir(mode=0o700, exist_ok=True)
-    for name, content in contents.items():
-        path = folder / "state" / f"{name}.json"
-        if path.exists():
-            copy = folder / "previous" / f".{name}.new"
-            copy.unlink(missing_ok=True)
-            try:
-                try:
-                    os.link(path, copy)
-                except OSError:
-                    shutil.copy2(path, copy)
-                copy.replace(folder / "previous" / f"{name}.json")
-            finally:
-                # A copy cut short stays; so does a link, after a save that failed: it is the one before already.
-                copy.unlink(missing_ok=True)
-        homes.write(path, content)
+def _names(folder: Path) -> set[str]:
+    listed = homes.read(folder / "saved.json").get("files")
+    names = {str(name) for name in listed} if isinstance(listed, list) else set()
+    for generation in ("state", "previous"):
+        names |= {path.stem for path in (folder / generation).glob("*.json")}
+    return names - {NEVER}
 
 
 def _restore(folder: Path, name: str, problem: str) -> tuple[Any, str]:

@@ -2,24 +2,86 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Protocol
 
 from rich.console import Console
 from rich.text import Text
 
-from .streams import console
-from .terminal import draw_blocks, draw_table
+from .tables import table_or_blocks
 from .text import counted, one_line, units, width_of
 
 _DAYS = 31
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def draw_stats(found: Any, *, capacity: str) -> None:
+class Entity(Protocol):
+    """One kind of item in a table: how many, how large, what they cost."""
+
+    @property
+    def entity(self) -> str: ...
+    @property
+    def items(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def average_bytes(self) -> int: ...
+    @property
+    def read_units(self) -> float: ...
+    @property
+    def write_units(self) -> float: ...
+
+
+class Partition(Protocol):
+    """One partition of a table."""
+
+    @property
+    def pk(self) -> str: ...
+    @property
+    def items(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+class Lonely(Protocol):
+    """A group row without the other person's row."""
+
+    @property
+    def message_group_uuid(self) -> str: ...
+    @property
+    def user_uuid(self) -> str: ...
+    @property
+    def other_user_uuid(self) -> str: ...
+
+
+class Stats(Protocol):
+    """What a table holds; see ``dynamodb.stats.Stats``."""
+
+    @property
+    def entities(self) -> Sequence[Entity]: ...
+    @property
+    def partitions(self) -> Sequence[Partition]: ...
+    @property
+    def partitions_approximate(self) -> bool: ...
+    @property
+    def days(self) -> Mapping[str, int]: ...
+    @property
+    def earlier(self) -> int: ...
+    @property
+    def years(self) -> Mapping[str, int]: ...
+    @property
+    def timeless(self) -> int: ...
+    @property
+    def lonely_rows(self) -> int | None: ...
+    @property
+    def lonely_approximate(self) -> bool: ...
+    @property
+    def lonely(self) -> Sequence[Lonely]: ...
+
+
+def draw_stats(out: Console, found: Stats, *, capacity: str) -> None:
     """The whole of ``dynamodb.stats.Stats``; ``capacity`` says what the units mean."""
-    out = console(sys.stdout)
     rows = [
         [
             row.entity, f"{row.items:,}", f"{row.bytes:,}", f"{row.average_bytes:,}", units(row.read_units),
@@ -27,7 +89,7 @@ def draw_stats(found: Any, *, capacity: str) -> None:
         ]
         for row in found.entities
     ]  # fmt: skip
-    _table(out, ["entity", "items", "bytes", "average", "RCU", "WCU"], rows, right=range(1, 6))
+    table_or_blocks(out, ["entity", "items", "bytes", "average", "RCU", "WCU"], rows, right=range(1, 6))
     out.print(Text(capacity, style="dim"))
     if found.partitions:
         about = " (approximate: there are more than were counted at a time)" if found.partitions_approximate else ""
@@ -36,30 +98,44 @@ def draw_stats(found: Any, *, capacity: str) -> None:
             out, [(row.pk, row.items, f"{counted(row.items, 'item')}, {row.bytes:,} bytes") for row in found.partitions]
         )
     if found.days:
-        shown = list(found.days.items())[-_DAYS:]
-        left = sum(found.days.values()) + found.earlier - sum(count for _, count in shown)
+        shown = dict(list(found.days.items())[-_DAYS:])
+        left = sum(found.days.values()) + found.earlier - sum(shown.values())
         before = f", {left:,} on {counted(len(found.days) - len(shown), 'day')} before" if left else ""
         _title(out, "Messages per day", f" (UTC{before})")
-        _bars(out, [(day, count, f"{count:,}") for day, count in shown])
+        _bars(out, list(_with_gaps(shown)))
         years = ", ".join(f"{year}: {count:,}" for year, count in found.years.items())
         out.print(Text.assemble(("years", "bold"), f"  {years}"))
     if found.timeless:
-        out.print(Text(f"{counted(found.timeless, 'message has', 'messages have')} a sort key that is no time"))
+        out.print(Text(f"{counted(found.timeless, 'message has', 'messages have')} a sort key that is not a time"))
     if found.lonely_rows is not None:
         _lonely(out, found)
 
 
-def _lonely(out: Console, found: Any) -> None:
+def _with_gaps(days: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
+    """A bar for each day from the first to the last; days without messages in a row are one line."""
+    before: date | None = None
+    for text, count in days.items():
+        day = date.fromisoformat(text)
+        empty = (day - before).days - 1 if before else 0
+        if before and empty == 1:
+            yield str(before + timedelta(days=1)), 0, "0"
+        elif empty:
+            yield "…", 0, f"{empty:,} days without messages"
+        yield text, count, f"{count:,}"
+        before = day
+
+
+def _lonely(out: Console, found: Stats) -> None:
     about = "about " if found.lonely_approximate else ""
     if not found.lonely_rows:
-        out.print(Text("every group row has its counterpart"))
+        out.print(Text("Every conversation is listed for both people."))
         return
-    _title(out, "Group rows without their counterpart", f" ({about}{found.lonely_rows:,})")
+    _title(out, "Conversations that are listed for one person only", f" ({about}{found.lonely_rows:,})")
     rows = [
         [one_line(row.message_group_uuid), one_line(row.user_uuid), one_line(row.other_user_uuid)]
         for row in found.lonely
     ]
-    _table(out, ["conversation", "row of", "with"], rows)
+    table_or_blocks(out, ["conversation", "row of", "with"], rows)
 
 
 def _title(out: Console, text: str, about: str) -> None:
@@ -79,7 +155,7 @@ def _bars(out: Console, rows: Sequence[tuple[str, int, str]]) -> None:
     for name, count, each in rows:
         label = Text(name, style="dim")
         label.truncate(names, overflow="ellipsis", pad=not below)
-        bar = bars(count / most * room, plain="utf" not in out.encoding.lower())
+        bar = bars(count / most * room, plain="utf" not in out.encoding.lower()) if count else ""
         line = Text.assemble(label, "\n  " if below else "  ", (bar.ljust(room), "cyan"), "  ", each)
         out.print(line, no_wrap=True, crop=False, soft_wrap=True)
 
@@ -90,9 +166,3 @@ def bars(length: float, *, plain: bool) -> str:
         return "#" * max(1, round(length))
     whole, eighth = divmod(max(1, round(length * 8)), 8)
     return ("█" * whole + _EIGHTHS[eighth]).rstrip()
-
-
-def _table(out: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> None:
-    if not draw_table(out, headers, rows, right=right):
-        draw_blocks(out, headers, rows)
-        out.print()

@@ -6,13 +6,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-from rich.padding import Padding
-from rich.panel import Panel
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
-from . import NARROW
-from .streams import console
+from .streams import NARROW, console
+from .text import wrapped
 
 _PIPE_WIDTH = 80
 _NAMES = 26  # columns
@@ -20,9 +18,20 @@ _EXAMPLE = re.compile(r"(^|\| )cruddur ", re.MULTILINE)
 _OPTION = r"(?<![\w-])--?[a-z][\w-]*"
 
 
-def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-    """Print the page. ``about`` is paragraphs, the first of which counts most; each list has names and meanings."""
+def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]], *, compact: bool) -> None:
+    """Print the page. ``about`` is paragraphs, the first of which counts most; each list has names and meanings.
+
+    ``compact`` is for a group: headings instead of frames, a line for each command.
+    """
     out = console(sys.stdout, piped=_PIPE_WIDTH)
+    if compact:
+        _draw_group(out, usage, about, lists)
+        return
+    # A group's page does without these, which are a tenth of its time.
+    from rich.padding import Padding
+    from rich.panel import Panel
+    from rich.table import Table
+
     out.print(Padding(_marked(usage, "bold"), 1))
     for number, paragraph in enumerate(about.split("\n\n")):
         if _EXAMPLE.search(paragraph):  # its lines are the shell's
@@ -43,6 +52,27 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]])
         for name, meaning in entries:
             inside.add_row(name, _marked(meaning))
         out.print(Panel(inside, title=title, title_align="left", border_style="dim"))
+
+
+def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    out.print(_marked(usage, "bold"))
+    for number, paragraph in enumerate(about.split("\n\n")):
+        out.print(_marked(" ".join(paragraph.split()), "dim" if number else ""))
+    names = max((len(name) for entries in lists.values() for name, _ in entries), default=0) + 4
+    below = out.width < NARROW  # then the meaning has lines of its own
+    for title, entries in lists.items():
+        out.print(Text(title, "bold yellow"))
+        for name, meaning in entries:
+            margin = 4 if below else names
+            first, *more = wrapped(meaning, out.width - margin).split("\n")
+            head = Text.assemble("  ", (name, "bold cyan"))
+            if below:
+                out.print(head)
+                more = [first, *more]
+            else:
+                out.print(Text.assemble(head, " " * (names - 2 - len(name)), _marked(first)))
+            for each in more:
+                out.print(Text.assemble(" " * margin, _marked(each)))
 
 
 def _width(names: Sequence[str]) -> int:

@@ -1,22 +1,72 @@
-"""Things that go on: a line on stderr that tells how it goes, and records that are shown as they come."""
+"""Things that take a while: a progress bar, a line that is written over, and records that are shown as they come."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ..times import sort_key
-from . import is_terminal, tell
-from .text import one_line, printable
+from ..errors import CannotConnect, CruddurError
+from .stderr import tell
+from .streams import columns, console, is_coloured, is_terminal
+from .text import one_line, printable, when
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..settings import Settings
 
+Item = TypeVar("Item")
 
-class Line:
+
+@contextmanager
+def progress(s: Settings, text: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr where a person watches; comes with a function that advances it by a number of items."""
+    if s.quiet or not is_terminal(sys.stderr):
+        yield lambda _: None
+        return
+    with bar(text, total) as advance:
+        yield advance
+
+
+@contextmanager
+def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, with rate and remaining time, that leaves nothing behind."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How many items a second."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+    shown = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*shown, console=console(sys.stderr), transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+class StatusLine:
     """One line on stderr that is written over. It hides no cursor, so there is nothing to restore."""
 
     def __init__(self, shown: bool) -> None:
@@ -25,8 +75,7 @@ class Line:
     def update(self, text: str) -> None:
         """Show ``text`` in place of what stood there."""
         if self._shown:
-            width = shutil.get_terminal_size().columns - 1
-            self._write(f"\r\x1b[K{printable(text)[:width]}")
+            self._write(f"\r\x1b[K{printable(text)[: columns(sys.stderr) - 1]}")
 
     def tell(self, text: str) -> None:
         """A line that stays."""
@@ -48,28 +97,92 @@ class Line:
 
 
 @contextmanager
-def line(s: Settings) -> Iterator[Line]:
-    """A line that is written over where somebody watches stderr, and silent elsewhere; cleared at the end."""
-    import os
-
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    shown = Line(not s.quiet and not plain and is_terminal(sys.stderr))
+def line(s: Settings) -> Iterator[StatusLine]:
+    """A line that is written over where a person watches stderr, and silent elsewhere; cleared at the end."""
+    shown = StatusLine(not s.quiet and is_coloured(sys.stderr))
     try:
         yield shown
     finally:
         shown.clear()
 
 
-def as_they_come(items: Iterable[Any]) -> Iterator[Any]:
+class Outage:
+    """A store that a command waits for: told once when it is away, and once when it answers again."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self.lasts = False
+
+    def begins(self, error: CruddurError) -> None:
+        """The store did not answer. Raises the error where waiting does not help."""
+        if not isinstance(error, CannotConnect) and error.code != "throttled":
+            raise error
+        if not self.lasts:
+            self._tell(f"{error.message} Waiting for it; press Ctrl-C to stop.")
+        self.lasts = True
+
+    def ends(self) -> None:
+        """The store answered."""
+        if self.lasts:
+            self._tell("it answers again")
+        self.lasts = False
+
+
+class Block:
+    """Lines on stdout that are written over by the next ones; where colours are not shown, the next ones follow.
+
+    What stands above them stays, and so do the last ones. It hides no cursor, so there is nothing to restore.
+    """
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def draw(self, title: str, items: Sequence[object]) -> None:
+        """Show records as a table, under a title."""
+        from . import tables
+
+        out = console(sys.stdout)
+        with out.capture() as captured:
+            tables.table(out, items)
+        text = f"{printable(title)}\n{captured.get()}"
+        if not is_coloured(sys.stdout):
+            sys.stdout.write(f"{text}\n")
+        else:
+            rows = text.splitlines()[: max(1, os.get_terminal_size(sys.stdout.fileno()).lines - 1)]
+            up = f"\x1b[{self._lines}A" if self._lines else ""
+            sys.stdout.write(f"{up}\r\x1b[J" + "\n".join(rows) + "\n")
+            self._lines = len(rows)
+        sys.stdout.flush()
+
+    def leave(self) -> None:
+        """Keep what is shown: other lines follow."""
+        self._lines = 0
+
+
+def as_they_come(items: Iterable[Item]) -> Iterator[Item]:
     """The same items; what was written of one is on its way before the next is waited for."""
     for item in items:
         yield item
         sys.stdout.flush()
 
 
-def change(item: Any) -> None:
+class StreamRecord(Protocol):
+    """One change of the table, as its stream tells it."""
+
+    @property
+    def at(self) -> datetime | None: ...
+    @property
+    def event(self) -> str: ...
+    @property
+    def entity(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def item(self) -> Mapping[str, object]: ...
+
+
+def stream_record(item: StreamRecord) -> None:
     """One change of the table for a person, in one line: when, what was done, to which entity, what it says."""
-    at = sort_key(item.at)[:19].replace("T", " ") if item.at else "at some time"
     said = item.item.get("message", "")
     who = item.item.get("user_handle") or item.item.get("user_display_name") or item.item.get("user_uuid") or ""
     match item.entity:
@@ -80,4 +193,4 @@ def change(item: Any) -> None:
             about = f"group row of {item.owner}" + (f", {group} with {who}: {said}" if said or group else "")
         case _:
             about = f"other item {item.item}"
-    sys.stdout.write(one_line(f"{at}  {item.event:6}  {about}") + "\n")
+    sys.stdout.write(one_line(f"{when(item.at)}  {item.event:6}  {about}") + "\n")

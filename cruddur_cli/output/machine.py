@@ -1,4 +1,4 @@
-"""JSON, JSON lines and CSV: for programs, item by item, UTC times, nothing that a terminal would obey."""
+"""JSON, JSON lines, CSV and Markdown: for programs, item by item, UTC times, nothing that a terminal would obey."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..times import sort_key
 from .text import printable
 
 # JSON escapes C0 by itself; these are legal in it, and terminals and editors obey them.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~#@]")
 _UNESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 
 
@@ -28,9 +29,11 @@ def write(
     extra: Mapping[str, object],
     capacity: Callable[[], Any] | None,
 ) -> int:
-    """Write items in the named format (``json``, ``jsonl`` or ``csv``); comes back with how many there were."""
+    """Write items in the named format (``json``, ``jsonl``, ``csv`` or ``markdown``); returns their number."""
     if output == "csv":
         return _csv(items, stream, columns)
+    if output == "markdown":
+        return _markdown(items, stream, columns)
     count = 0
     if output == "json":
         stream.write('{"items": [')
@@ -70,7 +73,7 @@ def encoder() -> Callable[[Any], str]:
 
 
 def write_lines(pages: Iterable[Sequence[Any]], stream: TextIO) -> int:
-    """JSON lines of whole pages at a time; comes back with how many there were."""
+    """JSON lines of whole pages at a time; returns how many there were."""
     line, count = encoder(), 0
     for page in pages:
         if page:
@@ -98,24 +101,46 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
-    """RFC 4180 rows under a header. Attributes that are no column stand together, as JSON, in a last one: ``other``."""
-    import csv
-
-    out = csv.writer(stream, lineterminator="\n")
-    count, loose = 0, columns is not None
+def _rows(items: Iterable[Any], columns: Sequence[str] | None) -> Iterator[list[Any]]:
+    """The names of the columns, then a row of cells for each item. Attributes that are no column stand together, as
+    JSON, in a last one: ``other``."""
+    loose, begun = columns is not None, False
     for item in items:
         row = _plain(item) if dataclasses.is_dataclass(item) else dict(item)
         if columns is None:
             columns = list(row)
-        if count == 0:
-            out.writerow([*columns, "other"] if loose else columns)
+        if not begun:
+            yield [*columns, "other"] if loose else list(columns)
+            begun = True
         cells = [_cell(row.pop(name, None)) for name in columns]
-        out.writerow([*cells, dumps(row) if row else ""] if loose else cells)
-        count += 1
-    if count == 0 and columns is not None:
-        out.writerow([*columns, "other"])
+        yield [*cells, dumps(row) if row else ""] if loose else cells
+    if not begun and columns is not None:
+        yield [*columns, "other"]
+
+
+def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
+    """RFC 4180 rows under a header."""
+    import csv
+
+    out = csv.writer(stream, lineterminator="\n")
+    count = 0
+    for count, row in enumerate(_rows(items, columns)):  # noqa: B007 - the header is row 0
+        out.writerow(row)
     return count
+
+
+def _markdown(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
+    """A table of GitHub Flavored Markdown, whose cells hold text and never markup."""
+    count = 0
+    for count, row in enumerate(_rows(items, columns)):
+        stream.write("| " + " | ".join(_escaped(str(cell)) for cell in row) + " |\n")
+        if count == 0:
+            stream.write("|" + " --- |" * len(row) + "\n")
+    return count
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", text).replace("\n", "<br>").replace("\t", " ")
 
 
 def _cell(value: Any) -> Any:

@@ -1,30 +1,64 @@
-"""What a stream can show: escapes, colours, a width."""
+"""What a stream can show: whether a person watches it, its width, its colours."""
 
 from __future__ import annotations
 
 import os
-from typing import TextIO
+import sys
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
-from . import is_terminal
-from .text import columns as columns_of
+NARROW = 60  # columns; with fewer, tables and frames break every word
+PIPE_WIDTH = 160  # columns of what a program or a file gets
+_SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
-PIPE_WIDTH = 160  # columns, of what is read by grep
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is on the other side of the stream."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def is_coloured(stream: TextIO | None) -> bool:
+    """Whether the stream is a terminal that shows colours, and the person wants them."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, style: str) -> str:
+    """``text`` in a style, such as ``bold red``, as a terminal reads it."""
+    codes = ";".join(_SGR[word] for word in style.split())
+    return "\n".join(f"\x1b[{codes}m{line}\x1b[0m" if line else line for line in text.split("\n"))
+
+
+def columns(stream: TextIO) -> int:
+    """How many columns the terminal has that the stream leads to; ``COLUMNS`` wins, as everywhere."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
 
 
 def console(stream: TextIO, *, piped: int = PIPE_WIDTH) -> Console:
-    """A console for one stream, ``piped`` columns wide where that is no terminal and COLUMNS says nothing.
+    """A console for one stream, as wide as COLUMNS or its terminal says.
 
-    Where nobody watches, or colour is not wanted, no escape byte leaves it.
+    A pipe is as wide as stderr's terminal, where a person sees its end (``| head``, ``| less``), else ``piped``.
+    Where no person watches, or colour is not wanted, no escape byte leaves it.
     """
+    from rich.console import Console
+
     watched = is_terminal(stream)
-    plain = not watched or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    width = columns_of(stream) if watched or "COLUMNS" in os.environ else piped
-    if plain:
+    seen = stream if watched or "COLUMNS" in os.environ else sys.stderr if is_terminal(sys.stderr) else None
+    width = columns(seen) if seen is not None else piped
+    if not is_coloured(stream):
         return Console(
-            file=stream, force_terminal=False, color_system=None, no_color=True, width=width,
+            file=stream, force_terminal=watched, color_system=None, no_color=True, width=width, height=25,
             highlight=False, markup=False, emoji=False,
         )  # fmt: skip
-    # What rows hold is text: neither [bold] nor :smile: in it is ours.
+    # What rows hold is text: neither [bold] nor :smile: in it is markup.
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

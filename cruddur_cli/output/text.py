@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from typing import TextIO
+from datetime import datetime
 
 # C0 and C1 controls, DEL, and the marks that change the direction of what follows them.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
@@ -37,6 +36,14 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def when(moment: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
+    """An instant in local time, in the one form that every screen uses."""
+    try:
+        return "at an unknown time" if moment is None else moment.astimezone().strftime(form)
+    except (OverflowError, ValueError):
+        return str(moment)
+
+
 def units(number: float) -> str:
     """Capacity units, all their digits and no more: ``0.5``, ``1,234,567``."""
     return f"{number:,.2f}".rstrip("0").rstrip(".")
@@ -49,17 +56,6 @@ def width_of(text: str) -> int:
     from unicodedata import category, east_asian_width
 
     return sum(0 if category(char) in {"Mn", "Me"} else 1 + (east_asian_width(char) in "WF") for char in text)
-
-
-def columns(stream: TextIO) -> int:
-    """How many columns the terminal has that the stream leads to; ``COLUMNS`` wins, as everywhere."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError, AttributeError):
-        return 80
 
 
 def wrapped(text: str, width: int, *, cut: bool = False) -> str:

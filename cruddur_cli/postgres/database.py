@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 TABLES = ("users", "activities", "schema_information")
-# What is about the database itself, and no row that anybody would miss.
+# Rows about the database itself, which are no data.
 BOOKKEEPING = ("schema_information", "cruddur_migrations", "cruddur_environment")
 
 
@@ -53,8 +53,17 @@ def exists(conn: Connection[Any], name: str) -> bool:
     return conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
 
 
+def is_rds(conn: Connection[Any]) -> bool:
+    """Whether the server is Amazon's, also behind a tunnel: only there is a role ``rdsadmin``, and the
+    setting ``rds.extensions``."""
+    role = "EXISTS (SELECT FROM pg_roles WHERE rolname = 'rdsadmin')"
+    setting = "current_setting('rds.extensions', true) IS NOT NULL"
+    found = conn.execute(f"SELECT {role} OR {setting}".encode()).fetchone()
+    return found is not None and bool(found[0])
+
+
 def create(conn: Connection[Any], name: str) -> bool:
-    """Make a database; False where it was there already, or where somebody else has just made it.
+    """Create a database; False if it exists already, or if another session has just created it.
 
     ``conn`` is to the maintenance database, outside of a transaction.
     """
@@ -62,7 +71,6 @@ def create(conn: Connection[Any], name: str) -> bool:
 
     if exists(conn, connection.check_name(name)):
         return False
-    conn.execute("SET lock_timeout = '60s'")  # others that make a database at the same moment take their time
     try:
         conn.execute(sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name)))
     except (errors.DuplicateDatabase, errors.UniqueViolation):  # which of the two depends on who loses the race where
@@ -70,8 +78,8 @@ def create(conn: Connection[Any], name: str) -> bool:
     return True
 
 
-def drop(conn: Connection[Any], name: str) -> bool:
-    """Drop a database and end the sessions that use it, in one step; False where there was none.
+def drop(conn: Connection[Any], name: str, *, force: bool = True) -> bool:
+    """Drop a database and with ``force`` end the sessions that use it, in one step; False where there was none.
 
     ``conn`` is to the maintenance database, outside of a transaction. Source: "DROP DATABASE", WITH (FORCE).
     """
@@ -79,8 +87,64 @@ def drop(conn: Connection[Any], name: str) -> bool:
 
     if not exists(conn, name):
         return False
-    conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    how = sql.SQL(" WITH (FORCE)" if force else "")
+    conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}{}").format(sql.Identifier(name), how))
     return True
+
+
+def drop_unused(conn: Connection[Any], name: str) -> bool:
+    """Drop a database; False where there is none, or a session uses it. As ``drop``, but never ends a session."""
+    from psycopg import errors
+
+    try:
+        return drop(conn, name, force=False)
+    except errors.ObjectInUse:
+        return False
+
+
+def can_recreate(conn: Connection[Any], name: str) -> bool:
+    """Whether this role may drop that database and create it again. Source: "DROP DATABASE", "CREATE DATABASE"."""
+    row = conn.execute(
+        "SELECT current_database() <> d.datname"
+        " AND (r.rolsuper OR (r.rolcreatedb AND pg_has_role(d.datdba, 'USAGE')))"
+        " FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = %s",
+        [name],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def can_create(conn: Connection[Any]) -> bool:
+    """Whether this role may create databases."""
+    row = conn.execute("SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user").fetchone()
+    return bool(row and row[0])
+
+
+_OBJECTS = """
+    SELECT o.type, o.identity FROM pg_depend d, pg_identify_object(d.classid, d.objid, 0) AS o
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'public'::regnamespace AND d.deptype = 'n'
+        AND d.classid <> 'pg_default_acl'::regclass
+        AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')
+    ORDER BY o.type <> 'table', o.type <> 'view', o.identity LIMIT 1
+"""
+
+
+def empty(conn: Connection[Any]) -> None:
+    """Drop everything in the database, in the connection's transaction: for a role that may not drop the database.
+
+    Schema ``public`` and the extensions stay: the owner of a database need not have the right to create them.
+    """
+    from psycopg import sql
+
+    schemas = conn.execute(
+        "SELECT nspname FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
+        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid"
+        " AND d.deptype = 'e')"
+    ).fetchall()
+    for (name,) in schemas:
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+    # One at a time: each takes with it what depends on it. Both parts are PostgreSQL's own words and quotes.
+    while row := conn.execute(_OBJECTS.encode()).fetchone():
+        conn.execute(f"DROP {row[0].removeprefix('composite ').upper()} {row[1]} CASCADE".encode())
 
 
 def missing_tables(conn: Connection[Any]) -> list[str]:
@@ -102,14 +166,32 @@ def rows(conn: Connection[Any]) -> list[TableRows]:
 
 
 def filled(counted: Iterable[TableRows]) -> list[TableRows]:
-    """The tables with rows that somebody would miss."""
+    """The tables that hold data."""
     return [table for table in counted if table.rows and table.table not in BOOKKEEPING]
+
+
+def named(counted: Iterable[TableRows]) -> str:
+    """Tables and what each holds, as ``4 activities, 1 user``; ``no rows`` for none."""
+    return ", ".join(rows_of(table.table, table.rows) for table in counted) or "no rows"
+
+
+def rows_of(table: str, number: int) -> str:
+    """So many rows of a table, as ``4 activities``, ``1 user``; of a table with another name, ``1 row of logs``."""
+    if number != 1:
+        return f"{number:,} {table}"
+    return {"activities": "1 activity", "users": "1 user"}.get(table, f"1 row of {table}")
 
 
 def added(before: Iterable[TableRows], after: Iterable[TableRows]) -> int:
     """How many rows more there are, over the tables that have more."""
+    return sum(table.rows for table in more(before, after))
+
+
+def more(before: Iterable[TableRows], after: Iterable[TableRows]) -> list[TableRows]:
+    """The tables that have more rows than before, and how many more."""
     had = {table.table: table.rows for table in before}
-    return sum(max(0, table.rows - had.get(table.table, 0)) for table in after if table.table not in BOOKKEEPING)
+    grown = (TableRows(table.table, table.rows - had.get(table.table, 0)) for table in after)
+    return [table for table in filled(grown) if table.rows > 0]
 
 
 def tell_rows(conn: Connection[Any]) -> str:
@@ -128,7 +210,7 @@ def tell_rows(conn: Connection[Any]) -> str:
                 query = sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))
                 row = conn.execute(query).fetchone()
             if row and row[0]:
-                told.append(f"{row[0]:,} {name}")
+                told.append(rows_of(name, row[0]))
         except errors.LockNotAvailable:
             locked.append(name)
             conn.execute("SET LOCAL lock_timeout = '50ms'")  # one who holds a lock holds others too
@@ -137,19 +219,16 @@ def tell_rows(conn: Connection[Any]) -> str:
     return ", ".join(told) or "no rows"
 
 
-def lock(conn: Connection[Any], name: str = "cruddur schema", *, wait_s: int = 10) -> None:
-    """Hold the lock of that name: until the transaction ends, or until the connection closes in autocommit mode.
-
-    Raises Refused after ``wait_s`` behind somebody else.
-    """
+def lock(conn: Connection[Any], name: str, *, wait_s: int = 10) -> None:
+    """Hold the lock of that name until the transaction ends. Raises Refused after ``wait_s`` behind another session."""
     from psycopg import errors, sql
 
-    scope, kind = ("SESSION", "lock") if conn.autocommit else ("LOCAL", "xact_lock")
-    conn.execute(sql.SQL("SET {} lock_timeout = {}").format(sql.SQL(scope), sql.Literal(f"{wait_s}s")))
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait_s}s")))
+    conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the work that it guards is elsewhere
     try:
-        conn.execute(sql.SQL("SELECT {}(hashtext(%s))").format(sql.Identifier(f"pg_advisory_{kind}")), [name])
+        conn.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [name])
     except errors.LockNotAvailable as error:
         raise Refused(
-            f"Somebody else has been at work on {name.removeprefix('cruddur ')} for {wait_s} seconds.",
+            f"Another session has been working on {name.removeprefix('cruddur ')} for {wait_s} seconds.",
             hint="run it again", code="locked",
         ) from error  # fmt: skip

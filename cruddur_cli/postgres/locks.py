@@ -1,4 +1,4 @@
-"""How long a change waits: for a lock of somebody else's, for a statement, for its turn; and who was in the way."""
+"""How long a change waits for locks and for its turn, and which session was in the way."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .. import masking
 from ..errors import CruddurError, Refused
 from . import connection
 from .connection import Server
-from .waits import CLIENT_CHECK_S, LOCK_S
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from psycopg import Connection
 
-STATEMENT_S = 300
+TURN_S = 300
 _LOOK_AFTER_S = 1.0
 _CLIPPED = 100
 _KEY = "hashtext('cruddur schema')"
@@ -41,8 +41,8 @@ _HOLDER = (
 
 
 @dataclass(frozen=True)
-class Session:
-    """Somebody else's session: enough to know whose it is, and to end it."""
+class LockHolder:
+    """Another session: enough to know whose it is, and to end it."""
 
     pid: int
     user: str
@@ -54,20 +54,20 @@ class Session:
     def __str__(self) -> str:
         since = f", its last statement began {self.query_start:%Y-%m-%d %H:%M:%S %Z}" if self.query_start else ""
         who = f"pid {self.pid}, user {self.user}, application {self.application or '(none)'}, {self.state}"
-        query = " ".join(self.query.split())
+        query = masking.sql(" ".join(self.query.split()))
         return f"{who}{since}: {query[:_CLIPPED]}{'…' if len(query) > _CLIPPED else ''}"
 
 
 class Watch:
     """Looks, from a connection of its own, who blocks another connection that has waited for more than a second.
 
-    PostgreSQL's error for a lock that did not come names nobody, and afterwards nothing is left to ask about. Nothing
-    is opened while nothing waits.
+    PostgreSQL's error for a lock that did not come names no session, and afterwards nothing is left to ask about.
+    Nothing is opened while nothing waits.
     """
 
     def __init__(self, conn: Connection[Any], server: Server) -> None:
-        self.blockers: list[Session] = []
-        self._conn, self._server, self._pid = conn, server, conn.info.backend_pid
+        self.blockers: list[LockHolder] = []
+        self._conn, self._server = conn, server
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="cruddur-locks", daemon=True)
 
@@ -93,17 +93,20 @@ class Watch:
             # A connection for each look: what pg_stat_activity says stays the same within a transaction. When there
             # is none to be had, the error has to do without a name.
             with suppress(CruddurError), connection.opened(self._server) as other:
-                rows = other.execute(_BLOCKERS, [self._pid]).fetchall()
-                self.blockers = [Session(*row) for row in rows] or self.blockers
+                # Not the connection's own number: behind a pooler that is the pooler's.
+                pid = self._conn.server_pid  # type: ignore[attr-defined]
+                rows = other.execute(_BLOCKERS, [pid]).fetchall()
+                self.blockers = [LockHolder(*row) for row in rows] or self.blockers
 
     def refused(self, place: str = "") -> Refused:
         """The error for a lock that did not come: who holds it."""
         who = "\n".join(str(session) for session in self.blockers)
         return Refused(
-            f"{place}{self._server.label}: gave up after {LOCK_S} s behind "
-            + (f"session {self.blockers[0].pid} ({self.blockers[0].user})." if self.blockers else "another session."),
+            f"{place}{self._server.label}: gave up waiting for a lock that "
+            + (f"session {self.blockers[0].pid} ({self.blockers[0].user})" if self.blockers else "another session")
+            + " holds.",
             details=who or None,
-            hint="let it finish, or end it with `cruddur db kill-all`, then run it again",
+            hint="wait until that session ends, or end it with `cruddur db kill-all`; then repeat this command",
             code="locked",
             fields={"blocking_pids": [session.pid for session in self.blockers]},
         )
@@ -125,28 +128,16 @@ def named(conn: Connection[Any], server: Server) -> Iterator[None]:
 def guarded(conn: Connection[Any], server: Server) -> Iterator[Watch]:
     """Bounds every wait until the transaction of ``conn`` ends; inside, a lock that does not come is Refused by name.
 
-    A file's own SET statements come later and win. Where the server can (14 and later), it looks every two seconds
-    whether the client still lives, so that a killed one leaves neither a statement nor a lock behind.
+    A file's own SET statements come later and win.
     """
     from psycopg import errors
 
-    conn.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'".encode())
-    conn.execute(f"SET LOCAL statement_timeout = '{STATEMENT_S}s'".encode())
-    _check_client(conn)
+    connection.bound(conn)
     with Watch(conn, server) as watch:
         try:
             yield watch
         except errors.LockNotAvailable as error:
             raise watch.refused() from error
-
-
-def _check_client(conn: Connection[Any]) -> None:
-    from psycopg import Error
-
-    if conn.info.server_version >= 140000:
-        # Refused where the operating system cannot tell that a peer is gone.
-        with suppress(Error), conn.transaction():
-            conn.execute(f"SET LOCAL client_connection_check_interval = '{CLIENT_CHECK_S}s'".encode())
 
 
 def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] | None = None) -> None:
@@ -157,26 +148,37 @@ def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] 
     from psycopg import errors
 
     if _answer(conn, f"SELECT pg_try_advisory_xact_lock({_KEY})"):
+        _look_again(conn)
         return
     holder = _holder(conn)
     if say is not None:
         say(f"waiting for its turn: the schema is being changed by {holder or 'another session'}")
-    _check_client(conn)
+    connection.bound(conn)
     before = _answer(conn, "SELECT current_setting('lock_timeout')")
     try:
         with conn.transaction():
             conn.execute(f"SET LOCAL lock_timeout = '{wait_s}s'".encode())
             _answer(conn, f"SELECT pg_advisory_xact_lock({_KEY})")
             conn.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+        _look_again(conn)
     except errors.LockNotAvailable as error:
         holder = _holder(conn) or holder
         raise Refused(
-            f"Somebody else is changing the schema of this database; gave up after {wait_s} s.",
+            f"Another session is changing the schema of this database; gave up after {wait_s} s.",
             details=str(holder) if holder else None,
-            hint="let it finish, then run it again",
+            hint="wait until that session ends, then repeat this command",
             code="locked",
             fields={"blocking_pids": [holder.pid] if holder else []},
         ) from error
+
+
+def _look_again(conn: Connection[Any]) -> None:
+    """Make the session see tables that others have created or dropped since it looked for them.
+
+    It keeps what it has found in the catalogue, and what it has not, until it locks a relation for the first time in a
+    transaction (LockRelationOid in lmgr.c); an advisory lock is none. Nothing else reads this catalogue.
+    """
+    conn.execute("SELECT FROM pg_catalog.pg_ts_template LIMIT 0")
 
 
 def _answer(conn: Connection[Any], query: str) -> Any:
@@ -184,6 +186,6 @@ def _answer(conn: Connection[Any], query: str) -> Any:
     return row[0] if row else None
 
 
-def _holder(conn: Connection[Any]) -> Session | None:
+def _holder(conn: Connection[Any]) -> LockHolder | None:
     row = conn.execute(_HOLDER.encode()).fetchone()
-    return Session(*row) if row else None
+    return LockHolder(*row) if row else None

@@ -63,7 +63,7 @@ def find(
 
 
 def end(conn: Connection[Any], sessions: Sequence[Session], *, cancel: bool = False) -> list[Ended]:
-    """Terminate the sessions, or with ``cancel`` only the statement that each runs; ``conn`` is in autocommit mode.
+    """Terminate the sessions, or with ``cancel`` only the statement that each runs, from one transaction.
 
     A pid is signalled only while it still belongs to the session that was listed. Source: "System Administration
     Functions", pg_terminate_backend and pg_cancel_backend.
@@ -75,11 +75,13 @@ def end(conn: Connection[Any], sessions: Sequence[Session], *, cancel: bool = Fa
         "SELECT {}(pid) FROM pg_stat_activity WHERE pid = %s AND datname = %s AND pid <> pg_backend_pid()"
     ).format(function)
     results = []
-    for session in sessions:
-        try:
-            row = conn.execute(statement, [session.pid, session.database]).fetchone()
-            word = ("cancelled" if cancel else "terminated") if row and row[0] else "gone"
-        except errors.InsufficientPrivilege:
-            word = "refused"
-        results.append(Ended(session.pid, session.user, word))
+    with conn.transaction():  # behind a pooler the next statement could come to a session that was just ended
+        for session in sessions:
+            try:
+                with conn.transaction():
+                    row = conn.execute(statement, [session.pid, session.database]).fetchone()
+                word = ("cancelled" if cancel else "terminated") if row and row[0] else "gone"
+            except errors.InsufficientPrivilege:
+                word = "refused"
+            results.append(Ended(session.pid, session.user, word))
     return results

@@ -15,13 +15,24 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _SHOWN_HANDLES = 20
+# The application's own name comes first; some of its copies have the other.
+ID_COLUMNS = ("cognito_user_id", "cognito_user_uuid")
 _SYNC = """
-    UPDATE public.users AS u SET cognito_user_id = i.sub
+    UPDATE public.users AS u SET {id} = i.sub
     FROM unnest(%s::text[], %s::text[]) AS i(handle, sub)
-    WHERE u.handle = i.handle AND u.cognito_user_id IS DISTINCT FROM i.sub
-    AND (u.cognito_user_id = 'MOCK' OR NOT %s)
+    WHERE u.handle = i.handle AND u.{id} IS DISTINCT FROM i.sub
+    AND (u.{id} = 'MOCK' OR NOT %s)
     RETURNING u.handle
 """
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a conversation needs of one person."""
+
+    uuid: str
+    handle: str
+    display_name: str
 
 
 @dataclass(frozen=True)
@@ -44,16 +55,81 @@ class SyncResult:
     result: str
 
 
-def find(conn: Connection[Any], handle: str) -> User:
-    """The person with that handle, the oldest where several have it. Raises NotFound with the handles there are."""
-    row = conn.execute(
-        "SELECT uuid::text, handle, display_name, email, cognito_user_id FROM public.users"
-        " WHERE handle = %s ORDER BY created_at, uuid LIMIT 1",
-        [handle.removeprefix("@")],
-    ).fetchone()
-    if row is not None:
-        return User(*row)
+def find(conn: Connection[Any], handle: str) -> Profile:
+    """The person with that handle, the oldest where several have it. Raises NotFound with the handles there are.
+
+    Only what is needed is asked for: an application may have named the other columns otherwise. Raises BadInput for an
+    empty handle.
+    """
+    if not handle.removeprefix("@").strip():
+        raise BadInput("The handle is empty.", hint="name a person by a handle, such as bayko")
+    found = _profiles(conn, handle.removeprefix("@"))
+    if len(found) > 1 and "created_at" in column_names(conn):
+        found = _profiles(conn, handle.removeprefix("@"), order="created_at, uuid")
+    if found:
+        return found[0]
     raise _unknown(handle, handles(conn))
+
+
+def _profiles(conn: Connection[Any], handle: str, *, order: str = "uuid") -> list[Profile]:
+    query = (
+        "SELECT uuid::text, handle, coalesce(display_name, handle) FROM public.users"
+        f" WHERE handle = %s ORDER BY {order} LIMIT 2"
+    )
+    return [Profile(*row) for row in conn.execute(query.encode(), [handle]).fetchall()]
+
+
+def first(conn: Connection[Any], number: int, *, but: str | None = None) -> list[str]:
+    """The handles of the first people, by creation, then by handle; ``but`` is left out."""
+    created = "min(created_at), " if "created_at" in column_names(conn) else ""
+    query = (
+        "SELECT handle FROM public.users WHERE handle IS DISTINCT FROM %s AND handle IS NOT NULL GROUP BY handle"
+        f' ORDER BY {created}handle COLLATE "C" LIMIT %s'
+    )
+    return [row[0] for row in conn.execute(query.encode(), [but, number]).fetchall()]
+
+
+def is_known(conn: Connection[Any], handle: str) -> bool:
+    """Whether a person has that handle."""
+    query = "SELECT EXISTS (SELECT FROM public.users WHERE handle = %s)"
+    row = conn.execute(query, [handle.removeprefix("@")]).fetchone()
+    return bool(row and row[0])
+
+
+def present(conn: Connection[Any], uuids: Iterable[str]) -> set[str]:
+    """Which of these UUIDs are people of the database; a text that is no UUID is not."""
+    query = "SELECT uuid::text FROM public.users WHERE uuid::text = ANY(%s)"
+    return {row[0] for row in conn.execute(query, [[text.lower() for text in uuids]]).fetchall()}
+
+
+def column_names(conn: Connection[Any]) -> set[str]:
+    """The names of the columns of ``public.users``."""
+    query = (
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('public.users') AND attnum > 0"
+        " AND NOT attisdropped"
+    )
+    return {row[0] for row in conn.execute(query).fetchall()}
+
+
+def id_column(conn: Connection[Any]) -> str:
+    """The name of the column that holds a person's Cognito id. Raises NotFound."""
+    there = column_names(conn)
+    for name in ID_COLUMNS:
+        if name in there:
+            return name
+    raise NotFound(
+        f"public.users has no column {ID_COLUMNS[0]}.",
+        details=f"Its columns: {', '.join(sorted(there)) or 'none, as there is no such table'}",
+        code="column_missing",
+    )
+
+
+def everyone(conn: Connection[Any]) -> list[tuple[str, str, str]]:
+    """Handle, display name and e-mail of every person, by handle; the oldest where several have a handle."""
+    query = (
+        "SELECT DISTINCT ON (handle) handle, display_name, email FROM public.users ORDER BY handle, created_at, uuid"
+    )
+    return [tuple(row) for row in conn.execute(query).fetchall()]
 
 
 def handles(conn: Connection[Any]) -> list[str]:
@@ -89,30 +165,114 @@ def near_handle(handle: str, known: Iterable[str]) -> str | None:
 
 
 def add(
-    conn: Connection[Any], handle: str, *, name: str | None = None, email: str | None = None, dry_run: bool = False
+    conn: Connection[Any],
+    handle: str,
+    *,
+    name: str | None = None,
+    email: str | None = None,
+    uuid: str | None = None,
+    dry_run: bool = False,
 ) -> tuple[User, bool]:
-    """The person with that handle, and whether they were added just now. Raises BadInput for an impossible handle."""
+    """The person with that handle, and whether they were added just now.
+
+    Raises BadInput for an impossible handle or UUID, and for a UUID that another person has.
+    """
     handle = handle.removeprefix("@")
     if not re.fullmatch(r"[^\s@/#]{1,64}", handle) or not handle.isprintable():
         raise BadInput(f"{handle!r} cannot be a handle: 1 to 64 characters without spaces, '@', '/' and '#'.")
     conn.execute("LOCK TABLE public.users IN SHARE ROW EXCLUSIVE MODE" if not dry_run else "SELECT 1")
     known = handles(conn)
     if handle in known:
-        return find(conn, handle), False
+        return _whole(conn, handle), False
     near = near_handle(handle, known)
     if near is not None:
         raise BadInput(
-            f"There is {near!r} already, and {handle!r} differs in case only: people would take one for the other.",
-            hint=f"name somebody else, or use {near}",
+            f"There is {near!r} already, and {handle!r} differs only in case: people would confuse them.",
+            hint=f"choose another handle, or use {near}",
             code="handle_taken",
         )
-    user = User(stable_uuid(handle), handle, name or handle, email or f"{handle}@example.com", "MOCK")
-    if not dry_run:
+    user = User(
+        stable_uuid(handle) if uuid is None else _free_uuid(conn, uuid),
+        handle,
+        name or handle,
+        email or f"{handle}@example.com",
+        "MOCK",
+    )
+    if not dry_run and not _renamed(conn, user):
         conn.execute(
-            "INSERT INTO public.users (uuid, handle, display_name, email, cognito_user_id) VALUES (%s, %s, %s, %s, %s)",
+            f"INSERT INTO public.users (uuid, handle, display_name, email, {id_column(conn)})"
+            " VALUES (%s, %s, %s, %s, %s)",
             [user.uuid, user.handle, user.display_name, user.email, user.cognito_user_id],
         )
     return user, True
+
+
+def _free_uuid(conn: Connection[Any], text: str) -> str:
+    """The UUID as PostgreSQL writes it. Raises BadInput for what is none, and where a person has it."""
+    try:
+        wanted = str(uuid.UUID(text))
+    except ValueError as error:
+        raise BadInput(f"{text!r} is not a UUID.", hint="cruddur doctor") from error
+    row = conn.execute("SELECT handle FROM public.users WHERE uuid::text = %s", [wanted]).fetchone()
+    if row:
+        raise BadInput(f"{row[0]} has the UUID {wanted}.", hint="leave --uuid out", code="uuid_taken")
+    return wanted
+
+
+def _renamed(conn: Connection[Any], user: User) -> bool:
+    """Whether a person has that UUID under a handle that a copy made up: they get their own."""
+    done = conn.execute(
+        f"UPDATE public.users SET handle = %s, display_name = %s, email = %s WHERE uuid = %s::uuid"
+        f" AND {id_column(conn)} = 'MOCK'",
+        [user.handle, user.display_name, user.email, user.uuid],
+    )
+    return done.rowcount > 0
+
+
+def add_copied(
+    conn: Connection[Any], people: Iterable[tuple[str, str, str]], *, dry_run: bool = False
+) -> tuple[int, list[str]]:
+    """Add the people of a copy, (UUID, handle, display name) each: how many are new, and the handles that others have.
+
+    Existing people are not changed. A UUID that the column refuses is skipped: no person can have it here.
+    """
+    known = {row[0] for row in conn.execute("SELECT uuid::text FROM public.users").fetchall()}
+    taken = set(handles(conn))
+    new: dict[str, tuple[str, str, str]] = {}
+    left: list[str] = []
+    for text, handle, name in people:
+        try:
+            number = str(uuid.UUID(text))
+        except ValueError:
+            continue
+        if number in known or number in new:
+            continue
+        if handle in taken:
+            left.append(handle)
+            continue
+        taken.add(handle)
+        new[number] = number, handle, name
+    if new and not dry_run:
+        columns, values = f"uuid, handle, display_name, {id_column(conn)}", "i.uuid, i.handle, i.name, 'MOCK'"
+        if "email" in column_names(conn):
+            columns, values = f"{columns}, email", f"{values}, i.handle || '@example.com'"
+        conn.execute(
+            f"INSERT INTO public.users ({columns}) SELECT {values}"
+            " FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS i(uuid, handle, name) ON CONFLICT DO NOTHING",
+            [[row[place] for row in new.values()] for place in range(3)],
+        )
+    return len(new), left
+
+
+def _whole(conn: Connection[Any], handle: str) -> User:
+    oldest = "created_at, uuid" if "created_at" in column_names(conn) else "uuid"
+    row = conn.execute(
+        f"SELECT uuid::text, handle, display_name, email, {id_column(conn)} FROM public.users"
+        f" WHERE handle = %s ORDER BY {oldest} LIMIT 1",
+        [handle],
+    ).fetchone()
+    assert row is not None
+    return User(*row)
 
 
 def sync_cognito_ids(
@@ -125,10 +285,11 @@ def sync_cognito_ids(
     """Write each identity's sub to the user with its handle, in one statement; identities are (handle, sub).
 
     Comes back with one result for each identity and one for each user that is still ``MOCK``. A handle that two
-    identities or two users have is reported and changed for nobody. Handles are compared as they are written. With
-    ``only_mock`` an id that is somebody's already stays.
+    identities or two users have is reported and not written. Handles are compared as they are written. With
+    ``only_mock`` an existing id stays.
     """
     everyone = list(identities)
+    column = id_column(conn)
     subs: dict[str, str] = {}
     twice: set[str] = set()
     for handle, sub in everyone:
@@ -137,7 +298,7 @@ def sync_cognito_ids(
     known = {
         handle: (count, cognito_id)
         for handle, count, cognito_id in conn.execute(
-            "SELECT handle, count(*), min(cognito_user_id) FROM public.users GROUP BY handle"
+            f"SELECT handle, count(*), min({column}) FROM public.users GROUP BY handle".encode()
         ).fetchall()
     }
     twice |= {handle for handle in subs if known.get(handle, (1, ""))[0] > 1}
@@ -150,7 +311,7 @@ def sync_cognito_ids(
         }
     else:
         values = [list(wanted), list(wanted.values()), only_mock]
-        changed = {row[0] for row in conn.execute(_SYNC, values).fetchall()}
+        changed = {row[0] for row in conn.execute(_SYNC.format(id=column).encode(), values).fetchall()}
     results = [SyncResult(handle, sub, _outcome(handle, known, twice, changed)) for handle, sub in everyone]
     results += [
         SyncResult(handle, None, "still MOCK")
@@ -162,18 +323,18 @@ def sync_cognito_ids(
 
 def with_other_ids(conn: Connection[Any], results: Iterable[SyncResult]) -> int:
     """How many of those that a sync left unchanged have another id than the pool says."""
-    ids = dict(conn.execute("SELECT handle, cognito_user_id FROM public.users").fetchall())
+    ids = dict(conn.execute(f"SELECT handle, {id_column(conn)} FROM public.users".encode()).fetchall())
     return sum(row.result == "unchanged" and ids.get(row.handle or "") != row.cognito_user_id for row in results)
 
 
 def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str | None]]) -> set[str]:
     """Add people of whom only Cognito knows, (handle, sub, e-mail) each, in one statement; the handles that were added.
 
-    The name that is shown is the handle until they change it. Somebody who is there by now is left alone.
+    The name that is shown is the handle until they change it. A person who exists by now is not changed.
     """
     rows = [(stable_uuid(handle), handle, sub, email or f"{handle}@example.com") for handle, sub, email in people]
     added = conn.execute(
-        "INSERT INTO public.users (uuid, display_name, handle, email, cognito_user_id)"
+        f"INSERT INTO public.users (uuid, display_name, handle, email, {id_column(conn)})"
         " SELECT i.uuid, i.handle, i.handle, i.email, i.sub"
         " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS i(uuid, handle, sub, email)"
         " WHERE NOT EXISTS (SELECT FROM public.users AS u WHERE u.handle = i.handle)"

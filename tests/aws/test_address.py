@@ -136,6 +136,15 @@ def test_a_variable_is_a_setting_and_an_option_is_usage() -> None:
         address.parse("nonsense", origin="--ip")
 
 
+def test_the_hint_of_an_option_is_not_the_option_that_failed() -> None:
+    with pytest.raises(BadInput) as typed:
+        address.parse("10.0.0.1", origin="--ip")
+    assert "leave out --ip" in (typed.value.hint or "")
+    with pytest.raises(NotConfigured) as found:
+        address.parse("10.0.0.1", origin="GITPOD_IP")
+    assert "--ip ADDRESS" in (found.value.hint or "")
+
+
 def test_a_network_is_let_in_only_when_it_is_asked_for() -> None:
     with pytest.raises(NotConfigured, match="whole network"):
         address.parse("203.0.113.0/24", origin="GITPOD_IP")
@@ -189,7 +198,7 @@ def test_services_that_disagree_are_both_quoted(service: Service, other: bytes) 
     ids=["empty", "html", "two", "network", "padded", "binary", "huge", "escape"],
 )
 def test_an_answer_that_is_no_address(service: Service, body: bytes) -> None:
-    with pytest.raises(Refused, match="which is no address") as caught:
+    with pytest.raises(Refused, match="which is not an address") as caught:
         address.detect([service(b"203.0.113.7")[0], service(body)[0]])
     assert len(caught.value.message) < 250
     assert "says 203.0.113.7" in caught.value.message

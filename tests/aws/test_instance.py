@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cruddur_cli import sdk
 from cruddur_cli.aws import instance
 from cruddur_cli.aws.instance import RDS
+from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.errors import NotConfigured, NotFound, Refused
 from tests.aws.account import GROUP, Account, Refusal
 
@@ -17,8 +17,8 @@ from tests.aws.account import GROUP, Account, Refusal
 @pytest.fixture
 def rds(account: Account) -> Iterator[RDS]:
     account.add_instance()
-    at = sdk.Endpoint("rds", account.url, "us-east-1", f"RDS at {account.url}")
-    with sdk.opened(at) as client:
+    at = aws_client.Endpoint("rds", account.url, "us-east-1", f"RDS at {account.url}")
+    with aws_client.opened(at) as client:
         yield RDS(client, at)
 
 
@@ -88,7 +88,8 @@ def test_one_that_cannot_start_is_refused_in_the_words_of_aws(account: Account, 
     account.add_instance(status=status)
     with pytest.raises(Refused, match="Instance cruddur-db is not in stopped state") as caught:
         instance.start(rds, instance.find(rds, name=None))
-    assert status in str(caught.value.hint)
+    assert caught.value.message.endswith(f"cruddur-db is {status}.")
+    assert caught.value.hint == "cruddur rds status --wait 600"
 
 
 def test_one_that_cannot_be_stopped_is_refused_in_the_words_of_aws(account: Account, rds: RDS) -> None:
@@ -127,8 +128,8 @@ def test_waiting_ends_at_the_deadline_and_where_nothing_will_come(account: Accou
 
 
 def test_the_emulator_agrees(emulator: str) -> None:
-    at = sdk.Endpoint("rds", emulator, "us-east-1", f"RDS at {emulator}")
-    with sdk.opened(at) as client:
+    at = aws_client.Endpoint("rds", emulator, "us-east-1", f"RDS at {emulator}")
+    with aws_client.opened(at) as client:
         rds = RDS(client, at)
         client.create_db_instance(
             DBInstanceIdentifier="cruddur-test",

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli import sdk
 from cruddur_cli.aws.user_pool import Cognito, identities
+from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.errors import NotFound, Refused
 from tests.conftest import NOWHERE
 
-AT = sdk.Endpoint("cognito-idp", NOWHERE, "us-east-1", "Cognito")
+AT = aws_client.Endpoint("cognito-idp", NOWHERE, "us-east-1", "Cognito")
 
 
 def user(name: str, **attributes: str) -> dict[str, Any]:
@@ -40,9 +40,10 @@ def answering(
     def respond(request: Any, **_: object) -> Any:
         asked.append(json.loads(request.body))
         status, body = answer(asked[-1], len(asked))
-        return AWSResponse(request.url, status, HTTPHeaders(), Raw(json.dumps(body).encode()))
+        headers = HTTPHeaders.from_dict({"content-type": "application/x-amz-json-1.1"})
+        return AWSResponse(request.url, status, headers, Raw(json.dumps(body).encode()))
 
-    client = sdk.open_client(AT)
+    client = aws_client.open_client(AT)
     client.meta.events.register("before-send.cognito-idp", respond)
     return Cognito(client, AT, "us-east-1_Pool"), asked
 

@@ -6,15 +6,20 @@ import json
 import os
 import signal
 import socket
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
-from cruddur_cli import cli, sdk
+from cruddur_cli.aws_client import client as aws_client
+from cruddur_cli.cli import main as cli
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
-from tests.conftest import Ran
+from cruddur_cli.postgres import production_marker
+from tests.conftest import Engines, Ran
 
 Here = Callable[..., Ran]
 
@@ -44,7 +49,7 @@ def here(
 def table(environment: dict[str, str]) -> Iterator[DynamoDB]:
     """The opened message store of the test's commands, whose table they make."""
     url = environment["AWS_ENDPOINT_URL_DYNAMODB"]
-    at = sdk.Endpoint("dynamodb", url, sdk.LOCAL_REGION, f"DynamoDB at {url}")
+    at = aws_client.Endpoint("dynamodb", url, aws_client.LOCAL_REGION, f"DynamoDB at {url}")
     with opened(at, environment["DDB_MESSAGE_TABLE"]) as store:
         yield store
 
@@ -69,7 +74,41 @@ def unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is UTC. The application's year is that of local time."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
 def parsed(ran: Ran) -> Any:
     """What a command printed with -o json; it has to have succeeded."""
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
+
+
+@pytest.fixture
+def copied(database: str) -> str:
+    """A database that carries the mark of production in both places, as a copy that was dumped with -C does."""
+    with psycopg.connect(database) as conn:
+        production_marker.write(conn)
+    return database
+
+
+@pytest.fixture
+def cognito(engines: Engines) -> Any:
+    """A client of the engine's Cognito."""
+    return aws_client.open_client(aws_client.Endpoint("cognito-idp", engines.aws, None, "the engine"))
+
+
+@pytest.fixture
+def pool(cognito: Any, engines: Engines, here: Here, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A pool of this test's own, which the commands are pointed at."""
+    made = cognito.create_user_pool(PoolName=f"test-{uuid.uuid4().hex[:8]}")["UserPool"]["Id"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", engines.aws)
+    monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", made)
+    yield made
+    cognito.delete_user_pool(UserPoolId=made)

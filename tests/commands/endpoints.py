@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from tests import faults
+from tests import faults, processes
+
+Running = processes.Command | subprocess.Popen[bytes]
 
 
-def start(environment: dict[str, str], url: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cruddur_cli", "ddb", *arguments],
-        env={**environment, "AWS_ENDPOINT_URL_DYNAMODB": url},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+def start(environment: dict[str, str], url: str, folder: Path, *arguments: str) -> Running:
+    return processes.start(
+        ["ddb", *arguments], environment={**environment, "AWS_ENDPOINT_URL_DYNAMODB": url}, cwd=folder, merged=True
     )
 
 
@@ -29,6 +25,7 @@ class Endpoint:
 
     def __init__(self, engine: str) -> None:
         self.before: Any = lambda _: None
+        self._chance = random.Random(1)
         self._recorded = faults.recorded(engine, before=self._tell)
 
     def _tell(self, operation: str) -> None:
@@ -55,7 +52,7 @@ class Endpoint:
         process = start(environment, self.recording.url, folder, *arguments)
         while not enough.wait(0.02) and process.poll() is None:
             pass
-        time.sleep(random.uniform(0, 0.06))
+        time.sleep(self._chance.uniform(0, 0.06))
         process.kill()
         process.communicate()
         self.before = lambda _: None

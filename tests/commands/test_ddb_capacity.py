@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli import sdk
+from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.dynamodb.client import opened
 from tests import faults
 from tests.commands.conftest import Here
@@ -69,7 +69,7 @@ def shown(ran: Ran, output: str) -> dict[str, Any]:
 
 def larger_rows(url: str, name: str) -> None:
     """Messages that fill pages of the same sizes on every engine, and fifty conversations."""
-    at = sdk.Endpoint("dynamodb", url, sdk.LOCAL_REGION, "here")
+    at = aws_client.Endpoint("dynamodb", url, aws_client.LOCAL_REGION, "here")
     with opened(at, name) as store:
         rows = [message_row(f"2026-01-01T00:{n:02}:00Z", "x" * 15_000, group="large") for n in range(60)]
         groups = [group_row(THIRD, THIRD, f"2026-01-01T00:{n:02}:00Z", "y" * 700, group=f"g{n}") for n in range(50)]

@@ -41,7 +41,7 @@ def items_done(err: str) -> int:
 
 @pytest.mark.parametrize("segments", [1, 3])
 @pytest.mark.parametrize("name", ["m.jsonl", "m.jsonl.gz", "m.csv.gz"])
-def test_an_export_that_a_limit_stops_goes_on_there(
+def test_an_export_that_a_limit_stops_resumes_there(
     here: Here, stored: DynamoDB, tmp_path: Path, name: str, segments: int
 ) -> None:
     assert stored
@@ -55,7 +55,7 @@ def test_an_export_that_a_limit_stops_goes_on_there(
         kept = json.loads((tmp_path / f"{name}.checkpoint").read_text())["state"]["segments"]
         counts.append(items_done(ran.err))
         assert counts[-1] == sum((each["tail"] or each)["items"] for each in kept) > counts[-2]
-        assert "goes on from there" in str(error_of(ran.err)["hint"])
+        assert "to resume" in str(error_of(ran.err)["hint"])
         used += float(str(error_of(ran.err)["used_units"]))
     assert len(counts) > 3
     assert used < 60
@@ -91,10 +91,10 @@ def run_until_done(here: Here, *arguments: str) -> tuple[list[int], dict[str, in
             return counts[1:], json.loads(ran.out)
         counts.append(items_done(ran.err))
         assert counts[-1] > counts[-2], ran.err
-        assert "goes on from there" in str(error_of(ran.err)["hint"])
+        assert "to resume" in str(error_of(ran.err)["hint"])
 
 
-def test_an_import_of_what_is_there_goes_on_where_a_limit_stopped_it(
+def test_an_import_of_existing_rows_resumes_where_a_limit_stopped_it(
     here: Here, stored: DynamoDB, tmp_path: Path
 ) -> None:
     """600 units to compare; hardly any of them is spent twice."""
@@ -107,7 +107,7 @@ def test_an_import_of_what_is_there_goes_on_where_a_limit_stopped_it(
 
 
 @pytest.mark.parametrize("limit", ["8", "100"])
-def test_an_import_of_new_rows_goes_on_where_a_limit_stopped_it(
+def test_an_import_of_new_rows_resumes_where_a_limit_stopped_it(
     here: Here, table: DynamoDB, tmp_path: Path, limit: str
 ) -> None:
     tables.create(table, say=lambda _: None)

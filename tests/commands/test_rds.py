@@ -12,11 +12,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from cruddur_cli import cli
+from cruddur_cli.cli import main as cli
+from tests import clock
 from tests.aws.account import GROUP, OTHER_GROUP, RULE, Account, Entry, Refusal, other, serving
 from tests.aws.test_address import serving as serving_address
 from tests.conftest import NOWHERE, Ran
@@ -101,12 +103,21 @@ def test_the_rule_is_pointed_here(account: Account, run: Command) -> None:
     assert ran.err.splitlines()[0] == f"local: rule {RULE} of security group {GROUP}, EC2 at {account.url}, us-east-1"
 
 
+@pytest.mark.parametrize("day", clock.DAYS)
+def test_the_rule_says_when_it_was_pointed_here(
+    account: Account, run: Command, today: Callable[[datetime], None], day: str
+) -> None:
+    today(clock.DAYS[day])
+    assert run(*POINT, "--ip", HERE).code == 0
+    assert f" {clock.DAYS[day]:%Y-%m-%dT%H:}" in str(account.rules[RULE].description)
+
+
 def test_again_is_a_no_op_that_says_so(account: Account, run: Command) -> None:
     assert run(*POINT, "--ip", HERE).code == 0
     before = dict(account.rules)
     ran = run(*POINT, "--ip", HERE, "-o", "json")
     assert (ran.code, json.loads(ran.out)["updated"], json.loads(ran.out)["unchanged"]) == (0, 0, 1)
-    assert f"already lets in {HERE}/32" in ran.err
+    assert f"already allows {HERE}/32" in ran.err
     assert account.rules == before
     assert account.operations().count("ModifySecurityGroupRules") == 1
 
@@ -114,10 +125,10 @@ def test_again_is_a_no_op_that_says_so(account: Account, run: Command) -> None:
 def test_a_dry_run_says_what_would_happen(account: Account, run: Command) -> None:
     ran = run(*POINT, "--ip", HERE, "-n", "-o", "json")
     assert (ran.code, json.loads(ran.out)["dry_run"]) == (0, True)
-    assert f"would let in {HERE}/32" in ran.err
+    assert f"would allow {HERE}/32" in ran.err
     assert "(dry run)" in ran.err
     assert account.rules == {RULE: Entry()}
-    assert account.operations() == ["DescribeSecurityGroupRules"]
+    assert account.operations() == ["DescribeSecurityGroupRules"] * 2  # the second looks for rules whose time is over
 
 
 @pytest.mark.parametrize(
@@ -167,8 +178,8 @@ def test_an_address_that_will_not_do_is_refused_before_anything_is_asked(
         ({"GITPOD_IP": HERE, "CODESPACES_IP": "203.0.113.9"}, [], f"{HERE}/32"),
         ({"GITPOD_IP": "203.0.113.9"}, ["--ip", HERE], f"{HERE}/32"),
         ({"GITPOD_IP": "203.0.113.9"}, ["--ip", "203.0.113.0/24"], "203.0.113.0/24"),
-        ({"GITPOD_IP": HERE}, ["--anywhere"], "0.0.0.0/0"),
-        ({}, ["--anywhere", "--ip", "0.0.0.0/0"], "0.0.0.0/0"),
+        ({"GITPOD_IP": HERE}, ["--anywhere", "--yes"], "0.0.0.0/0"),
+        ({}, ["--anywhere", "--yes", "--ip", "0.0.0.0/0"], "0.0.0.0/0"),
     ],
 )
 def test_where_the_address_comes_from(
@@ -184,10 +195,10 @@ def test_where_the_address_comes_from(
     ran = run(*POINT, *arguments)
     assert ran.code == 0, ran.err
     assert account.rules[RULE].ipv4 == network
-    assert ("the whole internet" in ran.err) == ("--anywhere" in arguments)
+    assert ("The whole internet" in ran.err) == ("--anywhere" in arguments)
 
 
-def test_two_services_are_asked_where_nobody_says_it(
+def test_two_services_are_asked_if_no_address_is_set(
     account: Account, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -215,7 +226,7 @@ def test_what_is_read_back_differs(account: Account, run: Command) -> None:
     account.on_modify = lambda _: Entry()
     ran = run(*POINT, "--ip", HERE)
     assert (ran.code, ran.out) == (1, "")
-    assert "read back it is inbound tcp 5432 from IPv4 198.51.100.1/32" in ran.err
+    assert "read back: it is inbound tcp 5432 from IPv4 198.51.100.1/32" in ran.err
 
 
 def test_a_stale_id_lists_candidates(account: Account, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +254,7 @@ def test_without_ids_it_says_what_there_is(account: Account, run: Command) -> No
         (Entry(egress=True), "outbound"),
         (Entry(from_port=22, to_port=22), "tcp 22"),
         (Entry(group=OTHER_GROUP), f"belongs to group {OTHER_GROUP}"),
-        (Entry(ipv4=None, referenced=OTHER_GROUP), "lets a security group in"),
+        (Entry(ipv4=None, referenced=OTHER_GROUP), "allows a security group"),
     ],
 )
 def test_a_rule_for_something_else_is_left_alone(account: Account, run: Command, entry: Entry, said: str) -> None:
@@ -477,3 +488,55 @@ def test_a_reader_that_leaves_is_no_error(account: Account, tmp_path: Path) -> N
         ["bash", "-o", "pipefail", "-c", line], cwd=tmp_path / "home", capture_output=True, check=False
     )
     assert (done.returncode, (tmp_path / "home" / "err").read_text()) == (0, "")
+
+
+def test_the_whole_internet_is_let_in_only_when_that_is_confirmed(account: Account, run: Command) -> None:
+    before = account.rules[RULE]
+    ran = run(*POINT, "--anywhere")
+    assert (ran.code, account.rules[RULE]) == (6, before)
+    assert "next: pass --yes" in ran.err
+
+
+@pytest.mark.parametrize("day", clock.DAYS)
+def test_a_rule_with_an_end_is_told_when_it_is_over_and_closed(
+    account: Account, run: Command, today: Callable[[datetime], None], day: str
+) -> None:
+    begin = clock.DAYS[day]
+    today(begin)
+    assert run(*POINT, "--ip", HERE, "--for", "8h").code == 0
+    entry = account.rules[RULE]
+    assert (entry.description or "").endswith(f" until {begin + timedelta(hours=8):%Y-%m-%dT%H:%MZ}")
+    today(begin + timedelta(hours=7, minutes=58))
+    assert "although its time is over" not in run("rds", "status").err
+    ran = run("rds", "revoke", "--expired", "-o", "json")
+    assert json.loads(ran.out)["count"] == 0
+    today(begin + timedelta(hours=9))
+    assert f"rule {RULE} of {GROUP} still allows {HERE}/32, although its time is over" in run("rds", "status").err
+    assert json.loads(run("rds", "revoke", "--expired", "--dry-run", "-o", "json").out)["updated"] == 1
+    assert account.rules[RULE].ipv4 == f"{HERE}/32"
+    assert json.loads(run("rds", "revoke", "--expired", "-o", "json").out)["updated"] == 1
+    assert account.rules[RULE].ipv4 == "127.0.0.1/32"
+    assert "although its time is over" not in run("rds", "status").err
+    assert run(*POINT, "--ip", HERE).code == 0
+    assert account.rules[RULE].ipv4 == f"{HERE}/32"
+
+
+def test_an_end_is_moved_although_the_address_is_right(account: Account, run: Command) -> None:
+    run(*POINT, "--ip", HERE, "--for", "1h")
+    first = account.rules[RULE].description
+    assert json.loads(run(*POINT, "--ip", HERE, "--for", "2d", "-o", "json").out)["updated"] == 1
+    assert account.rules[RULE].description != first
+
+
+@pytest.mark.parametrize("text", ["8", "0h", "h", "-1h", "8 h", "1w"])
+def test_a_time_that_is_none_is_refused_before_anything_is_asked(account: Account, run: Command, text: str) -> None:
+    ran = run(*POINT, "--ip", HERE, "--for", text)
+    assert ran.code == 2
+    assert "30m, 8h or 2d" in ran.err
+
+
+def test_revoke_closes_the_named_rule_once(account: Account, run: Command) -> None:
+    arguments = ("rds", "revoke", "--group-id", GROUP, "--rule-id", RULE, "-o", "json")
+    assert json.loads(run(*arguments).out)["updated"] == 1
+    assert json.loads(run(*arguments).out)["unchanged"] == 1
+    assert account.rules[RULE].ipv4 == "127.0.0.1/32"

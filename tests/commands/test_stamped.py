@@ -9,12 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cruddur_cli import sdk
+from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
-from cruddur_cli.postgres import stamp
-from tests import dumps, faults
+from cruddur_cli.local import addresses
+from tests import faults
 from tests.commands.conftest import Here
+from tests.commands.marked import is_marked, refused
 from tests.dynamodb.rows import GROUP, ME, OTHER, everything, group_row, message_row, write
 
 WRITES_TO_THE_TABLE = {
@@ -58,7 +59,7 @@ def test_what_writes_to_a_table_of_production_wants_prod(here: Here, stamped_tab
     before = everything(stamped_table)
     ran = here(*WRITES_TO_THE_TABLE[command])
     assert (ran.code, ran.out) == (6, ""), ran.err
-    assert f"Table {stamped_table.table!r} is stamped as production, and this command came without --prod" in ran.err
+    assert f"Table {stamped_table.table!r} is marked as production, and this command was run without --prod" in ran.err
     assert everything(stamped_table) == before
 
 
@@ -99,7 +100,7 @@ def test_an_engine_without_tags_is_not_asked_for_them(dynamodb_local: str | None
     if dynamodb_local is None:
         pytest.skip("no DynamoDB Local on this machine; .ci/run starts one")
     with faults.recorded(dynamodb_local) as proxy:
-        at = sdk.Endpoint("dynamodb", proxy.url, sdk.LOCAL_REGION, "x")
+        at = aws_client.Endpoint("dynamodb", proxy.url, aws_client.LOCAL_REGION, "x")
         with opened(at, environment["DDB_MESSAGE_TABLE"]) as store:
             tables.create(store, say=lambda _: None)
             assert not tables.stamp(store)
@@ -125,6 +126,8 @@ def migrated(here: Here) -> None:
 def test_what_writes_to_a_database_of_production_wants_prod(
     here: Here, database: str, migrated: None, command: str
 ) -> None:
+    if command == "update-cognito-user-ids":  # which reads the pool before the database
+        assert here("setup").code == 0
     refused(here, database, WRITES_TO_THE_DATABASE[command])
     for reading in (("db", "migrate", "-n"), ("db", "add-user", "mira", "-n"), ("db", "ping")):
         assert here(*reading).code == 0
@@ -135,18 +138,37 @@ def test_a_real_user_pool_writes_no_ids_into_a_database_of_production_without_pr
 ) -> None:
     assert here("setup").code == 0
     monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", environment["AWS_ENDPOINT_URL_DYNAMODB"])
+    monkeypatch.setattr(addresses, "is_aws", lambda url: False)  # as if it were not the demo pool
     with psycopg.connect(database) as conn:
         conn.execute("UPDATE users SET cognito_user_id = 'MOCK'")
     refused(here, database, ("db", "update-cognito-user-ids"))
     assert here("db", "update-cognito-user-ids", "-n").code == 0
 
 
-def refused(here: Here, database: str, command: tuple[str, ...]) -> None:
-    """Stamp the database: the command is refused, and changes nothing."""
-    with psycopg.connect(database) as conn:
-        stamp.write(conn)
-    before = dumps.rows(database)
-    ran = here(*command)
-    assert (ran.code, ran.out) == (6, ""), ran.err
-    assert "is stamped as production, and this command came without --prod" in ran.err
-    assert dumps.rows(database) == before
+@pytest.mark.parametrize(
+    "accident",
+    [
+        "ALTER TABLE cruddur_environment RENAME TO old_environment",
+        "DROP TABLE cruddur_environment",
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
+        "ALTER DATABASE {name} RESET ALL",
+    ],
+)
+def test_the_mark_survives_an_accident(here: Here, copied: str, accident: str) -> None:
+    with psycopg.connect(copied, autocommit=True) as conn:
+        conn.execute(accident.format(name=copied.rpartition("/")[2]).encode())
+    assert is_marked(copied)
+    assert here("db", "schema-load", "--yes").code == 6
+
+
+def test_create_with_prod_marks_the_database_that_it_creates(
+    here: Here, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = f"{database}_new"
+    monkeypatch.setenv("PROD_CONNECTION_URL", new)
+    assert here("db", "create", "--prod").code == 0
+    try:
+        assert is_marked(new)
+    finally:
+        with psycopg.connect(database, autocommit=True) as conn:
+            conn.execute(f"DROP DATABASE {new.rpartition('/')[2]}".encode())

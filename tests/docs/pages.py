@@ -10,7 +10,10 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 GENERATE = REPOSITORY / "docs" / "generate.py"
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 
 
 def generate() -> Any:

@@ -23,21 +23,6 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     ]
 
 
-def test_the_commands_of_the_readme_print_what_it_shows() -> None:
-    ran: list[str] = []
-    with docs.fresh_stack() as run:
-
-        def remember(line: str) -> str:
-            ran.append(line)
-            return str(run(line))
-
-        again = docs.played(README, remember)
-    shown = [line for block in pages.blocks(docs.README, "console") for line in block.splitlines()]
-    assert [line for line in shown if line.startswith("$ ")]
-    assert len(ran) == len(re.findall(r"^(?:\$ )?cruddur ", README, re.MULTILINE))
-    assert again == README, "python docs/generate.py"
-
-
 def test_a_difference_that_is_no_time_port_or_id_is_seen() -> None:
     page = "```console\n$ cruddur x\nstarted on 127.0.0.1:4711 at 2026-11-20 10:00\n```\n"
     assert docs.played(page, lambda _: "started on 127.0.0.1:99 at 2027-01-01 23:59\n") == page
@@ -47,6 +32,10 @@ def test_a_difference_that_is_no_time_port_or_id_is_seen() -> None:
 def test_the_settings_table_has_every_setting() -> None:
     written = pages.text(docs.CONFIGURATION)
     assert written == docs.filled(docs.CONFIGURATION, {"settings": docs.settings_table()}), "python docs/generate.py"
+
+
+def test_the_page_about_the_audit_has_every_check_and_permission() -> None:
+    assert pages.text(docs.AUDIT) == docs.filled(docs.AUDIT, docs.audit_parts()), "python docs/generate.py"
 
 
 def test_the_figures_are_those_that_were_saved() -> None:
@@ -88,7 +77,15 @@ def test_check_says_what_is_stale(tmp_path: Path) -> None:
     (copy / "docs").mkdir(parents=True)
     (copy / "benchmarks").mkdir()
     results = Path(docs.results.__file__)
-    for path in (docs.COMMANDS, docs.CONFIGURATION, docs.PERFORMANCE, pages.GENERATE, results, docs.results.LAST):
+    for path in (
+        docs.COMMANDS,
+        docs.CONFIGURATION,
+        docs.AUDIT,
+        docs.PERFORMANCE,
+        pages.GENERATE,
+        results,
+        docs.results.LAST,
+    ):
         (copy / path.parent.name / path.name).write_bytes(path.read_bytes())
     (copy / "README.md").write_text("# nothing to run\n")
     (copy / "docs" / "commands.md").write_text("by hand\n")

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from cruddur_cli.dynamodb import capacity
-from cruddur_cli.dynamodb.capacity import Index, Units, add_units, item_size
+from cruddur_cli.dynamodb.capacity import rules
+from cruddur_cli.dynamodb.capacity.rules import Units, item_size
+from cruddur_cli.dynamodb.schema import Index
+from tests.dynamodb import documented
 
 Item = dict[str, dict[str, Any]]
 
@@ -59,7 +61,7 @@ class Operation:
     @property
     def local(self) -> Units:
         """What DynamoDB Local is expected to say."""
-        return add_units([self.documented, *self.differences.values()])
+        return documented.add_units([self.documented, *self.differences.values()])
 
 
 def operations(count: int, *, seed: int) -> list[Operation]:
@@ -156,7 +158,7 @@ class _Generator:
         if not self.chance(0.7):
             return item
         blocks = 1 + self.below(3) if self.chance(0.9) else 4 * (1 + self.below(5))
-        missing = blocks * capacity.WRITE_BLOCK + self.below(2) - item_size(item) - len("pad")
+        missing = blocks * rules.WRITE_BLOCK + self.below(2) - item_size(item) - len("pad")
         return item | {"pad": {"S": "x" * missing}} if missing > 0 else item
 
     def key(self, *, present: bool = False) -> Item:
@@ -186,7 +188,7 @@ class _Generator:
         key = self.key(present=self.chance(0.5))
         new = self.table[_place(key)] if _place(key) in self.table and self.chance(0.1) else self.item(key)
         old = self.store(key, new)
-        units = capacity.put_units(old, new, INDEXES)
+        units = rules.put_units(old, new, INDEXES)
         return Operation("PutItem", {"TableName": TABLE, "Item": new}, units, _other_halves([(old, new)]))
 
     def change(self, key: Item) -> tuple[Item, dict[str, Any]]:
@@ -210,12 +212,12 @@ class _Generator:
         key = self.key(present=True)
         new, request = self.change(key)
         old = self.store(key, new)
-        units = capacity.update_units(old, new, INDEXES)
+        units = documented.update_units(old, new, INDEXES)
         return Operation("UpdateItem", request, units, _other_halves([(old, new)]))
 
     def delete(self) -> Operation:
         key = self.key(present=True)
-        units = capacity.delete_units(self.store(key, None), INDEXES)
+        units = rules.delete_units(self.store(key, None), INDEXES)
         return Operation("DeleteItem", {"TableName": TABLE, "Key": key}, units)
 
     def batch_write(self) -> Operation:
@@ -226,7 +228,7 @@ class _Generator:
             requests.append({"PutRequest": {"Item": new}} if new else {"DeleteRequest": {"Key": key}})
             changes.append((old, new))
             missing += old is None and new is None
-        units = capacity.batch_write_units(changes, INDEXES)
+        units = documented.batch_write_units(changes, INDEXES)
         differences = _other_halves(changes)
         if missing:
             differences[MISSING_DELETE] = Units(1.0 * missing)
@@ -234,7 +236,7 @@ class _Generator:
 
     def transact_write(self) -> Operation:
         actions: list[dict[str, Any]] = []
-        changes: list[capacity.Change] = []
+        changes: list[rules.Change] = []
         checked: list[Item | None] = []
         for key in self.keys(1 + self.below(5)):
             new: Item | None = None
@@ -257,7 +259,7 @@ class _Generator:
                     checked.append(self.table.get(_place(key)))
                     continue
             changes.append((self.store(key, new), new))
-        units = capacity.transact_write_units(changes, INDEXES, checked=checked)
+        units = documented.transact_write_units(changes, INDEXES, checked=checked)
         differences = _in_transaction(changes, checked)
         return Operation("TransactWriteItems", {"TransactItems": actions}, units, differences)
 
@@ -265,7 +267,7 @@ class _Generator:
 
     def get(self) -> Operation:
         key, consistent = self.key(present=True), self.chance(0.5)
-        units = capacity.get_units(self.table.get(_place(key)), consistent=consistent)
+        units = documented.get_units(self.table.get(_place(key)), consistent=consistent)
         request = {"TableName": TABLE, "Key": key, "ConsistentRead": consistent}
         return Operation("GetItem", self.narrowed(request), Units(units))
 
@@ -276,22 +278,22 @@ class _Generator:
     def batch_get(self) -> Operation:
         keys, consistent = self.keys(1 + self.below(10)), self.chance(0.5)
         items = [self.table.get(_place(key)) for key in keys]
-        units = Units(capacity.batch_get_units(items, consistent=consistent))
+        units = Units(documented.batch_get_units(items, consistent=consistent))
         request = self.narrowed({"Keys": keys, "ConsistentRead": consistent})
-        missing = items.count(None) * capacity.get_units(None, consistent=consistent)
+        missing = items.count(None) * documented.get_units(None, consistent=consistent)
         differences = {MISSING_GET: Units(-missing)} if missing else {}
         return Operation("BatchGetItem", {"RequestItems": {TABLE: request}}, units, differences)
 
     def transact_get(self) -> Operation:
         keys = self.keys(1 + self.below(5))
-        units = capacity.transact_get_units(self.table.get(_place(key)) for key in keys)
+        units = rules.transact_get_units(self.table.get(_place(key)) for key in keys)
         request = {"TransactItems": [{"Get": {"TableName": TABLE, "Key": key}} for key in keys]}
         return Operation("TransactGetItems", request, Units(units))
 
     def page(self, name: str, request: dict[str, Any], items: list[Item], index: Index | None) -> Operation:
         """One page of a Query or Scan that evaluates these items."""
         consistent = index is None and self.chance(0.4)
-        units = capacity.page_units(items, consistent=consistent, index=index)
+        units = documented.page_units(items, consistent=consistent, index=index)
         request = {"TableName": TABLE, **request, "ConsistentRead": consistent}
         if (index is None or index.projection == "ALL") and self.chance(0.3):
             request |= {"FilterExpression": "attribute_exists(message)"}
@@ -299,7 +301,7 @@ class _Generator:
             request["Select"] = "COUNT"
         differences = {} if items else {EMPTY_PAGE: _negative(units)}
         if index is not None and name == "Scan" and items:
-            more = capacity.page_units(items).table - units.indexes[index.name]
+            more = documented.page_units(items).table - units.indexes[index.name]
             differences = {SCANNED_INDEX: Units(0.0, {index.name: more})} if more else {}
         return Operation(name, request, units, differences)
 
@@ -323,7 +325,7 @@ class _Generator:
 
     def query_index(self) -> Operation:
         index = self.one_of(INDEXES)
-        entries = [item for item in self.table.values() if capacity.index_entry(item, index) is not None]
+        entries = [item for item in self.table.values() if rules.index_entry(item, index) is not None]
         if self.chance(0.25):
             return self.page("Scan", {"IndexName": index.name}, entries, index)
         some: Item = (
@@ -340,7 +342,7 @@ class _Generator:
 
     def scan(self) -> Operation:
         items = list(self.table.values())
-        assert sum(map(item_size, items)) < capacity.PAGE_LIMIT, "one page holds the table"
+        assert sum(map(item_size, items)) < rules.PAGE_LIMIT, "one page holds the table"
         return self.page("Scan", {}, items, None)
 
 
@@ -356,27 +358,27 @@ def _negative(units: Units) -> Units:
     return Units(-units.table, {name: -each for name, each in units.indexes.items()})
 
 
-def _in_transaction(changes: list[capacity.Change], checked: list[Item | None]) -> dict[str, Units]:
+def _in_transaction(changes: list[rules.Change], checked: list[Item | None]) -> dict[str, Units]:
     """How DynamoDB Local counts a transaction, rule by rule."""
-    actions = [(change, capacity.transact_write_units([change], INDEXES)) for change in changes]
-    actions += [((item, item), capacity.transact_write_units([], checked=[item])) for item in checked if item]
-    actions += [((None, {}), capacity.transact_write_units([], checked=[None])) for item in checked if not item]
+    actions = [(change, documented.transact_write_units([change], INDEXES)) for change in changes]
+    actions += [((item, item), documented.transact_write_units([], checked=[item])) for item in checked if item]
+    actions += [((None, {}), documented.transact_write_units([], checked=[None])) for item in checked if not item]
     doubled, equal, halves = [], [], []
     counted = set()
     for change, units in actions:
         twice = Units(0.0) if change == (None, None) else units
-        half = add_units(_other_halves([change], each=4.0).values())
-        said = add_units([units, twice, half])
+        half = documented.add_units(_other_halves([change], each=4.0).values())
+        said = documented.add_units([units, twice, half])
         if (found := (said.table, *sorted(said.indexes.items()))) in counted:
             equal.append(_negative(said))
         counted.add(found)
         doubled.append(twice)
         halves.append(half)
     parts = {TRANSACTION: doubled, TRANSACTION_EQUAL: equal, OTHER_HALF: halves}
-    return {rule: total for rule, units in parts.items() if (total := add_units(units)).total}
+    return {rule: total for rule, units in parts.items() if (total := documented.add_units(units)).total}
 
 
-def _other_halves(changes: Iterable[capacity.Change], *, each: float = 1.0) -> dict[str, Units]:
+def _other_halves(changes: Iterable[rules.Change], *, each: float = 1.0) -> dict[str, Units]:
     """What ``OTHER_HALF`` adds: only an index with two keys of its own can have an item with one of them."""
     met = 0
     for old, new in changes:

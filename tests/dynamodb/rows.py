@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from cruddur_cli.dynamodb import batches, scanning
+from cruddur_cli.dynamodb import batch_writer, scanning
 from cruddur_cli.dynamodb.client import DynamoDB
-from cruddur_cli.dynamodb.conversation import Message, Person
+from cruddur_cli.dynamodb.conversations.model import Message, Person
 
 ME = Person("8b1d22bf-cedf-4fbb-b137-63dc54b4770d", "andrewbrown", "Andrew Brown")
 OTHER = Person("ae39bc99-6163-4521-bdb4-fd380e2751c3", "bayko", "Andrew Bayko")
@@ -50,7 +50,7 @@ def group_row(owner: Person, other: Person, sk: str, text: str, *, group: str = 
 
 def write(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
     """Put items."""
-    batches.write_all(dynamodb, map(batches.put_request, items))
+    batch_writer.write_all(dynamodb, map(batch_writer.put_request, items))
 
 
 def everything(dynamodb: DynamoDB) -> list[Item]:

@@ -1,4 +1,4 @@
-"""A process that sends, run by ``test_races``: says ``ready``, waits for a line, then says what was acknowledged.
+"""A process that sends, run by ``test_transactions``: it says ``ready``, waits for a line, then says what was stored.
 
 Its one argument is JSON: ``endpoint``, ``table``, ``pairs`` of people, ``count`` of messages, ``number`` of the
 process, and whether it ``loses`` every third answer to a transaction, after the commit.
@@ -12,15 +12,15 @@ from typing import Any
 
 from botocore.exceptions import ConnectionClosedError
 
-from cruddur_cli import sdk
-from cruddur_cli.dynamodb import sending
+from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.dynamodb.client import DynamoDB, opened
-from cruddur_cli.dynamodb.conversation import Person
+from cruddur_cli.dynamodb.conversations import send as sending
+from cruddur_cli.dynamodb.conversations.model import Person
 
 
 def main(task: dict[str, Any]) -> None:
     """Send ``count`` messages, to one pair after the other, now from this person of it and now from that."""
-    at = sdk.Endpoint("dynamodb", task["endpoint"], sdk.LOCAL_REGION, "DynamoDB")
+    at = aws_client.Endpoint("dynamodb", task["endpoint"], aws_client.LOCAL_REGION, "DynamoDB")
     pairs = [[Person(*person) for person in pair] for pair in task["pairs"]]
     groups: dict[int, str] = {}
     with opened(at, task["table"]) as dynamodb:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,81 @@ def test_segments_do_not_run_ahead_of_a_slow_reader(dynamodb: DynamoDB) -> None:
     scans = {each.operation: each for each in dynamodb.meter.operations()}["Scan"]
     assert scans.requests <= 1 + 2 + 4
     assert 1 + sum(1 for _ in pages) > 20
+
+
+MIXED: list[dict[str, Any]] = [
+    {"number": {"N": "5"}},
+    {"number": {"N": "5.0"}},
+    {"number": {"S": "5"}},
+    {"number": {"S": "5.0"}},
+    {"flag": {"BOOL": True}, "number": {"N": "-12"}},
+    {"flag": {"S": "true"}},
+    {"flag": {"NULL": True}, "number": {"L": [{"N": "5"}]}},
+    {"a.b": {"S": "x"}, "size": {"S": "5"}},
+]
+"""Attributes of every type: one name is reserved by DynamoDB, one is a path elsewhere."""
+SELECTIONS = [
+    scanning.Selection(entity="message"),
+    scanning.Selection(entity="group"),
+    scanning.Selection(entity="message", where=(("number", "5"),)),
+    scanning.Selection(where=(("number", "5"), ("size", "5"))),
+    scanning.Selection(where=(("number", "5"),)),
+    scanning.Selection(where=(("number", "5.0"),)),
+    scanning.Selection(where=(("number", "-12"), ("flag", "true"))),
+    scanning.Selection(where=(("flag", "true"),)),
+    scanning.Selection(where=(("flag", "false"),)),
+    scanning.Selection(where=(("size", "5"),)),
+    scanning.Selection(where=(("a.b", "x"),)),
+    scanning.Selection(where=(("sk", "3"),)),
+    scanning.Selection(pk="MSG#g"),
+    scanning.Selection(pk="MSG#g", where=(("sk", "3"),)),
+    scanning.Selection(pk="MSG#g", where=(("sk", "3"), ("number", "5"))),
+    scanning.Selection(pk="MSG#g", where=(("number", "5"),)),
+    scanning.Selection(pk="MSG#other"),
+]
+
+
+def found_by(
+    dynamodb: DynamoDB, selection: scanning.Selection, *, segments: int = 1, limit: int | None = None
+) -> list[str]:
+    pages = scanning.pages(dynamodb, selection=selection, segments=segments, limit=limit)
+    return sorted(f"{item['pk']['S']} {item['sk']['S']}" for page in pages for item in page)
+
+
+def test_a_selection_is_the_same_by_the_engines_filter_and_by_our_own(dynamodb: DynamoDB) -> None:
+    items = [
+        {"pk": {"S": pk}, "sk": {"S": str(number)}, **attributes}
+        for pk in ("MSG#g", "GRP#u")
+        for number, attributes in enumerate(MIXED)
+    ]
+    write(dynamodb, items)
+    counts = []
+    for selection in SELECTIONS:
+        dynamodb.meter.computed = True
+        ours = found_by(dynamodb, selection)
+        dynamodb.meter.computed = False
+        assert found_by(dynamodb, selection) == ours, selection
+        assert found_by(dynamodb, selection, segments=4) == ours, selection
+        counts.append(len(ours))
+    assert counts == [8, 8, 3, 0, 6, 6, 2, 4, 0, 2, 2, 2, 8, 1, 0, 3, 0]
+
+
+def test_a_key_makes_a_read_smaller_and_a_filter_does_not(three_mb: DynamoDB) -> None:
+    computed = three_mb.meter.computed
+    assert len(found_by(three_mb, scanning.Selection(pk="MSG#7"))) == 8
+    assert [(one.operation, one.items) for one in three_mb.meter.operations()] == [
+        ("BatchWriteItem", 320),
+        ("Query", 8),
+    ]
+    before = three_mb.meter.total().read_units
+    assert found_by(three_mb, scanning.Selection(where=(("message_uuid", "none"),)), limit=1) == []
+    after = three_mb.meter.total().read_units
+    assert {each.operation: each.items for each in three_mb.meter.operations()}["Scan"] == 320
+    assert after - before > 300 or not computed
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8, 9])
+def test_a_limit_counts_what_is_selected(three_mb: DynamoDB, limit: int) -> None:
+    assert len(found_by(three_mb, scanning.Selection(pk="MSG#7"), limit=limit)) == min(limit, 8)
+    late = scanning.Selection(where=(("sk", "319"),))
+    assert found_by(three_mb, late, limit=limit) == ["MSG#39 319"]

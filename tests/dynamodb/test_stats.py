@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cruddur_cli.dynamodb import stats
-from cruddur_cli.dynamodb.capacity import item_size
-from cruddur_cli.dynamodb.conversation import Person
+from cruddur_cli.dynamodb.capacity.rules import item_size
+from cruddur_cli.dynamodb.conversations.model import Person
 from tests.dynamodb.rows import Item, group_row, message_row
-from tests.dynamodb.streams import minute
+from tests.dynamodb.shards import minute
 
 
 def conversation(number: int) -> list[Item]:
@@ -30,7 +30,7 @@ def test_bytes_and_units_are_those_of_the_items() -> None:
     assert found["message groups"].write_units == 4.0, "each is in the index too"
 
 
-def test_a_pair_is_no_pair_without_the_other_half_in_whatever_order() -> None:
+def test_a_pair_needs_both_halves_in_any_order() -> None:
     items = [item for number in range(500) for item in conversation(number)]
     for seed in range(3):
         random.Random(seed).shuffle(items)
@@ -59,7 +59,7 @@ def test_the_largest_partitions_are_exact_while_they_fit() -> None:
     assert not found.partitions_approximate
 
 
-def test_with_more_partitions_than_counters_the_large_ones_are_still_found_and_it_is_said() -> None:
+def test_with_more_partitions_than_counters_the_large_ones_are_still_found() -> None:
     large = Counter({f"large{n}": 300 + 50 * n for n in range(5)})
     items = [message_row(minute(n), "x", group=name) for name, count in large.items() for n in range(count)]
     items += [message_row(minute(1), "x", group=f"small{n}") for n in range(3000)]
@@ -71,7 +71,7 @@ def test_with_more_partitions_than_counters_the_large_ones_are_still_found_and_i
         assert each.items - each.uncertain <= large[each.pk.removeprefix("MSG#")] <= each.items
 
 
-def test_with_more_waiting_rows_than_counters_their_number_is_estimated_and_it_is_said() -> None:
+def test_with_more_waiting_rows_than_counters_their_number_is_an_estimate() -> None:
     items = [item for number in range(4000) for item in conversation(number)[: 1 + (number % 2)]]
     random.Random(1).shuffle(items)
     found = stats.collect(items, counters=500)

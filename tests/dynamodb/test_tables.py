@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from cruddur_cli import sdk
+from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
-from cruddur_cli.errors import CannotConnect, Exit, NotFound, Refused
+from cruddur_cli.dynamodb.schema import INDEX
+from cruddur_cli.errors import CannotConnect, Exit, NotFound, Protected, Refused
 from tests import faults
 from tests.dynamodb.rows import everything, message_row, write
 
@@ -22,7 +23,7 @@ quietly: Callable[[str], None] = lambda _: None  # noqa: E731
 @pytest.fixture
 def store(endpoint: str) -> Iterator[DynamoDB]:
     """An opened store whose table does not exist yet."""
-    with opened(sdk.Endpoint("dynamodb", endpoint, "us-east-1", "here"), f"test-{uuid4().hex}") as found:
+    with opened(aws_client.Endpoint("dynamodb", endpoint, "us-east-1", "here"), f"test-{uuid4().hex}") as found:
         yield found
         tables.drop(found, say=quietly)
 
@@ -81,7 +82,7 @@ def test_another_schema_is_told_apart(
         projection = {"ProjectionType": "KEYS_ONLY"}
         names = schema("message_group_uuid", "sk")
         more["GlobalSecondaryIndexes"] = [
-            {"IndexName": tables.INDEX, "KeySchema": names, "Projection": projection, "ProvisionedThroughput": units}
+            {"IndexName": INDEX, "KeySchema": names, "Projection": projection, "ProvisionedThroughput": units}
         ]
     definitions = [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
     store.client.create_table(
@@ -110,9 +111,9 @@ def test_a_table_that_is_creating_and_an_index_that_comes_later_are_waited_for(s
     assert struck.count == 4
     assert [text.partition(": ")[2] for text in said] == [
         "CREATING",
-        f"CREATING, {tables.INDEX} CREATING",
-        f"ACTIVE, {tables.INDEX} CREATING",
-        f"ACTIVE, {tables.INDEX} UPDATING",
+        f"CREATING, {INDEX} CREATING",
+        f"ACTIVE, {INDEX} CREATING",
+        f"ACTIVE, {INDEX} UPDATING",
     ]
 
 
@@ -131,7 +132,7 @@ def test_a_table_that_is_never_ready_is_given_up(store: DynamoDB) -> None:
         assert tables.drop(other, say=quietly) is True
 
 
-def test_a_table_on_its_way_out_is_waited_for_and_made_anew(store: DynamoDB) -> None:
+def test_a_table_that_is_being_deleted_is_waited_for_and_recreated(store: DynamoDB) -> None:
     tables.create(store, say=quietly)
     write(store, [message_row("1", "old")])
 
@@ -168,9 +169,9 @@ def test_a_busy_table_is_waited_for_and_then_dropped(store: DynamoDB) -> None:
 
 def test_a_table_that_stays_busy_is_given_up(store: DynamoDB) -> None:
     tables.create(store, say=quietly)
-    store.patience_s = 0.3
+    store.busy_s = 0.3
     with opened(store.at, store.table) as other:
-        other.patience_s = 0.3
+        other.busy_s = 0.3
         faults.answers(other.client, "DeleteTable", "ResourceInUseException")
         with pytest.raises(Refused):
             tables.drop(other, say=quietly)
@@ -179,10 +180,10 @@ def test_a_table_that_stays_busy_is_given_up(store: DynamoDB) -> None:
 def test_deletion_protection_is_respected_and_its_remedy_named(store: DynamoDB) -> None:
     tables.create(store, say=quietly)
     faults.table_looks(store.client, lambda table: table.update(DeletionProtectionEnabled=True))
-    with pytest.raises(Refused, match="deletion protection") as caught:
+    with pytest.raises(Protected, match="deletion protection") as caught:
         tables.drop(store, say=quietly)
-    assert caught.value.code == "deletion_protected"
-    assert "--no-deletion-protection-enabled" in (caught.value.hint or "")
+    assert (caught.value.code, caught.value.exit_code) == ("deletion_protected", 6)
+    assert "cruddur ddb protect --off --table " in (caught.value.hint or "")
     assert tables.exists(store)
 
 

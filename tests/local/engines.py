@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cruddur_cli.local import home as homes
 from cruddur_cli.local import stack
 
 REPOSITORY = Path(__file__).parents[2]
@@ -15,16 +20,24 @@ TABLE = "cruddur-messages"
 
 
 def client(service: str) -> Any:
+    endpoint = stack.aws_endpoint()
+    assert endpoint is not None, "the embedded AWS does not answer"
+    return _client(service, endpoint)
+
+
+@cache
+def _client(service: str, endpoint: str) -> Any:
+    # Making one takes longer than most requests.
     import boto3
     from botocore.config import Config
 
     return boto3.client(
         service,  # type: ignore[call-overload]
-        endpoint_url=stack.aws_endpoint(),
+        endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=20, proxies={}),
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=60, proxies={}),
     )
 
 
@@ -58,3 +71,33 @@ def finish(process: subprocess.Popen[str]) -> str:
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return output
+
+
+UP = "from cruddur_cli.local import stack; s = stack.up(); print(s.postgres_url, s.aws_endpoint)"
+
+
+def pids() -> dict[str, int]:
+    return {engine.name: engine.pid for engine in stack.status() if engine.pid}
+
+
+def engine(name: str) -> stack.Engine:
+    return next(engine for engine in stack.status() if engine.name == name)
+
+
+def pid(name: str) -> int:
+    found = engine(name).pid
+    assert found
+    return found
+
+
+def kill(name: str) -> None:
+    os.kill(pid(name), signal.SIGKILL)
+    until(lambda: not homes.is_held(homes.locate() / name / "alive"))
+    assert engine(name).state == "failed"
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

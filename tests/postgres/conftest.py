@@ -1,33 +1,31 @@
-"""The embedded PostgreSQL and, where the machine has it, a real PostgreSQL 15 with uuid-ossp."""
+"""The embedded PostgreSQL and, where the machine has them, PostgreSQL 13 to 18 with uuid-ossp."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from cruddur_cli.postgres import migration_files
 from cruddur_cli.postgres.connection import Server
-from cruddur_cli.postgres.migration_files import Migration
+from cruddur_cli.postgres.migrations import files as migration_files
+from cruddur_cli.postgres.migrations.files import Migration
 
 from ..conftest import Engines
 from . import servers
 
 
 @pytest.fixture(scope="session")
-def postgres15() -> Iterator[str]:
+def postgres15(postgres_server: Callable[[int], str]) -> str:
     """The URL of the maintenance database of a PostgreSQL 15."""
-    if not (servers.BIN / "initdb").exists():
-        pytest.skip("no PostgreSQL 15 on this machine")
-    with servers.started() as url:
-        yield url
+    return postgres_server(15)
 
 
-@pytest.fixture(params=["embedded", "15"])
-def url(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
+@pytest.fixture(params=["embedded", *map(str, filter(servers.programs, servers.MAJORS))])
+def url(request: pytest.FixtureRequest, engines: Engines, postgres_server: Callable[[int], str]) -> Iterator[str]:
     """The URL of an empty database on each server there is in turn."""
-    base = engines.database_url("postgres") if request.param == "embedded" else request.getfixturevalue("postgres15")
+    base = engines.database_url("postgres") if request.param == "embedded" else postgres_server(int(request.param))
     with servers.database(base) as found:
         yield found
 
@@ -36,6 +34,14 @@ def url(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
 def at(url: str) -> Server:
     """The same database, as the library takes it."""
     return servers.server(url)
+
+
+@pytest.fixture
+def watchful(url: str) -> None:
+    """Only servers that end a statement whose client is gone."""
+    with psycopg.connect(url) as conn:
+        if conn.info.server_version < 140_000:
+            pytest.skip("PostgreSQL 13 does not look after its clients during a statement")
 
 
 @pytest.fixture

@@ -1,13 +1,20 @@
-"""A real PostgreSQL 15 with uuid-ossp, where the machine has its binaries, and psql to compare with."""
+"""Real PostgreSQL servers of the majors that this machine has, each started once a run, and psql to compare with.
+
+A major is there where ``TEST_POSTGRES_<major>`` names the folder of its programs (``.ci/run`` fetches 13 to 18 and says
+so), or where Debian keeps it. How a test gets one, from any folder of the tests:
+
+- ``postgres_server(15)`` is the URL of the maintenance database, ``postgres_database(15)`` that of an empty database of
+  the test's own (user ``postgres``, a superuser, no password). Without that major on this machine the test is skipped.
+- ``@pytest.mark.parametrize("major", servers.MAJORS)`` asks for each in turn; ``postgres_majors`` lists those there.
+- The fixture ``url`` of tests/postgres is an empty database on the embedded server and on each major there, in turn.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import socket
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +23,24 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from cruddur_cli.postgres.connection import Server
 
+MAJORS = range(13, 19)
+# Where psql and pg_dump are, which the packages of ``.ci/postgres`` lack.
 BIN = Path("/usr/lib/postgresql/15/bin")
 FILE = "file.sql"
+# Of servers whose data nobody misses: they never wait for the disk.
+QUICK = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "backend_flush_after": "0",
+    "bgwriter_flush_after": "0",
+    "checkpoint_flush_after": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -38,33 +58,54 @@ def server(url: str) -> Server:
     return Server(parts, str(parts["host"]), int(parts["port"] or 5432), name, str(parts["user"]), f"database {name!r}")
 
 
-@contextmanager
-def started() -> Iterator[str]:
-    """The URL of the maintenance database of a PostgreSQL 15 that runs until the end."""
+def programs(major: int) -> Path | None:
+    """The folder with ``initdb`` and ``pg_ctl`` of a major; None where this machine has none."""
+    named = os.environ.get(f"TEST_POSTGRES_{major}")
+    found = Path(named) if named else Path(f"/usr/lib/postgresql/{major}/bin")
+    if named and not (found / "initdb").exists():
+        raise pytest.UsageError(f"TEST_POSTGRES_{major}: there is no initdb in {named}")
+    return found if (found / "initdb").exists() else None
+
+
+def start(folder: Path, major: int) -> str:
+    """The URL of the maintenance database of a new server, whose files are in ``folder``; it ends with the run."""
+    found = programs(major)
+    assert found is not None
     account: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         who = pwd.getpwnam("postgres")
         account = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="cruddur-pg15-"))
-    try:
-        if account:
-            os.chown(folder, account["user"], account["group"])
+        os.chown(folder, who.pw_uid, who.pw_gid)
+
+    def run(name: str, *arguments: str) -> int:
+        command = [str(found / name), "-D", str(folder / "data"), *arguments]
+        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, cwd=folder, timeout=120, **account)
+        return done.returncode
+
+    assert run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync") == 0
+    for _ in range(3):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **QUICK}
+        options = " ".join([f"-p {port}", *(f"-c {name}={value}" for name, value in settings.items())])
+        # Another program may have taken the port meanwhile.
+        if run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start") == 0:
+            return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    raise AssertionError((folder / "log").read_text())
 
-        def run(name: str, *arguments: str) -> None:
-            command = [str(BIN / name), "-D", str(folder / "data"), *arguments]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, timeout=120, **account)
 
-        run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-        run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
-        try:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def hasten(url: str) -> None:
+    """Make a server that runs already as quick as those that ``start`` starts."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        for name, value in QUICK.items():
+            conn.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+        conn.execute("SELECT pg_reload_conf()")
+
+
+def create(conn: psycopg.Connection[Any], name: str, template: str) -> bytes:
+    """The statement that makes a database the cheapest way: files copied as a whole, as all did before 15."""
+    strategy = "STRATEGY FILE_COPY" if conn.info.server_version >= 150_000 else ""
+    return f"CREATE DATABASE {name} TEMPLATE {template} {strategy}".encode()
 
 
 @contextmanager
@@ -73,7 +114,7 @@ def database(url: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     base = url.rpartition("/")[0]
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+        conn.execute(create(conn, name, "template0"))
         yield f"{base}/{name}"
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import pytest
 
-from cruddur_cli.errors import BadInput, CannotConnect, NotConfigured, Refused
+from cruddur_cli.errors import BadInput, CannotConnect, CruddurError, NotConfigured, Refused
 from cruddur_cli.postgres import connection
 from cruddur_cli.postgres.connection import Server, parse_url
+
+from . import servers
 
 
 def server(url: str, *, read_only: bool = False) -> Server:
@@ -92,3 +99,112 @@ def test_a_name_that_postgresql_would_cut_is_refused(name: str) -> None:
     with pytest.raises(BadInput):
         connection.check_name(name)
     assert connection.check_name("x" * 63)
+
+
+@pytest.fixture
+def silent() -> Iterator[list[int]]:
+    """The ports of servers that take a connection and never answer."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
+        yield [one.getsockname()[1] for one in found]
+
+
+def failure(url: str) -> CruddurError:
+    with pytest.raises(CruddurError) as caught, connection.opened(servers.server(url)):
+        pass
+    return caught.value
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_hosts_that_never_answer_are_given_up_within_five_seconds(silent: list[int], count: int) -> None:
+    began = time.monotonic()
+    hosts, ports = ",".join(["127.0.0.1"] * count), ",".join(map(str, silent[:count]))
+    parameters = {"host": hosts, "port": ports, "user": "u", "dbname": "d"}
+    server = connection.Server(parameters, hosts, silent[0], "d", "u", "database 'd'")
+    with pytest.raises(CannotConnect, match="no answer in time"), connection.opened(server):
+        pass
+    assert time.monotonic() - began < 5.5
+
+
+def test_the_last_of_four_hosts_is_reached_where_the_others_refuse(postgres15: str) -> None:
+    host, _, port = postgres15.partition("@")[2].partition("/")[0].partition(":")
+    parameters = {"host": f"{host},{host},{host},{host}", "port": f"1,2,3,{port}", "user": "postgres"}
+    with connection.reach({**parameters, "dbname": "postgres"}) as conn:
+        assert conn.info.port == int(port)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("sslmode=bogus", "invalid sslmode value"),
+        ("sslmode=require", "sslmode needs something that is missing"),
+        ("sslmode=verify-full", "sslmode needs something that is missing"),
+        ("service=gone", 'definition of service "gone" not found'),
+        ("hostaddr=127.0.0.1,127.0.0.2", "could not match"),
+        ("connect_timeout=soon", "connect_timeout"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_asking_whether_the_server_runs(
+    postgres15: str, query: str, named: str
+) -> None:
+    error = failure(f"{postgres15}?{query}")
+    assert isinstance(error, NotConfigured)
+    assert named in error.message
+    assert "running" not in str(error.hint)
+
+
+def test_a_missing_root_certificate_is_named_with_its_file() -> None:
+    said = (
+        'connection failed: connection to server at "127.0.0.1", port 5432 failed: '
+        'root certificate file "/home/me/.postgresql/root.crt" does not exist\n'
+        "Either provide the file, use the system's trusted roots with sslrootcert=system, or change sslmode to disable"
+    )
+    error = connection.wrong_setting(said, "PostgreSQL on h:5432")
+    assert error is not None
+    assert 'root certificate file "/home/me/.postgresql/root.crt" does not exist.' in error.message
+    assert "sslrootcert" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'connection to server at "127.0.0.1", port 9 failed: Connection refused',
+        'FATAL:  password authentication failed for user "u"',
+        'FATAL:  database "ssl" does not exist',
+        "server closed the connection unexpectedly",
+    ],
+)
+def test_a_server_that_is_away_or_refuses_is_no_wrong_setting(text: str) -> None:
+    assert connection.wrong_setting(text, "PostgreSQL on h:5432") is None
+
+
+def test_a_server_that_wants_tls_differs_from_one_that_refuses_the_user() -> None:
+    plain = 'FATAL:  no pg_hba.conf entry for host "127.0.0.1", user "u", database "d", no encryption'
+    assert "sslmode=require" in connection.login_hint(plain)
+    assert "sslmode" not in connection.login_hint(f"{plain.replace('no encryption', 'SSL encryption')}\n{plain}")
+
+
+def settings(at: Server) -> tuple[str, str]:
+    """Both, the second as asked for where PostgreSQL is too old to have it."""
+    with connection.opened(at) as conn:
+        row = conn.execute(
+            "SELECT current_setting('lock_timeout'), current_setting('client_connection_check_interval', true)"
+        ).fetchone()
+        assert row
+        assert (row[1] is None) == (conn.info.server_version < 140_000)
+        return str(row[0]), str(row[1] or "2s")
+
+
+def test_every_transaction_is_bounded_and_the_session_stays_as_it_was(at: Server) -> None:
+    assert settings(at) == ("5s", "2s")
+    with connection.opened(at) as conn:
+        conn.commit()
+        assert conn.execute("SHOW lock_timeout").fetchone() == ("0",)
+        connection.bound(conn)
+        assert conn.execute("SHOW lock_timeout").fetchone() == ("5s",)
+
+
+def test_a_time_out_of_the_url_or_of_pgoptions_wins(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(servers.server(f"{url}?options=-c%20lock_timeout%3D7s")) == ("7s", "2s")
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=8s")
+    assert settings(servers.server(url)) == ("8s", "2s")

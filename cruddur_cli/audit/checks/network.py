@@ -1,0 +1,93 @@
+"""How the application's network reaches DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .. import policies
+from ..model import Ask, CannotSee, Params, Scope, Seen, Verdict, document, failed, passed
+from .database import INSTANCES, instance
+from .registry import check
+
+
+def vpc(seen: Seen) -> str:
+    """The application's VPC: the one that is named, else the database instance's. Raises CannotSee."""
+    if seen.scope.vpc_id:
+        return seen.scope.vpc_id
+    found = instance(seen).get("DBSubnetGroup", {}).get("VpcId")
+    if not found:
+        raise CannotSee("The database instance is in no VPC: name the application's with --vpc.")
+    return str(found)
+
+
+def _of_vpc(seen: Seen) -> Iterable[Params]:
+    return [{"Filters": [{"Name": "vpc-id", "Values": [vpc(seen)]}]}]
+
+
+ENDPOINTS = Ask(
+    "ec2",
+    "describe_vpc_endpoints",
+    "ec2:DescribeVpcEndpoints",
+    _of_vpc,
+    needs=(INSTANCES,),
+    pages=("VpcEndpoints", "NextToken", "NextToken"),
+)
+
+
+def _resource(scope: Scope) -> str:
+    return f"arn:{scope.partition}:ec2:{scope.region}:{scope.account}:vpc/{scope.vpc_id or '*'}"
+
+
+def _usable(seen: Seen) -> list[dict[str, object]]:
+    """DynamoDB's endpoints that take traffic: a gateway needs a route table that leads to it."""
+    return [
+        one
+        for one in seen.listed(ENDPOINTS)
+        if one["ServiceName"].endswith(".dynamodb")
+        and one.get("State", "").lower() == "available"
+        and (one.get("VpcEndpointType") == "Interface" or one.get("RouteTableIds"))
+    ]
+
+
+@check(
+    "vpc-endpoint",
+    "The application's VPC reaches DynamoDB through an endpoint, not through the internet",
+    severity="medium",
+    controls=("AWS Config service-vpc-endpoint-enabled",),
+    asks=(INSTANCES, ENDPOINTS),
+    resource=_resource,
+)
+def endpoint(seen: Seen) -> Verdict:
+    """Control: "Checks if Service Endpoint … is created for each VPC"."""
+    found = _usable(seen)
+    if found:
+        return passed(
+            ", ".join(
+                f"{one['VpcEndpointId']} ({one.get('VpcEndpointType') or 'Gateway'}) in {vpc(seen)}" for one in found
+            )
+        )
+    command = (
+        f"ec2 create-vpc-endpoint --vpc-id {vpc(seen)} --service-name com.amazonaws.{seen.scope.region}.dynamodb "
+        "--route-table-ids ROUTE_TABLE"
+    )
+    return failed(f"no usable endpoint for DynamoDB in {vpc(seen)}", remedy=seen.scope.aws(command))
+
+
+@check(
+    "vpc-endpoint-policy",
+    "DynamoDB's endpoint limits who may use it for what",
+    severity="low",
+    controls=("AWS PrivateLink Guide, Control access to VPC endpoints using endpoint policies",),
+    asks=(INSTANCES, ENDPOINTS),
+    resource=_resource,
+)
+def endpoint_policy(seen: Seen) -> Verdict:
+    """The default policy gives full access, so that data can leave for a table of any account."""
+    found = _usable(seen)
+    if not found:
+        raise CannotSee(f"There is no usable endpoint for DynamoDB in {vpc(seen)}.")
+    wide = [str(one["VpcEndpointId"]) for one in found if policies.is_open(document(one.get("PolicyDocument")))]
+    if not wide:
+        return passed(f"{', '.join(str(one['VpcEndpointId']) for one in found)}: limited by a policy")
+    command = f"ec2 modify-vpc-endpoint --vpc-endpoint-id {wide[0]} --policy-document file://endpoint-policy.json"
+    return failed(f"{', '.join(wide)}: full access for everyone (the default policy)", remedy=seen.scope.aws(command))

@@ -1,0 +1,333 @@
+"""The front door: mounts the groups, and is the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+import re
+import shlex
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from .. import __version__, history, output, settings
+from ..errors import BadInput, CruddurError, Exit, Interrupted
+
+PROGRAM = "cruddur"
+_FREE_TEXT = {"start-conversation", "send-message"}
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    # Most commands end within a moment, and looking for cycles while modules load is a tenth of it.
+    gc.set_threshold(100_000, 20, 20)
+    code = run(sys.argv[1:])
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:  # nowhere to tell anything; Python would try again at its end, and make it the exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code. Everything a person sees goes through ``output``."""
+    history.forget()
+    code = _run(arguments)
+    try:
+        problem: BaseException | None = history.end(arguments, code, secrets=settings.secrets)
+    except (Exception, KeyboardInterrupt, _Ended) as error:  # noqa: BLE001 - it never fails the command
+        problem = error
+    if problem is not None and "--debug" in arguments:
+        output.tell(f"The history was not written: {problem}")
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    debug, wanted = "--debug" in arguments[: _end(arguments)], "table"
+    try:
+        _fill_closed_streams()
+        settings.keep_environment()
+        arguments = _calm(arguments)
+        _answer_signals()
+        wanted = _wanted_output(arguments[: _end(arguments)])
+        code = _dispatch(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except Interrupted as error:
+        output.tell(f"interrupted: {error.message}")
+        return error.exit_code
+    except CruddurError as error:
+        _trace(error, debug)
+        _say(error, arguments, wanted)
+        return error.exit_code
+    except KeyboardInterrupt:
+        output.tell("interrupted")
+        return Exit.INTERRUPTED
+    except _Ended as ended:
+        output.tell(f"ended by {signal.Signals(ended.number).name}")
+        return 128 + ended.number
+    except BrokenPipeError:
+        _silence_stdout()
+        return Exit.DONE
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, a traceback with --debug
+        _trace(error, debug)
+        if isinstance(error, OSError):
+            _silence_stdout()  # a full disk would be told again when Python empties its buffers
+        _say(_unexpected(error), arguments, wanted)
+        return Exit.NO
+
+
+def _dispatch(arguments: list[str]) -> int:
+    _refuse_broken_text(arguments[: _end(arguments)] if arguments[:2] == ["local", "run"] else arguments)
+    _refuse_trailing_prod(arguments)
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return Exit.DONE
+    _refuse_early_options(arguments)
+    import typer
+
+    from . import tree
+
+    # Completion says so in a variable of its own.
+    is_completion = f"_{PROGRAM.upper()}_COMPLETE" in os.environ
+    wanted = tree.completed() if is_completion else arguments[:3] or ["--help"]
+    try:
+        code = tree.tree(*wanted)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except SystemExit as error:  # rich and typer leave by themselves when the reader of a pipe is gone
+        raise BrokenPipeError from error
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else _program(arguments)
+        message, hint = _meant(context, error.format_message(), arguments)
+        raise BadInput(_sentence(message), hint=hint or f"{command} --help") from error
+    if code == Exit.INTERRUPTED:  # typer keeps the interrupt to itself, and says nothing
+        raise KeyboardInterrupt
+    return int(code) if isinstance(code, int) else Exit.DONE
+
+
+def _meant(context: Any, message: str, arguments: list[str]) -> tuple[str, str | None]:
+    """Typer's message, with the command that was meant, and the command line to type, where either is known."""
+    from . import suggestions
+
+    if context is not None and message.startswith("No such command"):
+        word, line = suggestions.command(context, arguments)
+        return f"{message.rstrip('.')}. Did you mean {word!r}?" if word else message, line
+    if context is not None and "unexpected extra argument" in message:
+        return message, suggestions.table_option(context, message)
+    return message, None
+
+
+def _sentence(text: str) -> str:
+    """Typer's message in the words of people who do not write Python."""
+    text = text.replace("a valid int range", "a whole number").replace("a valid integer", "a whole number")
+    text = text.replace("a valid float range", "a number").replace("Got unexpected extra argument(s)", "Not expected:")
+    return text if text.endswith((".", "?", ")")) else f"{text}."
+
+
+def _program(arguments: list[str]) -> str:
+    """The command that the arguments name: the program, its group, the group in it, the command."""
+    words: list[str] = []
+    for word in arguments:
+        if word.startswith("-") or len(words) == (3 if words[1:] == ["stream"] else 2):
+            break
+        words.append(word)
+    return " ".join([PROGRAM, *words])
+
+
+def _end(arguments: list[str]) -> int:
+    """The number of arguments of this program: those after ``--`` and those of ``local run``'s program do not count."""
+    if arguments[:2] == ["local", "run"]:
+        words = (number for number, word in enumerate(arguments) if number > 1 and (word == "--" or word[:1] != "-"))
+        return next(words, len(arguments))
+    return arguments.index("--") if "--" in arguments else len(arguments)
+
+
+def _refuse_broken_text(arguments: list[str]) -> None:
+    """An argument whose bytes are no UTF-8 comes from Python with stand-ins that no store takes."""
+    for number, word in enumerate(arguments, 1):
+        if any("\ud800" <= char <= "\udfff" for char in word):
+            raise BadInput(f"Argument {number} is not valid UTF-8.", hint="check the terminal's encoding: locale")
+
+
+def _refuse_trailing_prod(arguments: list[str]) -> None:
+    """The scripts took a last word ``prod``, each in its own way; here it is never an argument."""
+    if not arguments or arguments[-1].lower() not in {"prod", "production"} or _FREE_TEXT & set(arguments):
+        return
+    if arguments[:2] == ["local", "run"]:
+        return
+    from . import suggestions, tree
+
+    before = arguments[-2] if len(arguments) > 1 else ""
+    if before.startswith("-") and before not in tree.flags():  # the value of an option
+        return
+
+    hint = suggestions.production(_program(arguments[:-1]))
+    raise BadInput(f"The word {arguments[-1]!r} is not an argument of this command.", hint=hint)
+
+
+def _refuse_early_options(arguments: list[str]) -> None:
+    """An option of a command, put before the command or between its group and it: say where it goes."""
+    from . import tree
+
+    if len(arguments) > 1 and arguments[0] in {"--install-completion", "--show-completion"}:
+        raise BadInput(
+            f"{arguments[0]} takes no value: it is for the shell in which you type it.",
+            hint=f"{PROGRAM} {arguments[0]}",
+        )
+    place = 0
+    while " ".join(arguments[: place + 1]) in tree.GROUPS and place < len(arguments):
+        place += 1
+    rest, moved = list(arguments), list[str]()
+    # An option alone, such as --help, is not before anything; and what the options are costs loading every command.
+    is_early = len(rest) > place + 1 and rest[place].startswith("-") and rest[place] not in {"-h", "--help"}
+    flags = tree.flags() if is_early else set()
+    valued = tree.valued() if flags else set()
+    while rest[place : place + 1] and rest[place].startswith("-"):
+        name, is_joined, _ = rest[place].partition("=")
+        size = 1 if name in flags or (is_joined and name in valued) else 2 if name in valued else 0
+        if not size or len(rest) <= place + size:
+            break
+        moved += rest[place : place + size]
+        del rest[place : place + size]
+        while " ".join(rest[: place + 1]) in tree.GROUPS and place < len(rest):
+            place += 1
+    if moved:
+        raise BadInput(f"{moved[0]} goes after the command.", hint=shlex.join([PROGRAM, *rest, *moved]))
+
+
+def _wanted_output(arguments: list[str]) -> str:
+    """The output format, read by hand: an error in the command line itself has to be told in it too."""
+    for number, word in enumerate(arguments):
+        if word in {"-o", "--output"} and number + 1 < len(arguments):
+            return arguments[number + 1]
+        for prefix in ("--output=", "-o"):
+            if word.startswith(prefix) and word.removeprefix(prefix) in {"json", "jsonl", "csv", "markdown", "table"}:
+                return word.removeprefix(prefix)
+    return "table"
+
+
+def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
+    from .. import masking
+
+    error = masking.error(error, settings.secrets())
+    error = error.changed(
+        message=_shortened(error.message), hint=_shortened(error.hint, longest=10_000) if error.hint else None
+    )
+    # Where Typer could not read the command line, its hint names the part that it could.
+    known, is_help, _ = (error.hint or "").partition(" --help")
+    program = known if is_help else _program(arguments)
+    if "file" in error.fields:
+        from ..output import github
+
+        github.annotate_error(error, program)
+    output.fail(error, program, wanted)
+
+
+def _shortened(text: str, *, longest: int = 400) -> str:
+    """A text in which a word that no person could read, a handle of 100,000 letters say, is cut.
+
+    A hint may hold longer words, because it is pasted.
+    """
+
+    def cut(found: re.Match[str]) -> str:
+        return f"{found[0][:60]}… ({len(found[0]):,} characters)"
+
+    return re.sub(rf"\S{{{longest},}}", cut, text)
+
+
+def _unexpected(error: Exception) -> CruddurError:
+    if isinstance(error, OSError):
+        if error.errno == errno.EBADF and not error.filename:
+            return CruddurError("Standard output is closed, so nothing could be printed.", code="os_error")
+        place = error.filename or "the output"
+        return CruddurError(f"{place} cannot be read or written: {error.strerror or error}.", code="os_error")
+    text = " ".join(str(error).split())
+    return CruddurError(
+        f"unexpected {type(error).__name__}: {text}", hint="run it again with --debug", code="unexpected"
+    )
+
+
+def _trace(error: BaseException, debug: bool) -> None:
+    """The traceback on stderr, without locals (they hold connection URLs) and with every known secret masked."""
+    if debug:
+        from .. import masking
+
+        output.tell(masking.debug_traceback(error, settings.secrets()))
+
+
+class _Ended(BaseException):
+    """A signal that ends the process, raised so that everything open is closed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _answer_signals() -> None:
+    def end(number: int, _: FrameType | None) -> None:
+        raise _Ended(number)
+
+    # Windows has no SIGHUP.
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        with contextlib.suppress(ValueError):  # not the main thread: this runs as a library
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, end)
+
+
+def _fill_closed_streams() -> None:
+    """Put the null device where a standard stream is closed (``>&-``), before a socket gets its number.
+
+    Nothing can be written to it as standard output: a command that has data to print fails.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _calm(arguments: list[str]) -> list[str]:
+    """Keep escape bytes out of streams that are no terminal, in --help and errors too; the arguments that are left.
+
+    Typer forces colour where GITHUB_ACTIONS is set and rich where FORCE_COLOR is, even into a pipe; NO_COLOR leaves
+    them bold and dim, and only TERM=dumb turns off every escape.
+    """
+    end = _end(arguments)
+    if "--no-color" in arguments[:end]:
+        os.environ["NO_COLOR"] = "1"
+        # Taken here, so that it may stand anywhere, before the group as well.
+        arguments = [word for number, word in enumerate(arguments) if word != "--no-color" or number >= end]
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not output.is_terminal(sys.stdout):
+        for name in (
+            "GITHUB_ACTIONS",
+            "FORCE_COLOR",
+            "PY_COLORS",
+            "CLICOLOR_FORCE",
+            "TTY_COMPATIBLE",
+            "TTY_INTERACTIVE",
+        ):
+            os.environ.pop(name, None)
+    if os.environ.get("NO_COLOR"):
+        import shutil
+
+        size = shutil.get_terminal_size()
+        os.environ |= {"TERM": "dumb", "COLUMNS": str(size.columns), "LINES": str(size.lines)}
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    return arguments
+
+
+def _silence_stdout() -> None:
+    """The reader has ended (``| head -1``): drop what is still buffered, without a message."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)

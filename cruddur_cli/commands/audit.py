@@ -1,0 +1,164 @@
+"""``cruddur audit``: who could read, change or destroy production, and whether it could be brought back."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import __version__, output, settings, times
+from ..errors import BadInput, Exit
+from ..output import github
+from ..settings import FILE_NAME, Settings
+from .shared.options import command
+
+if TYPE_CHECKING:
+    from ..audit.accepted import Acceptance
+    from ..audit.model import Finding, Scope, Seen
+
+
+class AuditOutput(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    SARIF = "sarif"
+
+
+def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
+    return (Annotated[str | None, typer.Option(flag, metavar=metavar, help=meaning)], None)
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "output": (
+        Annotated[
+            AuditOutput, typer.Option("--output", "-o", help="How to print the findings. sarif: for code scanning.")
+        ],
+        AuditOutput.TABLE,
+    ),
+    "db_instance": _option(
+        "--instance", "NAME", "The database instance. Default: $CRUDDUR_DB_INSTANCE, or the only PostgreSQL one."
+    ),
+    "security_group_id": _option(
+        "--group-id", "GROUP", "The database's security group. Default: $DB_SG_ID, or those of the instance."
+    ),
+}
+
+
+@command(table=True, reports=True, also=_OPTIONS)
+def audit(
+    s: Settings,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Also fail if a check lacks a permission or its resource.")
+    ] = False,
+    accepted: Annotated[
+        str | None,
+        typer.Option(
+            "--accepted",
+            metavar="FILE",
+            help="Read accepted findings from FILE. Default: cruddur-audit.toml in this folder or one above.",
+        ),
+    ] = None,
+    no_accepted: Annotated[bool, typer.Option("--no-accepted", help="Ignore all accepted findings.")] = False,
+    vpc: Annotated[
+        str | None,
+        typer.Option("--vpc", metavar="VPC", help="The application's VPC. Default: that of the database instance."),
+    ] = None,
+    function: Annotated[
+        str, typer.Option("--function", metavar="NAME", help="The Lambda function that reads the table's stream.")
+    ] = "cruddur-stream",
+) -> int:
+    """Check who could read, change or destroy production. Also checks whether it could be restored. Changes nothing.
+
+    Each finding names its control (AWS Security Hub, AWS Config) and the command that fixes it. Exit code 1 when a
+    check fails. docs/audit.md has the read-only policy that it needs.
+
+    cruddur audit --prod -o sarif > audit.sarif
+    """
+    from ..audit import report
+    from ..audit.checks import CHECKS
+
+    if not s.prod:
+        raise BadInput("audit checks production only.", hint="cruddur audit --prod")
+    settings.check_table_name(s.table, s.origins["table"])
+    entries = _accepted(accepted, no_accepted)
+    seen = _collect(s, vpc, function)
+    found = report.findings(CHECKS, seen, entries)
+    for line in report.notes(found, entries, seen):
+        output.warn(line)
+    if s.output != AuditOutput.SARIF:  # which code scanning shows, to those who may see it
+        bad = [one for one in found if report.is_bad([one], strict=strict)]
+        github.annotate_findings(s, ((one.check, _sentence(one), "error") for one in bad))
+    _show(s, found, seen.scope, strict=strict)
+    number = report.counts(found)
+    output.note(s, f"{len(found)} checks: " + ", ".join(f"{count} {name}" for name, count in number.items()))
+    return Exit.NO if report.is_bad(found, strict=strict) else Exit.DONE
+
+
+def _sentence(one: Finding) -> str:
+    return f"{one.title}: {one.evidence}." + (f"\nnext: {one.remedy}" if one.remedy else "")
+
+
+def _accepted(name: str | None, none: bool) -> list[Acceptance]:
+    from ..audit import accepted
+    from ..audit.checks import CHECKS
+
+    if none and name is not None:
+        raise BadInput("--accepted and --no-accepted contradict each other.", hint="leave one of them out")
+    path = None if none else Path(name) if name is not None else accepted.find(Path.cwd())
+    return [] if path is None else accepted.read(path, [check.name for check in CHECKS])
+
+
+def _collect(s: Settings, vpc: str | None, function: str) -> Seen:
+    from ..audit import collect
+    from ..audit.checks import CHECKS
+    from ..audit.model import Scope
+    from .shared import connections
+
+    with connections.reading(s, "sts") as (client, at):
+        account, partition = collect.identity(client, at)
+        region = str(client.meta.region_name)
+    scope = Scope(
+        table=s.table,
+        region=region,
+        account=account,
+        partition=partition,
+        now=times.now(),
+        user_pool_id=s.user_pool_id,
+        db_instance=s.db_instance,
+        security_group_id=s.security_group_id,
+        vpc_id=vpc,
+        function=function,
+    )
+    output.note(s, f"production: account {account}, {region}, table {s.table} (nothing is changed)")
+    with output.progress(s, "checking", len(collect.services(CHECKS))) as advance:
+        return collect.collect(CHECKS, scope, lambda service: connections.reading(s, service), say=lambda _: advance(1))
+
+
+def _show(s: Settings, found: list[Finding], scope: Scope, *, strict: bool) -> None:
+    from ..audit import markdown, report, sarif
+    from ..audit.checks import CHECKS
+
+    text = markdown.text(found, what=f"account {scope.account}, {scope.region}")
+    github.keep_text(s, text)
+    if s.output == AuditOutput.SARIF:
+        log = sarif.log(CHECKS, found, version=__version__, place=_place(s), strict=strict)
+        output.write(log)
+    elif s.output == AuditOutput.MARKDOWN:
+        output.write(text)
+    else:
+        output.show(s, found, draw=output.findings, extra=report.counts(found))
+
+
+def _place(s: Settings) -> str:
+    """The file that SARIF's results point to, from the root of its repository."""
+    if s.file is None:
+        return FILE_NAME
+    root = next((folder for folder in s.file.parents if (folder / ".git").exists()), s.file.parent)
+    return Path(os.path.relpath(s.file, root)).as_posix()

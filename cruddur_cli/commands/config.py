@@ -1,0 +1,71 @@
+"""``cruddur config``: the settings in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from .. import masking, output, settings
+from ..settings import Settings
+from .shared.options import command
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One setting: its value with secrets masked, and where it came from."""
+
+    setting: str
+    value: str | None
+    origin: str
+
+
+_TRUST = (
+    Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Trust this cruddur.toml from now on, although its folder belongs to another user."
+        ),
+    ],
+    False,
+)
+
+
+@command(shows=True, table=True, handles=True, also={"trust": _TRUST})
+def config(s: Settings) -> None:
+    """Show each setting, its value and its source. Secrets are masked."""
+    embedded = {} if s.prod else _embedded(s)
+    shown = [Shown("environment", s.environment, "--prod" if s.prod else "default")]
+    for known in settings.KNOWN:
+        value, origin = getattr(s, known.name), s.origins[known.name]
+        if not value and known.name in embedded:
+            value, origin = embedded[known.name]
+        unset = known.otherwise if not s.prod or known.prod_otherwise is None else known.prod_otherwise
+        shown.append(
+            Shown(known.name, _masked(known, value), origin) if value else Shown(known.name, None, f"not set: {unset}")
+        )
+    output.show(s, shown)
+
+
+def _embedded(s: Settings) -> dict[str, tuple[str, str]]:
+    """The settings that the embedded stack decides now: value and source. Starts nothing."""
+    from ..local import home, stack
+    from .shared import connections
+
+    found = {"home": (str(home.locate()), "default")}
+    if url := stack.postgres_url():
+        found["connection_url"] = (url, "the embedded PostgreSQL")
+    if not s.dynamodb_endpoint and s.aws_endpoint:
+        found["dynamodb_endpoint"] = (s.aws_endpoint, "aws_endpoint")
+    elif not s.dynamodb_endpoint and connections.answers_as_dynamodb(s.local_dynamodb):
+        found["dynamodb_endpoint"] = (s.local_dynamodb, "local_dynamodb")
+    if endpoint := stack.aws_endpoint():
+        found.setdefault("dynamodb_endpoint", (endpoint, "the embedded AWS"))
+        if not s.aws_endpoint and not s.user_pool_id:
+            found["cognito_endpoint"] = (endpoint, "the embedded AWS")
+    return found
+
+
+def _masked(known: settings.Known, value: str) -> str:
+    return masking.connection_string(value) if known.is_address else masking.text(value, settings.secrets())

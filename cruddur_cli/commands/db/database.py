@@ -1,0 +1,219 @@
+"""``cruddur db``: the PostgreSQL database and the people in it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ... import output
+from ...errors import CruddurError, NotFound
+from ...output import github
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import SCHEMA_FILE, SEED_FILE, SQL_FILES, STATEMENT_TIMEOUT, CopyFirst, NoMigrate, command
+
+if TYPE_CHECKING:
+    from ...postgres import connection
+    from ..shared import migration_step, steps
+
+
+@command(shows=True, changes=True, asks=True, waits=True, reports=True, also=SQL_FILES | STATEMENT_TIMEOUT)
+def setup(s: Settings, no_migrate: NoMigrate = False) -> None:
+    """Create the database, tables and users if missing. Safe to run every time.
+
+    Then apply pending migrations, and write the users' Cognito ids. With --prod, and on a remote host, pending
+    migrations are only counted.
+    """
+    from ..shared import confirm, connections, migration_step, setup_steps
+
+    at = connections.server(s)
+    confirm.replace(s, what=at.label, name=at.database, remote=connections.is_foreign(at))
+    planned = migration_step.plan(s, at, wanted=not no_migrate)
+    done: list[steps.Step] = []
+    has_tables = setup_steps.make_database(s, at, done, planned)
+    _finish(s, at, done, planned, has_tables=has_tables)
+
+
+@command(changes=True, waits=True)
+def create(s: Settings) -> None:
+    """Create the database if it is missing."""
+    from ...postgres import connection, database, production_marker
+    from ..shared import connections
+
+    at = connections.server(s)
+    connections.acting_on(s, at)
+    with connection.opened_maintenance(at) as conn:
+        made = not s.dry_run and database.create(conn, at.database)
+        there = not made and database.exists(conn, at.database)
+    if s.prod and made:
+        with connections.postgres(s, at=at) as conn:
+            production_marker.write(conn)
+    output.note(
+        s, f"database {at.database}: {'created' if made else 'exists already' if there else 'would be created'}"
+    )
+
+
+@command(changes=True, asks=True)
+def release_copy(s: Settings) -> None:
+    """Remove the production mark from a copy of production. The copy must be on this machine or its network.
+
+    A dump contains the mark, and a marked database refuses every change without --prod.
+    """
+    from ...postgres import production_marker
+    from ..shared import confirm, connections, copies
+
+    at = connections.server(s)
+    connections.acting_on(s, at)
+    copies.refuse_production(s, at)
+    with connections.postgres(s, at=at) as conn:
+        if not production_marker.is_production(conn):
+            output.note(s, f"{at.label} has no production mark; nothing was changed")
+            return
+        if s.dry_run:
+            output.note(s, f"the production mark of {at.label} would be removed")
+            return
+        sentence = f"{at.label} will no longer count as production: commands without --prod can change it."
+        confirm.agree(s, f"{sentence[0].upper()}{sentence[1:]}", name=at.database, remote=False)
+        production_marker.release(conn)
+    output.done(s, f"{at.label} is no longer marked as production")
+
+
+@command(changes=True, asks=True)
+def drop(
+    s: Settings,
+    if_exists: Annotated[
+        bool, typer.Option("--if-exists", help="Report success if the database does not exist.")
+    ] = False,
+    backup: CopyFirst = None,
+) -> None:
+    """Drop the database with everything in it. Ends the sessions that use it. Asks first."""
+    from ..shared import connections, rebuild
+
+    at = connections.server(s)
+    connections.acting_on(s, at)
+    if not rebuild.drop(s, at, backup) and not if_exists:
+        raise NotFound(
+            f"There is no {at.label}.",
+            hint="pass --if-exists if the database may be missing",
+            code="database_not_found",
+        )
+
+
+@command(shows=True, changes=True, asks=True, waits=True, reports=True, also=SQL_FILES | STATEMENT_TIMEOUT)
+def reset(s: Settings, no_migrate: NoMigrate = False, backup: CopyFirst = None) -> None:
+    """Drop the database, create it again and seed it. Also applies the migrations. Asks first.
+
+    Schema, seed and migrations are tried before anything is dropped. If you may not create databases, the database is
+    emptied instead.
+    """
+    from ..shared import connections, load_sql, migration_step, rebuild, setup_steps
+
+    at = connections.server(s)
+    planned = migration_step.plan(s, at, wanted=not no_migrate)
+    connections.acting_on(s, at)
+    scripts = load_sql.Scripts(s)
+    done = rebuild.clear(s, at, planned, scripts, backup)
+    has_tables = setup_steps.make_database(s, at, done, planned, is_reset=True, scripts=scripts)
+    _finish(s, at, done, planned, has_tables=has_tables)
+
+
+def _finish(
+    s: Settings,
+    at: connection.Server,
+    done: list[steps.Step],
+    planned: migration_step.Plan,
+    *,
+    has_tables: bool,
+) -> None:
+    """The last steps of ``setup`` and ``reset``, and what they say at the end."""
+    from ..shared import migration_step, setup_steps, steps
+
+    pending = migration_step.apply(s, at, done, planned, has_tables=has_tables)
+    setup_steps.sync_step(s, done, starts=False)
+    extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
+    github.keep(s, done, extra=extra)
+    if s.output != "table":
+        output.show(s, done, extra=extra)
+    migration_step.report(s, done, pending)
+
+
+@command(changes=True, asks=True, reports=True, also=SCHEMA_FILE | STATEMENT_TIMEOUT)
+def schema_load(s: Settings, backup: CopyFirst = None) -> None:
+    """Load the schema file in one transaction. Drops and recreates the tables named in the file.
+
+    Asks if rows would be lost. Other objects, such as those that migrations created, stay; `db reset` recreates
+    everything. A dump by pg_dump can be loaded into an empty database, with its rows.
+    """
+    from ...postgres import locks
+    from ..shared import confirm, connections, copy_first, load_sql
+
+    script = load_sql.read_schema(s)
+    at = connections.server(s)
+    connections.acting_on(s, at)
+    try:
+        effects = load_sql.rehearse_schema(s, at, script)
+        with connections.postgres(s, at=at) as conn:
+            load_sql.warn_of_rest(conn, script, effects)
+        if s.dry_run:
+            output.note(s, f"{script}")
+            output.note(s, f"the schema would be loaded; lost: {effects if effects else 'nothing'}")
+            return
+        connections.refuse_stamped(s, at)
+        if effects:
+            copy_first.offer(s, at, backup)
+            what, remote = f"The tables of {at.label}", connections.is_foreign(at)
+            confirm.destroy(s, what=what, name=at.database, losing=str(effects), remote=remote)
+        with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
+            locks.take(conn, say=lambda text: output.note(s, text))
+            load_sql.schema(s, conn, at, script)
+    except CruddurError as error:
+        raise load_sql.unchanged(error) from error
+    output.note(s, "✓ schema: loaded")
+
+
+@command(shows=True, changes=True, asks=True, reports=True, also=SEED_FILE | STATEMENT_TIMEOUT)
+def seed(s: Settings) -> None:
+    """Seed users and activities. Safe to repeat: rows that exist are not added again, and people keep their ids.
+
+    Asks first if the file deletes or overwrites rows. The built-in people are not added to a database that has other
+    users.
+    """
+    from ...postgres import database
+    from ..shared import connections, load_sql, setup_steps
+
+    script = load_sql.read_seed(s)
+    at = connections.server(s)
+    connections.acting_on(s, at)
+    try:
+        effects = load_sql.rehearse_seed(s, at, script)
+        load_sql.confirm_seed(s, at, script, effects)
+        with connections.postgres(s, at=at) as conn:
+            setup_steps.refuse_mock_data(s, conn, at)
+            before = database.rows(conn)
+            written = 0 if s.dry_run else load_sql.seed(s, conn, at, script)
+            tables = database.rows(conn)
+    except CruddurError as error:
+        raise load_sql.unchanged(error) from error
+    deleted = database.added(tables, before)
+    extra = {"written": written, **({"deleted": deleted} if effects else {}), "dry_run": s.dry_run}
+    output.show(s, tables, extra=extra)
+    if s.dry_run:
+        output.note(s, f"{script}; users and activities that are missing would be added")
+    else:
+        added = database.named(database.more(before, tables))
+        output.note(s, f"{added} added" + (f", {counted(deleted, 'row')} deleted" if deleted else ""))
+
+
+@command(shows=True, waits=True)
+def ping(s: Settings) -> None:
+    """Connect, and show the server and its version. Also shows how long it took to answer."""
+    from ...postgres import database
+    from ..shared import connections
+
+    at = connections.server(s)
+    began = time.monotonic()
+    with connections.postgres(s, at=at) as conn:
+        pong = database.ping(conn, at, (time.monotonic() - began) * 1000)
+    output.show(s, [pong], draw=output.details)

@@ -1,0 +1,57 @@
+"""``cruddur db diff``: the schema of the database against what the checkout's files make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from ... import output
+from ...errors import Exit
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import STATEMENT_TIMEOUT, command
+
+_FILE = {
+    "schema_file": (
+        Annotated[
+            str | None, typer.Option("--file", metavar="FILE", help="Compare with this schema file; - is stdin.")
+        ],
+        None,
+    )
+}
+
+
+@command(shows=True, waits=True, reports=True, also=_FILE | STATEMENT_TIMEOUT)
+def diff(s: Settings) -> int:
+    """Compare the schema with what the schema file and all migrations make. Exit code 1 if they differ.
+
+    `-` is what the database has, `+` is what the files make. The files are loaded into a temporary database on the same
+    server, never on one of production. Owners, privileges and comments are not compared.
+
+    cruddur db diff -o json
+    """
+    from ...integrity import differences
+    from ...postgres import catalogue, production_marker
+    from ...postgres.migrations import files as migration_files
+    from ...postgres.migrations import runner as migration_runner
+    from ..shared import connections, expected_schema, load_sql
+
+    script = load_sql.read_schema(s)
+    folder = load_sql.find_migrations(s)
+    files = migration_files.find(folder) if folder is not None and folder.exists() else []
+    at = connections.server(s)
+    with connections.postgres(s, at=replace(at, read_only=True)) as conn:
+        actual = catalogue.definitions(conn)
+        is_production = production_marker.is_production(conn)
+        pending = sum(row.state == "pending" for row in migration_runner.status(conn, files))
+    expected = expected_schema.of_files(s, at, script, files, is_production=is_production)
+    found = differences.compare(actual, expected)
+    with_migrations = f", and {counted(len(files), 'migration')}" if files else ""
+    output.note(s, f"{at.label} against {script}{with_migrations}")
+    output.show(s, found, draw=output.difference, extra={"pending": pending, "objects": len(actual)})
+    if pending:
+        output.note(s, f"{counted(pending, 'migration')} pending: cruddur db migrate{' --prod' if s.prod else ''}")
+    output.note(s, counted(len(found), "difference") if found else f"no difference: {counted(len(actual), 'object')}")
+    return Exit.NO if found else Exit.DONE

@@ -1,0 +1,183 @@
+"""``cruddur db connect``, ``sessions`` and ``kill-all``: who talks to the database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ... import output, times
+from ...errors import BadInput, CannotConnect, Exit, NotConfigured
+from ...output import live
+from ...output.text import counted, when
+from ...settings import Settings
+from ..shared.options import command, seconds
+
+if TYPE_CHECKING:
+    from ...postgres import connection
+    from ...postgres.sessions import Session
+
+
+User = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only sessions of this database user.")]
+Application = Annotated[
+    str | None, typer.Option("--application", metavar="NAME", help="Only sessions with this application_name.")
+]
+Idle = Annotated[
+    float | None,
+    typer.Option(
+        "--idle",
+        min=0,
+        metavar="SECONDS",
+        callback=seconds,
+        help="Only sessions that have been idle for at least this long.",
+    ),
+]
+
+
+_INTERVAL_S = 2.0
+
+
+@command()
+def connect(
+    s: Settings,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- PSQL OPTIONS]", help="Options for psql.")
+    ] = None,
+) -> None:
+    """Open psql (or pgcli) on the database. The password is never in the argument list.
+
+    cruddur db connect -- -c 'SELECT count(*) FROM users'
+    """
+    from ...local import stack
+    from ...postgres import programs
+    from ..shared import connections
+
+    at = connections.server(s)
+    program = shutil.which("psql") or shutil.which("pgcli") or stack.psql()
+    if program is None:
+        raise NotConfigured("Neither psql nor pgcli is installed.", hint="apt install postgresql-client")
+    connections.acting_on(s, at)
+    _check(s, at)
+    os.execve(program, [program, *programs.leftover(at), *(arguments or [])], programs.environment(at))
+
+
+def _check(s: Settings, at: connection.Server) -> None:
+    """Connect before psql does: it would wait for minutes, and has another exit code for everything."""
+    from ...postgres import connection
+    from ..shared import connections
+
+    try:
+        with connection.opened(at, trace=connections.trace(s)):
+            pass
+    except NotConfigured as error:
+        # psql asks for the password itself on a terminal.
+        if "no password supplied" not in error.message or not output.is_terminal(sys.stdin):
+            raise
+
+
+@command(shows=True, name="sessions")
+def list_sessions(
+    s: Settings,
+    user: User = None,
+    application: Application = None,
+    idle: Idle = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show them again and again until it is interrupted.")] = False,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            "--interval",
+            min=0.1,
+            metavar="SECONDS",
+            callback=seconds,
+            help="With --watch: wait this long. Default: 2.",
+        ),
+    ] = None,
+) -> None:
+    """List the sessions of the database, oldest first.
+
+    With --watch a terminal shows the list in the same place. Through a pipe, and with -o, one list follows another.
+
+    cruddur db sessions --watch --interval 5
+    """
+    from ...postgres import connection, sessions
+    from ..shared import connections
+
+    if interval is not None and not watch:
+        raise BadInput("--interval is for --watch.", hint="cruddur db sessions --watch")
+    if watch and s.svg:
+        raise BadInput("--svg cannot be used with --watch, which does not end by itself.")
+    at = connections.server(s)
+
+    def look() -> list[Session]:
+        with connection.opened_maintenance(at) as conn:
+            return sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
+
+    if watch:
+        _watch(s, at, look, interval or _INTERVAL_S)
+    elif not output.show(s, look()):
+        output.note(s, _none_found(at, user, application, idle))
+
+
+def _watch(s: Settings, at: connection.Server, look: Callable[[], list[Session]], interval_s: float) -> NoReturn:
+    """Show what each look finds until it is interrupted. A server that is away is waited for after the first look."""
+    block = live.Block()
+    outage = live.Outage(output.tell)
+    found = look()
+    while True:
+        now = times.now()
+        if not outage.lasts and s.output != "table":
+            output.show(s, found, extra={"at": now})
+        elif not outage.lasts:
+            block.draw(f"{when(now, '%Y-%m-%d %H:%M:%S')}  {counted(len(found), 'session')} of {at.label}", found)
+        time.sleep(interval_s)
+        try:
+            found = look()
+            outage.ends()
+        except CannotConnect as error:
+            if not outage.lasts:
+                block.leave()
+            outage.begins(error)
+
+
+@command(shows=True, changes=True, asks=True)
+def kill_all(
+    s: Settings,
+    user: User = None,
+    application: Application = None,
+    idle: Idle = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Cancel the running statements; keep the sessions connected.")
+    ] = False,
+) -> int:
+    """End all other sessions of the database. With filters, only those that match."""
+    from ...postgres import connection, sessions
+    from ..shared import confirm, connections
+
+    at = connections.server(s)
+    connections.acting_on(s, at, "sessions of ")
+    with connection.opened_maintenance(at) as conn:
+        found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
+        what = counted(len(found), "session")
+        if s.dry_run or not found:
+            output.show(s, found, extra={"ended": 0, "refused": 0, "dry_run": s.dry_run})
+            would = f"{'the statements of ' if cancel else ''}{what} would be {'cancelled' if cancel else 'ended'}"
+            output.note(s, would if found else _none_found(at, user, application, idle))
+            return Exit.DONE
+        connections.refuse_stamped(s, at)
+        verb = "The statements of {} of {} will be cancelled" if cancel else "{} of {} will be ended"
+        sentence = f"{verb.format(what, at.label)}, and their uncommitted changes are lost."
+        confirm.agree(s, sentence, name=at.database, remote=connections.is_foreign(at))
+        ended = sessions.end(conn, found, cancel=cancel)
+    refused = sum(row.result == "refused" for row in ended)
+    output.show(s, ended, extra={"ended": len(ended) - refused, "refused": refused, "dry_run": False})
+    return Exit.NO if refused else Exit.DONE
+
+
+def _none_found(at: connection.Server, user: str | None, application: str | None, idle: float | None) -> str:
+    is_filtered = user is not None or application is not None or idle is not None
+    return f"No session of {at.label} matches." if is_filtered else f"No session is connected to {at.label}."

@@ -1,0 +1,255 @@
+"""``cruddur ddb backup``, ``list-backups``, ``restore`` and ``protect``: a way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ... import output, settings, times
+from ...errors import BadInput, Exit, NotFound
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import LONGEST_S, Wait, command
+
+if TYPE_CHECKING:
+    from ...dynamodb.backups import Backup, Restored
+    from ...dynamodb.client import DynamoDB
+
+
+# A count of a table that costs more than this is left to the person.
+_FREE_UNITS = 1000
+
+
+@command(shows=True, changes=True, table=True)
+def backup(
+    s: Settings,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The backup's name. Default: the table's name and the time.")
+    ] = None,
+    wait_s: Wait = LONGEST_S,
+) -> None:
+    """Back up the table and wait until the backup is available. If a backup has that NAME, no second one is created.
+
+    On AWS it is an on-demand backup. It uses no capacity and is kept until you delete it; its storage costs money. A
+    local engine has no backups: the items are exported to a file.
+
+    cruddur ddb backup before-the-migration --prod
+    """
+    from ...dynamodb import backups, tables
+    from ..shared import connections
+
+    chosen = name or backups.name_at(s.table, times.now())
+    backups.check_name(chosen)
+    with connections.dynamodb(s) as dynamodb:
+        connections.acting(s, f"backup {chosen} of table {s.table}, {dynamodb.at.label}")
+        if s.dry_run:
+            size = tables.describe(dynamodb).bytes
+            output.note(s, f"a backup {chosen} of {size:,} bytes would be created")
+            output.show(s, [], extra={"written": 0, "unchanged": 0, "dry_run": True})
+            return
+        done, made = _make(s, dynamodb, chosen, wait_s)
+    extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
+    output.show(s, [done], draw=output.details, extra=extra)
+    output.note(s, f"{'created' if made else 'exists already'}: cruddur ddb restore {done.backup} --into TABLE")
+
+
+def _make(s: Settings, dynamodb: DynamoDB, name: str, wait_s: float) -> tuple[Backup, bool]:
+    from ...dynamodb import backups, tables
+    from ...dynamodb.transfer import backup_files
+
+    def say(text: str) -> None:
+        output.note(s, text)
+
+    if not dynamodb.at.local:
+        return backups.create(dynamodb, name, say=say, wait_s=wait_s)
+    with output.progress(s, "backing up", tables.describe(dynamodb).items) as advance:
+        return backup_files.create(dynamodb, _root(), name, say=say, advance=advance)
+
+
+@command(shows=True, table=True)
+def list_backups(s: Settings) -> None:
+    """List the table's backups, newest first. Also works after the table was dropped.
+
+    On AWS it lists on-demand backups and those of AWS Backup, and says which times point-in-time recovery covers.
+    """
+    from ...dynamodb import backups, tables
+    from ...dynamodb.transfer import backup_files
+    from ..shared import connections
+
+    settings.check_table_name(s.table, s.origins["table"])
+    with connections.dynamodb(s) as dynamodb:
+        found = backup_files.listed(_root(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
+        output.show(s, found, draw=output.details if len(found) == 1 else None)
+        if not dynamodb.at.local:
+            _say_window(s, dynamodb)
+        is_missing = not found and not tables.exists(dynamodb)
+    flag = " --prod" if s.prod else ""
+    if is_missing:
+        output.note(s, f"There is no table {s.table} on {dynamodb.at.label}, and no backup of it.")
+    elif not found:
+        output.note(s, f"Table {s.table} has no backup: cruddur ddb backup{flag} creates one.")
+
+
+def _say_window(s: Settings, dynamodb: DynamoDB) -> None:
+    from ...dynamodb import backups
+
+    try:
+        found = backups.window(dynamodb)
+    except NotFound:
+        return
+    if found is None:
+        output.note(s, "Point-in-time recovery is off: cruddur ddb protect --prod turns it on.")
+        return
+    first, last = (moment.astimezone(times.now().tzinfo) for moment in found)
+    output.note(s, f"Point-in-time recovery: --to-time from {first:%Y-%m-%dT%H:%M:%SZ} to {last:%Y-%m-%dT%H:%M:%SZ}")
+
+
+@command(shows=True, changes=True, table=True)
+def restore(
+    s: Settings,
+    into: Annotated[str, typer.Option("--into", metavar="TABLE", help="The new table. It must not exist.")],
+    backup: Annotated[
+        str | None, typer.Argument(metavar="[BACKUP]", help="The backup's name or ARN; locally also a file.")
+    ] = None,
+    to_time: Annotated[
+        str | None,
+        typer.Option(
+            "--to-time", metavar="TIME", help="Restore the table as it was at this time (point-in-time recovery)."
+        ),
+    ] = None,
+    wait_s: Wait = LONGEST_S,
+) -> int:
+    """Restore a backup, or an earlier time, into a new table. The old table is not changed.
+
+    It waits, compares the new table with its source, and says how to switch over. With --prod it marks the new table as
+    production and protects it. An interrupted restore continues on AWS: run the same command again to wait for it.
+
+    cruddur ddb restore before-the-migration --into cruddur-messages-2 --prod
+    """
+    from ...dynamodb import tables
+    from ..shared import connections, way_back
+
+    settings.check_table_name(into, "--into")
+    if (backup is None) == (to_time is None):
+        raise BadInput("Name a backup or a time to restore.", hint="cruddur ddb list-backups")
+    moment = times.moment(to_time, "--to-time") if to_time else None
+    with connections.dynamodb(s) as dynamodb:
+        source_name = f"{s.table} at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment else backup
+        connections.acting(s, f"table {into} from {source_name}, {dynamodb.at.label}")
+        if not s.prod and not s.dry_run:
+            tables.refuse_stamped(replace(dynamodb, table=into))
+        source = _source(s, dynamodb, backup, moment)
+        if s.dry_run:
+            output.note(s, f"table {into} would be created; table {s.table} is not changed")
+            output.show(s, [], extra={"written": 0, "dry_run": True})
+            return Exit.DONE
+        done = _restore(s, dynamodb, into, source, moment, wait_s)
+        output.show(s, [done], draw=output.details, extra={"written": 1, "dry_run": False})
+        if s.prod:
+            way_back.settle(s, replace(dynamodb, table=into))
+    way_back.switch_over(s, into)
+    for difference in done.differences:
+        output.warn(difference)
+    return Exit.NO if done.differences or _lacks(done) else Exit.DONE
+
+
+def _source(s: Settings, dynamodb: DynamoDB, name: str | None, moment: datetime | None) -> Backup | None:
+    from ...dynamodb import backups
+    from ...dynamodb.transfer import backup_files
+
+    if name is not None:
+        return backup_files.find(_root(), s.table, name) if dynamodb.at.local else backups.find(dynamodb, name)
+    assert moment is not None
+    if dynamodb.at.local:
+        raise BadInput("A local engine has no point-in-time recovery.", hint="cruddur ddb list-backups")
+    backups.check_moment(dynamodb, moment)
+    return None
+
+
+def _restore(
+    s: Settings, dynamodb: DynamoDB, into: str, source: Backup | None, moment: datetime | None, wait_s: float
+) -> Restored:
+    from ...dynamodb import backups
+    from ...dynamodb.transfer import backup_files
+
+    def say(text: str) -> None:
+        output.note(s, text)
+
+    if dynamodb.at.local:
+        assert source is not None
+        with output.progress(s, "restoring", None) as advance:
+            return backup_files.restore(dynamodb, into, source, say=say, advance=advance)
+    done = backups.restore(dynamodb, into, backup=source, moment=moment, say=say, wait_s=wait_s)
+    return replace(done, items=_counted(s, replace(dynamodb, table=into)))
+
+
+def _counted(s: Settings, target: DynamoDB) -> int | None:
+    """The number of items in a new table, read where that costs little: DynamoDB itself counts every six hours."""
+    from ...dynamodb import backups, tables
+
+    size = tables.describe(target).bytes
+    if size > _FREE_UNITS * 2 * 4096:
+        units = size // (2 * 4096)
+        output.note(
+            s,
+            f"the restored items are not counted, because that uses about {units:,} RCU: "
+            f"cruddur ddb stats --table {target.table}",
+        )
+        return None
+    return backups.count(target)
+
+
+def _lacks(done: Restored) -> bool:
+    """Whether fewer items came than the source held; what DynamoDB tells of a source is up to six hours old."""
+    return done.items is not None and done.items == 0 and bool(done.expected_items)
+
+
+@command(shows=True, changes=True, asks=True, table=True)
+def protect(
+    s: Settings,
+    off: Annotated[
+        bool, typer.Option("--off", help="Turn both off. Then the table cannot be restored to an earlier time.")
+    ] = False,
+) -> None:
+    """Turn on deletion protection and point-in-time recovery. With --prod, also tag the table as production.
+
+    Recovery reaches back 35 days, and costs money by the size of the table. Deletion protection and tags cost nothing.
+
+    cruddur ddb protect --prod --dry-run
+    """
+    from ...dynamodb import protection, tables
+    from ..shared import confirm, connections
+
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        table = tables.describe(dynamodb)
+        if off and not s.dry_run:
+            confirm.agree(
+                s,
+                f"Table {s.table} on {dynamodb.at.label} ({counted(table.items, 'item')}) will lose deletion "
+                "protection and point-in-time recovery. Only backups can then restore it.",
+                name=s.table,
+                remote=connections.is_far(dynamodb.at),
+            )
+        done = protection.protect(
+            dynamodb, on=not off, production=s.prod, dry_run=s.dry_run, say=lambda text: output.note(s, text)
+        )
+    changed = sum(one.result == protection.CHANGED for one in done)
+    unchanged = sum(one.result == protection.UNCHANGED for one in done)
+    output.show(s, done, extra={"updated": changed, "unchanged": unchanged, "dry_run": s.dry_run})
+    for one in done:
+        if one.result == protection.UNKNOWN:
+            output.note(s, f"{one.setting}: {dynamodb.at.label} does not support it")
+    if not off and not dynamodb.at.local:
+        output.note(s, f"Point-in-time recovery costs money for each GB: the table has {table.bytes / 2**30:.3f} GB.")
+
+
+def _root() -> Path:
+    """Where files of local backups are: beside the embedded stack's folder, so that `local reset` keeps them."""
+    from ...local import home
+
+    there = home.locate()
+    return there.with_name(f"{there.name}-backups")

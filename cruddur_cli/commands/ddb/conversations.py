@@ -1,0 +1,292 @@
+"""``cruddur ddb list-conversations`` and ``get-conversation``: what people wrote to each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ... import output, times
+from ...errors import BadInput, CannotConnect, CruddurError, Interrupted, NotConfigured, NotFound
+from ...output import live
+from ...output.text import counted
+from ...settings import SEEDED_GROUP, Settings
+from ..shared import completions
+from ..shared.options import Since, Until, command
+
+if TYPE_CHECKING:
+    from ...dynamodb.client import DynamoDB
+    from ...dynamodb.schema import Item, Message, Person
+
+
+Year = Annotated[int | None, typer.Option("--year", help="Show only this year (UTC), as the application does.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N conversations.")]
+
+
+# How long to wait for new messages: locally, and on AWS, where each look uses at least half a unit.
+_PAUSE_S = {True: 0.25, False: 1.0}
+
+
+class Zoneless:
+    """The rows whose time has no zone: the id of each, and the handle that it names."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, str] = {}
+
+    def see(self, item: Item) -> None:
+        """Look at one row."""
+        from ...dynamodb.conversations import queries
+
+        if times.has_no_zone(item["sk"]["S"]):
+            row = queries.decode(item)
+            if row.message is not None:
+                self._handles[row.message.message_uuid] = row.message.user_handle or row.message.user_uuid
+            elif row.group is not None:
+                self._handles[row.group.message_group_uuid] = row.group.user_handle or row.group.user_uuid
+
+    def tell(self, s: Settings, shown: set[str], what: str, word: str) -> None:
+        """Say once how many of the rows that are shown these are, and whose."""
+        handles = [handle for uuid, handle in self._handles.items() if uuid in shown]
+        if handles:
+            named = ", ".join(sorted(set(handles)))
+            have = "has a time" if len(handles) == 1 else "have times"
+            output.note(s, f"{counted(len(handles), what)} {word} {named} {have} without a time zone, read as UTC.")
+
+
+@command(shows=True, table=True, handles=True, explains=True)
+def list_conversations(
+    s: Settings,
+    handle: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[HANDLE]", autocompletion=completions.handles, help="The person's handle. Default: yours."
+        ),
+    ] = None,
+    partner: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="HANDLE",
+            autocompletion=completions.handles,
+            help="List only conversations with this person.",
+        ),
+    ] = None,
+    year: Year = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+) -> None:
+    """List a person's conversations, newest first. Each has the other person and the last message.
+
+    cruddur ddb list-conversations --with bayko
+    """
+    from ...dynamodb.conversations import queries
+    from ..shared import connections, people
+
+    window = times.window(year=year, since=since, until=until)
+    at = connections.server(s)
+    with connections.postgres(s, at=at) as conn:
+        user = people.me_in(s, conn, at, writes=False) if handle is None else people.person(conn, handle)
+        other = None if partner is None else people.person(conn, partner)
+    if other is not None and other.uuid == user.uuid:
+        raise BadInput(f"{user.handle!r} has no conversation with {other.handle!r}: a conversation needs two people.")
+    with connections.dynamodb(s) as dynamodb:
+        zoneless = Zoneless()
+        groups = queries.list_groups(dynamodb, user.uuid, other=other, window=window, limit=limit, see=zoneless.see)
+        none = f"{user.handle} has no conversation" + (f" with {other.handle}" if other else "")
+        why = "" if groups else _why(s, dynamodb, none, f"GRP#{user.uuid}", window)
+        output.show(s, groups, draw=output.inbox, meter=dynamodb.meter)
+    zoneless.tell(s, {group.message_group_uuid for group in groups}, "conversation", "with")
+    if why:
+        output.note(s, why)
+
+
+@command(shows=True, table=True, handles=True, explains=True)
+def get_conversation(
+    s: Settings,
+    group: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[GROUP]",
+            autocompletion=completions.conversations,
+            help="Conversation id. Default: yours with --other-handle, or the seeded one.",
+        ),
+    ] = None,
+    partner: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="HANDLE",
+            autocompletion=completions.handles,
+            help="Show your conversation with this person.",
+        ),
+    ] = None,
+    year: Year = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the last N messages.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", help="Then show new messages until it is interrupted.")] = False,
+) -> None:
+    """Show a conversation, oldest message first. On a terminal it reads like a chat.
+
+    With --follow it asks for new messages every second, locally more often, and waits for a store that is away.
+
+    cruddur ddb get-conversation --with bayko --follow
+    """
+    from ...dynamodb.conversations import queries
+    from ..shared import connections
+
+    if follow and (year is not None or until):
+        raise BadInput("--follow has no end: leave --year and --until out.")
+    if follow and s.output == "json":
+        raise BadInput("-o json is one object, and --follow has no end.", hint="-o jsonl")
+    if follow and s.svg:
+        raise BadInput("--svg cannot be used with --follow, which does not end by itself.")
+    if group is not None and partner is not None:
+        raise BadInput("GROUP and --with name two conversations: give one of them.")
+    if group is not None and not group.strip():
+        raise BadInput("GROUP is empty.", hint="cruddur ddb list-conversations")
+    window = times.window(year=year, since=since, until=until)
+    pair = None if partner is None else _pair(s, partner)
+    with connections.dynamodb(s) as dynamodb:
+        uuid = group if group is not None else (_between(dynamodb, *pair) if pair else _mine(s, dynamodb))
+        mine = pair[0].handle if pair else s.my_handle
+        if follow:
+            if uuid is None:
+                assert pair
+                raise NotFound(
+                    f"{mine} and {pair[1].handle} have no conversation in table {s.table!r}.",
+                    hint=f"cruddur ddb list-conversations {mine}",
+                    code="conversation_not_found",
+                )
+            _follow(s, dynamodb, uuid, mine, window, limit)
+        zoneless = Zoneless()
+        read = queries.latest(dynamodb, uuid, window=window, limit=limit, see=zoneless.see) if uuid else []
+        why = ""
+        if pair and uuid is None:
+            why = _none_between(s, *pair)
+        elif not read:
+            why = _why(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
+        output.show(s, read, draw=output.chat(mine), meter=dynamodb.meter)
+    zoneless.tell(s, {message.message_uuid for message in read}, "message", "of")
+    if why:
+        output.note(s, why)
+
+
+def _follow(
+    s: Settings, dynamodb: DynamoDB, group: str, mine: str | None, window: times.Window, limit: int
+) -> NoReturn:
+    """Show the last messages, then each new one, until it is interrupted."""
+    shown = 0
+
+    def batches() -> Iterator[list[Message]]:
+        nonlocal shown
+        for batch in _batches(s, dynamodb, group, window, limit):
+            shown += len(batch)
+            yield batch
+
+    try:
+        if s.output != "table":
+            output.show(s, live.as_they_come(message for batch in batches() for message in batch))
+        last: Message | None = None
+        for batch in batches():
+            output.show(s, batch, draw=output.chat(mine, after=last))
+            last = batch[-1]
+    except KeyboardInterrupt as error:
+        output.used(s, dynamodb.meter, brief=True)
+        raise Interrupted(f"{counted(shown, 'message')} shown.") from error
+    raise AssertionError("a conversation has no end")
+
+
+def _batches(s: Settings, dynamodb: DynamoDB, group: str, window: times.Window, limit: int) -> Iterator[list[Message]]:
+    """The last messages of a conversation, then those that arrive, as they are found. It has no end."""
+    from ...dynamodb import schema
+    from ...dynamodb.conversations import follower, queries
+
+    # In this order none is missed: what arrives between the two is among the latest, or new to the follower.
+    following = follower.Follower(dynamodb, group)
+    sort_keys: dict[str, str] = {}
+
+    def see(item: Item) -> None:
+        sort_keys[schema.read_message(item).message_uuid] = item["sk"]["S"]
+
+    batch = queries.latest(dynamodb, group, window=window, limit=limit, see=see)
+    following.know(batch, sort_keys)
+    if not batch:
+        output.note(s, f"Conversation {group} has no message yet. Waiting for one; press Ctrl-C to stop.")
+    outage = live.Outage(output.tell)
+    while True:
+        if batch:
+            yield batch
+        else:
+            time.sleep(_PAUSE_S[dynamodb.at.local])
+        try:
+            batch = [message for message in following.new() if window.holds(message.created_at)]
+        except CruddurError as error:
+            outage.begins(error)
+            batch = []
+            continue
+        outage.ends()
+
+
+def _pair(s: Settings, partner: str) -> tuple[Person, Person]:
+    """You and the person that ``--with`` names. Raises NotFound."""
+    from ..shared import connections, people
+
+    at = connections.server(s)
+    with connections.postgres(s, at=at) as conn:
+        return people.me_in(s, conn, at, writes=False), people.person(conn, partner)
+
+
+def _between(dynamodb: DynamoDB, mine: Person, other: Person) -> str | None:
+    """The conversation of two people, if they have one."""
+    from ...dynamodb.conversations import queries
+
+    found = queries.find_group(dynamodb, mine=mine.uuid, other=other)
+    return found.message_group_uuid if found else None
+
+
+def _none_between(s: Settings, mine: Person, other: Person) -> str:
+    return (
+        f"{mine.handle} and {other.handle} have no conversation in table {s.table!r}: "
+        f"cruddur ddb list-conversations {mine.handle} lists those of {mine.handle}."
+    )
+
+
+def _mine(s: Settings, dynamodb: DynamoDB) -> str:
+    """Your conversation with the other person; the seeded one where there is none, or where you are not known.
+
+    PostgreSQL, which takes longer than the rest of the command, is not asked where the seeded one is between the two.
+    """
+    from ...dynamodb.conversations import participants, queries
+    from ..shared import people
+
+    if participants.handles(dynamodb, SEEDED_GROUP) == {s.my_handle, s.other_handle}:
+        return SEEDED_GROUP
+    try:
+        mine, other = people.pair(s, writes=False)
+    except (NotFound, NotConfigured, CannotConnect) as error:
+        output.note(s, f"The seeded conversation is shown, as yours was not found: {error.message}")
+        return SEEDED_GROUP
+    found = queries.find_group(dynamodb, mine=mine.uuid, other=other, prefer=SEEDED_GROUP)
+    if found is None:
+        output.note(s, f"{mine.handle} and {other.handle} have no conversation; the seeded conversation is shown.")
+        return SEEDED_GROUP
+    return found.message_group_uuid
+
+
+def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.Window) -> str:
+    """Why nothing was found: other years, the wrong store, an empty table. Asked before the capacity is shown."""
+    from ...dynamodb import tables
+    from ...dynamodb.conversations import queries
+
+    around = queries.span(dynamodb, pk) if window != times.Window() else None
+    if around:
+        first, last = (output.when(text) for text in around)
+        return f"{nothing} in that time; its messages are from {first} to {last}."
+    items = tables.describe(dynamodb).items
+    return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {counted(items, 'item')}" + (
+        "." if items else ": cruddur ddb seed fills it."
+    )

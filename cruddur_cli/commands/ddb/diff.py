@@ -1,0 +1,31 @@
+"""``cruddur ddb diff``: the table against what the application expects."""
+
+from __future__ import annotations
+
+from ... import output
+from ...errors import Exit
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import command
+
+
+@command(shows=True, table=True, reports=True)
+def diff(s: Settings) -> int:
+    """Compare keys, index, billing and stream with what the application expects. Exit code 1 if they differ.
+
+    `-` is what the table has, `+` is what is expected. Billing differs only if the index has less write capacity than
+    the table, and a stream only if it lacks new items. With --prod, deletion protection is expected.
+
+    cruddur ddb diff -o json
+    """
+    from ...dynamodb import tables
+    from ...integrity import differences
+    from ..shared import connections
+
+    with connections.dynamodb(s) as dynamodb:
+        actual, expected = tables.shape(tables.description(dynamodb), is_production=s.prod)
+        found = differences.compare(actual, expected)
+        output.note(s, f"table {s.table} on {dynamodb.at.label}")
+        output.show(s, found, draw=output.difference, meter=dynamodb.meter, extra={"objects": len(actual)})
+    output.note(s, counted(len(found), "difference") if found else "no difference")
+    return Exit.NO if found else Exit.DONE

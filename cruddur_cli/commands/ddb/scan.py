@@ -1,0 +1,239 @@
+"""``cruddur ddb scan`` and ``stats``: everything that the table holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ... import output
+from ...errors import BadInput
+from ...output import github
+from ...settings import Settings
+from ..shared.options import command
+from . import transfer
+from .transfer import Segments
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ...dynamodb import stats as table_stats
+    from ...dynamodb import tables
+    from ...dynamodb.capacity.meter import Meter
+    from ...dynamodb.client import DynamoDB
+    from ...dynamodb.scanning import Selection
+
+
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N items.")]
+_SCREENFUL = 500
+
+
+class EntityFilter(StrEnum):
+    """Which rows of the single table."""
+
+    MESSAGE = "message"
+    GROUP = "group"
+
+
+@command(shows=True, table=True, explains=True, paced=True)
+def scan(
+    s: Settings,
+    pk: Annotated[
+        str | None, typer.Option("--pk", metavar="KEY", help="Query this partition key, such as MSG#ID or GRP#USER.")
+    ] = None,
+    entity: Annotated[
+        EntityFilter | None, typer.Option("--entity", help="Only messages, or only message groups.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="NAME=VALUE", help="Only items with this attribute. Repeat it for several."),
+    ] = None,
+    limit: Limit = None,
+    segments: Segments = None,
+    typed: Annotated[bool, typer.Option("--typed", help="Print DynamoDB JSON, which keeps every type.")] = False,
+) -> None:
+    """Show every item of the table. A terminal shows them by entity; -o jsonl, json and csv stream them.
+
+    --pk reads one partition instead of the table. --entity and --where hide items after they are read: they do not
+    reduce the consumed capacity.
+
+    cruddur ddb scan --entity message --where user_handle=bayko
+    """
+    from ...dynamodb import schema
+    from ...dynamodb.conversations import queries
+    from ..shared import capacity_guard, connections
+
+    if typed and s.output not in {"json", "jsonl"}:
+        raise BadInput("--typed works only with -o json or -o jsonl.", hint="-o jsonl")
+    most = limit or (_SCREENFUL if s.output == "table" else None)
+    selection = _selection(pk, entity, where or [])
+    if selection and selection.pk is not None and segments:
+        raise BadInput("--segments is for reading the whole table, and --pk names one partition.")
+    with (
+        connections.dynamodb(s) as dynamodb,
+        capacity_guard.limited(s, dynamodb, lambda table: capacity_guard.of_scan(table, most, selection)),
+    ):
+        pages = _pages(dynamodb, segments, limit=most, selection=selection)
+        if s.output == "jsonl" and not s.svg:
+            plain = pages if typed else map(_made_plain, pages)
+            count = output.show_pages(s, plain, meter=dynamodb.meter)
+        else:
+            items: Iterator[Any] = (item for page in pages for item in page)
+            change = queries.decode if s.output == "table" else (lambda item: item) if typed else queries.plain
+            draw: Callable[[Console, Sequence[Any]], None] = output.entities
+            if s.svg and s.output != "table":
+                # A picture is drawn from rows, which the machine formats do not have.
+                found = list(items)
+                items, rows = iter(found), [queries.decode(item) for item in found[:_SCREENFUL]]
+                draw = lambda out, _: output.entities(out, rows)  # noqa: E731
+            if s.output == "table" and s.summary:
+                shown = list(items)
+                items = iter(shown)
+                github.keep(s, list(map(queries.plain, shown)), columns=schema.COLUMNS, meter=dynamodb.meter)
+            count = output.show(s, map(change, items), draw=draw, columns=schema.COLUMNS, meter=dynamodb.meter)
+        if s.output == "table" and limit is None and count == _SCREENFUL:
+            output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")
+        if not count and selection:
+            output.note(s, f"No item of table {s.table} on {dynamodb.at.label} matches.")
+        elif not count:
+            output.note(s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed fills it.")
+
+
+def _selection(pk: str | None, entity: EntityFilter | None, where: list[str]) -> Selection | None:
+    """What the options select; None for the whole table. Raises BadInput where they contradict each other."""
+    from ...dynamodb import scanning
+
+    wanted: dict[str, str] = {} if pk is None else {"pk": pk}
+    for condition in where:
+        name, sign, value = condition.partition("=")
+        if not name or not sign:
+            raise BadInput(f"--where {condition!r} is not NAME=VALUE.", hint="--where user_handle=bayko")
+        if wanted.setdefault(name, value) != value:
+            raise BadInput(f"--where names {name} twice, with {wanted[name]!r} and {value!r}: no item has both.")
+    pk = wanted.pop("pk", None)
+    if pk == "" or wanted.get("sk") == "":
+        raise BadInput("A key is never empty.")
+    prefix = scanning.PREFIXES[entity] if entity else ""
+    if pk is not None and not pk.startswith(prefix):
+        raise BadInput(f"The partition key {pk!r} is not one of a {entity}: those begin with {prefix}.")
+    if pk is None and entity is None and not wanted:
+        return None
+    return scanning.Selection(pk, entity.value if entity and pk is None else None, tuple(wanted.items()))
+
+
+@command(shows=True, table=True)
+def stats(
+    s: Settings,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample", min=1, metavar="N", help="Read about N items instead of all; never costs more than reading all."
+        ),
+    ] = None,
+    segments: Segments = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Read an export instead of the table: a file, or DynamoDB's folder."
+        ),
+    ] = None,
+) -> None:
+    """Show what the table holds and what reading it costs. Also shows the largest partitions, and messages by day.
+
+    With --from it reads only the file, and uses no capacity.
+
+    cruddur ddb stats --sample 10000
+    """
+    from ...dynamodb import scanning, tables
+    from ...dynamodb import stats as table_stats
+    from ..shared import connections
+
+    if source is not None:
+        if sample or segments:
+            raise BadInput("--from always reads the whole export.", hint="leave --sample and --segments out")
+        _stats_of_export(s, source)
+        return
+    with connections.dynamodb(s) as dynamodb:
+        table = tables.describe(dynamodb)
+        total = table.items
+        parts = scanning.sample_parts(sample, items=total, size=table.bytes) if sample else 0
+        pages = scanning.sample(dynamodb, sample, parts=parts) if sample and parts else _pages(dynamodb, segments)
+        with output.progress(s, "reading", min(sample or total, total)) as advance:
+            found = table_stats.collect(_counted(pages, advance), sample=parts > 0)
+        read, size = (sum(getattr(row, name) for row in found.entities) for name in ("items", "bytes"))
+        _show_stats(s, found, meter=dynamodb.meter, sample=parts > 0, items_in_table=total)
+        if parts:
+            output.note(s, f"A sample: {read:,} of about {total:,} items were read. The numbers are not scaled up.")
+        elif sample:
+            output.note(s, f"All {read:,} items were read: a sample of {sample:,} would cost as much.")
+        if not parts and (read, size) != (total, table.bytes):
+            output.note(s, _why_sizes_differ(dynamodb, table, read, size))
+
+
+def _why_sizes_differ(dynamodb: DynamoDB, table: tables.Table, items: int, size: int) -> str:
+    why = (
+        "DynamoDB counts them about every six hours"
+        if not dynamodb.at.local
+        else f"{dynamodb.at.label} counts bytes by its own rules; this command counts them by DynamoDB's rules"
+    )
+    told, found = f"{table.items:,} items and {table.bytes:,} bytes", f"{items:,} and {size:,}"
+    return f"describe-table says {told}, this command {found}: {why}."
+
+
+def _stats_of_export(s: Settings, name: str) -> None:
+    from ...dynamodb import stats as table_stats
+    from ...dynamodb.transfer import input_files
+
+    source = input_files.find(name, None)
+    items = (item for _, item, _ in input_files.items(source))
+    with output.progress(s, "reading", None) as advance:
+        found = table_stats.collect(_told(items, advance), sample=False)
+    _show_stats(s, found, meter=None, sample=False, items_in_table=None)
+    output.note(s, f"read from {source.name}; the table was not read")
+
+
+def _told(items: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]:
+    for item in items:
+        yield item
+        advance(1)
+
+
+def _show_stats(
+    s: Settings, found: table_stats.Stats, *, meter: Meter | None, sample: bool, items_in_table: int | None
+) -> None:
+    rest = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "entities"}
+    extra = {**rest, "sample": sample, "items_in_table": items_in_table}
+    output.show(s, found.entities, draw=output.stats(found), meter=meter, extra=extra)
+
+
+def _made_plain(page: list[Any]) -> list[Any]:
+    """The page with plain items in place of typed ones, which go one by one."""
+    from ...dynamodb.conversations import queries
+
+    for number, item in enumerate(page):
+        page[number] = queries.plain(item)
+    return page
+
+
+def _pages(
+    dynamodb: DynamoDB, segments: int | None, *, limit: int | None = None, selection: Selection | None = None
+) -> Iterator[list[Any]]:
+    """All pages, or those with the first ``limit`` items; in as many segments as were asked for, else as are best."""
+    from ...dynamodb import scanning, tables
+
+    if selection is not None and (limit is not None or selection.pk is not None):
+        return scanning.pages(dynamodb, segments=segments or 1, limit=limit, selection=selection)
+    if limit is None:
+        scanning.give_memory_back()
+        plan = transfer.planned(dynamodb, tables.describe(dynamodb), segments)
+        return scanning.pages(dynamodb, plan=plan, selection=selection)
+    return scanning.pages(dynamodb, segments=segments or 1, limit=limit)
+
+
+def _counted(pages: Iterator[list[Any]], advance: Callable[[int], None]) -> Iterator[Any]:
+    for page in pages:
+        yield from page
+        advance(len(page))

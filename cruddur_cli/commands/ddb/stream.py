@@ -1,0 +1,234 @@
+"""``cruddur ddb stream``: what changes in the table, shown and applied, and the Lambda that applies it on AWS."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ... import output, settings
+from ...errors import BadInput, CruddurError, Exit, NotConfigured
+from ...output import live
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import command
+
+if TYPE_CHECKING:
+    from ...dynamodb.streams import reader as stream_reader
+    from ...dynamodb.streams.checkpoints import Position
+
+
+class Start(StrEnum):
+    """Where reading begins."""
+
+    LATEST = "latest"
+    OLDEST = "oldest"
+    CHECKPOINT = "checkpoint"
+
+
+class TailStart(StrEnum):
+    """Where showing begins: it keeps no checkpoint."""
+
+    LATEST = "latest"
+    OLDEST = "oldest"
+
+
+Once = Annotated[bool, typer.Option("--once", help="Stop at the end of the stream.")]
+
+
+class _Interrupted(CruddurError):
+    """The user ended a command that runs until then."""
+
+    exit_code = Exit.INTERRUPTED
+    code = "interrupted"
+
+
+@command(shows=True, changes=True, table=True)
+def process(
+    s: Settings,
+    once: Once = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for new records until it is interrupted.")] = False,
+    start: Annotated[
+        Start | None, typer.Option("--from", help="Where to begin. Default: the checkpoint, or the oldest record.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE",
+            help="The file with the position in the stream. Default: one for each stream.",
+        ),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option("--skip", metavar="NUMBER", help="Skip the record with this sequence number."),
+    ] = None,
+) -> int:
+    """Apply new messages to the group rows. The application's stream Lambda does the same. Default: --once.
+
+    Records that are applied twice, late or in another order give the same rows. The checkpoint is written after the
+    rows.
+
+    cruddur ddb stream process --follow
+    """
+    from ...dynamodb.streams import reader as stream_reader
+    from ..shared import connections
+    from . import applying
+
+    if once and follow:
+        raise BadInput("--once and --follow exclude each other.")
+    if follow and s.dry_run:
+        raise BadInput("--dry-run changes nothing, so there is nothing to follow.", hint="--dry-run --once")
+    with (
+        connections.dynamodb(s, changes=True) as dynamodb,
+        stream_reader.opened(dynamodb, trace=connections.trace(s)) as source,
+        live.line(s) as line,
+    ):
+        path = checkpoint or _place(source)
+        found = {} if start in {Start.LATEST, Start.OLDEST} else _load(s, path, source, start)
+        reader = stream_reader.Reader(source, found, latest=start == Start.LATEST)
+        run = applying.StreamRun(s, dynamodb, reader, path, line, frozenset(skip or ()))
+        try:
+            return run.follow() if follow else run.once()
+        except KeyboardInterrupt as error:
+            kept = f"; the checkpoint is {path}" if path.exists() and not s.dry_run else ""
+            raise _Interrupted(f"interrupted after {counted(run.done.records, 'record')}{kept}.") from error
+
+
+@command(shows=True, table=True)
+def tail(
+    s: Settings,
+    once: Once = False,
+    start: Annotated[TailStart, typer.Option("--from", help="Where to begin.")] = TailStart.LATEST,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Stop after N changes.")] = None,
+) -> None:
+    """Show the table's changes as they happen. Each is shown as a message or a group row.
+
+    cruddur ddb stream tail --from oldest --once -o jsonl
+    """
+    from ...dynamodb.streams import reader as stream_reader
+    from ..shared import connections
+
+    if s.output == "json" and not once and limit is None:
+        raise BadInput("-o json is one object, and a stream has no end.", hint="-o jsonl, or --once")
+    with connections.dynamodb(s) as dynamodb, stream_reader.opened(dynamodb, trace=connections.trace(s)) as source:
+        reader = stream_reader.Reader(source, {}, latest=start == TailStart.LATEST)
+        changes = live.as_they_come(islice(_changes(reader, once=once), limit))
+        if s.output != "table":
+            output.show(s, changes, meter=dynamodb.meter)
+            return
+        for change in changes:
+            live.stream_record(change)
+
+
+def _changes(reader: stream_reader.Reader, *, once: bool) -> Iterator[Any]:
+    from ...dynamodb.streams import reader as stream_reader
+    from ...dynamodb.streams import records
+
+    caught_up: set[str] = set()
+    while not reader.finished():
+        busy = more = False
+        for batch in reader.batches(thorough=once, limit=stream_reader.PAGE):
+            if once and batch.shard_id in caught_up:
+                continue
+            yield from map(records.describe, batch.records)
+            reader.commit(batch)
+            busy = busy or bool(batch.records)
+            more = more or not batch.caught_up or batch.closed
+            caught_up |= {batch.shard_id} if batch.caught_up else set()
+        for lost in reader.lost:
+            output.warn(str(lost))
+        reader.lost.clear()
+        if once and not more:
+            return
+        if not busy:
+            from . import applying
+
+            applying.rest(reader)
+
+
+def _place(source: stream_reader.Stream) -> Path:
+    """The checkpoint of one stream: a recreated table has another."""
+    from ...local import home
+
+    name = hashlib.sha256(f"{source.at.url} {source.arn}".encode()).hexdigest()[:16]
+    folder = home.locate()
+    if folder.is_dir():  # before anything is written into it
+        try:
+            home.check_user(folder)
+            home.check_own(folder)
+        except NotConfigured as error:
+            raise error.changed(hint=f"{error.hint}, or pass --checkpoint FILE") from error
+    return folder / "streams" / f"{source.table}-{name}.json"
+
+
+def _load(s: Settings, path: Path, source: stream_reader.Stream, start: Start | None) -> dict[str, Position]:
+    """The places kept in a checkpoint; none where there is no file, or that of another stream. Raises BadInput."""
+    from ...dynamodb.streams import checkpoints as stream_checkpoints
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        if start == Start.CHECKPOINT:
+            output.note(s, f"there is no checkpoint {path} yet: reading from the oldest record")
+        return {}
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+    found = stream_checkpoints.decode(content, stream=source.arn, source=str(path))
+    if found is None:
+        output.note(s, f"{path} belongs to another stream (was the table recreated?): reading from the oldest record")
+        return {}
+    return found
+
+
+@command(shows=True)
+def package(
+    s: Settings,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write the archive; - is stdout.")],
+) -> None:
+    """Pack the stream processor for AWS Lambda. The same sources give the same bytes.
+
+    cruddur ddb stream package --out cruddur-stream.zip
+    """
+    from ...local import home
+    from ...stream_lambda import package as lambda_package
+
+    content, modules = lambda_package.build()
+    if out == "-":
+        if output.is_terminal(sys.stdout):
+            raise BadInput("An archive cannot be written to a terminal.", hint="--out FILE")
+        sys.stdout.buffer.write(content)
+        return
+    path = Path(out)
+    try:
+        home.write(path, content)
+        path.chmod(0o644)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
+    output.show(s, [lambda_package.describe(content, modules, file=str(path))], draw=output.details)
+
+
+@command(table=True)
+def template(
+    s: Settings,
+    function: Annotated[
+        str, typer.Option("--function", metavar="NAME", help="The Lambda function's name.")
+    ] = "cruddur-stream",
+) -> None:
+    """Print a CloudFormation template of table and function. With index, stream, failure queue, policy and alarms.
+
+    SAM deploys it, too. First write the function's archive with cruddur ddb stream package, and upload it to a bucket.
+
+    cruddur ddb stream template > cruddur.json
+    """
+    from ...stream_lambda import template as stream_template
+
+    settings.check_table_name(s.table, s.origins["table"])
+    output.write(json.dumps(stream_template.build(table=s.table, function=function), indent=2) + "\n")

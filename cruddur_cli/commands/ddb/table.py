@@ -1,0 +1,252 @@
+"""``cruddur ddb``: create, describe, seed and drop the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ... import output
+from ...errors import Exit, NotFound
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import NoBackup, command
+
+if TYPE_CHECKING:
+    from ...dynamodb import table_settings
+    from ...dynamodb.client import DynamoDB
+    from ...dynamodb.conversations import seed as conversation_seed
+    from ...dynamodb.conversations.model import Line, Person
+
+
+OnDemand = Annotated[
+    bool,
+    typer.Option(
+        "--on-demand", help="Pay per request instead of for 5 RCU and 5 WCU. Also switches an existing table."
+    ),
+]
+Streamed = Annotated[bool, typer.Option("--stream", help="Turn on the table's stream of new items if it has none.")]
+Script = Annotated[
+    str | None,
+    typer.Option(
+        "--script", metavar="FILE", help="Use this conversation file: lines `Person 1: …`, `Person 2: …`. - is stdin."
+    ),
+]
+Count = Annotated[
+    int | None,
+    typer.Option("--messages", min=1, metavar="N", help="Seed N messages; a shorter script begins again."),
+]
+
+
+@command(shows=True, changes=True, asks=True, table=True, waits=True, handles=True, reports=True)
+def setup(
+    s: Settings,
+    script: Script = None,
+    count: Count = None,
+    on_demand: OnDemand = False,
+    with_stream: Streamed = False,
+) -> None:
+    """Create the table if it is missing, and seed it. Safe to run every time."""
+    from ..shared import confirm, connections, setup_steps
+
+    with _seeding(s, script, count) as (dynamodb, fill):
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=connections.is_far(dynamodb.at))
+        made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
+        would = "would be " if s.dry_run else ""
+        output.note(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}")
+        done = fill(missing=made and s.dry_run)
+    if not made and not any(row.written or row.deleted for row in done):
+        output.note(s, "The conversation was not changed: every message is in the table.")
+
+
+@command(shows=True, changes=True, asks=True, table=True, handles=True, reports=True)
+def reset(
+    s: Settings,
+    script: Script = None,
+    count: Count = None,
+    on_demand: OnDemand = False,
+    with_stream: Streamed = False,
+    no_backup: NoBackup = False,
+) -> int:
+    """Drop the table, create it again and seed it. Everything in it is lost.
+
+    It first checks the script, the people, and your rights to create and fill the table. Billing, stream, time to live,
+    point-in-time recovery, tags and deletion protection are kept. With --prod a backup is taken first.
+    """
+    from ...dynamodb import table_settings
+    from ..shared import setup_steps
+
+    with _seeding(s, script, count) as (dynamodb, fill):
+        kept = _settings(dynamodb)
+        if kept is not None and not s.dry_run:
+            table_settings.check_rights(dynamodb, kept)
+        _drop(s, dynamodb, keep=not no_backup, lost=kept.lost() if kept else [])
+        failed: list[str] = []
+        if not s.dry_run:
+            setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream, like=kept)
+            failed = table_settings.restore(dynamodb, kept) if kept else []
+        if kept is not None:
+            output.note(s, f"settings {'that would be kept' if s.dry_run else 'kept'}: {kept}")
+        fill(missing=s.dry_run)
+    for reason in failed:
+        output.warn(f"table {s.table}: a setting could not be turned on again: {reason}")
+    return Exit.NO if failed else Exit.DONE
+
+
+def _settings(dynamodb: DynamoDB) -> table_settings.TableSettings | None:
+    from ...dynamodb import table_settings
+
+    try:
+        return table_settings.read(dynamodb)
+    except NotFound:
+        return None
+
+
+@command(shows=True)
+def list_tables(s: Settings) -> None:
+    """List the tables of the account and region."""
+    from ...dynamodb import tables
+    from ..shared import connections
+
+    with connections.dynamodb(s) as dynamodb:
+        if not output.show(s, tables.names(dynamodb)):
+            output.note(s, f"There is no table on {dynamodb.at.label}: cruddur ddb setup creates one.")
+
+
+@command(shows=True, table=True)
+def describe_table(s: Settings) -> None:
+    """Show the table: keys, index, billing, stream, size."""
+    from ...dynamodb import tables
+    from ..shared import connections
+
+    with connections.dynamodb(s) as dynamodb:
+        table = tables.describe(dynamodb)
+    output.show(s, [table], draw=output.details)
+    when = "about every six hours" if not dynamodb.at.local else f"by {dynamodb.at.label} by its own rules"
+    output.note(s, f"Items and bytes are counted {when}; cruddur ddb stats reads the table and counts them now.")
+    for difference in tables.differences(table):
+        output.warn(f"table {s.table} differs from what the application expects: {difference}")
+
+
+@command(changes=True, table=True, waits=True, reports=True)
+def schema_load(s: Settings, on_demand: OnDemand = False, with_stream: Streamed = False) -> None:
+    """Create the table and its index if they are missing. A correct table is not changed."""
+    from ..shared import connections, setup_steps
+
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
+    output.note(s, f"table {s.table}: {('would be created' if s.dry_run else 'created') if made else 'exists already'}")
+
+
+@command(changes=True, asks=True, table=True)
+def drop(
+    s: Settings,
+    if_exists: Annotated[bool, typer.Option("--if-exists", help="Report success if the table does not exist.")] = False,
+    no_backup: NoBackup = False,
+) -> None:
+    """Drop the table with everything in it. With --prod a backup is taken first."""
+    from ..shared import connections
+
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        if not _drop(s, dynamodb, keep=not no_backup) and not if_exists:
+            raise NotFound(
+                f"There is no table {s.table!r} on {dynamodb.at.label}.",
+                hint="pass --if-exists if the table may be missing",
+                code="table_not_found",
+            )
+
+
+@command(shows=True, changes=True, asks=True, table=True, handles=True, paced=True, reports=True)
+def seed(s: Settings, script: Script = None, count: Count = None) -> None:
+    """Seed the script's conversation between two people. Safe to repeat. Messages that people wrote are kept.
+
+    cruddur ddb seed --my-handle londo --other-handle altbrown
+    """
+    from ..shared import confirm, connections
+
+    with _seeding(s, script, count) as (dynamodb, fill):
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=connections.is_far(dynamodb.at))
+        fill()
+
+
+@contextmanager
+def _seeding(
+    s: Settings, script: str | None, count: int | None
+) -> Iterator[tuple[DynamoDB, Callable[..., list[conversation_seed.Seeded]]]]:
+    """The store, and what seeds it and shows that; a script or a person that is missing ends it before anything is."""
+    from ..shared import connections, people, seeding
+
+    lines, source = seeding.read_script(script)
+    pair = people.pair(s)
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        yield dynamodb, partial(_seed_and_show, s, dynamodb, pair, lines, source, count)
+
+
+def _seed_and_show(
+    s: Settings,
+    dynamodb: DynamoDB,
+    pair: tuple[Person, Person],
+    lines: list[Line],
+    source: str,
+    count: int | None,
+    *,
+    missing: bool = False,
+) -> list[conversation_seed.Seeded]:
+    """Seed and show what was done; with ``missing`` (a dry run, no table yet) there is nothing to compare with."""
+    from ...dynamodb.conversations import seed as conversation_seed
+    from ..shared import capacity_guard, seeding
+
+    if missing:
+        done = [
+            conversation_seed.Seeded("messages", count or len(lines), 0, 0),
+            conversation_seed.Seeded("message groups", 2, 0, 0),
+        ]
+    else:
+        new = "if nothing is seeded yet"
+        with capacity_guard.limited(
+            s, dynamodb, lambda _: capacity_guard.of_seed(lines, pair, count), writes=True, assuming=new
+        ):
+            done = seeding.seed_conversation(s, dynamodb, pair, lines, source, count)
+    totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
+    output.show(s, done, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
+    return done
+
+
+def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = ()) -> bool:
+    """Count what will be lost, ask, back up what is production's, drop; False where there is no table.
+
+    ``lost`` is what a table that is made again cannot have of this one.
+    """
+    from ...dynamodb import tables
+    from ..shared import confirm, connections, way_back
+
+    try:
+        table = tables.describe(dynamodb)
+    except NotFound:
+        return False
+    losing = "; ".join([counted(table.items, "item"), *lost])
+    is_kept = keep and s.prod
+    if s.dry_run:
+        output.note(s, f"table {s.table} would be dropped: {losing}" + ("; a backup would be taken first" * is_kept))
+        return True
+    lifted = s.prod and table.deletion_protection
+    if not lifted:
+        tables.refuse_protected(dynamodb, table)  # before a backup is taken for nothing
+    confirm.destroy(
+        s,
+        what=f"Table {s.table} on {dynamodb.at.label}",
+        name=s.table,
+        losing=losing + (" (a backup is taken first)" * is_kept) + ("; deletion protection is turned off" * lifted),
+        remote=connections.is_far(dynamodb.at),
+    )
+    if is_kept:
+        way_back.backup_first(s, dynamodb)
+    say = lambda text: output.note(s, text)  # noqa: E731
+    if lifted:
+        tables.unprotect(dynamodb, say=say)
+    dropped = tables.drop(dynamodb, say=say)
+    output.note(s, f"table {s.table}: dropped")
+    return dropped

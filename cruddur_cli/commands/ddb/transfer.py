@@ -1,0 +1,380 @@
+"""``cruddur ddb export`` and ``import``: the table into a file, a file into the table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ... import output
+from ...dynamodb.transfer import Format
+from ...errors import BadInput, CannotConnect, CruddurError, Exit, Incomplete, Interrupted, Refused
+from ...output.text import counted
+from ...settings import Settings
+from ..shared.options import LONGEST_S, Wait, command
+from . import s3
+
+if TYPE_CHECKING:
+    from ...dynamodb import scanning, tables
+    from ...dynamodb.client import DynamoDB
+    from ...dynamodb.transfer import exporter as exporting
+    from ...dynamodb.transfer import importer as importing
+    from ...dynamodb.transfer import input_files
+
+
+AsFormat = Annotated[
+    Format | None,
+    typer.Option("--format", help="The file's format. Default: by its name, .jsonl, .csv or .json (DynamoDB JSON)."),
+]
+Segments = Annotated[
+    int | None, typer.Option("--segments", min=1, max=64, metavar="N", help="Read N segments of the table in parallel.")
+]
+Restart = Annotated[bool, typer.Option("--restart", help="Start over instead of resuming.")]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did; new, replaced and unchanged are None without comparing."""
+
+    source: str
+    items: int
+    new: int | None
+    replaced: int | None
+    unchanged: int | None
+    duplicates: int
+
+
+@command(shows=True, table=True, paced=True)
+def export(
+    s: Settings,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="The file to write. - is stdout; .gz is compressed; s3://BUCKET/PREFIX is DynamoDB's own export.",
+        ),
+    ],
+    format: AsFormat = None,
+    segments: Segments = None,
+    restart: Restart = False,
+    wait_s: Wait = LONGEST_S,
+    escape_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--escape-formulas",
+            help="Put ' before CSV cells that begin with =, +, -, @ or a tab, which a spreadsheet would run.",
+        ),
+    ] = False,
+) -> int:
+    """Write every item of the table to a file. An interrupted export resumes; the finished file is identical.
+
+    With s3://BUCKET/PREFIX, DynamoDB exports the table itself. That uses no capacity, needs point-in-time recovery
+    (cruddur ddb protect) and costs money by the table's size. Repeat the command to wait for an export that runs.
+
+    cruddur ddb export messages.jsonl.gz
+    """
+    from ...dynamodb import scanning, tables
+    from ...dynamodb.transfer import exporter as exporting
+    from ...dynamodb.transfer import formats
+    from ..shared import capacity_guard, connections
+
+    if s3.is_place(file):
+        if format or segments or restart or escape_formulas:
+            raise BadInput("DynamoDB's own export has no options.", hint="leave out --format, --segments, --restart")
+        s3.export(s, file, wait_s)
+        return Exit.DONE
+    scanning.give_memory_back()
+    streams = is_stream(file)
+    if file == "-" and s.output != "table":
+        raise BadInput("-o cannot be used here, because the items go to stdout.", hint="--format")
+    zipped = formats.zipped(file)
+    chosen = format or formats.guess(file)
+    if escape_formulas and chosen != Format.CSV:
+        raise BadInput("--escape-formulas works only with CSV, and this file is not CSV.", hint="--format csv")
+    with connections.dynamodb(s) as dynamodb:
+        table = tables.describe(dynamodb)
+        tally = capacity_guard.ItemCounter()
+        budget = capacity_guard.limited(
+            s, dynamodb, capacity_guard.of_scan, done=lambda: tally.items, goes_on=not streams
+        )
+        with budget, output.progress(s, "exporting", table.items) as shown, report_checkpoint(file, "export"):
+            advance = tally.then(shown)
+            if streams:
+                done = _to_stream(dynamodb, table, file, chosen, zipped, segments, advance, escape_formulas)
+            else:
+                done = exporting.to_file(
+                    dynamodb, table, Path(file), format=chosen, zipped=zipped, segments=segments,
+                    restart=restart, escape_formulas=escape_formulas, private=s.prod,
+                    say=lambda text: output.note(s, text), advance=advance,
+                )  # fmt: skip
+        if file != "-":
+            output.show(s, [done], draw=output.details, meter=dynamodb.meter)
+        else:
+            output.used(s, dynamodb.meter)
+    return Exit.DONE
+
+
+@command(shows=True, changes=True, asks=True, table=True, paced=True, name="import")
+def import_(
+    s: Settings,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="The file to read. - is stdin; a folder or s3://… is an export by DynamoDB."
+        ),
+    ],
+    into: Annotated[
+        str | None, typer.Option("--into", metavar="TABLE", help="With s3://…: the name of the new table.")
+    ] = None,
+    format: AsFormat = None,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="Write every item without comparing it with the table.")
+    ] = False,
+    restart: Restart = False,
+    wait_s: Wait = LONGEST_S,
+) -> int:
+    """Write the items of a file into the table. Items with the same key are overwritten; other items stay.
+
+    An interrupted import resumes. Its counts include the part before the interruption.
+
+    With s3://…, DynamoDB imports its own export into a new table (--into), without using capacity. The new table is
+    marked as production and protected.
+
+    cruddur ddb import messages.jsonl.gz
+    """
+    from ...dynamodb import scanning, tables
+    from ...dynamodb.transfer import checkpoints, input_files
+    from ...dynamodb.transfer import importer as importing
+    from ..shared import capacity_guard, confirm, connections
+
+    if s3.is_place(file):
+        return s3.import_(s, file, into, wait_s)
+    if into is not None:
+        raise BadInput("--into is for s3://…; a file is imported into --table.", hint="--table TABLE")
+    scanning.give_memory_back()
+    source = input_files.find(file, format)
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        table = tables.describe(dynamodb)
+        name = source.name
+        confirm.replace(
+            s, what=f"table {s.table}", name=s.table, remote=connections.is_far(dynamodb.at),
+            sentence=f"Items of {name} overwrite items of table {s.table} "
+            f"({counted(table.items, 'item')}) with the same keys.",
+        )  # fmt: skip
+        if table.items and not s.dry_run:
+            output.note(
+                s,
+                f"table {s.table} holds {counted(table.items, 'item')}: "
+                f"items with the same key as in {name} are overwritten",
+            )
+        tally = capacity_guard.ItemCounter()
+        resumable = bool(source.files) and Path(file).exists() and not is_stream(file) and not s.dry_run
+        budget = capacity_guard.limited(
+            s, dynamodb, lambda _: capacity_guard.of_import(source, compare=bool(table.items) and not no_compare),
+            writes=True,
+            done=lambda: tally.items, goes_on=resumable, assuming="if nothing is there yet",
+        )  # fmt: skip
+        with budget, output.progress(s, "importing", None) as shown:
+            advance = tally.then(shown)
+            if resumable:
+                path = Path(file).resolve()
+                with checkpoints.alone(path), report_checkpoint(file, "import"):
+                    done = _import_file(s, dynamodb, table, source, path, not no_compare, restart, advance)
+            else:
+                importer = importing.Importer(dynamodb, compare=not no_compare, dry_run=s.dry_run)
+                with report_resume(importer, source):
+                    importer.run(input_files.items(source), advance=advance)
+                done = importer
+        show(s, dynamodb, done, name)
+    return Exit.DONE
+
+
+def _to_stream(
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    file: str,
+    format: Format,
+    zipped: bool,
+    segments: int | None,
+    advance: Any,
+    escape_formulas: bool,
+) -> exporting.Exported:
+    from ...dynamodb.transfer import exporter as exporting
+
+    plan = planned(dynamodb, table, segments)
+    written = 0
+    with _opened(file) as stream:
+        found = exporting.to_stream(
+            dynamodb, stream, format=format, zipped=zipped, plan=plan, escape_formulas=escape_formulas
+        )
+        for count in found:
+            written += count
+            advance(count)
+    return exporting.Exported(file, str(format), written, 0, plan.segments)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[Any]:
+    """Standard output, or what is neither file nor folder: a pipe, a device."""
+    from ...dynamodb.transfer import checkpoints
+
+    if file == "-":
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    try:
+        with Path(file).open("wb", buffering=0) as stream:
+            yield stream
+    except OSError as error:
+        raise checkpoints.unusable(file, error) from error
+
+
+def _import_file(
+    s: Settings,
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    source: input_files.Source,
+    path: Path,
+    compare: bool,
+    restart: bool,
+    advance: Any,
+) -> importing.Importer:
+    from ...dynamodb.transfer import checkpoints, input_files
+    from ...dynamodb.transfer import importer as importing
+
+    about = {
+        "what": "import", **checkpoints.identity(dynamodb, table), "format": str(source.format),
+        "files": source.identity(),
+    }  # fmt: skip
+    kept = importing.Kept(checkpoints.beside(path), about)
+    if restart:
+        kept.remove()
+    after, counts, keys = kept.load(source)
+    if after is not None and after.line:
+        output.note(s, f"resuming the import after {input_files.where(source, after)}")
+        advance(counts.lines)
+    importer = importing.Importer(dynamodb, compare=compare, counts=counts, keys=keys)
+    try:
+        with report_resume(importer, source):
+            importer.run(input_files.items(source, after=after), keep=kept.keep, advance=advance)
+    except BaseException as error:
+        if isinstance(error, BadInput | Incomplete | importing.ItemRefused) and error.code != "max_units":
+            kept.remove()  # the file has to be put right, and is another one then
+            raise
+        with suppress(CruddurError):
+            kept.end()
+        raise
+    kept.remove()
+    return importer
+
+
+def show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
+    """Show what an importer did with the items of ``source``."""
+    found = importer.counts
+    rows = found.written + found.unchanged
+    done = Imported(source, rows, found.new, found.replaced, found.unchanged, found.duplicates)
+    if not importer.known:
+        done = replace(done, new=None, replaced=None, unchanged=None)
+    extra = {
+        "written": found.written,
+        **{name: value for name, value in asdict(done).items() if isinstance(value, int) and name != "items"},
+        "dry_run": s.dry_run,
+        **more,
+    }
+    if found.duplicates:
+        output.warn(
+            f"{source} has {counted(found.duplicates, 'item')} whose key comes again later; "
+            "of those with one key only the last is written"
+        )
+    output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
+
+
+def planned(dynamodb: DynamoDB, table: tables.Table, segments: int | None) -> scanning.ScanPlan:
+    """How to read a table, in as many segments as were asked for, else as are best."""
+    from ...dynamodb import scanning
+
+    return scanning.plan(dynamodb, items=table.items, size=table.bytes, segments=segments)
+
+
+# An export or an import that ends early: where, what is in the table, and how to resume.
+
+_COUNTED_BYTES = 32 * 1024 * 1024
+
+
+def is_stream(file: str) -> bool:
+    """Whether nothing can be kept beside it or read twice: a standard stream, a pipe, a device."""
+    path = Path(file)
+    return file == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+@contextmanager
+def report_resume(importer: importing.Importer, source: input_files.Source) -> Iterator[None]:
+    """A bad line, with what was written before it."""
+    from ...dynamodb.transfer import importer as importing
+    from ...dynamodb.transfer import input_files
+
+    again = f"import {shlex.quote(source.name)} again: that is safe"
+    try:
+        yield
+    except importing.ItemRefused as error:
+        raise error.changed(
+            message=f"{input_files.where(source, error.place)}: {error.message.rstrip('.')}."
+            f" {counted(error.there, 'item')} of the file {'is' if error.there == 1 else 'are'} in the table.",
+            hint=f"correct the line and {again}",
+            fields={"line": error.place.line, "in_table": error.there},
+        ) from error
+    except (Refused, CannotConnect) as error:
+        if importer.dry_run or not source.files:
+            raise
+        raise error.changed(
+            message=f"{error.message} At least {counted(importer.there, 'item')} of {source.name}"
+            f" {'is' if importer.there == 1 else 'are'} in the table; {_left(importer, source)}",
+            fields={"in_table": importer.there},
+        ) from error
+    except BadInput as error:
+        written = importer.counts.written
+        if not written or importer.dry_run:
+            raise BadInput(
+                f"{error.message} Nothing was written.", hint=error.hint, code=error.code, fields=error.fields
+            ) from error
+        # What is too large can never be written: the same error as in seed, which raises it before it writes.
+        kind = BadInput if error.code == "item_too_large" else Incomplete
+        raise kind(
+            f"{error.message} "
+            f"{counted(importer.lines, 'item')} before it {'is' if importer.lines == 1 else 'are'}"
+            f" in the table, and nothing after it.",
+            hint=error.hint or f"correct the line and {again}",
+            code=error.code,
+            fields={"written": written},
+        ) from error
+
+
+def _left(importer: importing.Importer, source: input_files.Source) -> str:
+    """What is left of a file after an import has given up; a large one is not read once more to say so."""
+    from ...dynamodb.transfer import input_files
+
+    if sum(path.stat().st_size for path in source.files) > _COUNTED_BYTES:
+        return "the others are not."
+    try:
+        return f"{max(0, sum(1 for _ in input_files.items(source)) - importer.dealt_with):,} lines are left."
+    except CruddurError:
+        return "the others are not."
+
+
+@contextmanager
+def report_checkpoint(file: str, what: str) -> Iterator[None]:
+    """Say where the checkpoint is after an interruption. Raises Interrupted."""
+    from ...dynamodb.transfer import checkpoints
+
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if is_stream(file) or not checkpoints.beside(Path(file).resolve()).exists():
+            raise
+        raise Interrupted(f"the checkpoint is beside {file}; run the same {what} again to resume") from error

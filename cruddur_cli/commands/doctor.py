@@ -1,0 +1,79 @@
+"""``cruddur doctor``: what is wrong in the stores, and the command that fixes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import output
+from ..errors import BadInput, Exit
+from ..output import github
+from ..settings import Settings
+from .shared.options import MAX_UNITS, command
+
+if TYPE_CHECKING:
+    from ..integrity.model import Facts, Finding
+
+
+@command(shows=True, asks=True, table=True, reports=True, also={"max_units": MAX_UNITS})
+def doctor(
+    s: Settings,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix the findings that are marked fixable. Asks first.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Read an export instead of the table: a file, or DynamoDB's folder."
+        ),
+    ] = None,
+) -> int:
+    """Check this machine, PostgreSQL, DynamoDB, Cognito and what must agree between them.
+
+    Without --fix nothing is changed. Each finding is one line: the evidence, the cost of the fix, and the command that
+    fixes it. Exit code 1 if there is a finding. An embedded engine that does not run is a finding; it is not started.
+    If reading the table costs more than --max-units (1,000 with --prod), only a sample is read.
+
+    cruddur doctor -o json
+    """
+    from ..dynamodb.client import DynamoDB
+    from ..integrity import model
+    from ..integrity.checks import CHECKS
+    from .shared import examination, mending
+
+    if fix and (source is not None or s.max_units is not None):
+        raise BadInput("--fix reads the whole table.", hint="leave --from and --max-units out")
+    looking = examination.looking(s)
+    with examination.table(looking, source) as dynamodb:
+
+        def look() -> tuple[Facts, list[Finding]]:
+            facts = examination.facts(looking, dynamodb, whole=fix)
+            return facts, model.findings(CHECKS, facts)
+
+        facts, found = look()
+        fixable = [one for one in found if one.fixable]
+        fixed = 0
+        if fix and fixable and isinstance(dynamodb, DynamoDB):
+            mending.agree(looking, fixable, dynamodb)
+            mending.mend(s, fixable, facts)
+            dynamodb.tags.clear()  # they may have changed
+            facts, found = look()
+            fixed = len({one.check for one in fixable} - {one.check for one in found})
+        meter = getattr(dynamodb, "meter", None)
+        extra = {"checks": len(CHECKS), "fixed": fixed, "sampled": model.is_sample(facts)}
+        output.show(s, found, draw=output.plain(_line), meter=meter, extra=extra)
+    if found:
+        github.annotate_findings(
+            s, ((one.check, f"{one.evidence}.\nnext: {one.remedy}", github.LEVELS[one.severity]) for one in found)
+        )
+    for line in model.notes(facts):
+        output.note(s, line)
+    if fix and found:
+        output.note(s, f"not fixed: {', '.join(one.check for one in found)}")
+    if not found:
+        output.note(s, f"{len(CHECKS)} checks: nothing is wrong")
+    return Exit.NO if found else Exit.DONE
+
+
+def _line(one: Finding) -> str:
+    cost = "" if one.cost == "no capacity" else f" ({one.cost})"
+    return f"{one.severity:<6}  {one.check}: {one.evidence}{cost}. {one.remedy}"

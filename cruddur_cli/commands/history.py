@@ -1,0 +1,67 @@
+"""``cruddur history``: what commands changed from this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import history as histories
+from .. import output, times
+from ..errors import CruddurError
+from ..output.text import counted, one_line, when
+from ..settings import Settings
+from .shared.options import Since, Until, command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from ..history import Entry
+
+
+@command(shows=True)
+def history(
+    s: Settings,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the last N commands.")] = 50,
+) -> None:
+    """Show what commands changed from here: when, by whom, on which stores. Newest first; --prod shows only production.
+
+    The history is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. Secrets and the text of
+    messages are not in it. Dry runs are not in it, and neither is a command that was killed with SIGKILL.
+
+    cruddur history --since 7d --prod
+    """
+    from ..local import home
+
+    window = times.window(year=None, since=since, until=until)
+    folder = home.history()
+    try:
+        found, damaged = histories.read(folder)
+    except OSError as error:
+        raise CruddurError(f"{folder} cannot be read: {error.strerror or error}.", code="os_error") from error
+    wanted = [one for one in found if window.holds(one.at) and not (s.prod and one.environment != "production")]
+    output.show(s, wanted[:limit], draw=_draw)
+    if damaged:
+        output.warn(f"{counted(damaged, 'line')} of {folder / histories.NAME} cannot be read.")
+    if not wanted:
+        kept = f"; {counted(len(found), 'command is', 'commands are')} recorded in all" if found else ""
+        output.note(s, f"No command is recorded in {folder}{' for that' if found else ''}{kept}.")
+    elif len(wanted) > limit:
+        output.note(s, f"The last {limit} of {len(wanted):,} commands; --limit shows more.")
+
+
+def _draw(out: Console, entries: Sequence[Entry]) -> None:
+    """Each command with its time and end, and below it what it acted on and reported."""
+    for entry in entries:
+        ended = "" if not entry.exit_code else f"  exit code {entry.exit_code}"
+        head = f"{when(entry.at, '%Y-%m-%d %H:%M:%S')}  {entry.user}  {entry.environment}{ended}"
+        strong = entry.environment != "local" or entry.exit_code
+        out.print(one_line(head), style="bold red" if strong else "bold", soft_wrap=True)
+        counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in entry.counts.items() if number)
+        said = [entry.command, *(f"on {store}" for store in entry.stores), entry.warning or "", *entry.reported, counts]
+        for text in filter(None, said):
+            out.print(f"  {one_line(text)}", soft_wrap=True)

@@ -1,0 +1,87 @@
+"""``cruddur setup``: everything that a working Cruddur needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import output, settings
+from ..output import github
+from ..settings import Settings
+from .shared import help
+from .shared.options import SQL_FILES, STATEMENT_TIMEOUT, NoMigrate, command
+
+NEXT = (
+    ("cruddur ddb get-conversation", "read the conversation"),
+    ("cruddur ddb scan", "show the single table"),
+    ("cruddur db ping", "show which database it is"),
+)
+
+
+@command(
+    shows=True,
+    changes=True,
+    asks=True,
+    table=True,
+    waits=True,
+    handles=True,
+    reports=True,
+    also=SQL_FILES | STATEMENT_TIMEOUT,
+)
+def setup(
+    s: Settings,
+    script: Annotated[
+        str | None,
+        typer.Option("--script", metavar="FILE", help="Use this conversation file instead of the built-in one."),
+    ] = None,
+    no_migrate: NoMigrate = False,
+) -> None:
+    """Create what is missing in every store. Safe to run every time.
+
+    That is the database, users, migrations, user pool, table and conversation. With --prod, and on a remote host,
+    pending migrations are not applied, only counted.
+    """
+    from ..dynamodb.conversations import queries
+    from .shared import (
+        confirm,
+        connections,
+        load_sql,
+        migration_step,
+        people,
+        preconditions,
+        seeding,
+        setup_steps,
+        steps,
+    )
+
+    settings.check_table_name(s.table, s.origins["table"])
+    people.check(s)
+    lines, source = seeding.read_script(script)
+    at = connections.server(s)
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        confirm.replace(s, what=at.label, name=at.database, remote=connections.is_foreign(at))
+        scripts = load_sql.Scripts(s)
+        preconditions.check(s, at, dynamodb, lines, source, scripts=scripts)
+        done: list[steps.Step] = []
+        planned = migration_step.plan(s, at, wanted=not no_migrate)
+        has_tables = setup_steps.make_database(
+            s, at, done, planned, scripts=scripts, check=lambda conn: people.handles(s, conn, at)
+        )
+        pending = migration_step.apply(s, at, done, planned, has_tables=has_tables)
+        setup_steps.make_pool(s, done)
+        setup_steps.sync_step(s, done)
+        is_early = s.dry_run and any(step.changed for step in done)
+        pair, too_few = (None, None) if is_early else people.pair_if_any(s)
+        setup_steps.make_messages(s, dynamodb, done, pair, lines, source, too_few=too_few)
+        groups = [] if s.dry_run or pair is None else queries.list_groups(dynamodb, pair[0].uuid)
+        extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
+        last = s.output == "table"  # for a person it comes behind everything else
+        github.keep(s, done, extra=extra, meter=dynamodb.meter)  # what was done, and not what people wrote
+        output.show(s, groups, draw=output.inbox, meter=None if last else dynamodb.meter, extra=extra)
+    gap = "\n    " if help.is_narrow() else "  "
+    if not s.quiet:
+        output.tell("\nNext:\n" + "\n".join(f"  {line:<30}{gap}{what}" for line, what in NEXT))
+    if last:
+        output.used(s, dynamodb.meter, brief=True)
+    migration_step.report(s, done, pending)

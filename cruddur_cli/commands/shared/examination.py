@@ -1,0 +1,298 @@
+"""Reads what ``doctor`` judges: each store by itself, so that one which cannot be read does not hide the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ... import output, times
+from ...aws_client import observations
+from ...dynamodb import scanning, schema, tables
+from ...dynamodb.capacity import estimate as estimates
+from ...dynamodb.capacity.limiter import RateLimiter
+from ...dynamodb.client import DynamoDB
+from ...dynamodb.transfer import input_files
+from ...errors import CruddurError, Incomplete
+from ...integrity import differences
+from ...integrity import rows as integrity_rows
+from ...integrity.differences import Difference
+from ...integrity.model import Clock, Database, Facts, OtherStore, Pool, Problem, TableFacts
+from ...integrity.rows import Rows
+from ...local import extra, stack
+from ...postgres import catalogue, database, health, production_marker
+from ...postgres.migrations import files as migration_files
+from ...postgres.migrations import runner as migration_runner
+from ...settings import Settings
+from . import capacity_guard, connections, expected_schema, load_sql, this_machine, throttling
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+T = TypeVar("T")
+# Without --max-units, production's table is read for no more than this: 8 MB, eventually consistent.
+_PRODUCTION_UNITS = 1_000.0
+
+
+def looking(s: Settings) -> Settings:
+    """The settings of a command that only looks: every store refuses writes, and no engine is started."""
+    return replace(s, dry_run=True, starts_engines=False)
+
+
+def facts(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, whole: bool) -> Facts:
+    """Everything that the checks get to see. An export is read instead of a table; ``whole`` never reads a sample."""
+    in_database = _tried(lambda: _database(s))
+    in_table = dynamodb if isinstance(dynamodb, Problem) else _tried(lambda: _table(s, dynamodb, whole))
+    pool = None if _has_no_pool(s) else _tried(lambda: _pool(s))
+    stores = {"postgres": in_database, "dynamodb": in_table, "cognito": pool}
+    is_empty = in_table.code == "table_not_found" if isinstance(in_table, Problem) else not in_table.rows.items
+    has_others = is_empty and isinstance(dynamodb, DynamoDB) and not s.prod
+    return Facts(
+        prod=s.prod,
+        table_name=s.table,
+        table_option=s.origins["table"] == "--table",
+        now=times.now(),
+        database=in_database,
+        table=in_table,
+        pool=pool,
+        others=list(_others(s, dynamodb)) if has_others and isinstance(dynamodb, DynamoDB) else [],
+        engines=this_machine.stopped_engines(stores.values()),
+        machine=this_machine.read(s, stores, clocks=_clocks(in_database, in_table)),
+    )
+
+
+@contextmanager
+def table(s: Settings, export: str | None) -> Iterator[DynamoDB | Problem | input_files.Source]:
+    """The message store, opened; or why it cannot be; or the export that is read instead. Raises BadInput."""
+    if export is not None:
+        yield input_files.find(export, None)
+        return
+    try:
+        at = connections.message_endpoint(s)
+    except CruddurError as error:
+        yield problem(error)
+        return
+    with connections.dynamodb(s, at=at) as opened:
+        yield opened
+
+
+def problem(error: CruddurError) -> Problem:
+    """An error as a fact."""
+    credentials = error.fields.get("credentials")
+    return Problem(error.message, error.hint, f"{credentials}_credentials" if credentials else error.code)
+
+
+def _tried(read: Callable[[], T]) -> T | Problem:
+    try:
+        return read()
+    except CruddurError as error:
+        return problem(error)
+
+
+def _clocks(in_database: object, in_table: object) -> Iterator[Clock]:
+    for facts in (in_database, in_table):
+        if isinstance(facts, Database | TableFacts) and facts.ahead_s is not None:
+            yield Clock(facts.label, facts.ahead_s)
+
+
+def _database(s: Settings) -> Database:
+    at = connections.server(s)
+    with connections.postgres(s, at=replace(at, read_only=True)) as conn:
+        missing = [name for name in database.missing_tables(conn) if name not in database.BOOKKEEPING]
+        has_users = "users" not in missing
+        migrations, has_file = _migrations(s, conn)
+        return Database(
+            label=at.label,
+            version=conn.info.server_version,
+            missing_tables=missing,
+            columns=frozenset(health.columns(conn)) if has_users else frozenset(),
+            people=health.people(conn) if has_users else [],
+            migrations=migrations,
+            has_file=has_file,
+            blockers=health.blockers(conn),
+            is_production=production_marker.is_production(conn),
+            ahead_s=_ahead(conn),
+            differences=_differences(s, conn),
+        )
+
+
+def _differences(s: Settings, conn: Connection[Any]) -> list[Difference] | None:
+    """What the schema has otherwise than its files make it; None where that is not known on this machine."""
+    try:
+        folder = load_sql.find_migrations(s)
+        found = migration_files.find(folder) if folder is not None and folder.exists() else []
+        expected = expected_schema.kept(s, expected_schema.applied(conn, found))
+    except CruddurError:
+        return None
+    return None if expected is None else differences.compare(catalogue.definitions(conn), expected)
+
+
+def _ahead(conn: Connection[Any]) -> float:
+    """How far the server's clock is ahead of this machine's, in seconds."""
+    before = times.of_this_machine()
+    server = health.clock(conn)
+    after = times.of_this_machine()
+    return (server - (before + (after - before) / 2)).total_seconds()
+
+
+def _migrations(s: Settings, conn: Connection[Any]) -> tuple[Any, frozenset[str]]:
+    """The state of each migration of this checkout, None outside of one; and the versions that have a file."""
+    try:
+        folder = load_sql.find_migrations(s)
+        if folder is None or not folder.exists():
+            return None, frozenset()
+        found = migration_files.find(folder)
+        return migration_runner.status(conn, found), frozenset(each.version for each in found)
+    except CruddurError as error:
+        return problem(error), frozenset()
+
+
+def _table(s: Settings, dynamodb: DynamoDB | input_files.Source, whole: bool) -> TableFacts:
+    return _exported(dynamodb) if isinstance(dynamodb, input_files.Source) else _described(s, dynamodb, whole)
+
+
+def _exported(source: input_files.Source) -> TableFacts:
+    """An export, which says nothing of the table itself."""
+    expected = tables.expected()
+    return TableFacts(
+        label=source.name,
+        keys=expected.keys,
+        expected_keys=expected.keys,
+        index_keys=expected.index_keys,
+        expected_index_keys=expected.index_keys,
+        projection=None,
+        write_capacity=None,
+        index_write_capacity=None,
+        stream_view=None,
+        is_production=None,
+        rows=integrity_rows.collect((item for _, item, _ in input_files.items(source)), now=times.now()),
+    )
+
+
+def _described(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
+    with observations.observed(dynamodb.client) as seen:
+        found = _read_table(s, dynamodb, whole)
+    number, unseen = throttling.in_a_day(s, dynamodb.at) if s.prod and dynamodb.at.url is None else (None, "")
+    return replace(
+        found,
+        ahead_s=seen.ahead_s,
+        throttled=seen.throttled,
+        throttled_in_a_day=number,
+        unseen_metrics=unseen,
+    )
+
+
+def _read_table(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
+    described = tables.description(dynamodb)
+    found = tables.of_description(described)
+    expected = tables.expected()
+    named = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", [])}
+    index = named.get(schema.INDEX)
+    keys, _, projection = found.indexes.get(schema.INDEX, "").rpartition(", projection ")
+    is_provisioned = found.billing != "on demand"
+    knows_tags = not described["TableArn"].startswith(tables.UNTAGGED)
+    return TableFacts(
+        label=dynamodb.at.label,
+        keys=found.keys,
+        expected_keys=expected.keys,
+        index_keys=keys if index else None,
+        expected_index_keys=expected.index_keys,
+        projection=projection if index else None,
+        write_capacity=_write_capacity(described) if is_provisioned else None,
+        index_write_capacity=_write_capacity(index) if is_provisioned and index else None,
+        stream_view=found.stream,
+        is_production=tables.is_stamped(dynamodb) if knows_tags else None,
+        rows=_rows(s, dynamodb, described, whole),
+        stream_off=tables.stream_off(dynamodb.table, dynamodb.at.url),
+    )
+
+
+def _write_capacity(described: dict[str, Any]) -> int | None:
+    return (described.get("ProvisionedThroughput") or {}).get("WriteCapacityUnits")
+
+
+def _has_no_pool(s: Settings) -> bool:
+    """Whether it would be the demo pool, and the engine that has it is not installed here."""
+    named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
+    return (s.prod and not s.user_pool_id) or (not named and "AWS" in extra.missing())
+
+
+def _pool(s: Settings) -> Pool:
+    from ...aws import user_pool
+
+    at = connections.pool_endpoint(s)
+    with connections.cognito(s, at=at) as cognito:
+        return Pool(
+            label=f"user pool {user_pool.DEMO_POOL if at.embedded else cognito.pool}",
+            pool=cognito.pool,
+            is_demo=at.embedded,
+            replaces_ids=not at.embedded or _has_embedded_database(s),
+            accounts=list(user_pool.identities(cognito)),
+        )
+
+
+def _has_embedded_database(s: Settings) -> bool:
+    try:
+        return connections.server(s).embedded
+    except CruddurError:  # which is a finding of its own
+        return False
+
+
+def _others(s: Settings, dynamodb: DynamoDB) -> Iterator[OtherStore]:
+    """The other DynamoDBs of this machine that have items in a table of the same name."""
+    places = {s.local_dynamodb: f"DynamoDB at {s.local_dynamodb}"}
+    if embedded := stack.aws_endpoint():
+        places[embedded] = "the embedded DynamoDB"
+    for url, label in places.items():
+        if url == dynamodb.at.url or not connections.answers_as_dynamodb(url):
+            continue
+        at = replace(dynamodb.at, url=url, label=label, embedded=url == embedded, read_only=True)
+        try:
+            with connections.dynamodb(s, at=at) as other:
+                if next(scanning.pages(other, limit=1), []):
+                    yield OtherStore(label, url)
+        except CruddurError:
+            continue
+
+
+def _rows(s: Settings, dynamodb: DynamoDB, described: dict[str, Any], whole: bool) -> Rows:
+    """The account of the table's items: of all of them, or of as many as the units allow, from all over the table."""
+    scanning.give_memory_back()
+    items, size = described.get("ItemCount", 0), described.get("TableSizeBytes", 0)
+    most = s.max_units or (_PRODUCTION_UNITS if s.prod and not whole else None)
+    provisioned = estimates.throughput(described)
+    # What is bounded fits into burst capacity; a whole table in production leaves half to the application.
+    rate = provisioned.read / 2 if s.prod and most is None and provisioned is not None else None
+    expected = capacity_guard.of_scan(described)
+    if most is not None or s.prod:
+        bound = "" if most is None else f"; at most {most:g} RCU are used"
+        output.tell(capacity_guard.sentence(expected, rate=rate) + bound)
+        mean = size / items if items else 0.0
+        dynamodb.limiter = RateLimiter(max_units=most, rate=rate, indexes=[schema.GROUPS], item_bytes=mean)
+    is_sample = most is not None and expected.read_units > most
+    if is_sample and most is not None:
+        pages = scanning.sample(dynamodb, int(items * most / expected.read_units), parts=max(1, int(most / 2)))
+    else:
+        pages = scanning.pages(dynamodb, plan=scanning.plan(dynamodb, items=items, size=size))
+    affordable = _Affordable(pages)
+    found = integrity_rows.collect(affordable, now=times.now())
+    found.is_sample = is_sample or affordable.is_cut
+    return found
+
+
+class _Affordable:
+    """The items of pages until the limit of units ends them."""
+
+    def __init__(self, pages: Iterator[list[Any]]) -> None:
+        self._pages = pages
+        self.is_cut = False
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for page in self._pages:
+                yield from page
+        except Incomplete as error:
+            if error.code != "max_units":
+                raise
+            self.is_cut = True

@@ -1,0 +1,65 @@
+"""Pages of help. They are drawn here: Typer's drawing loads a reader of Markdown first, which is a third of ``--help``,
+and cuts names in half where the terminal is narrow."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from ... import output
+from ...output.streams import NARROW, columns
+
+
+def is_narrow() -> bool:
+    """Whether the terminal is too narrow for tables and frames."""
+    return columns(sys.stdout) < NARROW
+
+
+class CommandGroup(TyperGroup):
+    """A group with a help page of this program, also shown for the group without a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Typer's own, but for a group without a word behind it."""
+        return super().parse_args(ctx, args if args or ctx.resilient_parsing else ["--help"])
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Draw the page; the formatter, which Typer would print, stays empty."""
+        lists: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            if command and not command.hidden:
+                heading = getattr(command, "rich_help_panel", None) or "Commands"
+                lists.setdefault(heading, []).append((name, first_sentence(command.help or "")))
+        lists |= _parameters(self, ctx)
+        output.page(self.get_usage(ctx), self.help or "", lists, compact=True)
+
+
+class Command(TyperCommand):
+    """A command with a help page of this program."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "rich_markup_mode": None})
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Draw the page; the formatter, which Typer would print, stays empty."""
+        output.page(self.get_usage(ctx), self.help or "", _parameters(self, ctx))
+
+
+def _parameters(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """What a command takes, by the panel that it belongs to."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            found.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
+    return found
+
+
+def first_sentence(text: str) -> str:
+    """What a group's page shows of a command's help: the first sentence, which stands alone."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.!?]) (?=[A-Z`(])", paragraph)[0]

@@ -1,0 +1,109 @@
+"""Fixes what ``doctor`` finds and may fix: each fixable check has its function here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from ... import output
+from ...dynamodb import scanning, tables
+from ...dynamodb.client import DynamoDB
+from ...dynamodb.conversations import repair
+from ...dynamodb.schema import Person
+from ...errors import CruddurError
+from ...integrity.checks import between
+from ...integrity.checks import dynamodb as table_checks
+from ...integrity.model import Database, Facts, Finding, TableFacts
+from ...output.text import counted
+from ...postgres import production_marker
+from ...settings import Settings
+from . import confirm, connections, setup_steps
+
+Mend = Callable[[Settings, DynamoDB, Facts], None]
+
+
+def agree(s: Settings, found: Iterable[Finding], dynamodb: DynamoDB) -> None:
+    """Return if the findings may be fixed. Raises Protected."""
+    names = ", ".join(dict.fromkeys(one.check for one in found))
+    confirm.agree(s, f"doctor will fix: {names}.", name=s.table, remote=_is_remote(s, dynamodb))
+
+
+def mend(s: Settings, found: Iterable[Finding], facts: Facts) -> None:
+    """Fix these findings, each by itself: a warning names one that cannot be fixed, and the others continue."""
+    s = replace(s, starts_engines=False)
+    with connections.dynamodb(s, changes=True) as dynamodb:
+        for how in dict.fromkeys(_MENDS[one.check] for one in found):
+            try:
+                how(s, dynamodb, facts)
+            except CruddurError as error:
+                output.warn(error.message)
+        output.used(s, dynamodb.meter, brief=True)
+
+
+def _is_remote(s: Settings, dynamodb: DynamoDB) -> bool:
+    return s.prod or connections.is_far(dynamodb.at) or connections.is_foreign(connections.server(s))
+
+
+def _conversations(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
+    assert isinstance(facts.table, TableFacts)
+    kept = facts.table.rows.conversations
+    wrong = sorted(group for group, one in kept.items() if any(test(one) for test in table_checks.WRONG.values()))
+    fixed = 0
+    with output.progress(s, "fixing", len(wrong)) as advance:
+        for group in wrong:
+            fixed += repair.group(dynamodb, group)
+            advance(1)
+    left = len(wrong) - fixed
+    output.note(
+        s,
+        f"group rows of {counted(fixed, 'conversation')} fixed"
+        + (f"; {counted(left, 'conversation')} not fixed: no message or row says who is in it" if left else ""),
+    )
+
+
+def _names(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
+    assert isinstance(facts.table, TableFacts)
+    assert isinstance(facts.database, Database)
+    people = {person.uuid: person for person in facts.database.people}
+    wrong = between.changed(facts.table.rows, people)
+    fixed = 0
+    for page in scanning.pages(dynamodb):
+        for item in page:
+            names = (item.get(name, {}).get("S") for name in ("user_uuid", "user_handle", "user_display_name"))
+            uuid, handle, name = names
+            person = wrong.get((uuid or "", handle, name))
+            if person is not None:
+                now = Person(person.uuid, person.handle, person.display_name or person.handle)
+                fixed += repair.rename(dynamodb, item, now)
+    output.note(s, f"names in {counted(fixed, 'row')} fixed")
+
+
+def _ids(s: Settings, _: DynamoDB, __: Facts) -> None:
+    results, _skipped = setup_steps.sync(s)
+    updated = sum(row.result == "updated" for row in results)
+    output.note(s, f"Cognito ids of {counted(updated, 'person', 'people')} written")
+
+
+def _demo_pool(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
+    setup_steps.make_pool(s, [])
+    _ids(s, dynamodb, facts)  # who is new in the pool has an id to be written
+
+
+def _mark_database(s: Settings, _: DynamoDB, __: Facts) -> None:
+    with connections.postgres(s, changes=True) as conn:
+        production_marker.write(conn)
+
+
+def _mark_table(s: Settings, dynamodb: DynamoDB, _: Facts) -> None:
+    tables.stamp(dynamodb)
+
+
+_MENDS: dict[str, Mend] = {
+    **dict.fromkeys(table_checks.WRONG, _conversations),
+    "names-changed": _names,
+    "cognito-only-here": _demo_pool,
+    "cognito-id-mock": _ids,
+    "cognito-id-of-another": _ids,
+    "database-not-marked": _mark_database,
+    "table-not-marked": _mark_table,
+}

@@ -1,0 +1,373 @@
+"""The options that mean the same everywhere, declared once; a command lists which of them it takes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ... import history, settings
+from ...errors import BadInput, CruddurError
+from . import completions
+
+
+class Output(StrEnum):
+    """How records are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+def _finite(value: float | None) -> float | None:
+    """What ``min`` lets through, as it is neither below nor above anything, or above everything."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number of units.")
+    return value
+
+
+_MOST_SECONDS = 1e8  # three years: longer than anything takes, and short enough for every clock
+
+
+def seconds(param: typer.CallbackParam, value: float | None) -> float | None:
+    """The callback of an option that takes seconds. Raises BadInput for what no clock, server or sleep can take."""
+    if value is not None and not value <= _MOST_SECONDS:
+        raise BadInput(f"{param.opts[0]} {value:g} is not a number of seconds up to {_MOST_SECONDS:,.0f}.")
+    return value
+
+
+_PANEL = "Options of every command"
+_COMMON: dict[str, tuple[Any, Any]] = {
+    "prod": (
+        Annotated[
+            bool, typer.Option("--prod", help="Use production: AWS and PROD_CONNECTION_URL.", rich_help_panel=_PANEL)
+        ],
+        False,
+    ),
+    "quiet": (
+        Annotated[bool, typer.Option("--quiet", "-q", help="Print only data and errors.", rich_help_panel=_PANEL)],
+        False,
+    ),
+    "debug": (
+        Annotated[
+            bool,
+            typer.Option("--debug", help="Print a traceback of an error, and each request.", rich_help_panel=_PANEL),
+        ],
+        False,
+    ),
+    "no_color": (
+        Annotated[bool, typer.Option("--no-color", help="Print no colours and no bold text.", rich_help_panel=_PANEL)],
+        False,
+    ),
+}
+_OUTPUT = (Annotated[Output, typer.Option("--output", "-o", help="How to print the records.")], Output.TABLE)
+_SVG = (
+    Annotated[
+        str | None,
+        typer.Option(
+            "--svg", metavar="FILE", help="Also save the terminal's output to FILE, as a picture; - prints only that."
+        ),
+    ],
+    None,
+)
+_SUMMARY_HELP = "Add the result to the job summary of GitHub Actions."
+_SUMMARY = (Annotated[bool | None, typer.Option("--summary/--no-summary", help=_SUMMARY_HELP)], None)
+_DRY_RUN = (Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would happen; change nothing.")], False)
+_YES = (Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing local data.")], False)
+_CONFIRM = (
+    Annotated[
+        str | None, typer.Option("--confirm", metavar="NAME", help="Confirm with this name instead of typing it.")
+    ],
+    None,
+)
+_TABLE = (
+    Annotated[
+        str | None,
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            autocompletion=completions.tables,
+            help="Table name. Default: $DDB_MESSAGE_TABLE, or cruddur-messages.",
+        ),
+    ],
+    None,
+)
+_WAIT = (
+    Annotated[
+        float,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            callback=seconds,
+            help="Wait this long for stores that are still starting.",
+        ),
+    ],
+    0.0,
+)
+_MINE = (
+    Annotated[
+        str | None,
+        typer.Option(
+            "--my-handle",
+            metavar="HANDLE",
+            autocompletion=completions.handles,
+            help="Your handle. Default: $CRUDDUR_MY_HANDLE, or andrewbrown, or the database's first person.",
+        ),
+    ],
+    None,
+)
+_OTHER = (
+    Annotated[
+        str | None,
+        typer.Option(
+            "--other-handle",
+            metavar="HANDLE",
+            autocompletion=completions.handles,
+            help="The other person's handle. Default: $CRUDDUR_OTHER_HANDLE, or bayko, or the next person.",
+        ),
+    ],
+    None,
+)
+_EXPLAIN = (
+    Annotated[
+        bool, typer.Option("--explain", help="Print each DynamoDB request: key condition, index, expected units.")
+    ],
+    False,
+)
+MAX_UNITS = (
+    Annotated[
+        float | None,
+        typer.Option(
+            "--max-units",
+            min=0.5,
+            metavar="N",
+            callback=_finite,
+            help="Stop before using more than N capacity units.",
+        ),
+    ],
+    None,
+)
+_RATE = (
+    Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            min=0.5,
+            metavar="N",
+            callback=_finite,
+            help="Use N capacity units a second on average. Default with --prod: half of the provisioned ones.",
+        ),
+    ],
+    None,
+)
+
+
+class Copy(StrEnum):
+    """Which copy of a database is kept before something is lost."""
+
+    SNAPSHOT = "snapshot"
+    DUMP = "dump"
+    NONE = "none"
+
+
+class Form(StrEnum):
+    """How variables are written."""
+
+    SHELL = "shell"
+    DOTENV = "dotenv"
+    JSON = "json"
+
+
+LONGEST_S = 24 * 3600.0
+"""How long a command waits for AWS to make a copy."""
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        callback=seconds,
+        help="Wait at most this long. Then AWS continues without cruddur.",
+    ),
+]
+NoBackup = Annotated[
+    bool, typer.Option("--no-backup", help="With --prod: take no backup first. The lost items cannot be restored.")
+]
+CopyFirst = Annotated[
+    Copy | None,
+    typer.Option("--backup", help="With --prod: first take an RDS snapshot, or write a pg_dump file. Default: ask."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Show only what is from this date or time on (local time by default). today, yesterday, 1h and 7d work.",
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until", metavar="TIME", help="Show only what is before this time. A day, month or year alone is included."
+    ),
+]
+NoMigrate = Annotated[bool, typer.Option("--no-migrate", help="Do not apply pending migrations; only count them.")]
+_FILE = "FILE"
+SCHEMA_FILE = {
+    "schema_file": (
+        Annotated[str | None, typer.Option("--file", metavar=_FILE, help="Load this schema file; - is stdin.")],
+        None,
+    )
+}
+SEED_FILE = {
+    "seed_file": (
+        Annotated[str | None, typer.Option("--file", metavar=_FILE, help="Load this seed file; - is stdin.")],
+        None,
+    )
+}
+SQL_FILES = {
+    **SCHEMA_FILE,
+    "seed_file": (
+        Annotated[str | None, typer.Option("--seed-file", metavar=_FILE, help="Load this seed file; - is stdin.")],
+        None,
+    ),
+}
+STATEMENT_TIMEOUT = {
+    "statement_timeout_s": (
+        Annotated[
+            float | None,
+            typer.Option(
+                "--statement-timeout",
+                metavar="SECONDS",
+                min=0.001,
+                callback=seconds,
+                help="Cancel a statement that takes longer.",
+            ),
+        ],
+        None,
+    )
+}
+Body = Callable[..., int | None]
+REGISTERED: dict[str, dict[str, Body]] = {}
+"""What each module of commands offers: the module's name, then the command's name and what runs it."""
+CONTEXTS: dict[Body, dict[str, bool]] = {}
+"""Settings of Typer's for a few of them."""
+TYPED: dict[Body, str] = {}
+"""The words that a person types for what runs a command; ``cli.tree`` fills it."""
+
+
+def _history_folder() -> Path:
+    from ...local import home
+
+    return home.history()
+
+
+def command(
+    *,
+    shows: bool = False,
+    changes: bool = False,
+    asks: bool = False,
+    table: bool = False,
+    waits: bool = False,
+    handles: bool = False,
+    explains: bool = False,
+    paced: bool = False,
+    passes_on: bool = False,
+    reports: bool = False,
+    also: Mapping[str, tuple[Any, Any]] | None = None,
+    name: str | None = None,
+) -> Callable[[Body], Body]:
+    """Make a function a command; it gets the settings first, then its own parameters. ``cli.tree`` mounts it.
+
+    What it returns, where it returns something, is the exit code. ``shows`` adds ``-o`` and ``--svg``, ``changes``
+    ``--dry-run``, ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the
+    two handles, ``explains`` ``--explain``, ``paced`` ``--max-units`` and ``--rate``; ``also`` the options of settings
+    that only few commands take: the setting's name, annotation and default. ``passes_on`` takes options
+    after the first argument for arguments too. ``reports`` adds the result to the job summary, where a job has one,
+    also without ``--summary``.
+    """
+    added = dict(_COMMON)
+    wanted = {
+        "output": (shows, _OUTPUT),
+        "svg": (shows, _SVG),
+        "summary": (shows or reports, _SUMMARY),
+        "dry_run": (changes, _DRY_RUN),
+        "yes": (asks, _YES),
+        "confirm": (asks, _CONFIRM),
+        "table": (table, _TABLE),
+        "wait_s": (waits, _WAIT),
+        "my_handle": (handles, _MINE),
+        "other_handle": (handles, _OTHER),
+        "explain": (explains, _EXPLAIN),
+        "max_units": (paced, MAX_UNITS),
+        "rate": (paced, _RATE),
+    }
+    added |= {key: option for key, (is_wanted, option) in wanted.items() if is_wanted}
+    added |= also or {}
+
+    def register(body: Body) -> Body:
+        own = list(inspect.signature(body).parameters.values())[1:]
+        hints = get_type_hints(body, include_extras=True)
+        parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+        parameters += [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for key, (annotation, default) in added.items()
+        ]
+
+        @functools.wraps(body)
+        def run(**given: Any) -> None:
+            options = {key: given.pop(key) for key in added}
+            options.pop("no_color")  # the front door acts on it, for --help and for errors too
+            if "output" in options:
+                options["output"] = options["output"].value
+            options["command"] = TYPED.get(run, "cruddur")
+            if options.get("svg") is not None:
+                from ...output import picture
+
+                picture.check(options["svg"], options.get("output", "table"))
+            if options.get("summary") is None:
+                # Who may read code scanning's findings is not who may read a job.
+                is_for_a_job = reports and options.get("output") != "sarif"
+                options["summary"] = is_for_a_job and settings.has_job_summary()
+            loaded = settings.load(options)
+            if (changes or given.get("fix")) and not loaded.dry_run:
+                history.begin(prod=loaded.prod, folder=_history_folder, private=[given.get("text") or ""])
+            code = _summarized(loaded, lambda s: body(s, **given))
+            if code:
+                raise typer.Exit(int(code))
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        words = name or body.__name__.replace("_", "-")
+        if passes_on:
+            CONTEXTS[run] = {"allow_interspersed_args": False}
+        REGISTERED.setdefault(body.__module__, {})[words] = run
+        return body
+
+    return register
+
+
+def _summarized(s: settings.Settings, run: Callable[[settings.Settings], int | None]) -> int | None:
+    """Run a command, and append its result to the job summary where one is wanted; its exit code."""
+    if not s.summary:
+        return run(s)
+    from ... import masking
+    from ...output import github
+
+    github.begin()
+    try:
+        code = run(s)
+    except CruddurError as error:
+        github.append(s, error.exit_code, masking.error(error, settings.secrets()))
+        raise
+    github.append(s, code or 0)
+    return code

@@ -1,0 +1,171 @@
+"""Reads what ``doctor`` judges of this machine: its settings, its clock and the embedded stack. Changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ... import settings
+from ...aws_client import credentials
+from ...errors import CruddurError
+from ...integrity.model import Clock, Contradiction, Machine, Problem, Unresolved
+from ...local import extra, home
+from ...postgres import connection
+from ...settings import Settings
+from . import connections
+
+_ENGINES = {"PostgreSQL": "postgres", "AWS": "aws"}
+# Settings whose value in cruddur.toml is hidden by a variable.
+_HIDDEN = ("connection_url", "dynamodb_endpoint", "aws_endpoint", "table", "region", "user_pool_id")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def stopped_engines(stores: Iterable[object]) -> list[str]:
+    """The embedded engines that are in use and do not run, by what reading the stores has said."""
+    said = [each.sentence for each in stores if isinstance(each, Problem) and each.code == "engine_stopped"]
+    return [name for name in _ENGINES if any(f"embedded {name} " in text for text in said)]
+
+
+def read(s: Settings, stores: Mapping[str, object], *, clocks: Iterable[Clock]) -> Machine:
+    """What the checks of this machine get to see; ``stores`` are what was read of each, or a Problem."""
+    stopped = stopped_engines(stores.values())
+    chosen = settings.given_environment().get("CRUDDUR_HOME", "")
+    folder, problem = None, ""
+    if not s.prod:
+        try:
+            folder = home.locate()
+        except CruddurError as error:
+            problem = error.message.rstrip(".")
+    is_relative = bool(chosen) and not s.prod and not Path(chosen).expanduser().is_absolute()
+    is_used = bool(stopped) or any(
+        isinstance(each, Problem) and each.code == "state_directory" for each in stores.values()
+    )
+    if folder is not None and is_used:
+        problem = home.problem(folder)
+    missing = [name for name in extra.missing() if name in stopped]
+    return Machine(
+        contradictions=list(_contradictions(s)),
+        folder=str((folder.resolve() if is_relative else folder) if folder else ""),
+        free_bytes=_free(folder),
+        python=tuple(sys.version_info[:3]),
+        not_installed=missing,
+        install=extra.install() if missing else "",
+        taken_ports=dict(_taken(folder, [name for name in stopped if name not in missing])) if folder else {},
+        folder_problem=problem if is_used else "",
+        folder_is_missing=folder is not None and settings.home() is not None and not folder.exists(),
+        relative_folder=chosen if is_relative else "",
+        unresolved=list(_unresolved(s)),
+        clocks=list(clocks),
+        expiry=credentials.expiry() if _uses_aws(s) else None,
+    )
+
+
+def _free(folder: Path | None) -> int | None:
+    """The free space of the embedded stack; None where there is no stack."""
+    try:
+        return shutil.disk_usage(folder).free if folder is not None and folder.is_dir() else None
+    except OSError:
+        return None
+
+
+def _taken(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """The engines that do not run and on whose port another program listens."""
+    ports = home.read(folder / "ports.json")
+    for name in names:
+        port = ports.get(_ENGINES[name])
+        if isinstance(port, int) and 0 < port < 65536:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                yield name, port
+
+
+# Settings that contradict each other.
+
+
+def _contradictions(s: Settings) -> Iterator[Contradiction]:
+    given = settings.given_environment()
+    pairs = [("AWS_REGION", "AWS_DEFAULT_REGION", "")]
+    if not s.prod:
+        pairs.append(("CONNECTION_URL", "DATABASE_URL", ""))
+        pairs.append(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "for DynamoDB"))
+        pairs.append(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "for the stream too"))
+    for used, other, why in pairs:
+        if given.get(used) and given.get(other) and _plain(given[used]) != _plain(given[other]):
+            yield Contradiction(used, other, why)
+    with suppress(CruddurError):
+        for variable, value, below, key in settings.overridden(s, _HIDDEN):
+            if _plain(value) != _plain(below):
+                yield Contradiction(variable, key)
+
+
+def _plain(value: str) -> str:
+    """A value in one spelling: addresses of this machine have several."""
+    try:
+        parts = urlsplit(value)
+        if not parts.scheme or not parts.netloc:
+            return value
+        login, at, _ = parts.netloc.rpartition("@")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return value
+    host = "localhost" if host in _LOOPBACK else host
+    scheme = "postgresql" if parts.scheme == "postgres" else parts.scheme
+    return f"{scheme}://{login}{at}{host}:{port or ''}{parts.path.rstrip('/')}?{parts.query}"
+
+
+# Hosts.
+
+
+def _unresolved(s: Settings) -> Iterator[Unresolved]:
+    named = [("postgres", "connection_url", s.connection_url)]
+    if s.dynamodb_endpoint:
+        named.append(("dynamodb", "dynamodb_endpoint", s.dynamodb_endpoint))
+    elif s.aws_endpoint and not s.prod:
+        named.append(("dynamodb", "aws_endpoint", s.aws_endpoint))
+    if s.cognito_endpoint:
+        named.append(("cognito", "cognito_endpoint", s.cognito_endpoint))
+    for store, setting, url in named:
+        for host in _hosts(store, url or "", s.origins[setting]):
+            if not _resolves(host):
+                used = host if s.prod else connections.resolved(host)
+                yield Unresolved(s.origins[setting], host, store, used if used != host else "")
+
+
+def _hosts(store: str, url: str, origin: str) -> list[str]:
+    """The names in an address that have to be looked up; none where it cannot be read, which the store says."""
+    try:
+        if store == "postgres":
+            found = connection.parse_url(url, origin=origin) if url else {}
+            hosts = [] if found.get("hostaddr") else str(found.get("host") or "").split(",")
+        else:
+            hosts = [urlsplit(url).hostname or ""]
+    except (CruddurError, ValueError):
+        return []
+    return [host for host in hosts if host and not host.startswith(("/", "@"))]
+
+
+def _resolves(host: str) -> bool:
+    try:
+        socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return False
+    return True
+
+
+# Credentials.
+
+
+def _uses_aws(s: Settings) -> bool:
+    """Whether a store of this environment is in AWS itself."""
+    if s.prod:
+        return s.dynamodb_endpoint is None or (s.user_pool_id is not None and s.cognito_endpoint is None)
+    if not s.user_pool_id or s.cognito_endpoint:
+        return False
+    try:
+        return connections.pool_endpoint(s).url is None
+    except CruddurError:
+        return False

@@ -1,0 +1,42 @@
+"""What commands share that could lose a table or make a new one: a backup first, and what follows a restore."""
+
+from __future__ import annotations
+
+from ... import output, times
+from ...dynamodb import backups, protection
+from ...dynamodb.client import DynamoDB
+from ...settings import Settings
+from .options import LONGEST_S
+
+
+def backup_first(s: Settings, dynamodb: DynamoDB) -> None:
+    """Back up a table of production that is about to be dropped, and wait until the backup is available."""
+    name = backups.name_at(s.table, times.now())
+    done, _ = backups.create(dynamodb, name, say=lambda text: output.note(s, text), wait_s=LONGEST_S)
+    output.tell(f"backup {done.backup} is available: cruddur ddb restore {done.backup} --into TABLE --prod")
+
+
+def settle(s: Settings, target: DynamoDB) -> None:
+    """Mark a new table of production, and protect it."""
+
+    def say(text: str) -> None:
+        output.note(s, text)
+
+    for one in protection.protect(target, on=True, production=True, dry_run=False, say=say):
+        output.note(s, f"table {target.table}: {one.setting} {one.after}")
+
+
+def switch_over(s: Settings, into: str) -> None:
+    """Say what has to name the new table from now on."""
+    flag = " --prod" if s.prod else ""
+    steps = [
+        f"compare it: cruddur ddb stats --table {into}{flag}",
+        f"let the application use it: DDB_MESSAGE_TABLE={into}, and table in cruddur.toml",
+        f"turn on its stream, which no new table has: cruddur ddb schema-load --stream --table {into}{flag}",
+        "give the stream's new ARN to the Lambda's event source, and the table's name to the policies",
+    ]
+    if into != s.table:
+        lift = f"cruddur ddb protect --off --table {s.table}{flag}"
+        steps.append(f"when nothing uses the old one: {lift}, then cruddur ddb drop --table {s.table}{flag}")
+    lines = [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
+    output.note(s, "\n".join([f"To switch over to table {into}:", *lines]))

@@ -1,0 +1,92 @@
+"""What a request asks DynamoDB for, in words: key condition, index, expected units. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..schema import GROUPS, INDEX
+from .rules import put_units
+
+_SHOWN = 60
+
+
+def explain(operation: str, request: Mapping[str, Any]) -> list[str]:
+    """A request on the table as lines: what it names, then what it should cost; none for what uses no capacity.
+
+    ``operation`` is DynamoDB's name, ``request`` as botocore takes it. What a read will find is not known before, so
+    its expected units are a rule; those of a new item are worked out from its size ("DynamoDB read and write
+    operations", "Amazon DynamoDB Transactions: How it works").
+    """
+    match operation:
+        case "Query" | "Scan":
+            return _read(operation, request)
+        case "GetItem":
+            return [f"GetItem  {_key(request['Key'])}{_consistency(request)}", f"  expected: {_read_rule(request)}"]
+        case "PutItem" | "DeleteItem":
+            what, expected = _action(operation.removesuffix("Item"), request, transaction=False)
+            return [f"{operation}  {what}", f"  expected: {expected}"]
+        case "TransactWriteItems":
+            actions = [(verb, about) for each in request["TransactItems"] for verb, about in each.items()]
+            lines = [f"TransactWriteItems  {len(actions)} actions, all or nothing"]
+            for verb, about in actions:
+                what, expected = _action(verb, about, transaction=True)
+                lines += [f"  {verb} {what}", f"    expected: {expected}"]
+            return lines
+        case "BatchWriteItem":
+            count = sum(len(requests) for requests in request["RequestItems"].values())
+            return [f"BatchWriteItem  {count} items, each on its own", "  expected: 1 WCU for each KB begun of each"]
+    return []
+
+
+def _read(operation: str, request: Mapping[str, Any]) -> list[str]:
+    condition = _filled(request.get("KeyConditionExpression", "every item"), request)
+    index = f", index {request['IndexName']}" if "IndexName" in request else ""
+    order = "" if request.get("ScanIndexForward", True) else ", newest first"
+    limit = f", at most {request['Limit']:,}" if "Limit" in request else ""
+    part = f", part {request['Segment'] + 1} of {request['TotalSegments']}" if "Segment" in request else ""
+    on = ", next page" if "ExclusiveStartKey" in request else ""
+    dropped = f", filter {_filled(request['FilterExpression'], request)}" if "FilterExpression" in request else ""
+    told = f"{operation}  {condition}{dropped}{index}{order}{limit}{part}{on}{_consistency(request)}"
+    return [told, f"  expected: {_read_rule(request)}; a page is added up, then rounded, and holds 1 MB at most"]
+
+
+def _consistency(request: Mapping[str, Any]) -> str:
+    return ", strongly consistent" if request.get("ConsistentRead") else ", eventually consistent"
+
+
+def _read_rule(request: Mapping[str, Any]) -> str:
+    return f"{1 if request.get('ConsistentRead') else 0.5} RCU for each 4 KB begun"
+
+
+def _action(verb: str, about: Mapping[str, Any], *, transaction: bool) -> tuple[str, str]:
+    """What one write names, with its condition, and what it should cost."""
+    condition = _filled(about.get("ConditionExpression", ""), about)
+    suffix = f"  if {condition}" if condition else ""
+    times = 2 if transaction else 1
+    if verb == "Put":
+        units = put_units(None, about["Item"], [GROUPS], transaction=transaction)
+        share = "".join(f" and {each:g} in {name}" for name, each in units.indexes.items() if each)
+        return f"{_key(about['Item'])}{suffix}", f"{units.table:g} WCU{share}"
+    if verb == "ConditionCheck":
+        return f"{_key(about['Key'])}{suffix}", f"{times} WCU for each 4 KB begun of the stored item"
+    in_index = f", and {times} in {INDEX}" if about["Key"]["pk"]["S"].startswith("GRP#") else ""
+    return f"{_key(about['Key'])}{suffix}", f"{times} WCU for each KB begun of the stored item{in_index}"
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    return f"{item['pk']['S']} | {item['sk']['S']}"
+
+
+def _filled(expression: str, request: Mapping[str, Any]) -> str:
+    """An expression with its values and attributes in the place of their names."""
+    names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
+
+    def meant(name: re.Match[str]) -> str:
+        if name[0].startswith("#"):
+            return str(names.get(name[0], name[0]))
+        text = str(next(iter(values.get(name[0], {"": name[0]}).values())))
+        return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
+
+    return re.sub(r"[:#]\w+", meant, expression)

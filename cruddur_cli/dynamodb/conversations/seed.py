@@ -1,0 +1,251 @@
+"""Puts a written conversation into the table, so that doing it again leaves exactly the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+from ...errors import BadInput, Refused
+from ...times import instant
+from .. import batch_writer
+from ..capacity.rules import delete_units, put_units
+from ..client import DynamoDB
+from ..schema import Item, Message, Person, message_item, read_message
+from . import group_rows, queries
+from .model import STEP, Line, Schedule, compose, schedule_for, seeded_position
+from .queries import partition, query
+
+# How many items are held, at the most, until a second seeded one tells the pauses of the first.
+_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What seeding did to one kind of row."""
+
+    entity: str
+    written: int
+    unchanged: int
+    deleted: int
+
+
+def check(lines: Sequence[Line], people: tuple[Person, Person], *, group: str, source: str, now: datetime) -> None:
+    """Raise BadInput, with its line, for a text that makes an item larger than DynamoDB takes."""
+    composed = compose(lines, people, group=group, schedule=Schedule(now), count=len(lines))
+    for line, message in zip(lines, composed, strict=True):
+        try:
+            queries.check_size(group, message, people)
+        except BadInput as error:
+            raise BadInput(f"{source}, line {line.number}: {error.message}", code=error.code) from error
+
+
+def replace_conversation(
+    dynamodb: DynamoDB,
+    lines: Sequence[Line],
+    people: tuple[Person, Person],
+    *,
+    group: str,
+    count: int,
+    now: datetime,
+    year: int | None = None,
+    dry_run: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Seeded]:
+    """Make the seeded messages of ``group`` be the first ``count`` of the repeated lines, and its group rows fit.
+
+    ``year`` is the one that the application shows, by default that of ``now`` in local time. Where it has turned since
+    the seeding, the messages move into it, unless people have written in the conversation since.
+
+    Only rows that differ are written, only rows that an earlier seeding left are deleted. The group rows come last:
+    killed at any point, running it again ends in the same rows. Memory does not grow with ``count``.
+    """
+    existing = stored(dynamodb, group)
+    year = now.astimezone().year if year is None else year
+    head, seeded = _find_schedule(group, existing)
+    if seeded is not None and _is_past_year(dynamodb, group, seeded, year, now):
+        say(f"the application shows {year} only: the seeded messages {'would move' if dry_run else 'move'} into it")
+        seeded = None
+    wanted = compose(
+        lines, people, group=group, schedule=schedule_for(count, now, year=year, seeded=seeded), count=count
+    )
+    tally = _Tally()
+
+    def requests() -> Iterator[dict[str, Any]]:
+        for change in changes(group, wanted, chain(head, existing)):
+            tally.see(change)
+            if change.put is not None:
+                yield batch_writer.put_request(change.put)
+            elif change.delete is not None:
+                yield batch_writer.delete_request(change.delete)
+            else:
+                advance(1)
+
+    if dry_run:
+        for _ in requests():
+            pass
+        dynamodb.meter.plan(tally.units)
+    else:
+        _write(dynamodb, requests(), count, advance)
+    assert tally.last is not None
+    written, deleted = group_rows.place(dynamodb, group, people, tally.last, dry_run=dry_run)
+    if tally.script.count:
+        say(
+            f"{tally.script.count:,} older messages of conversation {group} look like the scripts' own seed, and are"
+            " kept. To remove them: `cruddur ddb export FILE` saves the table, `cruddur ddb reset` starts again"
+        )
+    return [
+        Seeded("messages", tally.put, count - tally.put, tally.deleted),
+        Seeded("message groups", written, 2 - written, deleted),
+    ]
+
+
+def _write(dynamodb: DynamoDB, requests: Iterator[dict[str, Any]], count: int, advance: Callable[[int], None]) -> None:
+    written = 0
+
+    def landed(number: int) -> None:
+        nonlocal written
+        written += number
+        advance(number)
+
+    try:
+        batch_writer.write_all(dynamodb, requests, advance=landed)
+    except Refused as error:
+        raise Refused(
+            f"{error.message} Before that, {written:,} rows were written; the conversation has {count:,} messages.",
+            hint=error.hint,
+            code=error.code,
+            fields=error.fields,
+        ) from error
+
+
+def _find_schedule(group: str, existing: Iterator[Item]) -> tuple[list[Item], Schedule | None]:
+    """The items read until the second seeded one, and the schedule of the conversation that they belong to."""
+    head: list[Item] = []
+    points: list[tuple[int, datetime]] = []
+    for item in existing:
+        head.append(item)
+        position = seeded_position(group, item.get("message_uuid", {}).get("S", ""))
+        moment = instant(item["sk"]["S"])
+        if position is not None and moment is not None:
+            points.append((position, moment))
+        if len(points) == 2 or (points and len(head) >= _LOOKED_AT):
+            break
+    return head, Schedule.through(*points) if points else None
+
+
+def _is_past_year(dynamodb: DynamoDB, group: str, seeded: Schedule, year: int, now: datetime) -> bool:
+    """Whether the newest message is a seeded one of an earlier year, and this year has begun in UTC too.
+
+    One that lies on another schedule than the first ones was moved by a run that did not come to its end.
+    """
+    if seeded.start.year >= year or now <= datetime(year, 1, 1, tzinfo=UTC):
+        return False
+    (newest,) = queries.latest(dynamodb, group, limit=1)
+    position, moment = seeded_position(group, newest.message_uuid), newest.created_at
+    return position is not None and moment is not None and (moment.year < year or seeded.at(position) != moment)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What replacing a seeded conversation takes: the items to put, the keys to delete, and what is right already.
+    ``old`` is what stands where something is put or deleted."""
+
+    put: Item | None = None
+    delete: Item | None = None
+    old: Item | None = None
+    last: Message | None = None
+
+
+class _ScriptRows:
+    """Counts messages that no person typed: the scripts' own seed wrote one each minute, to the microsecond.
+
+    Its rows have no mark. What tells them is many in a row with the same second and fraction, whatever is between them.
+    """
+
+    _RUN = 10
+    _MOST = 200
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._runs: dict[tuple[int, int], tuple[datetime, int]] = {}
+
+    def see(self, moment: datetime) -> None:
+        phase = moment.second, moment.microsecond
+        before, run = self._runs.get(phase, (moment, 0))
+        run = run + 1 if moment - before == STEP else 1
+        self._runs[phase] = moment, run
+        self.count += self._RUN if run == self._RUN else run > self._RUN
+        if len(self._runs) > self._MOST:
+            self._runs = {phase: (last, run) for phase, (last, run) in self._runs.items() if moment - last <= STEP}
+
+
+@dataclass
+class _Tally:
+    put: int = 0
+    deleted: int = 0
+    last: Message | None = None
+    units: float = 0.0
+    script: _ScriptRows = field(default_factory=_ScriptRows)
+
+    def see(self, change: Replacement) -> None:
+        if change.put is not None:
+            self.put += 1
+            self.units += put_units(change.old, change.put).total
+        elif change.delete is not None:
+            self.deleted += 1
+            self.units += delete_units(change.old).total
+        message = change.last
+        if message is None or message.created_at is None:
+            return
+        if change.put is None and change.old is None:
+            self.script.see(message.created_at)
+        if self.last is None or self.last.created_at is None or message.created_at >= self.last.created_at:
+            self.last = message
+
+
+def stored(dynamodb: DynamoDB, group: str) -> Iterator[Item]:
+    """Every message item of a conversation by sort key, read consistently."""
+    for page in query(dynamodb, **partition(f"MSG#{group}"), ConsistentRead=True):
+        yield from page
+
+
+def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> Iterator[Replacement]:
+    """How to get from the existing messages to the wanted ones, one step a message; messages people wrote stay,
+    also where one has the very key of a wanted one.
+
+    Both come in sort-key order and are walked together, so that memory does not grow with the conversation.
+    ``Replacement.last`` is the message that stands there afterwards.
+    """
+    ahead = iter(existing)
+    old = next(ahead, None)
+    for message in wanted:
+        item = message_item(group, message)
+        while old is not None and old["sk"]["S"] < item["sk"]["S"]:
+            yield _keep_or_delete(group, old)
+            old = next(ahead, None)
+        if old is None or old["sk"]["S"] != item["sk"]["S"]:
+            yield Replacement(put=item, last=message)
+            continue
+        if not is_seeded(group, old):
+            yield Replacement(last=read_message(old))
+        else:
+            yield Replacement(put=None if old == item else item, old=old, last=message)
+        old = next(ahead, None)
+    while old is not None:
+        yield _keep_or_delete(group, old)
+        old = next(ahead, None)
+
+
+def _keep_or_delete(group: str, item: Item) -> Replacement:
+    if is_seeded(group, item):
+        return Replacement(delete={"pk": item["pk"], "sk": item["sk"]}, old=item)
+    return Replacement(last=read_message(item))
+
+
+def is_seeded(group: str, item: Item) -> bool:
+    """Whether an item is a message that a seeding wrote, not a person."""
+    return seeded_position(group, item.get("message_uuid", {}).get("S", "")) is not None

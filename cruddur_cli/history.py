@@ -1,0 +1,256 @@
+"""Owns the history: what commands changed from this machine, when and by whom, as JSON lines in one file.
+
+A command collects what it acts on and what it changes while it runs, and is written as one line when it ends. A process
+that is killed with SIGKILL leaves no line. A history that cannot be written never fails a command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from . import times
+
+NAME = "history.jsonl"
+BEFORE = "history.1.jsonl"
+"""The lines before those in ``NAME``; the file that was before it is deleted."""
+MAX_BYTES = 1_000_000
+_MAX_TEXT = 2000
+_MAX_TEXTS = 20
+_LOCK_WAIT_S = 1.0
+_HIDDEN = "…"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command that was to change something: ``stores`` it acted on, the ``warning`` that was agreed to, the
+    last lines that it ``reported``, and its ``counts``."""
+
+    at: datetime
+    user: str
+    host: str
+    folder: str
+    environment: str
+    command: str
+    stores: tuple[str, ...]
+    warning: str | None
+    reported: tuple[str, ...]
+    counts: Mapping[str, int]
+    exit_code: int
+    seconds: float
+
+
+@dataclass
+class _Running:
+    environment: str
+    private: Sequence[str]
+    folder: Callable[[], Path]
+    at: datetime = field(default_factory=lambda: times.now())  # noqa: PLW0108 - tests set the clock
+    began: float = field(default_factory=time.monotonic)
+    stores: list[str] = field(default_factory=list)
+    warning: str | None = None
+    reported: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_TEXTS))
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+_running: _Running | None = None
+
+
+def begin(*, prod: bool, folder: Callable[[], Path], private: Sequence[str] = ()) -> None:
+    """A command begins that is to change something. ``private`` are arguments that are not written, such as messages.
+
+    ``folder`` gives the folder of the history when the command ends.
+    """
+    global _running  # noqa: PLW0603 - a process runs one command
+    _running = _Running("production" if prod else "local", [text for text in private if text], folder)
+
+
+def forget() -> None:
+    """Write nothing of the command that runs."""
+    global _running  # noqa: PLW0603
+    _running = None
+
+
+def acted_on(store: str, environment: str) -> None:
+    """The command acts on a store. One that is not local marks the whole command."""
+    if _running is not None:
+        if _running.environment == "local":
+            _running.environment = environment
+        if store not in _running.stores:
+            _running.stores.append(store)
+
+
+def agreed(warning: str) -> None:
+    """A person, or an option, agreed to what the command warned of."""
+    if _running is not None:
+        _running.warning = warning
+
+
+def reported(text: str) -> None:
+    """The command told what it did."""
+    if _running is not None:
+        _running.reported.append(text)
+
+
+def counted(counts: Mapping[str, object]) -> None:
+    """The command reported how much it changed."""
+    if _running is not None:
+        found = {name: value for name, value in counts.items() if type(value) is int}
+        _running.counts.update(found)
+
+
+def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Sequence[str]]) -> OSError | None:
+    """Write the line of the command that ran with these arguments; returns why that was not possible.
+
+    A command that succeeded and says that it changed nothing has no line. ``secrets`` gives the words that are masked
+    in every text.
+    """
+    running = _running
+    forget()
+    if running is None or (exit_code == 0 and running.counts.get("changed") == 0):
+        return None
+    import shlex
+
+    from . import masking
+
+    known = secrets()
+
+    def shown(text: str) -> str:
+        text = masking.text(text, known)
+        return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}{_HIDDEN}"
+
+    words = [_HIDDEN if word in running.private else word for word in arguments]
+    command = " ".join(word if word == _HIDDEN else shlex.quote(word) for word in ("cruddur", *words))
+    line = {
+        "at": times.sort_key(running.at),
+        "user": _user(),
+        "host": os.uname().nodename if hasattr(os, "uname") else "",
+        "folder": _folder(),
+        "environment": running.environment,
+        "command": shown(command),
+        "stores": [shown(text) for text in running.stores[:_MAX_TEXTS]],
+        "warning": None if running.warning is None else shown(running.warning),
+        "reported": [shown(text) for text in running.reported],
+        "counts": running.counts,
+        "exit_code": exit_code,
+        "seconds": round(time.monotonic() - running.began, 3),
+    }
+    try:
+        append(running.folder(), json.dumps(line).encode())
+    except OSError as error:
+        return error
+    return None
+
+
+def append(folder: Path, line: bytes) -> None:
+    """Add a line to the history in ``folder`` with one write, for the owner alone. Raises OSError.
+
+    A line of a process that ended within its write is closed first. A file of ``MAX_BYTES`` becomes ``BEFORE``.
+    """
+    _check_owner(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder) as is_locked:
+        descriptor = _open(folder / NAME)
+        try:
+            if is_locked and os.fstat(descriptor).st_size + len(line) > MAX_BYTES:
+                (folder / NAME).replace(folder / BEFORE)
+                os.close(descriptor)
+                descriptor = _open(folder / NAME)
+            size = os.fstat(descriptor).st_size
+            is_whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+            os.write(descriptor, (b"" if is_whole else b"\n") + line + b"\n")
+        finally:
+            os.close(descriptor)
+
+
+def read(folder: Path) -> tuple[list[Entry], int]:
+    """The entries in ``folder``, newest first, and how many lines cannot be read. Raises OSError."""
+    found: list[Entry] = []
+    damaged = 0
+    for name in (BEFORE, NAME):
+        try:
+            lines = (folder / name).read_bytes().splitlines()
+        except FileNotFoundError:
+            continue
+        for line in lines:
+            try:
+                found.append(_entry(json.loads(line)))
+            except (ValueError, KeyError, TypeError):
+                damaged += bool(line.strip())
+    return sorted(found, key=lambda entry: entry.at, reverse=True), damaged
+
+
+def _entry(line: Any) -> Entry:
+    at = times.instant(line["at"])
+    if at is None:
+        raise ValueError(line["at"])
+    values = {one.name: line[one.name] for one in fields(Entry)}
+    texts = {name: tuple(map(str, line[name])) for name in ("stores", "reported")}
+    return Entry(**{**values, **texts, "at": at, "exit_code": int(line["exit_code"]), "counts": dict(line["counts"])})
+
+
+def _check_owner(folder: Path) -> None:
+    """Raise PermissionError where root would write into the folder of another user, as under sudo."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    owner = there.stat().st_uid
+    if hasattr(os, "geteuid") and owner != os.geteuid() and (os.geteuid() == 0 or there == folder):
+        raise PermissionError(1, "it belongs to another user", str(there))
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Holds the lock under which a full file is replaced; False where another process keeps it, or locks are unknown.
+
+    Without it the line is added all the same.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        is_locked = False
+        while not is_locked:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_locked = True
+            if time.monotonic() > deadline:
+                break
+            if not is_locked:
+                time.sleep(0.01)
+        yield is_locked
+    finally:
+        os.close(descriptor)
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        name = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    above = os.environ.get("SUDO_USER")
+    return f"{above} (as {name})" if above and above != name else name
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""

@@ -1,0 +1,124 @@
+"""Checks of what must agree between PostgreSQL, DynamoDB and Cognito."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from ...dynamodb.schema import GROUP_PREFIX
+from ..model import Check, Database, Facts, Found, TableFacts, User, count, declare, some
+from ..rows import Rows
+from .cognito import both
+
+CHECKS: list[Check] = []
+check = declare("between", CHECKS)
+
+
+def _of(facts: Facts) -> Iterator[tuple[Rows, dict[str, User]]]:
+    """The rows, and the people by uuid, where both could be read."""
+    if isinstance(facts.table, TableFacts) and isinstance(facts.database, Database) and facts.database.people:
+        yield facts.table.rows, {person.uuid: person for person in facts.database.people}
+
+
+def _strangers(rows: Rows, people: dict[str, User]) -> dict[str, str | None]:
+    """Who is in rows and not in the database: uuid, and the handle that the rows give."""
+    found: dict[str, str | None] = {owner: None for owner in rows.owners if owner not in people}
+    for uuid, handle, _ in rows.names:
+        if uuid not in people:
+            found[uuid] = handle or found.get(uuid)
+    return found
+
+
+@check("uuids-regenerated", "high")
+def regenerated(facts: Facts) -> Iterator[Found]:
+    """Rows belong to people who have another UUID in the database now: their rows are orphans."""
+    for rows, people in _of(facts):
+        handles = {person.handle for person in people.values()}
+        found = sorted(handle for handle in _strangers(rows, people).values() if handle in handles and handle)
+        if found:
+            yield Found(
+                f"{some(found)}: the rows have another user UUID than the database",
+                facts.command("ddb seed", table=True),
+            )
+
+
+@check("rows-of-unknown-people", "medium")
+def unknown(facts: Facts) -> Iterator[Found]:
+    """Rows name people who are not in the database."""
+    for rows, people in _of(facts):
+        handles = {person.handle for person in people.values()}
+        strangers = _strangers(rows, people)
+        missing = sorted((handle or uuid, uuid) for uuid, handle in strangers.items() if handle not in handles)
+        if missing:
+            (name, uuid), *_ = missing
+            called = sorted({name for owner, _, name in rows.names if owner == uuid and name})
+            add = shlex.join(["db", "add-user", name, "--uuid", uuid, *(["--name", called[0]] if called else [])])
+            yield Found(
+                f"{count(len(missing), 'person', 'people')} in rows and not in the database: "
+                + some([name for name, _ in missing]),
+                facts.command(add if name != uuid else f"ddb scan --pk {shlex.quote(GROUP_PREFIX + uuid)}"),
+            )
+
+
+def changed(rows: Rows, people: dict[str, User]) -> dict[tuple[str, str | None, str | None], User]:
+    """The names in rows that are not the person's any more, each with the person as the database has them."""
+    return {
+        (uuid, handle, name): people[uuid]
+        for uuid, handle, name in rows.names
+        if uuid in people
+        and (
+            (handle is not None and handle != people[uuid].handle)
+            or (name is not None and name != (people[uuid].display_name or people[uuid].handle))
+        )
+    }
+
+
+@check("names-changed", "low", fixable=True)
+def names(facts: Facts) -> Iterator[Found]:
+    """Rows hold a handle or display name that the person has changed since."""
+    for rows, people in _of(facts):
+        found = changed(rows, people)
+        if found:
+            number = sum(rows.names[each] for each in found)
+            said = sorted(
+                f"{name or handle} is now {person.display_name}"
+                if name != person.display_name
+                else f"@{handle} is now @{person.handle}"
+                for (_, handle, name), person in found.items()
+            )
+            yield Found(
+                f"{count(number, 'row')} with an old name: {some(said)}",
+                facts.command("doctor --fix", table=True),
+                cost=f"about {2 * number:,} WCU",
+            )
+
+
+@check("conversation-with-oneself", "medium")
+def with_oneself(facts: Facts) -> Iterator[Found]:
+    """A conversation has the same person on both sides."""
+    if isinstance(facts.table, TableFacts) and facts.table.rows.with_oneself.items:
+        found = facts.table.rows.with_oneself
+        yield Found(
+            f"{count(found.items, 'conversation')} of a person with themselves: {some(found.examples)}",
+            facts.command("ddb scan", table=True),
+        )
+
+
+@check("cognito-id-of-another", "high", fixable=True)
+def of_another(facts: Facts) -> Iterator[Found]:
+    """People have the Cognito id of another person, or not that of their own account."""
+    for pool, database in both(facts):
+        by_handle = {account.handle: account.sub for account in pool.accounts if account.handle}
+        by_sub = {account.sub: account.handle for account in pool.accounts}
+        found = []
+        for person in database.people:
+            own, other = by_handle.get(person.handle), by_sub.get(person.cognito_user_id)
+            if person.cognito_user_id in {"MOCK", own}:
+                continue
+            if other is not None and other != person.handle and other.casefold() != person.handle.casefold():
+                found.append(f"{person.handle} has the id of {other}")
+            elif own is not None and not pool.is_demo:
+                found.append(f"{person.handle} has an id that is not their account's")
+        if found:
+            remedy = "db update-cognito-user-ids" if pool.replaces_ids else "db connect"
+            yield Found(some(sorted(found)), facts.command(remedy), fixable=pool.replaces_ids)

@@ -1,0 +1,121 @@
+"""Checks of the user pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..model import Check, Database, Facts, Found, Pool, count, declare, some
+from .postgres import unreachable
+
+CHECKS: list[Check] = []
+check = declare("cognito", CHECKS)
+_SYNC = "db update-cognito-user-ids"
+
+
+def _of(facts: Facts) -> Iterator[Pool]:
+    if isinstance(facts.pool, Pool):
+        yield facts.pool
+
+
+def both(facts: Facts) -> Iterator[tuple[Pool, Database]]:
+    """The pool and the database, where both could be read."""
+    if isinstance(facts.pool, Pool) and isinstance(facts.database, Database):
+        yield facts.pool, facts.database
+
+
+@check("cognito-unreachable", "high")
+def reachable(facts: Facts) -> Iterator[Found]:
+    """The user pool cannot be read."""
+    yield from unreachable(facts, facts.pool, "cognito list-users", "cognito")
+
+
+@check("cognito-id-mock", "high", fixable=True)
+def mock(facts: Facts) -> Iterator[Found]:
+    """People have the Cognito id MOCK, although they are in the user pool."""
+    for pool, database in both(facts):
+        known = {account.handle for account in pool.accounts}
+        found = sorted(
+            each.handle for each in database.people if each.cognito_user_id == "MOCK" and each.handle in known
+        )
+        if found:
+            yield Found(
+                f"the Cognito id of {count(len(found), 'person', 'people')} is still MOCK: {some(found)}",
+                facts.command(_SYNC),
+            )
+
+
+@check("cognito-no-handle", "medium")
+def no_handle(facts: Facts) -> Iterator[Found]:
+    """Accounts of the user pool have no handle (preferred_username)."""
+    for pool in _of(facts):
+        found = sorted(account.username for account in pool.accounts if not account.handle)
+        if found and not pool.is_demo:
+            yield Found(
+                f"{count(len(found), 'account')} of {pool.label} without preferred_username: {some(found)}",
+                f"aws cognito-idp admin-update-user-attributes --user-pool-id {pool.pool}"
+                f" --username {found[0]} --user-attributes Name=preferred_username,Value=HANDLE",
+            )
+
+
+@check("cognito-only-here", "medium")
+def only_here(facts: Facts) -> Iterator[Found]:
+    """People of the database are not in the user pool."""
+    for pool, database in both(facts):
+        folded = {account.handle.casefold() for account in pool.accounts if account.handle}
+        found = sorted(
+            {each.handle for each in database.people if each.handle and each.handle.casefold() not in folded}
+        )
+        if found:
+            yield Found(
+                f"{count(len(found), 'person', 'people')} of the database not in {pool.label}: {some(found)}",
+                "cruddur setup" if pool.is_demo else facts.command("cognito list-users"),
+                fixable=pool.is_demo,
+            )
+
+
+@check("cognito-only-there", "low")
+def only_there(facts: Facts) -> Iterator[Found]:
+    """Accounts of the user pool are not in the database."""
+    for pool, database in both(facts):
+        folded = {person.handle.casefold() for person in database.people if person.handle}
+        found = sorted({each.handle for each in pool.accounts if each.handle and each.handle.casefold() not in folded})
+        if found and not pool.is_demo:  # which people of other databases share
+            yield Found(
+                f"{count(len(found), 'account')} of {pool.label} not in the database: {some(found)}",
+                facts.command(f"{_SYNC} --create-missing"),
+            )
+
+
+@check("cognito-other-case", "medium")
+def other_case(facts: Facts) -> Iterator[Found]:
+    """Handles of the database and of the user pool differ in case only."""
+    for pool, database in both(facts):
+        exact = {account.handle for account in pool.accounts}
+        here = {person.handle for person in database.people}
+        by_fold = {
+            account.handle.casefold(): account.handle
+            for account in pool.accounts
+            if account.handle and account.handle not in here
+        }
+        found = [
+            f"{person.handle} (in Cognito {by_fold[person.handle.casefold()]})"
+            for person in database.people
+            if person.handle and person.handle not in exact and person.handle.casefold() in by_fold
+        ]
+        if found:
+            yield Found(f"other case in Cognito: {some(sorted(found))}", facts.command("cognito list-users"))
+
+
+@check("cognito-disabled", "low")
+def disabled(facts: Facts) -> Iterator[Found]:
+    """People of the database cannot sign in: their accounts are disabled."""
+    for pool, database in both(facts):
+        here = {person.handle for person in database.people}
+        found = sorted(
+            each.username for each in pool.accounts if not each.enabled and (each.handle in here or not pool.is_demo)
+        )
+        if found:
+            yield Found(
+                f"{count(len(found), 'account')} disabled: {some(found)}",
+                f"aws cognito-idp admin-enable-user --user-pool-id {pool.pool} --username {found[0]}",
+            )

@@ -1,0 +1,263 @@
+"""Checks of the DynamoDB table and its items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..model import Check, Facts, Found, Problem, TableFacts, count, declare, some
+from ..rows import Conversation, Tally
+from .postgres import unreachable
+
+CHECKS: list[Check] = []
+check = declare("dynamodb", CHECKS)
+_NEW_ITEMS = {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}
+
+
+def _of(facts: Facts) -> Iterator[TableFacts]:
+    if isinstance(facts.table, TableFacts):
+        yield facts.table
+
+
+@check("dynamodb-unreachable", "high")
+def reachable(facts: Facts) -> Iterator[Found]:
+    """DynamoDB cannot be read."""
+    if isinstance(facts.table, Problem) and facts.table.code != "table_not_found":
+        yield from unreachable(facts, facts.table, "config", "dynamodb")
+
+
+@check("table-missing", "high")
+def missing(facts: Facts) -> Iterator[Found]:
+    """The table does not exist."""
+    if isinstance(facts.table, Problem) and facts.table.code == "table_not_found" and not facts.others:
+        yield Found(facts.table.sentence.rstrip("."), facts.command("ddb setup", table=True))
+
+
+@check("wrong-store", "high")
+def wrong_store(facts: Facts) -> Iterator[Found]:
+    """The table is empty or missing here, and another DynamoDB of this machine has its items."""
+    for other in facts.others:
+        yield Found(
+            f"table {facts.table_name} has no items here, but {other.label} has some: it was seeded into another store",
+            f"AWS_ENDPOINT_URL_DYNAMODB={other.url} cruddur ddb list-conversations",
+        )
+
+
+@check("table-keys", "high")
+def keys(facts: Facts) -> Iterator[Found]:
+    """The table has other keys than the application expects."""
+    for table in _of(facts):
+        if table.keys != table.expected_keys:
+            yield Found(f"keys {table.keys}, expected {table.expected_keys}", facts.command("ddb reset", table=True))
+
+
+@check("index-missing", "high")
+def index(facts: Facts) -> Iterator[Found]:
+    """The table lacks the index of the group rows."""
+    for table in _of(facts):
+        if table.index_keys is None:
+            yield Found("there is no message-group-sk-index", facts.command("ddb reset", table=True))
+
+
+@check("index-keys", "high")
+def index_keys(facts: Facts) -> Iterator[Found]:
+    """The index has other keys than the application expects."""
+    for table in _of(facts):
+        if table.index_keys not in {None, table.expected_index_keys}:
+            yield Found(
+                f"index keys {table.index_keys}, expected {table.expected_index_keys}",
+                facts.command("ddb reset", table=True),
+            )
+
+
+@check("index-projection", "high")
+def projection(facts: Facts) -> Iterator[Found]:
+    """The index does not hold all attributes."""
+    for table in _of(facts):
+        if table.projection not in {None, "ALL"}:
+            yield Found(f"the index projects {table.projection}, expected ALL", facts.command("ddb reset", table=True))
+
+
+@check("index-capacity", "medium")
+def index_capacity(facts: Facts) -> Iterator[Found]:
+    """The index has less write capacity than the table, and throttles its writes."""
+    for table in _of(facts):
+        wanted, given = table.write_capacity, table.index_write_capacity
+        if wanted is not None and given is not None and given < wanted:
+            yield Found(
+                f"the index has {given} WCU and the table {wanted}: the index throttles writes to the table",
+                facts.command("ddb setup --on-demand", table=True),
+                cost="on-demand requests are billed one by one",
+            )
+
+
+@check("requests-throttled", "medium")
+def throttled(facts: Facts) -> Iterator[Found]:
+    """DynamoDB throttles requests to the table."""
+    for table in _of(facts):
+        said = []
+        if table.throttled:
+            said.append(f"{count(table.throttled, 'request')} of this command throttled")
+        if table.throttled_in_a_day:
+            said.append(f"{count(table.throttled_in_a_day, 'request')} throttled in the last 24 hours (CloudWatch)")
+        if said:
+            is_on_demand = table.write_capacity is None
+            yield Found(
+                ", ".join(said),
+                facts.command("ddb stats" if is_on_demand else "ddb setup --on-demand", table=True),
+                cost="no capacity" if is_on_demand else "on-demand requests are billed one by one",
+            )
+
+
+@check("stream-view", "medium")
+def stream_view(facts: Facts) -> Iterator[Found]:
+    """The stream does not contain new items."""
+    for table in _of(facts):
+        if table.stream_view is not None and table.stream_view not in _NEW_ITEMS:
+            yield Found(
+                f"the stream contains {table.stream_view}: the stream processor reads NEW_IMAGE",
+                f"{table.stream_off} && {facts.command('ddb setup --stream', table=True)}",
+            )
+
+
+@check("table-not-marked", "low", fixable=True)
+def unmarked(facts: Facts) -> Iterator[Found]:
+    """The production table lacks the tag that protects it."""
+    for table in _of(facts):
+        if facts.prod and table.is_production is False:
+            yield Found(
+                f"table {facts.table_name} is not marked as production, so a command without --prod may write to it",
+                facts.command("doctor --fix", table=True),
+            )
+
+
+@check("table-marked", "high")
+def marked(facts: Facts) -> Iterator[Found]:
+    """The table of this environment is marked as production."""
+    for table in _of(facts):
+        if table.is_production and not facts.prod:
+            yield Found(
+                f"table {facts.table_name} is marked as production: without --prod nothing is written to it",
+                "cruddur config",
+            )
+
+
+def _items(facts: Facts, tally: Callable[[TableFacts], Tally], what: str, remedy: str) -> Iterator[Found]:
+    for table in _of(facts):
+        found = tally(table)
+        if found.items:
+            more = f" and {found.items - len(found.examples):,} more" if found.items > len(found.examples) else ""
+            yield Found(f"{count(found.items, 'item')} {what}: {', '.join(found.examples)}{more}", remedy)
+
+
+@check("items-foreign", "low")
+def foreign(facts: Facts) -> Iterator[Found]:
+    """Items are neither messages nor group rows."""
+    remedy = facts.command("ddb scan", table=True)
+    yield from _items(facts, lambda table: table.rows.foreign, "are neither message nor group row", remedy)
+
+
+@check("wrong-key-prefix", "high")
+def prefix(facts: Facts) -> Iterator[Found]:
+    """Messages or group rows have another prefix than MSG# and GRP#, so that no query finds them."""
+    remedy = facts.command("ddb seed", table=True)
+    yield from _items(facts, lambda table: table.rows.wrong_prefix, "whose key lacks the prefix MSG# or GRP#", remedy)
+
+
+@check("time-zones-mixed", "medium")
+def zones(facts: Facts) -> Iterator[Found]:
+    """Sort keys are in local time, so that text order is not time order."""
+    remedy = facts.command("ddb seed", table=True)
+    what = "whose sort key has no time zone or another one than UTC"
+    yield from _items(facts, lambda table: table.rows.other_zone, what, remedy)
+
+
+@check("sort-key-form", "low")
+def forms(facts: Facts) -> Iterator[Found]:
+    """Sort keys are written in another form than the application's, so that text order may not be time order."""
+    remedy = facts.command("ddb seed", table=True)
+    yield from _items(facts, lambda table: table.rows.other_form, "whose sort key is written in another form", remedy)
+
+
+@check("times-in-future", "high")
+def future(facts: Facts) -> Iterator[Found]:
+    """Rows are dated in the future, so that new messages sort before them."""
+    remedy = facts.command("ddb seed", table=True)
+    yield from _items(facts, lambda table: table.rows.future, "dated in the future: new messages sort first", remedy)
+
+
+@check("other-years-only", "medium")
+def years(facts: Facts) -> Iterator[Found]:
+    """No conversation has a message of this year, the only one that the application shows."""
+    for table in _of(facts):
+        past = [year for year in table.rows.years if 0 < year <= facts.now.year]
+        if past and max(past) < facts.now.year and not table.rows.is_sample:
+            yield Found(
+                f"the newest conversation is of {max(past)}, and the application shows {facts.now.year} only",
+                facts.command("ddb seed", table=True),
+            )
+
+
+Wrong = Callable[[Conversation], bool]
+
+
+def _has_none(one: Conversation) -> bool:
+    return not one.rows and one.has_messages
+
+
+def _has_one(one: Conversation) -> bool:
+    return len(one.rows) == 1 and not one.is_with_oneself
+
+
+def _has_two_of_one_person(one: Conversation) -> bool:
+    return any(len(times) > 1 for times in one.rows.values())
+
+
+def _is_behind(one: Conversation) -> bool:
+    return one.has_messages and any(max(times) < one.newest for times in one.rows.values())
+
+
+WRONG: dict[str, Wrong] = {
+    "conversation-without-rows": _has_none,
+    "conversation-with-one-row": _has_one,
+    "conversation-with-doubled-row": _has_two_of_one_person,
+    "conversation-behind": _is_behind,
+}
+"""What can be wrong with the group rows of a conversation, by the name of the check that says so."""
+
+
+def _conversations(facts: Facts, name: str, what: str) -> Iterator[Found]:
+    for table in _of(facts):
+        rows = table.rows
+        found = sorted(group for group, one in rows.conversations.items() if WRONG[name](one))
+        if found and not rows.is_sample:
+            about = f" (1 conversation in {1 << rows.shift} was compared)" if rows.shift else ""
+            units = f"about {12 * len(found):,} WCU"  # two puts, two deletes, twice for a transaction, with the index
+            yield Found(
+                f"{count(len(found), 'conversation')} {what}: {some(found)}{about}",
+                facts.command("doctor --fix", table=True),
+                cost=units,
+            )
+
+
+@check("conversation-without-rows", "high", fixable=True)
+def without_rows(facts: Facts) -> Iterator[Found]:
+    """Conversations have messages and no group row: they are listed for no person."""
+    yield from _conversations(facts, "conversation-without-rows", "without a group row")
+
+
+@check("conversation-with-one-row", "high", fixable=True)
+def with_one_row(facts: Facts) -> Iterator[Found]:
+    """Conversations have the group row of one person only."""
+    yield from _conversations(facts, "conversation-with-one-row", "with the group row of one person only")
+
+
+@check("conversation-with-doubled-row", "medium", fixable=True)
+def with_doubled_row(facts: Facts) -> Iterator[Found]:
+    """Conversations have two group rows of one person."""
+    yield from _conversations(facts, "conversation-with-doubled-row", "with two group rows of one person")
+
+
+@check("conversation-behind", "medium", fixable=True)
+def behind(facts: Facts) -> Iterator[Found]:
+    """Group rows are older than the newest message of their conversation."""
+    yield from _conversations(facts, "conversation-behind", "whose group rows are older than the newest message")

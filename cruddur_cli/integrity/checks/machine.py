@@ -1,0 +1,154 @@
+"""Checks of this machine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ..model import Check, Clock, Facts, Found, Problem, declare, some
+
+CHECKS: list[Check] = []
+check = declare("machine", CHECKS)
+# The engines save a table by writing it again, beside the old file.
+_LEAST_BYTES = 500_000_000
+_OLDEST_PYTHON = (3, 11)
+# AWS refuses a request whose time differs by five minutes ("Elements of an AWS API request signature").
+_CLOCK_S = 60.0
+# A long import takes longer than this.
+_SOON = timedelta(minutes=15)
+
+
+@check("python-version", "high")
+def python(facts: Facts) -> Iterator[Found]:
+    """Python is older than cruddur needs."""
+    if tuple(facts.machine.python[:2]) < _OLDEST_PYTHON:
+        found = ".".join(map(str, facts.machine.python))
+        yield Found(f"Python {found} runs cruddur, which needs 3.11 or later", "uv venv --python 3.13")
+
+
+@check("extra-missing", "high")
+def extra(facts: Facts) -> Iterator[Found]:
+    """An embedded engine is in use, and its program is not installed."""
+    if facts.machine.not_installed:
+        names = " and ".join(facts.machine.not_installed)
+        yield Found(f"the embedded {names} cannot start: the extra `local` is not installed", facts.machine.install)
+
+
+@check("home-unusable", "high")
+def home(facts: Facts) -> Iterator[Found]:
+    """The folder of the embedded stack cannot be used."""
+    machine = facts.machine
+    if machine.folder_problem:
+        yield Found(f"the embedded stack cannot use {machine.folder}: {machine.folder_problem}", "cruddur config")
+
+
+@check("home-relative", "medium")
+def relative_home(facts: Facts) -> Iterator[Found]:
+    """CRUDDUR_HOME depends on the folder that a command runs in."""
+    machine = facts.machine
+    if machine.relative_folder:
+        yield Found(
+            f"CRUDDUR_HOME is {machine.relative_folder!r}, a relative path: in another folder it is another stack",
+            f"export CRUDDUR_HOME={shlex.quote(machine.folder)}",
+        )
+
+
+@check("engine-stopped", "high")
+def engines(facts: Facts) -> Iterator[Found]:
+    """An embedded engine that is in use does not run."""
+    machine = facts.machine
+    said = {*machine.not_installed, *machine.taken_ports}
+    stopped = [name for name in facts.engines if name not in said]
+    if stopped and not machine.folder_problem:
+        names = " and ".join(stopped)
+        where = f"; its folder {machine.folder} does not exist yet" if machine.folder_is_missing else ""
+        yield Found(f"the embedded {names} {'does' if len(stopped) == 1 else 'do'} not run{where}", "cruddur local up")
+
+
+@check("port-taken", "high")
+def ports(facts: Facts) -> Iterator[Found]:
+    """Another program listens on the port of an embedded engine that does not run."""
+    taken = facts.machine.taken_ports
+    if taken and not facts.machine.folder_problem:
+        said = [f"port {port} of the embedded {name}" for name, port in taken.items()]
+        yield Found(
+            f"another program uses {' and '.join(said)}: variables of `cruddur local env` lead to that program",
+            'cruddur local up && eval "$(cruddur local env)"',
+        )
+
+
+@check("variables-contradict", "medium")
+def contradictions(facts: Facts) -> Iterator[Found]:
+    """Two settings that mean the same thing have different values."""
+    if facts.machine.contradictions:
+        pairs = [
+            f"{each.used} and {each.other} differ; {each.used} counts" + (f", {each.why}" if each.why else "")
+            for each in facts.machine.contradictions
+        ]
+        yield Found(some(pairs), facts.command("config"))
+
+
+@check("host-unresolved", "high")
+def hosts(facts: Facts) -> Iterator[Found]:
+    """A setting names a host that does not resolve here, and its store cannot be reached."""
+    stores = {"postgres": facts.database, "dynamodb": facts.table, "cognito": facts.pool}
+    found = [
+        f"{each.origin} names the host {each.host}, which does not resolve here"
+        + (f", and {each.instead} does not answer" if each.instead else "")
+        for each in facts.machine.unresolved
+        if isinstance(problem := stores.get(each.store), Problem) and problem.code == "cannot_connect"
+    ]
+    if found:
+        yield Found(some(found), facts.command("config"))
+
+
+@check("clock-differs", "medium")
+def clocks(facts: Facts) -> Iterator[Found]:
+    """The clock of this machine differs from a server's."""
+    found = [each for each in facts.machine.clocks if abs(each.ahead_s) > _CLOCK_S]
+    if found:
+        yield Found(f"the clock of this machine differs: {some(map(_clock, found))}", "timedatectl status")
+
+
+def _clock(clock: Clock) -> str:
+    by = timedelta(seconds=round(abs(clock.ahead_s)))
+    return f"{clock.server} is {by} {'ahead' if clock.ahead_s > 0 else 'behind'}"
+
+
+@check("credentials-missing", "high")
+def credentials(facts: Facts) -> Iterator[Found]:
+    """There are no credentials for AWS."""
+    if is_expired(facts):
+        return
+    for problem in (facts.table, facts.pool):
+        if isinstance(problem, Problem) and problem.code == "missing_credentials":
+            yield Found(problem.sentence.rstrip("."), "aws configure, or aws sso login")
+            return
+
+
+@check("credentials-expire", "high")
+def expiry(facts: Facts) -> Iterator[Found]:
+    """The credentials for AWS have expired, or expire within 15 minutes."""
+    found = facts.machine.expiry
+    if found is not None and found.at <= facts.now + _SOON:
+        is_past = found.at <= facts.now
+        minutes = round((found.at - facts.now) / timedelta(minutes=1))
+        when = f"expired at {found.at:%Y-%m-%d %H:%M} UTC" if is_past else f"expire in {minutes} minutes"
+        yield Found(f"{found.what} {when}", found.remedy)
+
+
+def is_expired(facts: Facts) -> bool:
+    """Whether the credentials for AWS are known to have expired."""
+    return facts.machine.expiry is not None and facts.machine.expiry.at <= facts.now
+
+
+@check("disk-full", "high")
+def disk(facts: Facts) -> Iterator[Found]:
+    """The disk of the embedded stack is nearly full."""
+    free = facts.machine.free_bytes
+    if free is not None and free < _LEAST_BYTES:
+        yield Found(
+            f"{free // 1_000_000:,} MB are free for {facts.machine.folder}",
+            f"du -sh {shlex.quote(facts.machine.folder)}",
+        )

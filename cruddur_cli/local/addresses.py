@@ -1,0 +1,59 @@
+"""Tells whether an address that a command was given is the embedded stack's own, as in what ``local env`` prints."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import NotConfigured
+from . import cluster
+from . import home as homes
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def is_aws(url: str) -> bool:
+    """Whether the embedded AWS answers at ``url``, or did when it ran last and no other program has its port now."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK and _has_port("aws", port)
+
+
+def is_postgres(parameters: Mapping[str, Any]) -> bool:
+    """Whether connection parameters are those of the embedded PostgreSQL's URL; another database there is a person's.
+
+    The person's own database keeps the Cognito ids that the demo pool does not know.
+    """
+    host, port = str(parameters.get("host") or ""), str(parameters.get("port") or "")
+    if parameters.get("hostaddr") or host not in _LOOPBACK or not port.isdecimal():
+        return False
+    if (parameters.get("user"), parameters.get("dbname")) != (cluster.USER, cluster.DATABASE) or not _has_port(
+        "postgres", int(port)
+    ):
+        return False
+    try:
+        return bool(parameters.get("password") == cluster.password(homes.locate()))
+    except NotConfigured:
+        return False
+
+
+def _has_port(engine: str, port: int | None) -> bool:
+    """Whether that engine listens on ``port``, or would when it is started."""
+    try:
+        home = homes.locate()
+    except NotConfigured:
+        return False
+    if port is None or homes.read(home / "ports.json").get(engine) != port:
+        return False
+    if homes.is_held(home / engine / "alive"):
+        return True
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,123 @@
+"""Owns how changes lie in files: frames with a checksum, and the mark that says how many were acknowledged.
+
+A frame is four bytes of length, four bytes of CRC-32 over length and payload, and the payload. Beside the logs lies the
+mark: how far the newest log is known to be on the disk. It is written after each sync and never synced itself, so after
+a power cut it may say too little, and never too much. It tells a frame that was never acknowledged (which is cut off)
+from one that was (which is damage).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+HEAD = struct.Struct("<II")
+MARK_BYTES = 64
+
+
+def frame(payload: bytes) -> bytes:
+    """The payload with its length and checksum."""
+    return HEAD.pack(len(payload), _checksum(payload)) + payload
+
+
+def frames(content: bytes) -> tuple[list[bytes], int]:
+    """The payloads of all whole frames up to the first that is not, and where that one begins (the end, if none)."""
+    found, offset, size = [], 0, len(content)
+    while offset + HEAD.size <= size:
+        length, checksum = HEAD.unpack_from(content, offset)
+        payload = content[offset + HEAD.size : offset + HEAD.size + length]
+        if not length or len(payload) < length or checksum != _checksum(payload):
+            break
+        found.append(payload)
+        offset += HEAD.size + length
+    return found, offset
+
+
+def overruns(content: bytes, offset: int) -> bool:
+    """Whether the frame that begins there says that it is longer than the rest of the file."""
+    if offset + HEAD.size > len(content):
+        return True
+    length: int = HEAD.unpack_from(content, offset)[0]
+    return offset + HEAD.size + length > len(content)
+
+
+def continues(content: bytes, offset: int) -> bool:
+    """Whether a whole frame follows the broken one that begins there."""
+    if overruns(content, offset):
+        return False
+    after = offset + HEAD.size + HEAD.unpack_from(content, offset)[0]
+    return bool(frames(content[after:])[0])
+
+
+def sync(descriptor: int) -> None:
+    """Returns once what was written is on the disk, not only in its cache. Raises OSError."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns once the names in ``folder`` are on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(path: Path, first: bytes) -> int:
+    """The size of a new log that holds one frame, on the disk when it returns. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        content = frame(first)
+        write_all(descriptor, content, 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+    return len(content)
+
+
+class Mark:
+    """The file that says how far a log is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def read(self) -> tuple[int, int] | None:
+        """Generation and size of the log, or None when the file does not say."""
+        words = os.pread(self._descriptor, MARK_BYTES, 0).split()
+        if len(words) != 3 or words[2] != self._checksum(words[0], words[1]):
+            return None
+        return int(words[0]), int(words[1])
+
+    def write(self, generation: int, size: int) -> None:
+        """Replaces what the file says. Raises OSError."""
+        words = str(generation).encode(), str(size).encode()
+        os.pwrite(self._descriptor, b" ".join([*words, self._checksum(*words)]).ljust(MARK_BYTES - 1) + b"\n", 0)
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+    @staticmethod
+    def _checksum(generation: bytes, size: bytes) -> bytes:
+        return b"%08x" % zlib.crc32(generation + b" " + size)
+
+
+def write_all(descriptor: int, content: bytes, offset: int) -> None:
+    """Writes all of ``content`` at ``offset``. Raises OSError."""
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _checksum(payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(len(payload).to_bytes(4, "little")))

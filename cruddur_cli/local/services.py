@@ -1,0 +1,400 @@
+"""Owns what of the emulator's memory is data: tells what a request has changed, and puts it back at a start.
+
+Results are kept, never requests: the ids, times and sequence numbers that the emulator made up are the same after a
+start, and a result is read back in a tenth of the time that it took to make. The names with an underscore belong to the
+pinned ministack, which does not promise them; the tests pin what is used of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import marshal
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from . import home as homes
+from .generations import Contents
+
+DYNAMODB = "dynamodb"
+COGNITO = "cognito"
+# DynamoDB's stores of small things, without their underscore; the rest of what it saves are the tables.
+STORES = {"tags", "ttl_settings", "pitr_settings", "kinesis_destinations", "contributor_insights", "backups"}
+STORES |= {"resource_policies", "exports", "imports"}
+# Of a table: counted again at a start, or kept item by item.
+DERIVED = {"items", "_index_members", "ItemCount", "TableSizeBytes"}
+
+# Where a document belongs in a service's state.
+Place = tuple[str, ...]
+# The id of a pool, and the name of a user in it.
+User = tuple[str, str]
+
+
+@dataclass
+class _Stream:
+    """A stream as far as it has been told: its name, its list of records, and the position after the last one told."""
+
+    name: str
+    records: list[Any]
+    told: int
+
+
+class _Watched(dict[Any, Any]):
+    """A dictionary that remembers which keys were set."""
+
+    def __init__(self, content: Mapping[Any, Any]) -> None:
+        super().__init__(content)
+        self.changed: list[Any] = []
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.changed.append(key)
+        super().__setitem__(key, value)
+
+
+class _NoCopy:
+    """The module ``copy`` for a service whose state is only looked at: a copy would take ten times as long."""
+
+    def __init__(self) -> None:
+        self.looking = threading.local()
+
+    def deepcopy(self, value: Any) -> Any:
+        return value if getattr(self.looking, "on", False) else copy.deepcopy(value)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(copy, name)
+
+
+class Services:
+    """The data of the emulator, and how much of it has been told."""
+
+    def __init__(self, app: Any, state_folder: Path) -> None:
+        """Has DynamoDB say what it stores from now on."""
+        self.restored = False
+        self._app = app
+        self._state_folder = state_folder
+        self._dynamodb = app._get_module(DYNAMODB)
+        self._told: dict[str, dict[Place, int]] = {}
+        self._tables: dict[tuple[str, ...], Any] = {}
+        self._streams: dict[Any, _Stream] = {}
+        self._counter = 0
+        self._stored: dict[int, tuple[Any, dict[tuple[str, str], None]]] = {}
+        self._keys_told: list[int] = []
+        self._names: dict[Any, str] = {}
+        self._no_copy = _NoCopy()
+        self._tokens = self._dynamodb._txn_idempotency._data = _Watched(self._dynamodb._txn_idempotency._data)
+        for name in ("_set_item", "_remove_item"):
+            setattr(self._dynamodb, name, self._telling(getattr(self._dynamodb, name)))
+
+    def restore(self, contents: Contents) -> None:
+        """Puts saved data into the emulator, which is empty."""
+        self.restored = True
+        documents: dict[str, dict[Place, str]] = {}
+        for key, text in contents.documents.items():
+            service, *path = json.loads(key)
+            documents.setdefault(service, {})[tuple(path)] = text
+        self._restore_keys(documents.pop("keys", {}))
+        self._restore_tables(documents.pop(DYNAMODB, {}), contents)
+        for service, parts in documents.items():
+            if service in self._app._state_map:
+                self.load(service, self._decode(json.dumps(_assembled(parts))))
+        self.changes()
+
+    def load(self, service: str, state: Any) -> None:
+        """Hands one service the state that it had saved itself."""
+        self.restored = True
+        if state:
+            self._app._get_module(self._app._state_map[service]).load_persisted_state(state)
+
+    def contents(self) -> Contents:
+        """All data. What it holds is the emulator's own, so it has to be written before the next request."""
+        self._told, self._tables, self._streams, self._counter, self._keys_told = {}, {}, {}, 0, []
+        found = Contents()
+        found.apply(self.changes())
+        return found
+
+    def stored(self, *, tables: bool = False) -> dict[str, Any]:
+        """What of DynamoDB has changed since the last call; with ``tables``, of the tables themselves as well."""
+        items, emptied, is_new_table = self._items()
+        records, is_new_stream = self._records()
+        change: dict[str, Any] = {"emptied": emptied, "items": items, "records": records}
+        change = {name: value for name, value in change.items() if value}
+        tables = tables or is_new_table or is_new_stream
+        documents = self._differences(DYNAMODB, self._table_documents) if tables else {}
+        for key in self._tokens.changed:
+            if key in self._tokens:
+                documents[_key(DYNAMODB, "tokens", *key)] = json.dumps(self._tokens[key], separators=(",", ":"))
+        self._tokens.changed.clear()
+        if documents:
+            change["documents"] = documents
+        if self._counter != self._dynamodb._stream_seq_counter:
+            change["counter"] = self._counter = self._dynamodb._stream_seq_counter
+        return change
+
+    def changes(self, services: set[str] | None = None, *, user: User | None = None) -> dict[str, Any]:
+        """What has changed since the last call, in these services (without DynamoDB) or in all of them.
+
+        ``user`` is the only one that has changed, if that is known: comparing all of a thousand takes milliseconds.
+        Raises TypeError or ValueError for a state that cannot be written.
+        """
+        change = self.stored(tables=True) if services is None else {}
+        only = self._place_of(user) if user else None
+        documents: dict[str, str | None] = {}
+        for service, get_state in self._app._build_persistence_save_dict().items():
+            if service != DYNAMODB and (services is None or service in services):
+                found = partial(self._service_documents, service, get_state, only)
+                documents |= self._differences(service, found, only)
+        if (services is None or COGNITO in services) and (written := self._keys_written()) != self._keys_told:
+            documents |= self._differences("keys", self._key_documents)
+            self._keys_told = written
+        if documents:
+            change["documents"] = change.get("documents", {}) | documents
+        return change
+
+    def known(self) -> set[str]:
+        """The services that have a state."""
+        return set(self._app._state_map)
+
+    def other_services(self) -> set[str]:
+        """The services that are in use, but DynamoDB and Cognito."""
+        return set(self._app._build_persistence_save_dict()) - {DYNAMODB, COGNITO}
+
+    def _telling(self, function: Any) -> Any:
+        def told(table: Any, partition: str, sort: str, *rest: Any) -> Any:
+            # The table is kept beside its id, which would be another's otherwise.
+            self._stored.setdefault(id(table), (table, {}))[1][partition, sort] = None
+            return function(table, partition, sort, *rest)
+
+        return told
+
+    def _items(self) -> tuple[dict[str, Any], list[str], bool]:
+        """The items that were stored or deleted (None), the tables to empty first, and whether a table is new."""
+        found: dict[str, Any] = {}
+        emptied = []
+        is_new = False
+        tables = self._dynamodb._tables._data
+        # The emulator's own thread for expired items holds this while it deletes some.
+        with self._dynamodb._lock:
+            stored, self._stored = self._stored, {}
+            for key in self._tables.keys() - tables.keys():
+                del self._tables[key]
+                emptied.append("/".join(key))
+                is_new = True
+            for key, table in list(tables.items()):
+                held = table["items"]
+                if key not in self._tables or self._tables[key] is not held:
+                    # New, or replaced as a whole: a transaction taken back, a table restored.
+                    if key in self._tables:
+                        emptied.append("/".join(key))
+                    self._tables[key] = held
+                    is_new = True
+                    if held:
+                        found["/".join(key)] = held
+                elif id(table) in stored:
+                    rows: dict[str, dict[str, Any]] = {}
+                    found["/".join(key)] = rows
+                    for partition, sort in stored[id(table)][1]:
+                        rows.setdefault(partition, {})[sort] = held.get(partition, {}).get(sort)
+        return found, emptied, is_new
+
+    def _records(self) -> tuple[dict[str, Any], bool]:
+        """The records that streams have got, and whether a stream is new."""
+        found: dict[str, Any] = {}
+        is_new = False
+        for key, records in list(self._dynamodb._stream_records._data.items()):
+            trimmed = self._dynamodb._stream_trimmed._data.get(key, 0)
+            stream = self._streams.get(key)
+            if stream is None or stream.records is not records:
+                table: dict[str, str] = self._dynamodb._tables._data.get(key, {})
+                name = table.get("LatestStreamArn") or "/".join(key)
+                stream = self._streams[key] = _Stream(name, records, trimmed)
+                is_new = True
+            end = trimmed + len(records)
+            if end > stream.told:
+                found[stream.name] = (stream.told, records[stream.told - trimmed :])
+                stream.told = end
+        return found, is_new
+
+    def _table_documents(self) -> Iterator[tuple[Place, Any]]:
+        for key, table in list(self._dynamodb._tables._data.items()):
+            yield ("tables", *key), {name: value for name, value in table.items() if name not in DERIVED}
+        for store in STORES:
+            for key, value in list(getattr(self._dynamodb, f"_{store}")._data.items()):
+                yield (store, *key), value
+        named = {id(stream.records): stream.name for stream in self._streams.values()}
+        for key, stream in list(self._streams.items()):
+            if self._dynamodb._stream_records._data.get(key) is stream.records:
+                yield ("live_streams", *key), {"stream": stream.name}
+        for key, closed in list(self._dynamodb._closed_streams._data.items()):
+            header = {name: value for name, value in closed.items() if name != "records"}
+            yield ("closed_streams", *key), header | {"stream": named.get(id(closed["records"]), key[2])}
+
+    def _place_of(self, user: User) -> Place | None:
+        """The user's place, or None where the name is another name of a user."""
+        pool_id, name = user
+        pools = self._app._get_module(self._app._state_map[COGNITO])._user_pools
+        for key, pool in list(pools._data.items()):
+            place = ("user_pools", self._name(pools, key), name)
+            if key[-1] == pool_id and (name in pool["_users"] or place in self._told.get(COGNITO, {})):
+                return place
+        return None
+
+    def _name(self, scoped: Any, key: Any) -> str:
+        """The key of a store as the emulator saves it."""
+        if known := self._names.get((type(scoped), key)):
+            return known
+        shape = type(scoped)()
+        shape._data = {key: None}
+        (name,) = json.loads(self._encode(shape))["data"]
+        self._names[type(scoped), key] = str(name)
+        return str(name)
+
+    def _service_documents(self, service: str, get_state: Any, only: Place | None) -> Iterator[tuple[Place, Any]]:
+        for store, value in self._state(service, get_state).items():
+            entries = getattr(value, "_data", None)
+            if entries is None:
+                yield (store,), value
+                continue
+            yield (store,), type(value)()
+            for key, entry in list(entries.items()):
+                name = self._name(value, key)
+                if not isinstance(entry, dict) or not isinstance(users := entry.get("_users"), dict):
+                    yield (store, name), entry
+                    continue
+                yield (store, name), entry | {"_users": {}}
+                if only is None:
+                    for user, attributes in list(users.items()):
+                        yield (store, name, user), attributes
+                elif only[:2] == (store, name) and only[2] in users:
+                    yield only, users[only[2]]
+
+    def _state(self, service: str, get_state: Any) -> dict[str, Any]:
+        module = self._app._get_module(self._app._state_map[service])
+        if service == COGNITO:
+            module.copy = self._no_copy
+        self._no_copy.looking.on = True
+        try:
+            # None comes from a service that could not be imported: what was saved of it stays as it is.
+            return get_state() or {}
+        finally:
+            self._no_copy.looking.on = False
+
+    def _keys_written(self) -> list[int]:
+        """When key files were last made or replaced."""
+        folders = (self._state_folder, self._state_folder / "cognito-pool-keys")
+        return [folder.stat().st_mtime_ns if folder.exists() else 0 for folder in folders]
+
+    def _key_documents(self) -> Iterator[tuple[Place, Any]]:
+        for path in sorted(self._state_folder.rglob("*.pem")):
+            yield (str(path.relative_to(self._state_folder)),), path.read_text()
+
+    def _differences(
+        self, service: str, documents: Callable[[], Iterator[tuple[Place, Any]]], only: Place | None = None
+    ) -> dict[str, str | None]:
+        """The documents that are not as they were told; None for those that are gone.
+
+        With ``only``, other users are as they were.
+        """
+        told = self._told.setdefault(service, {})
+        seen = set()
+        different: dict[str, str | None] = {}
+        for place, value in _unchanged(documents):
+            seen.add(place)
+            fingerprint = self._fingerprint(value)
+            if told.get(place) != fingerprint:
+                told[place] = fingerprint
+                if service == DYNAMODB:
+                    different[_key(service, *place)] = json.dumps(value, separators=(",", ":"))
+                else:
+                    different[_key(service, *place)] = self._encode(value)
+        for place in told.keys() - seen:
+            if only is None or len(place) < len(only) or place == only:
+                del told[place]
+                different[_key(service, *place)] = None
+        return different
+
+    def _fingerprint(self, value: Any) -> int:
+        try:
+            # The second version knows no references, so equal values are equal bytes.
+            return hash(marshal.dumps(value, 2))
+        except ValueError:
+            return hash(self._encode(value))
+
+    def _restore_keys(self, documents: Mapping[Place, str]) -> None:
+        """Puts the keys that sign tokens where Cognito reads them when it is imported."""
+        for (name, *_), text in documents.items():
+            path, content = self._state_folder / name, json.loads(text)
+            if not path.exists() or path.read_text(errors="replace") != content:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                homes.write(path, content)
+
+    def _restore_tables(self, documents: Mapping[Place, str], contents: Contents) -> None:
+        dynamodb = self._dynamodb
+        scoped = type(dynamodb._tables)
+        state: dict[str, Any] = {store: scoped() for store in ("tables", *STORES)}
+        live: dict[Any, str] = {}
+        for (store, *key), text in documents.items():
+            # Without the emulator's marks for bytes and the like: people may give an attribute the name of one.
+            value = json.loads(text)
+            if store == "tables":
+                value["items"] = defaultdict(dict, contents.items.get("/".join(key), {}))
+            if store in state:
+                state[store]._data[tuple(key)] = value
+            elif store == "live_streams":
+                live[tuple(key)] = value["stream"]
+            elif store == "closed_streams":
+                position, records = contents.streams.get(value.pop("stream"), (value["trimmed"], []))
+                dynamodb._closed_streams._data[tuple(key)] = value | {"records": records, "trimmed": position}
+            elif store == "tokens":
+                dict.__setitem__(self._tokens, tuple(key), value)
+        dynamodb.load_persisted_state(state)
+        for table in dynamodb._tables._data.values():
+            dynamodb._update_counts(table)
+        for live_key, stream in live.items():
+            position, records = contents.streams.get(stream, (0, []))
+            dynamodb._stream_records._data[live_key] = records
+            dynamodb._stream_trimmed._data[live_key] = position
+        dynamodb._stream_seq_counter = contents.counter
+
+    @staticmethod
+    def _encode(value: Any) -> str:
+        from ministack.core import persistence  # type: ignore[import-untyped]
+
+        return json.dumps(value, default=persistence._json_default, separators=(",", ":"))
+
+    @staticmethod
+    def _decode(text: str) -> Any:
+        from ministack.core import persistence
+
+        return json.loads(text, object_hook=persistence._json_object_hook)
+
+
+def _unchanged(documents: Callable[[], Iterator[tuple[Place, Any]]]) -> list[tuple[Place, Any]]:
+    """All documents of one moment: a thread of the emulator may change something while they are collected."""
+    for _ in range(100):
+        with suppress(RuntimeError):
+            return list(documents())
+    return list(documents())
+
+
+def _key(*parts: str) -> str:
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def _assembled(documents: Mapping[Place, str]) -> dict[str, Any]:
+    """A service's state, still as JSON, from its documents."""
+    state: dict[str, Any] = {}
+    for (store, *path), text in documents.items():
+        value = json.loads(text)
+        if not path:
+            state.setdefault(store, value)
+        elif len(path) == 1:
+            state[store]["data"][path[0]] = value
+        else:
+            state[store]["data"][path[0]]["_users"][path[1]] = value
+    return state

@@ -1,0 +1,195 @@
+"""Conversations as a person reads them: a list, a chat, and the single table by entity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+from rich import box
+from rich.align import Align
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from .machine import dumps
+from .streams import NARROW
+from .tables import draw_table
+from .text import one_line, printable, when
+
+
+class NamedPerson(Protocol):
+    """Who a row names: the sender of a message, or the other person of a conversation."""
+
+    @property
+    def user_uuid(self) -> str: ...
+    @property
+    def user_handle(self) -> str | None: ...
+    @property
+    def user_display_name(self) -> str | None: ...
+
+
+class Message(NamedPerson, Protocol):
+    """One message of a conversation."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def created_at(self) -> datetime | None: ...
+
+
+class MessageGroup(NamedPerson, Protocol):
+    """One conversation of a person: the other person, the last message and its time."""
+
+    @property
+    def message_group_uuid(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def last_message_at(self) -> datetime | None: ...
+
+
+class Row(Protocol):
+    """One item of the single table: a group row, a message, or an item of no known entity; ``owner`` is what its
+    partition key names."""
+
+    @property
+    def owner(self) -> str: ...
+    @property
+    def group(self) -> MessageGroup | None: ...
+    @property
+    def message(self) -> Message | None: ...
+    @property
+    def other(self) -> Mapping[str, object] | None: ...
+
+
+def who(record: NamedPerson) -> str:
+    """The name and handle that a row has, or what there is of them."""
+    handle = f"@{record.user_handle}" if record.user_handle else ""
+    return one_line(f"{record.user_display_name or ''} {handle}".strip() or record.user_uuid or "unknown person")
+
+
+def _handle(record: NamedPerson) -> str:
+    """The shortest that names a person: what a column of a table has room for."""
+    return one_line(f"@{record.user_handle}") if record.user_handle else who(record)
+
+
+def draw_list(out: Console, groups: Sequence[MessageGroup]) -> None:
+    """A person's conversations: with whom, when, the last words, and the id that get-conversation takes."""
+    for number, group in enumerate(groups):
+        if number:
+            out.print()
+        at = when(group.last_message_at)
+        if out.is_terminal:
+            head = Table.grid(expand=True, padding=(0, 1))
+            head.add_column(overflow="fold")
+            head.add_column(justify="right", style="dim")
+            head.add_row(Text(who(group), style="bold"), at)
+            out.print(head)
+        else:
+            out.print(Text(f"{who(group)}  {at}"))
+        words = Text("  " + one_line(group.message))
+        words.truncate(out.width, overflow="ellipsis")
+        out.print(words)
+        out.print(Text(f"  {printable(group.message_group_uuid)}", style="dim"))
+
+
+def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after: Message | None = None) -> None:
+    """Bubbles, the reader's own on the right; a name only where the speaker changes, a rule where the day does.
+
+    Plain lines into a pipe.
+    """
+    if not out.is_terminal:
+        for message in messages:
+            name = one_line(message.user_handle or message.user_display_name or "unknown person")
+            out.file.write(f"{when(message.created_at)}  {name}: {one_line(message.message)}\n")
+        return
+    widest = max(20, int(out.width * 0.72))
+    day = when(after.created_at, "%A %Y-%m-%d") if after else None
+    speaker = after.user_uuid if after else None
+    for message in messages:
+        today = when(message.created_at, "%A %Y-%m-%d")
+        if today != day:
+            out.print(Rule(Text(today, style="dim"), style="dim"))
+            day, speaker = today, None
+        own = mine is not None and message.user_handle == mine
+        side: Literal["left", "right"] = "right" if own else "left"
+        colour = "cyan" if own else "green"
+        if message.user_uuid != speaker:
+            out.print(Align(Text(who(message), style=f"bold {colour}"), side))
+            speaker = message.user_uuid
+        words = Text(printable(message.message, keep="\n"), overflow="fold")
+        bubble = Panel(
+            words, box=box.ROUNDED, border_style=colour, subtitle=when(message.created_at, "%H:%M"),
+            subtitle_align="right", width=min(widest, max(11, _width(words) + 4)),
+        )  # fmt: skip
+        out.print(Align(bubble, side))
+
+
+def _width(words: Text) -> int:
+    return max((line.cell_len for line in words.split("\n")), default=0)
+
+
+def draw_items(out: Console, rows: Sequence[Row]) -> None:
+    """Rows of the single table by entity, their keys decoded: groups, messages by conversation, and the rest."""
+    conversations: dict[str, list[Message]] = {}
+    for row in rows:
+        if row.message is not None:
+            conversations.setdefault(row.owner, []).append(row.message)
+    _draw_groups(out, [(row.owner, row.group) for row in rows if row.group is not None])
+    for uuid, messages in conversations.items():
+        _draw_messages(out, uuid, sorted(messages, key=lambda message: str(message.created_at)))
+    others = [row.other for row in rows if row.other is not None]
+    if others:
+        _section(out, "Other items", "keys of an unknown kind", len(others))
+    for item in others:
+        out.print(Padding(Text(one_line(dumps(item))), (0, 0, 0, 2)))
+
+
+def _draw_groups(out: Console, groups: Sequence[tuple[str, MessageGroup]]) -> None:
+    if not groups:
+        return
+    _section(out, "Message groups", "pk = GRP#user, sk = time of the last message", len(groups))
+    found = [
+        [when(group.last_message_at), _id(owner), _handle(group), _id(group.message_group_uuid),
+         _clip(group.message)]
+        for owner, group in groups
+    ]  # fmt: skip
+    headers = ["at", "user", "with", "conversation", "last message"]
+    if out.width < NARROW or not draw_table(out, headers, found):
+        for at, _, name, _, message in found:
+            _entry(out, at, name, message)
+    out.print()
+
+
+def _draw_messages(out: Console, uuid: str, messages: Sequence[Message]) -> None:
+    _section(out, "Messages", f"pk = MSG#{printable(uuid)}, sk = time", len(messages))
+    found = [[when(message.created_at), _handle(message), _clip(message.message, 200)] for message in messages]
+    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found):
+        for row in found:
+            _entry(out, *row)
+    out.print()
+
+
+def _entry(out: Console, at: str, name: str, message: str) -> None:
+    """One row where a table has no room: when and who, and the words below."""
+    out.print(Text.assemble((f"{at}\n", "dim"), name))
+    out.print(Padding(Text(message), (0, 0, 0, 2)))
+
+
+def _section(out: Console, title: str, keys: str, count: int) -> None:
+    gap = "\n" if out.width < NARROW else "  "
+    out.print(Text.assemble((title, "bold"), f" {count:,}{gap}", (keys, "dim")))
+
+
+def _id(uuid: str) -> str:
+    """Enough of an id to tell it from others; the whole one stands in the JSON."""
+    return printable(f"{uuid[:8]}…" if len(uuid) > 12 else uuid)
+
+
+def _clip(text: str, most: int = 60) -> str:
+    text = one_line(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

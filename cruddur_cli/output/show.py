@@ -1,0 +1,220 @@
+"""Shows a command's records on stdout, the way that ``-o`` says, and what they cost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+
+from .. import history
+from . import github
+from .stderr import tell
+from .streams import console, is_terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..settings import Settings
+    from .audit_findings import Finding
+    from .capacity import Meter
+    from .charts import Stats
+    from .conversations import Message, MessageGroup, Row
+    from .tables import Identity
+
+R = TypeVar("R")
+Draw: TypeAlias = "Callable[[Console, Sequence[R]], None]"
+
+
+def show(
+    s: Settings,
+    items: Iterable[R],
+    *,
+    draw: Draw[R] | None = None,
+    meter: Meter | None = None,
+    columns: Sequence[str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> int:
+    """Print ``items`` (frozen dataclasses or dicts) the way that ``-o`` says; returns how many there were.
+
+    ``draw`` draws them for a person, else it is a table. ``meter`` is read after the last item, so that it tells the
+    whole command's consumption. ``extra`` goes beside ``items`` in JSON. Machine formats are written item by item and
+    take any iterator; a table and a picture need them all.
+    """
+    history.counted(extra or {})
+    items = github.kept(s, items, columns=columns, extra=extra, meter=meter)
+    if s.svg:
+        items = list(items)
+        _picture(s.svg, s.command, items, draw)
+    if s.output == "table":
+        found = list(items)
+        if s.svg != "-" and (draw is not None or found):
+            (draw or table)(console(sys.stdout), found)
+        sys.stdout.flush()
+        if meter is not None:
+            used(s, meter)
+        return len(found)
+    from . import machine
+
+    total = meter.total if meter is not None else None
+    count = machine.write(s.output, items, sys.stdout, columns=columns, extra=extra or {}, capacity=total)
+    sys.stdout.flush()
+    if total is not None and s.output != "json" and not s.quiet:
+        tell(machine.dumps({"consumed_capacity": total()}), wrap=False)
+    return count
+
+
+def write(document: object) -> None:
+    """A document on stdout as it is: text, or an object as JSON."""
+    from . import machine
+
+    sys.stdout.write(document if isinstance(document, str) else machine.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def show_pages(s: Settings, pages: Iterable[Sequence[object]], *, meter: Meter) -> int:
+    """``show`` for ``-o jsonl`` and items that come in pages, each of which is written as one text."""
+    from . import machine
+
+    pages = github.kept_pages(s, pages, meter=meter)
+    count = machine.write_lines(pages, sys.stdout)
+    sys.stdout.flush()
+    if not s.quiet:
+        tell(machine.dumps({"consumed_capacity": meter.total()}), wrap=False)
+    return count
+
+
+def used(s: Settings, meter: Meter, *, brief: bool = False) -> None:
+    """What a command consumed, on stderr: a table on a terminal, one line elsewhere or where it is to be ``brief``.
+
+    Silent with --quiet.
+    """
+    if s.quiet:
+        return
+    from . import capacity
+
+    if brief or not is_terminal(sys.stderr):
+        tell(capacity.in_words(meter.total()), style="dim")
+    else:
+        capacity.draw(console(sys.stderr), meter.total(), meter.operations())
+
+
+def _picture(path: str, title: str, items: Sequence[R], draw: Draw[R] | None) -> None:
+    from . import picture
+
+    picture.save(path, title, lambda out: (draw or table)(out, items))
+
+
+# How a kind of record is drawn for a person. rich is imported only when one of them draws.
+
+
+def table(out: Console, items: Sequence[object]) -> None:
+    """Records as a table, one column a field."""
+    from . import tables
+
+    tables.table(out, items)
+
+
+def details(out: Console, items: Sequence[object]) -> None:
+    """Each record as lines of name and value."""
+    from . import tables
+
+    tables.details(out, items)
+
+
+def plain(line: Callable[[R], str]) -> Draw[R]:
+    """Each record as one line of text, which ``line`` makes of it."""
+
+    def draw(out: Console, items: Sequence[R]) -> None:
+        from .text import printable
+
+        for item in items:
+            out.print(printable(line(item)), soft_wrap=True)
+
+    return draw
+
+
+class Difference(Protocol):
+    """One object that is otherwise than it should be; a side that lacks it is None."""
+
+    @property
+    def object(self) -> str: ...
+    @property
+    def expected(self) -> str | None: ...
+    @property
+    def actual(self) -> str | None: ...
+
+
+def difference(out: Console, items: Sequence[Difference]) -> None:
+    """What differs as lines of a diff: ``-`` what there is, ``+`` what should be there."""
+    from .text import printable
+
+    for item in items:
+        for sign, text, style in (("-", item.actual, "red"), ("+", item.expected, "green")):
+            if text is not None:
+                out.print(printable(f"{sign} {item.object} {text}".rstrip()), style=style, soft_wrap=True)
+
+
+def people(out: Console, items: Sequence[Identity]) -> None:
+    """Identities as a table of what tells who a person is."""
+    from . import tables
+
+    tables.people(out, items)
+
+
+def inbox(out: Console, items: Sequence[MessageGroup]) -> None:
+    """A person's conversations."""
+    from . import conversations
+
+    conversations.draw_list(out, items)
+
+
+def findings(out: Console, items: Sequence[Finding]) -> None:
+    """Findings of an audit, failures first, each with the command that fixes it."""
+    from . import audit_findings
+
+    audit_findings.draw(out, items)
+
+
+def chat(mine: str | None, *, after: Message | None = None) -> Draw[Message]:
+    """Messages as a chat, those of the person with the handle ``mine`` on the right; ``after`` is drawn already."""
+
+    def draw(out: Console, items: Sequence[Message]) -> None:
+        from . import conversations
+
+        conversations.draw_chat(out, items, mine, after)
+
+    return draw
+
+
+def entities(out: Console, items: Sequence[Row]) -> None:
+    """Rows of the single table, grouped by entity."""
+    from . import conversations
+
+    conversations.draw_items(out, items)
+
+
+def stats(found: Stats) -> Draw[object]:
+    """A table's statistics as bars and tables; what is drawn is ``found``, of which the items are a part."""
+    units = "RCU: reading all of it once, eventually consistent; WCU: writing each item once, the index included"
+
+    def draw(out: Console, _: Sequence[object]) -> None:
+        from . import charts
+
+        charts.draw_stats(out, found, capacity=units)
+
+    return draw
+
+
+def page(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]], *, compact: bool = False) -> None:
+    """A page of help on stdout: usage, paragraphs, and lists of names and what they mean."""
+    from . import help_page
+
+    help_page.draw(usage, about, lists, compact=compact)
+
+
+def when(sort_key: str) -> str:
+    """A sort key's time as a person reads it, in local time."""
+    from ..times import instant
+    from . import text
+
+    return text.when(instant(sort_key))

@@ -1,0 +1,109 @@
+"""What is told beside the data: narration, warnings, questions and errors, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .. import history
+from ..errors import CruddurError
+from .streams import columns, is_coloured, is_terminal, painted
+from .text import printable, wrapped
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+
+def tell(text: str, *, wrap: bool = True, lead: str = "", style: str = "") -> None:
+    """A line on stderr, free of anything that a terminal would obey; a closed stderr is no error.
+
+    On a terminal it is broken between words; ``wrap`` is False for what a program reads. Else passwords in URLs and SQL
+    are masked. Where the terminal shows colours, ``lead``, the beginning of the text, has the ``style``, or all of it
+    where ``lead`` is empty.
+    """
+    if sys.stderr is None:
+        return
+    # Else there is nothing to mask, and no reason to load what masks.
+    if wrap and ("@" in text or "=" in text or "password" in text.lower()):
+        from .. import masking
+
+        text = masking.text(text)
+    text = printable(text, keep="\n\t")
+    try:
+        if wrap and is_terminal(sys.stderr):
+            text = wrapped(text, columns(sys.stderr))
+        if style and is_coloured(sys.stderr) and text.startswith(lead):
+            text = painted(text[: len(lead)], style) + text[len(lead) :] if lead else painted(text, style)
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def note(s: Settings, text: str) -> None:
+    """One line of narration; silent with --quiet."""
+    history.reported(text)
+    if not s.quiet:
+        tell(text)
+
+
+def done(s: Settings, text: str) -> None:
+    """A step that changed something, and is committed; silent with --quiet."""
+    history.reported(text)
+    if not s.quiet:
+        tell(f"✓ {text}", lead="✓", style="green")
+
+
+def unchanged(s: Settings, text: str) -> None:
+    """A step that found nothing to do; silent with --quiet."""
+    if not s.quiet:
+        tell(f"· {text}", style="dim")
+
+
+def warn(text: str) -> None:
+    """Something that a person should know even with --quiet."""
+    tell(f"warning: {text}", lead="warning:", style="yellow")
+
+
+def ask(question: str, *, bold: str = "") -> str:
+    """The answer to a question, without the line's end; ``bold`` is the part that a person must not overlook.
+
+    Not ``input()`` or ``typer.confirm()``: they ask on stdout, which is for data.
+    """
+    text = wrapped(printable(question), columns(sys.stderr) - 1)
+    if is_coloured(sys.stderr):
+        before, found, after = text.partition(printable(bold)) if bold else (text, "", "")
+        text = "".join(painted(part, style) for part, style in ((before, "yellow"), (found, "bold yellow"),
+                                                                (after, "yellow")) if part)  # fmt: skip
+    sys.stderr.write(text + " ")
+    sys.stderr.flush()
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: the cursor still stands behind the question
+            tell("")
+    return answer.strip()
+
+
+def fail(error: CruddurError, program: str, output: str) -> None:
+    """Say what failed: one sentence with the program's name, details, and what to run next; an object with -o json."""
+    if output in {"json", "jsonl"}:
+        from . import machine
+
+        fields = {key: value for key, value in error.fields.items() if key not in {"response", "aws_code"}}
+        body = {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details, **fields}
+        error_body = {key: value for key, value in body.items() if value is not None or key == "hint"}
+        tell(machine.dumps({"error": error_body}), wrap=False)
+        return
+    tell(f"{program}: {error.message}", lead=f"{program}:", style="bold red")
+    if error.details:
+        tell("\n".join(f"  {line}" for line in error.details.splitlines()))
+    if error.hint:
+        tell(f"  next: {error.hint}", lead="  next:", style="bold")
+
+
+def summary(extra: Mapping[str, object]) -> str:
+    """``written 122, unchanged 0`` for the counts of a command that changed something."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in extra.items() if isinstance(value, int))

@@ -1,0 +1,213 @@
+"""Records as a table, or as lines of name and value; the one style that every table has."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from .text import one_line, pieces, when, width_of, wrapped
+
+_UUID = 36  # columns; what is wider than one is broken in any case
+_SHORT = 9  # columns of an id that gave way: enough to tell it from others
+_UNBROKEN = re.compile(r"[\d.,]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?")
+_NUMBERS_THAT_NAME = {"pid", "port"}  # 5,432 is no port
+
+
+def table(out: Console, items: Sequence[object]) -> None:
+    """Records as a table, one column a field; where that would cut words in half, one line a field."""
+    if not items:
+        return
+    values = [fields(item) for item in items]
+    names = list(values[0])
+    headers = [name.replace("_", " ") for name in names]
+    rows = [[cell(name, row[name]) for name in names] for row in values]
+    right = {
+        n
+        for n, name in enumerate(names)
+        if all((isinstance(row[name], (int, float)) and not isinstance(row[name], bool)) or row[name] is None
+               for row in values) and not name.endswith("_at") and any(row[name] is not None for row in values)
+    }  # fmt: skip
+    table_or_blocks(out, headers, rows, right=right)
+
+
+class Identity(Protocol):
+    """One person of a user pool."""
+
+    @property
+    def handle(self) -> str | None: ...
+    @property
+    def email(self) -> str | None: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def sub(self) -> str: ...
+
+
+def people(out: Console, items: Sequence[Identity]) -> None:
+    """Identities as a table of what tells who a person is; the rest stands in the JSON."""
+    rows = [
+        [cell("handle", who.handle), cell("email", who.email), who.status.replace("_", " ").lower(), who.sub]
+        for who in items
+    ]
+    headers = ["handle", "email", "status", "sub"]
+    if _natural(headers, rows) > out.width and all(row[2] == "confirmed" for row in rows):
+        # What is the same for all gives way first, so that a sub stays whole and can be copied.
+        headers, rows = [*headers[:2], headers[3]], [[*row[:2], row[3]] for row in rows]
+    if rows:
+        table_or_blocks(out, headers, rows, gives_way=len(headers) - 1)
+
+
+def details(out: Console, items: Sequence[object]) -> None:
+    """Each record as lines of name and value."""
+    for number, item in enumerate(items):
+        if number:
+            out.print()
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in fields(item).items():
+            grid.add_row(name.replace("_", " "), Text(cell(name, value)))
+        out.print(grid)
+
+
+def table_or_blocks(
+    out: Console,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    gives_way: int | None = None,
+) -> None:
+    """A table, or a line for each field where a table would cut words in half."""
+    if not draw_table(out, headers, rows, right=right, gives_way=gives_way):
+        draw_blocks(out, headers, rows)
+
+
+def draw_table(
+    out: Console,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    gives_way: int | None = None,
+    dim: bool = False,
+    total: bool = False,
+) -> bool:
+    """A table, if it fits without cutting words, numbers or ids in half; else False, and nothing is drawn.
+
+    ``right`` names the columns of numbers, ``gives_way`` a column of ids that is shortened before another one's words
+    are wrapped; with ``total`` the last row adds up the others.
+    """
+    columns = [[header, *(row[n] for row in rows)] for n, header in enumerate(headers)]
+    fitted = _fit(columns, out.width)
+    if gives_way is not None and (fitted is None or any(map(_is_wrapped, columns, fitted[0]))):
+        columns[gives_way] = [one if len(one) <= _SHORT else f"{one[: _SHORT - 1]}…" for one in columns[gives_way]]
+        fitted = _fit(columns, out.width)
+    if fitted is None:
+        return False
+    widths, gap = fitted
+    style = "dim" if dim else ""
+    drawn = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style=style or "bold", style=style or "dim",
+        row_styles=[style], padding=(0, 1, 0, gap - 2),
+    )  # fmt: skip
+    for n, width in enumerate(widths):
+        justify: JustifyMethod = "right" if n in right else "left"
+        header = Text(wrapped(columns[n][0], width, cut=True))
+        drawn.add_column(header, width=width, justify=justify, overflow="fold")
+    for number in range(1, len(rows) + 1):
+        cells = [Text(wrapped(columns[n][number], width, cut=True)) for n, width in enumerate(widths)]
+        drawn.add_row(*cells, end_section=total and number == len(rows) - 1)
+    out.print(drawn)
+    return True
+
+
+def draw_blocks(out: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """What fits no table: a line for each field."""
+    for number, row in enumerate(rows):
+        if number:
+            out.print()
+        for header, one in zip(headers, row, strict=True):
+            out.print(Text.assemble((f"{header}: ", "dim"), one))
+
+
+def fields(item: object) -> Mapping[str, object]:
+    """A record's fields by name: of a dataclass, or of a mapping as it is."""
+    if dataclasses.is_dataclass(item):
+        return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+    if isinstance(item, Mapping):
+        return item
+    raise TypeError(f"{type(item).__name__} is no record")
+
+
+def cell(name: str, value: object) -> str:
+    """A value for a person: local time, thousands separated, on one line."""
+    if value is None:
+        return "–"
+    if name in _NUMBERS_THAT_NAME:
+        return str(value)
+    if name.endswith("_at") and isinstance(value, (int, float)):
+        value = datetime.fromtimestamp(value, UTC)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return when(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {inner}" for key, inner in value.items()) or "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell(name, one) for one in value) or "–"
+    return one_line(str(value))
+
+
+def _natural(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The width of a table that breaks no cell."""
+    return sum(max(map(width_of, column)) for column in zip(headers, *rows, strict=True)) + 3 * (len(headers) - 1)
+
+
+def _is_wrapped(cells: Sequence[str], width: int) -> bool:
+    return any(width_of(one) > width for one in cells)
+
+
+def _fit(columns: Sequence[Sequence[str]], room: int) -> tuple[list[int], int] | None:
+    """A width for each column and the gap between them; None where a table would have to cut words.
+
+    What is longer than a UUID is broken in any case, at a sign if it has one. When room is short, shorter words are
+    too, all but those of the first column, which tells rows apart, numbers and UUIDs.
+    """
+    natural = [max(map(width_of, cells)) for cells in columns]
+    for whole, gap in ((_UUID, 3), (20, 2), (12, 2)):
+        left = room - gap * (len(columns) - 1)
+        widths = [
+            min(most, _needed(cells, whole if n else _UUID))
+            for n, (cells, most) in enumerate(zip(columns, natural, strict=True))
+        ]
+        if sum(widths) > left:
+            continue
+        while sum(widths) < min(left, sum(natural)):
+            # The narrowest first: a time gets its line, and the message beside it the rest.
+            n = min((n for n, width in enumerate(widths) if width < natural[n]), key=widths.__getitem__)
+            widths[n] += 1
+        return widths, gap
+    return None
+
+
+def _needed(cells: Sequence[str], whole: int) -> int:
+    """The width of a column that breaks no word of up to ``whole`` columns, and longer ones only after a sign."""
+    most = 0
+    for word in {word for cell in cells for word in ([cell] if _TIME.fullmatch(cell) else cell.split())}:
+        size = width_of(word)
+        if size > whole and not _UNBROKEN.fullmatch(word) and not _TIME.fullmatch(word):
+            size = max(map(width_of, pieces(word)))
+        most = max(most, min(_UUID, size))
+    return most

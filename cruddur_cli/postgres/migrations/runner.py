@@ -1,0 +1,463 @@
+"""Which migrations are applied to a database; applies and rolls back, one transaction each, in the order of time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import BadInput, CannotConnect, CruddurError, Refused
+from ...times import sort_key
+from .. import catalogue, locks
+from ..connection import Server
+from ..sql_files import runner as sql_runner
+from ..sql_files import splitter
+from . import files as migration_files
+from .files import Migration, version_key
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+TABLE = "public.cruddur_migrations"
+LEGACY = "public.schema_information"
+_COLUMN = "last_successful_run"
+_COLUMNS = (
+    "version text PRIMARY KEY, name text NOT NULL, applied_at timestamptz, adopted boolean NOT NULL DEFAULT false"
+)
+# duplicate column, table or index, constraint or type, function, schema
+_EXISTS = {"42701", "42P07", "42710", "42723", "42P06"}
+# A new value of an enumerated type cannot be used in the transaction that adds it.
+_NEEDS_COMMIT = "55P04"
+
+_DEFINES = {("ALTER",), ("CREATE",), ("COMMENT",), ("DROP",), ("GRANT",), ("REVOKE",)}
+State = Literal["applied", "pending", "adopted"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """One migration. ``applied_at`` is an ISO-8601 time in UTC, or None unless this program applied it.
+
+    ``adopted`` is one that another program recorded in ``schema_information``, and that was not seen here.
+    """
+
+    version: str
+    name: str
+    state: State
+    applied_at: str | None
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    applied_at: datetime | None = None
+    is_adopted: bool = False
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is recorded as applied, by version; and how our own table differs from that."""
+
+    applied: Mapping[str, _Row]
+    adopted: tuple[str, ...] = ()
+    void: tuple[str, ...] = ()
+
+
+def status(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
+    """Every migration that is applied or has a file, by time. Changes nothing."""
+    applied = _state(conn, files).applied
+    names = {migration.version: migration.name for migration in files}
+    every = sorted({*applied, *names}, key=version_key)
+    return [_status(version, names.get(version), applied.get(version)) for version in every]
+
+
+def pending(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
+    """What ``migrate`` would apply, each file loaded. Raises BadInput as it does; changes nothing."""
+    rows = [row for row in status(conn, files) if row.state == "pending"]
+    versions_pending = {row.version for row in rows}
+    for migration in files:
+        if migration.version in versions_pending:
+            splitter.split(migration_files.up(migration), source=str(migration.path))
+    return rows
+
+
+def _status(version: str, name: str | None, row: _Row | None) -> Status:
+    name = row.name if name is None and row else name
+    state: State = "pending" if row is None else "adopted" if row.is_adopted else "applied"
+    return Status(version, name or "", state, sort_key(row.applied_at) if row and row.applied_at else None)
+
+
+def migrate(
+    conn: Connection[Any], files: Sequence[Migration], *, server: Server, say: sql_runner.Say | None = None
+) -> list[Status]:
+    """Apply what is pending, the oldest first; what was applied here, which another migrator may have shared.
+
+    Each one is committed by itself, together with its record, before the next begins. What is applied is read again
+    once the lock is held, so any number of migrators apply each migration once. Raises BadInput and Refused as
+    ``scripts.run`` does: of the failing one nothing has happened, the earlier ones stay (``applied`` counts them).
+    """
+
+    def applied() -> Iterator[Status]:
+        waited = False
+        while one := _apply_next(conn, files, server, say, waited=waited):
+            yield one
+            waited = True
+
+    return _each(conn, applied(), done="applied", say=say)
+
+
+def _each(conn: Connection[Any], changes: Iterator[Status], *, done: str, say: sql_runner.Say | None) -> list[Status]:
+    """The changes, each told of as it is ``done``, and the next begun in a session of its own.
+
+    An error says how many there were before it, in the field of that name.
+    """
+    made: list[Status] = []
+    try:
+        for one in changes:
+            made.append(one)
+            if say is not None:
+                say(f"✓ {one.version} {one.name}: {done}")
+    except CruddurError as error:
+        raise _rolled_back(error, done, len(made)) from error
+    return made
+
+
+def _rolled_back(error: CruddurError, done: str, earlier: int) -> CruddurError:
+    """The error of one migration, which also says what did not change and what stays."""
+    stay = f"{earlier} earlier {'migration stays' if earlier == 1 else 'migrations stay'} {done}."
+    said = f"Nothing was changed by it. {stay}" if earlier else "Nothing was changed."
+    if isinstance(error, CannotConnect):  # which may also have come after the commit
+        said = stay if earlier else ""
+    fields = {**error.fields, done.replace(" ", "_"): earlier}
+    message = f"{error.message} {said}".strip()
+    return type(error)(message, hint=error.hint, code=error.code, details=error.details, fields=fields)
+
+
+def _apply_next(
+    conn: Connection[Any], files: Sequence[Migration], server: Server, say: sql_runner.Say | None, *, waited: bool
+) -> Status | None:
+    locks.take(conn, wait_s=locks.TURN_S, say=None if waited else say)
+    state = _state(conn, files)
+    _write_down(conn, state)
+    migration = next((found for found in files if found.version not in state.applied), None)
+    if migration is None:
+        conn.commit()
+        return None
+    _up(conn, migration, server, say)
+    done = _record(conn, state, migration)
+    conn.commit()
+    return done
+
+
+def _up(conn: Connection[Any], migration: Migration, server: Server, say: sql_runner.Say | None) -> None:
+    """Run what applies a migration. Where its object exists already, the error names ``--mark-applied``."""
+    try:
+        sql_runner.run(conn, migration_files.up(migration), source=str(migration.path), server=server, say=say)
+    except Refused as error:
+        if error.fields.get("sqlstate") not in _EXISTS:
+            raise
+        hint = f"if the database has all of it already: cruddur db migrate --mark-applied {migration.version}"
+        raise Refused(error.message, hint=hint, code=error.code, details=error.details, fields=error.fields) from error
+
+
+def _record(conn: Connection[Any], state: _State, migration: Migration, *, is_run: bool = True) -> Status:
+    """Record a migration as applied; the time is that of the transaction, or none where it was not run here."""
+    row = conn.execute(
+        f"INSERT INTO {TABLE} (version, name, applied_at) VALUES (%s, %s, {'now()' if is_run else 'NULL'})"
+        " ON CONFLICT (version) DO UPDATE SET applied_at = excluded.applied_at, adopted = false"
+        " RETURNING applied_at".encode(),
+        [migration.version, migration.name],
+    ).fetchone()
+    assert row is not None
+    _mark(conn, [*state.applied, migration.version])
+    return _status(migration.version, migration.name, _Row(migration.name, row[0]))
+
+
+def redo(
+    conn: Connection[Any],
+    files: Sequence[Migration],
+    version: str,
+    *,
+    server: Server,
+    say: sql_runner.Say | None = None,
+) -> Status:
+    """Run what applies a migration once more, although it is recorded as applied: another program recorded too much.
+
+    Raises BadInput for one that is pending or unknown, Refused as ``migrate`` does.
+    """
+    try:
+        locks.take(conn, say=say)
+        migration, state = _recorded(conn, files, version)
+        if version not in state.applied:
+            raise BadInput(f"Migration {version} is pending.", hint="cruddur db migrate", code="migration_pending")
+        _write_down(conn, state)
+        _up(conn, migration, server, say)
+        done = _record(conn, state, migration)
+        conn.commit()
+    except CruddurError as error:
+        raise _rolled_back(error, "applied", 0) from error
+    return done
+
+
+def mark_applied(
+    conn: Connection[Any], files: Sequence[Migration], version: str, *, say: sql_runner.Say | None = None
+) -> bool:
+    """Record a migration as applied without running it; False where it was recorded as applied already.
+
+    One that was adopted counts as applied from here on. Raises BadInput for an unknown one.
+    """
+    locks.take(conn, say=say)
+    migration, state = _recorded(conn, files, version)
+    row = state.applied.get(version)
+    if row is not None and not row.is_adopted:
+        return False
+    _write_down(conn, state)
+    _record(conn, state, migration, is_run=False)
+    return True
+
+
+def rehearse(conn: Connection[Any], files: Sequence[Migration], *, server: Server) -> list[Migration]:
+    """Try what ``migrate`` would do, and take it back; the migrations that the schema contains already.
+
+    Such a one fails because its object exists, consists of definitions only, and undone and applied again it leaves the
+    same catalogue. Raises BadInput and Refused as ``migrate`` does, in the transaction of the caller.
+    """
+    contained: list[Migration] = []
+    state = _state(conn, files)
+    with conn.transaction(force_rollback=True):
+        for migration in files:
+            if migration.version in state.applied:
+                continue
+            try:
+                with conn.transaction():
+                    _up(conn, migration, server, None)
+            except Refused as error:
+                if error.fields.get("sqlstate") == _NEEDS_COMMIT:
+                    break
+                if not _is_contained(conn, migration, server):
+                    raise
+                contained.append(migration)
+    return contained
+
+
+def build(conn: Connection[Any], files: Sequence[Migration], *, server: Server, commits: bool) -> None:
+    """Run the migrations on a schema that was loaded just now; those that it contains already are left out.
+
+    Nothing is recorded or committed, unless ``commits`` allows it and a migration needs what was defined before it to
+    be committed. Raises as ``rehearse`` does.
+    """
+    applied = _state(conn, files).applied
+    for migration in files:
+        if migration.version in applied:
+            continue
+        try:
+            with conn.transaction():
+                _up(conn, migration, server, None)
+        except Refused as error:
+            if commits and error.fields.get("sqlstate") == _NEEDS_COMMIT:
+                conn.commit()
+                _up(conn, migration, server, None)
+            elif not _is_contained(conn, migration, server):
+                raise
+
+
+def _is_contained(conn: Connection[Any], migration: Migration, server: Server) -> bool:
+    statements = splitter.split(migration_files.up(migration), source=str(migration.path))
+    if any(statement.words[:1] not in _DEFINES for statement in statements):
+        return False
+    before = catalogue.read(conn)
+    try:
+        with conn.transaction(force_rollback=True):
+            sql_runner.run(conn, migration_files.down(migration), source=str(migration.path), server=server)
+            _up(conn, migration, server, None)
+            return before == catalogue.read(conn)
+    except CruddurError:
+        return False
+
+
+def find(files: Sequence[Migration], version: str) -> Migration:
+    """The file of a version. Raises BadInput where there is none."""
+    for migration in files:
+        if migration.version == version:
+            return migration
+    raise BadInput(f"There is no migration {version!r}.", hint="cruddur db migration-status", code="no_such_migration")
+
+
+def _recorded(conn: Connection[Any], files: Sequence[Migration], version: str) -> tuple[Migration, _State]:
+    return find(files, version), _state(conn, files)
+
+
+def to_undo(
+    conn: Connection[Any], files: Sequence[Migration], *, steps: int = 1, to: str | None = None
+) -> list[Migration]:
+    """What a rollback would undo, the newest first: ``steps`` of them, or all that are newer than version ``to``.
+
+    Raises BadInput where a version is not known, or a file is gone or has no down part.
+    """
+    applied = _state(conn, files).applied
+    newest_first = sorted(applied, key=version_key, reverse=True)
+    by_version = {migration.version: migration for migration in files}
+    if to is None:
+        chosen = newest_first[:steps]
+    elif to != "0" and to not in applied and to not in by_version:
+        raise BadInput(f"There is no migration {to!r}.", hint="cruddur db migration-status", code="no_such_migration")
+    else:
+        chosen = [version for version in newest_first if version_key(version) > version_key(to)]
+    for version in chosen:
+        if version not in by_version:
+            raise BadInput(
+                f"{version} {applied[version].name} was applied and its file is missing, so it cannot be rolled back.",
+                hint="restore the file, for example from git",
+                code="migration_file_missing",
+            )
+        migration_files.down(by_version[version])
+    return [by_version[version] for version in chosen]
+
+
+def rollback(
+    conn: Connection[Any],
+    files: Sequence[Migration],
+    *,
+    undo: Sequence[Migration],
+    server: Server,
+    say: sql_runner.Say | None = None,
+) -> list[Status]:
+    """Undo what ``to_undo`` has named, one transaction each; the migrations, which are pending again.
+
+    Raises Refused if another session has changed the newest since, and as ``scripts.run`` does.
+    """
+    undone = (_undo_newest(conn, files, migration, server, say) for migration in undo)
+    return _each(conn, undone, done="rolled back", say=say)
+
+
+def _undo_newest(
+    conn: Connection[Any], files: Sequence[Migration], migration: Migration, server: Server, say: sql_runner.Say | None
+) -> Status:
+    locks.take(conn, wait_s=locks.TURN_S, say=say)
+    state = _state(conn, files)
+    if max(state.applied, key=version_key, default=None) != migration.version:
+        raise Refused(
+            f"{migration.version} {migration.name} is not the newest migration of {server.label} any more.",
+            hint="cruddur db migration-status",
+            code="changed_meanwhile",
+        )
+    _write_down(conn, state)
+    sql_runner.run(conn, migration_files.down(migration), source=str(migration.path), server=server, say=say)
+    conn.execute(f"DELETE FROM {TABLE} WHERE version = %s".encode(), [migration.version])
+    _mark(conn, [version for version in state.applied if version != migration.version])
+    conn.commit()
+    return Status(migration.version, migration.name, "pending", None)
+
+
+def recorded(conn: Connection[Any]) -> list[str]:
+    """The versions in our own table, the newest last."""
+    if not _is_there(conn, TABLE):
+        return []
+    return sorted((row[0] for row in conn.execute(f"SELECT version FROM {TABLE}".encode())), key=version_key)
+
+
+def forget(conn: Connection[Any]) -> None:
+    """Nothing counts as applied from here on: for a schema that is about to be loaded again, in the same transaction.
+
+    What the schema file itself then writes into ``schema_information`` counts.
+    """
+    if _is_there(conn, TABLE):
+        conn.execute(f"DELETE FROM {TABLE}".encode())
+    if _COLUMN in _legacy_columns(conn):
+        conn.execute(f"UPDATE {LEGACY} SET last_successful_run = '0'".encode())
+
+
+def _state(conn: Connection[Any], files: Iterable[Migration]) -> _State:
+    """What is applied: what our table has, as far as ``schema_information`` still says what was written with it.
+
+    If it says something else, a person used the scripts, or loaded the schema, or wrote it by hand, and it is taken
+    as the scripts take it: everything up to its number is applied, nothing after it. Migrations older than our newest
+    one stay as our table has them.
+    """
+    recorded: dict[str, _Row] = {}
+    if _is_there(conn, TABLE):
+        # Through JSON, because an older table has no such column.
+        is_adopted = "coalesce((to_jsonb(one) ->> 'adopted')::boolean, false)"
+        rows = conn.execute(f"SELECT version, name, applied_at, {is_adopted} FROM {TABLE} AS one".encode()).fetchall()
+        recorded = {version: _Row(*row) for version, *row in rows}
+    says = _legacy(conn)
+    newest = max(map(version_key, recorded), default=(0, 0))
+    if says is None or version_key(says) == newest:
+        return _State(recorded)
+    limit = version_key(says)
+    void = tuple(version for version in recorded if version_key(version) > limit)
+    kept = {version: row for version, row in recorded.items() if version not in void}
+    adopted = {
+        migration.version: _Row(migration.name, is_adopted=True)
+        for migration in files
+        if newest < version_key(migration.version) <= limit
+    }
+    return _State({**kept, **adopted}, tuple(adopted), void)
+
+
+def _write_down(conn: Connection[Any], state: _State) -> None:
+    """Bring our table in line with what is applied."""
+    conn.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({_COLUMNS})".encode())
+    if "adopted" not in _columns(conn, TABLE):  # of an older version
+        conn.execute(
+            f"ALTER TABLE {TABLE} ADD COLUMN adopted boolean NOT NULL DEFAULT false,"
+            " ALTER COLUMN applied_at DROP NOT NULL".encode()
+        )
+    conn.execute(f"DELETE FROM {TABLE} WHERE version = ANY(%s)".encode(), [list(state.void)])
+    for version in state.adopted:
+        name = state.applied[version].name
+        conn.execute(f"INSERT INTO {TABLE} VALUES (%s, %s, NULL, true)".encode(), [version, name])
+    if state.adopted or state.void:
+        _mark(conn, state.applied)
+
+
+def _legacy(conn: Connection[Any]) -> str | None:
+    """The number in ``schema_information``; None where there is none. Raises Refused for what is no number."""
+    if _COLUMN not in _legacy_columns(conn):
+        return None
+    row = conn.execute(f"SELECT last_successful_run::text FROM {LEGACY} LIMIT 1".encode()).fetchone()
+    text = (row[0] or "0").strip().replace(".", "") if row else None
+    if text is not None and not re.fullmatch(r"[0-9]+", text):
+        raise Refused(
+            f"{LEGACY} should hold the number of the newest migration, and holds {text!r}.",
+            hint=f"if no migration was applied, set it to 0: UPDATE {LEGACY} SET last_successful_run = '0';",
+            code="bad_schema_information",
+        )
+    return text
+
+
+def _mark(conn: Connection[Any], applied: Iterable[str]) -> None:
+    """Keep ``schema_information`` as the scripts read it: one row, the number of the newest migration applied.
+
+    They compare numbers of any length. Where an older migration has more digits than the newest, the newest is
+    written with as many, at the same time, so that they do not take the older one for pending.
+    """
+    known = list(applied)
+    newest = max(known, key=version_key, default="0")
+    if any(int(version) > int(newest) for version in known):
+        newest = migration_files.comparable(newest)
+    columns = _legacy_columns(conn)
+    if not columns:
+        conn.execute(f"CREATE TABLE {LEGACY} (id integer PRIMARY KEY, last_successful_run text)".encode())
+        columns = {"id", _COLUMN}
+    if _COLUMN not in columns:
+        return
+    if not conn.execute(f"UPDATE {LEGACY} SET last_successful_run = %s".encode(), [newest]).rowcount:
+        names, values = ("id, ", "1, ") if "id" in columns else ("", "")
+        conn.execute(f"INSERT INTO {LEGACY} ({names}last_successful_run) VALUES ({values}%s)".encode(), [newest])
+
+
+def _legacy_columns(conn: Connection[Any]) -> set[str]:
+    """The columns of ``schema_information``, none where it is missing; some people's has no id."""
+    return _columns(conn, LEGACY)
+
+
+def _columns(conn: Connection[Any], table: str) -> set[str]:
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+    return {row[0] for row in conn.execute(query, [table]).fetchall()}
+
+
+def _is_there(conn: Connection[Any], table: str) -> bool:
+    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
+    return bool(row and row[0])

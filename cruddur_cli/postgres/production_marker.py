@@ -1,0 +1,81 @@
+"""The mark of a database that says: this is production, by any URL.
+
+It stands in two places: in a table, which a dump and its copy carry along, and in a setting of the database, which
+stays when the table is renamed or dropped. Either is enough.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Protected
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+TABLE = "public.cruddur_environment"
+SETTING = "cruddur.environment"
+
+
+def write(conn: Connection[Any]) -> None:
+    """Mark the database as production; a second time changes nothing."""
+    columns = "name text PRIMARY KEY, stamped_at timestamptz NOT NULL DEFAULT now()"
+    conn.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns})".encode())
+    conn.execute(f"INSERT INTO {TABLE} (name) VALUES ('production') ON CONFLICT DO NOTHING".encode())
+    _set(conn, "= 'production'")
+
+
+def is_production(conn: Connection[Any]) -> bool:
+    """Whether the database has the mark, in either place."""
+    return _is_set(conn) or _is_in_table(conn)
+
+
+def refuse(conn: Connection[Any], label: str) -> None:
+    """Raise Protected where the database has the mark: for what writes and came without ``--prod``.
+
+    The hint is for a copy: a refusal never suggests ``--prod``.
+    """
+    if is_production(conn):
+        raise Protected(
+            f"{label} is marked as production, and this command was run without --prod.",
+            hint="if this is a copy of production: cruddur db release-copy",
+            code="stamped_production",
+        )
+
+
+def release(conn: Connection[Any]) -> bool:
+    """Take the mark off, for a copy of production; False where there is none."""
+    found = is_production(conn)
+    if _is_in_table(conn):
+        conn.execute(f"DELETE FROM {TABLE}".encode())
+    if _is_set(conn):
+        _set(conn, None)
+    return found
+
+
+def _is_in_table(conn: Connection[Any]) -> bool:
+    there = conn.execute("SELECT to_regclass(%s)", [TABLE]).fetchone()
+    if there is None or there[0] is None:
+        return False
+    return conn.execute(f"SELECT 1 FROM {TABLE} WHERE name = 'production'".encode()).fetchone() is not None
+
+
+def _is_set(conn: Connection[Any]) -> bool:
+    """Whether the setting is stored with the database: asked of the catalogue, as a session has it from its start."""
+    found = conn.execute(
+        "SELECT 1 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+        " WHERE d.datname = current_database() AND s.setrole = 0 AND %s = ANY (s.setconfig)",
+        [f"{SETTING}=production"],
+    ).fetchone()
+    return found is not None
+
+
+def _set(conn: Connection[Any], value: str | None) -> None:
+    """Store or reset the setting; where the user does not own the database, the table alone has to do."""
+    from psycopg import errors, sql
+
+    change = sql.SQL("SET {} " + value if value else "RESET {}").format(sql.SQL(SETTING))
+    name = sql.Identifier(conn.info.dbname)
+    with suppress(errors.InsufficientPrivilege), conn.transaction():
+        conn.execute(sql.SQL("ALTER DATABASE {} ").format(name) + change)

@@ -1,0 +1,203 @@
+"""What a file of SQL destroys: found by running it in a transaction, counting before and after, and rolling back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import Refused
+from .. import database
+from ..connection import Server
+from . import splitter
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+LOCK_S = 2
+_SEQUENCES = 500
+# What happens outside of the transaction, so that a rollback does not undo it.
+_OUTSIDE = re.compile(
+    r"\b(dblink\w*|lo_import|lo_export|pg_terminate_backend|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile"
+    r"|pg_file_\w+|pg_switch_wal|pg_logical_\w+|http_\w+|aws_\w+|PROGRAM)\b|\bCOPY\b.*\bTO\s+'",
+    re.IGNORECASE | re.DOTALL,
+)
+_SYSTEM = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_TABLES = f"""
+    SELECT c.oid::bigint, CASE WHEN n.nspname = 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
+        n.nspname::text, c.relname::text,
+        ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND {_SYSTEM}
+        AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE')
+    ORDER BY 2
+"""
+# Functions in languages that may do anything, unless an extension brought them; and tables that are another server's.
+_UNTRUSTED = f"""
+    SELECT 'the database has functions in ' || min(l.lanname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+        JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE NOT l.lanpltrusted AND {_SYSTEM}
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') HAVING count(*) > 0
+    UNION ALL SELECT 'the database has tables of another server' FROM pg_foreign_table HAVING count(*) > 0
+"""
+_OWN_SEQUENCES = f"""
+    SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_has_role(c.relowner, 'USAGE')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND {_SYSTEM} LIMIT %s
+"""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One table that loses something: how many of its rows are deleted, and how many are overwritten."""
+
+    table: str
+    deleted: int
+    changed: int
+
+    def __str__(self) -> str:
+        deleted = database.rows_of(self.table, self.deleted) if self.deleted else ""
+        changed = f"{database.rows_of(self.table, self.changed)} overwritten" if self.changed else ""
+        return ", ".join(filter(None, [deleted, changed]))
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a file does to the rows that exist. ``unknown`` says why that cannot be told; then all rows count as lost.
+
+    ``staying`` are the tables that exist before and after.
+    """
+
+    losses: tuple[Loss, ...] = ()
+    staying: tuple[str, ...] = ()
+    unknown: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.losses)
+
+    def __str__(self) -> str:
+        counted = ", ".join(map(str, self.losses)) or "no rows"
+        why = f"it is unknown in advance what the file deletes, because {self.unknown}: all rows are counted"
+        return f"{counted} ({why})" if self.unknown and self.losses else counted
+
+
+@dataclass(frozen=True)
+class _Table:
+    name: str
+    schema: str
+    relation: str
+    columns: frozenset[int]
+    rows: int
+
+
+def run(
+    conn: Connection[Any], server: Server, text: str, execute: Callable[[], object], *, is_production: bool = False
+) -> Effects:
+    """What ``execute`` destroys, which runs the file ``text`` in the transaction of ``conn``; all of it is rolled back.
+
+    A database without rows has nothing to lose, and is not asked. Raises what ``execute`` raises: a file that does not
+    run destroys nothing. ``is_production`` says that nothing may be locked for a rehearsal.
+    """
+    before = _tables(conn)
+    filled = {oid: table for oid, table in before.items() if table.rows and table.relation not in database.BOOKKEEPING}
+    if not filled:
+        conn.rollback()
+        return Effects(staying=tuple(table.name for table in before.values()))
+    why = "production is not locked for a rehearsal" if is_production else _reason(conn, text)
+    try:
+        if not why:
+            why = _shield_sequences(conn)
+        if why:
+            return Effects(tuple(Loss(table.name, table.rows, 0) for table in filled.values()), unknown=why)
+        execute()
+        return _compare(conn, before, filled)
+    except Refused as error:
+        if error.code != "locked":
+            raise
+        losses = tuple(Loss(table.name, table.rows, 0) for table in filled.values())
+        return Effects(losses, unknown="another session holds a lock on what the file changes")
+    finally:
+        if not conn.closed:
+            conn.rollback()
+
+
+def _reason(conn: Connection[Any], text: str) -> str:
+    """Why a rollback would not undo the file; empty where it would."""
+    for statement in splitter.split(text):
+        found = _OUTSIDE.search(statement.text)
+        if found is not None:
+            word = " ".join(found[0].split()[:1])
+            return f"line {statement.line} ({word}) acts outside of the transaction"
+    row = conn.execute(_UNTRUSTED.encode()).fetchone()
+    return f"{row[0]}, which may act outside of the transaction" if row else ""
+
+
+def _shield_sequences(conn: Connection[Any]) -> str:
+    """Let sequences advance in this transaction only; why that cannot be, where it cannot.
+
+    nextval() is not undone by a rollback, but ALTER SEQUENCE … RESTART gives the transaction a sequence of its own
+    ("ALTER SEQUENCE", Notes).
+    """
+    from psycopg import errors
+
+    conn.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'".encode())
+    found = conn.execute(_OWN_SEQUENCES.encode(), [_SEQUENCES]).fetchall()
+    if not all(owned for _, owned in found):
+        return "it may advance a sequence of another owner"
+    if len(found) == _SEQUENCES:
+        return f"there are more than {_SEQUENCES} sequences"
+    try:
+        for name, _ in found:
+            row = conn.execute(f"SELECT last_value + is_called::int FROM {name}".encode()).fetchone()
+            assert row is not None
+            conn.execute(f"ALTER SEQUENCE {name} RESTART WITH {row[0]}".encode())
+    except errors.LockNotAvailable:
+        conn.rollback()
+        return "another session holds a lock on a sequence"
+    except errors.DataError:  # the last of its numbers is taken
+        conn.rollback()
+        return "a sequence has reached its end"
+    return ""
+
+
+def _tables(conn: Connection[Any]) -> dict[int, _Table]:
+    """The tables of the database by their number, each with its rows counted."""
+    from psycopg import sql
+
+    found = {}
+    for oid, name, schema, relation, columns in conn.execute(_TABLES.encode()).fetchall():
+        query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(schema, relation))
+        row = conn.execute(query).fetchone()
+        found[oid] = _Table(name, schema, relation, frozenset(columns), row[0] if row else 0)
+    return found
+
+
+def _compare(conn: Connection[Any], before: dict[int, _Table], filled: dict[int, _Table]) -> Effects:
+    """What the transaction has done so far to the rows that there were.
+
+    A row that was there and is untouched has the older transaction's number in ``xmin``, even if something deletes
+    or overwrites rows: the file itself, a cascade, a trigger, a function, TRUNCATE, or ALTER TABLE that rewrites.
+    """
+    from psycopg import sql
+
+    after = {row[0]: row for row in conn.execute(_TABLES.encode()).fetchall()}
+    losses = []
+    for oid, table in filled.items():
+        if oid not in after:
+            losses.append(Loss(table.name, table.rows, 0))
+            continue
+        _, _, schema, relation, columns = after[oid]
+        query = sql.SQL(
+            "SELECT count(*) FILTER (WHERE age(t.xmin) > age(pg_current_xact_id()::xid)), count(*) FROM ONLY {} AS t"
+        ).format(sql.Identifier(schema, relation))
+        row = conn.execute(query).fetchone()
+        assert row is not None
+        untouched, total = row
+        touched = max(0, table.rows - untouched)
+        if not touched and table.columns - set(columns):
+            touched, total = table.rows, untouched + table.rows  # every row loses a column
+        deleted = max(0, touched - (total - untouched))
+        if touched:
+            losses.append(Loss(table.name, deleted, touched - deleted))
+    staying = tuple(table.name for oid, table in before.items() if oid in after)
+    return Effects(tuple(losses), staying)

@@ -1,0 +1,380 @@
+"""Runs a file of SQL in one transaction, statement by statement, so that every error has its place in the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ... import masking
+from ...errors import BadInput, CruddurError, Refused
+from .. import connection, locks
+from ..connection import Server
+from . import splitter
+from .splitter import Statement
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+Say = Callable[[str], None]
+_SAVEPOINT = b"cruddur_file"
+_TOGETHER = 500  # INSERTs in one request, and
+_TOGETHER_CHARACTERS = 1 << 18  # about as many characters of them
+_WIDTH = 160
+_STATEMENT_SHOWN = 240
+_EXTENSION = re.compile(
+    r"""\s*(?:CREATE|(COMMENT)\s+ON)\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?"uuid-ossp".*""",
+    re.IGNORECASE | re.DOTALL,
+)
+_PIECE = 1 << 20  # of characters: a large dump is not held twice
+# The last line of the context, in the server's language: COPY users, line 3, column uuid: "x"
+_LINE = re.compile(r"^COPY .*?, \w+ ([0-9]+)(?=[,:]|$)", re.MULTILINE)
+_CSV = re.compile(r"\bcsv\b", re.IGNORECASE)
+_CSV_ROW = re.compile(r'(?:[^"\n]|"[^"]*"?)*')
+_ANY_LINE = re.compile(r"[^\n]*\n?")
+_TEXT_ROW = re.compile(r"(?:[^\\\n]|\\.)*\n?", re.DOTALL)
+# A dump names the roles of the server that it comes from with these.
+_ROLES = {"OWNER", "GRANT", "REVOKE"}
+# What outlives the tables, or even the database, although a file that creates it may be loaded again.
+_KEPT = {("CREATE", "EXTENSION"), ("CREATE", "ROLE"), ("CREATE", "USER"), ("CREATE", "GROUP")}
+_RDS_ROLE = re.compile(r'"(rds\w*)"')
+# What DISCARD ALL does, which cannot run in a transaction: behind a pooler the next transaction would have another
+# session. What the file sets, prepares, locks or makes for its session must not stay behind in the one it had.
+_FRESH_SESSION = b"; ".join(
+    [
+        b"CLOSE ALL",
+        b"RESET SESSION AUTHORIZATION",
+        b"RESET ROLE",
+        b"RESET ALL",
+        b"DEALLOCATE ALL",
+        b"UNLISTEN *",
+        b"SELECT pg_advisory_unlock_all()",
+        b"DISCARD SEQUENCES",
+        b"DISCARD TEMP",
+    ]
+)
+_UUID_FUNCTION = (
+    b"CREATE OR REPLACE FUNCTION public.uuid_generate_v4() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE"
+    b" AS 'SELECT pg_catalog.gen_random_uuid()'"
+)
+
+
+def run(
+    conn: Connection[Any],
+    text: str,
+    *,
+    source: str,
+    server: Server,
+    say: Say | None = None,
+    keeps_session: bool = False,
+) -> int:
+    """Run a whole file inside the connection's transaction, all of it or nothing; how many statements there were.
+
+    What is there afterwards is what ``psql -1 -v ON_ERROR_STOP=1 -f`` leaves, except that
+
+    - a COMMIT in the file commits nothing half-way: the file's BEGIN, COMMIT and ROLLBACK undo what they would undo,
+      inside of the one transaction;
+    - CREATE EXTENSION, CREATE ROLE and CREATE USER leave what exists already as it is;
+    - GRANT and REVOKE of a role that only RDS has are left out on other servers;
+    - statement_timestamp() may give the same time in INSERTs that follow one another: they are sent together;
+    - the session is as fresh as before, unless ``keeps_session`` says that the caller sees to it.
+
+    A statement waits five seconds for a lock, unless the file itself says otherwise.
+
+    Raises BadInput, before anything is sent, for what only psql understands, and Refused with file, line, statement and
+    caret; where a lock did not come, with the session that holds it (code ``locked``).
+    """
+    from psycopg import Error
+
+    statements = splitter.split(text, source=source)
+    blocks = _Blocks(conn, statements, source=source, say=say)
+    _speak_utf8(conn)
+    statement: Statement | None = None
+    with locks.guarded(conn, server) as watch:
+        try:
+            # A seed's triggers know the rows of their transaction by its number, and a savepoint has another one.
+            for few in ([each] for each in statements) if keeps_session else _together(statements):
+                if len(few) > 1 and _insert(conn, few):
+                    continue
+                for statement in few:
+                    if blocks.is_control(statement):
+                        blocks.follow(statement)
+                    elif statement.rows is not None:
+                        _copy(conn, statement, text)
+                    else:
+                        _execute(conn, statement, source=source, server=server, say=say)
+            statement = None
+            # What is checked only at the end is checked while the file can still be named.
+            conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            if not keeps_session:
+                refresh_session(conn)
+        except Error as error:
+            raise _refusal(error, statement, text, source, server, watch) from error
+        except UnicodeEncodeError as error:
+            assert statement is not None
+            char = error.object[error.start]
+            raise BadInput(
+                f"{source}, line {statement.line}: {char!r} is not in the client_encoding that the file has set.",
+                hint="set it to UTF8, which the file is",
+                code="not_encodable",
+            ) from error
+    return len(statements)
+
+
+def _together(statements: Sequence[Statement]) -> Iterator[list[Statement]]:
+    """The statements in their order, in lists: of INSERTs that follow one another, or of one statement."""
+    few: list[Statement] = []
+    characters = 0
+    for statement in statements:
+        if statement.words[:1] != ("INSERT",):
+            if few:
+                yield few
+            yield [statement]
+            few, characters = [], 0
+            continue
+        few.append(statement)
+        characters += len(statement.text)
+        if len(few) == _TOGETHER or characters >= _TOGETHER_CHARACTERS:
+            yield few
+            few, characters = [], 0
+    if few:
+        yield few
+
+
+def _insert(conn: Connection[Any], few: Sequence[Statement]) -> bool:
+    """Send INSERTs in one request, all of them or none; False where one fails, which only running each can tell."""
+    from psycopg import Error
+
+    try:
+        sent = b"\n;".join(connection.encoded(conn, statement.text) for statement in few)
+    except UnicodeEncodeError:
+        return False
+    try:
+        with conn.transaction():
+            conn.execute(sent)
+    except Error:
+        if conn.closed:
+            raise
+        return False
+    return True
+
+
+def refresh_session(conn: Connection[Any]) -> None:
+    """Take back what a file has set for its session, in the same transaction; what it changed in the database stays."""
+    conn.execute(_FRESH_SESSION)
+    connection.bound(conn)
+    _speak_utf8(conn)
+
+
+def _speak_utf8(conn: Connection[Any]) -> None:
+    """A file may set another client_encoding for itself; with SQL_ASCII psycopg would give bytes instead of text."""
+    if conn.info.encoding != "utf-8":
+        conn.execute("SET LOCAL client_encoding TO 'UTF8'")
+
+
+class _Blocks:
+    """The file's own BEGIN, COMMIT and ROLLBACK, followed with a savepoint that moves where psql would commit."""
+
+    def __init__(self, conn: Connection[Any], statements: Sequence[Statement], *, source: str, say: Say | None) -> None:
+        self._conn, self._is_open = conn, True  # as with psql -1, which sends a BEGIN of its own
+        control = [_control(statement) for statement in statements]
+        for statement, kind in zip(statements, control, strict=True):
+            if kind == "PREPARE":
+                place = f"{source}, line {statement.line}"
+                raise BadInput(
+                    f"{place}: PREPARE TRANSACTION would leave the one transaction of the file.",
+                    hint="leave the line out",
+                    code="transaction_control",
+                )
+        self._undoes = "ROLLBACK" in control
+        if self._undoes:
+            self._mark()
+        lines = [str(found.line) for found, kind in zip(statements, control, strict=True) if kind]
+        if lines and say is not None:
+            say(f"{source}: BEGIN, COMMIT and the like (line {', '.join(lines[:5])}) are ignored: one transaction")
+
+    @staticmethod
+    def is_control(statement: Statement) -> bool:
+        return _control(statement) is not None
+
+    def follow(self, statement: Statement) -> None:
+        """Do what this BEGIN, COMMIT or ROLLBACK would do, short of committing."""
+        kind, was_open = _control(statement), self._is_open
+        chained = statement.words[-2:] == ("AND", "CHAIN")
+        if kind == "BEGIN":
+            self._is_open = True
+            if not was_open:
+                self._mark()
+            return
+        self._is_open = was_open and chained
+        if was_open and kind == "COMMIT":
+            self._mark()
+        elif was_open:
+            self._conn.execute(b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT)
+
+    def _mark(self) -> None:
+        """From here on a ROLLBACK undoes; what came before it stays."""
+        if self._undoes:
+            self._conn.execute(b"SAVEPOINT " + _SAVEPOINT)
+
+
+def _control(statement: Statement) -> str | None:
+    """What a statement does with the transaction as a whole: BEGIN, COMMIT, ROLLBACK, PREPARE, or nothing."""
+    first, second = (*statement.words, "", "")[:2]
+    if first == "BEGIN" or (first, second) == ("START", "TRANSACTION"):
+        return "BEGIN"
+    if (first, second) == ("PREPARE", "TRANSACTION"):
+        return "PREPARE"
+    if second == "PREPARED":
+        return None
+    if first in {"COMMIT", "END"}:
+        return "COMMIT"
+    if first == "ABORT" or (first == "ROLLBACK" and "TO" not in statement.words):
+        return "ROLLBACK"
+    return None
+
+
+def _execute(conn: Connection[Any], statement: Statement, *, source: str, server: Server, say: Say | None) -> None:
+    """Run one statement; where the cluster or the database keeps what it creates from an earlier load, leave that."""
+    from psycopg import errors
+
+    sent = _sent(statement, conn, server, say)
+    first = statement.words[:1]
+    if statement.words[:2] not in _KEPT and first not in {("GRANT",), ("REVOKE",)}:
+        conn.execute(sent)
+        return
+    place = f"{source}, line {statement.line}"
+    try:
+        with conn.transaction():
+            conn.execute(sent)
+    except errors.DuplicateObject as error:
+        if first != ("CREATE",) or "MAPPING" in statement.words[:3]:
+            raise
+        if say is not None:
+            say(f"{place}: {error.diag.message_primary}; it was not changed")
+    except errors.UndefinedObject as error:
+        role = _RDS_ROLE.search(error.diag.message_primary or "")
+        if role is None:
+            raise
+        if say is not None:
+            say(f"{place}: skipped, because the role {role[1]} exists only on Amazon RDS: {_shown(statement, 80)}")
+
+
+def _copy(conn: Connection[Any], statement: Statement, text: str) -> None:
+    """Run a COPY … FROM STDIN of the file ``text`` with its rows."""
+    assert statement.rows is not None
+    start, end = statement.rows
+    with conn.cursor().copy(connection.encoded(conn, statement.text)) as copy:
+        for position in range(start, end, _PIECE):
+            copy.write(connection.encoded(conn, text[position : min(end, position + _PIECE)]))
+
+
+def row_offset(statement: Statement, text: str, context: str | None) -> int | None:
+    """Where in the file the row begins that the context of a server's error names; None where it names none.
+
+    The server counts rows. It also counts the line ends inside of a row of CSV, once the first row has shown what a
+    line end is ("COPY", File Formats; CopyReadLineText).
+    """
+    named = _LINE.findall(context or "")
+    if statement.rows is None or not named:
+        return None
+    (position, end), number = statement.rows, int(named[-1])
+    row = _TEXT_ROW
+    if _CSV.search(statement.text):
+        row = _ANY_LINE
+        first = _CSV_ROW.match(text, position, end)
+        if first is not None and number > 1:
+            number += len(re.findall(r"(?<!\r)\n", first[0]))
+    while number > 1 and position < end and (passed := row.match(text, position, end)):
+        number, position = number - 1, passed.end()
+    return position
+
+
+def _sent(statement: Statement, conn: Connection[Any], server: Server, say: Say | None) -> bytes:
+    """A statement as it goes to the server; the embedded one gets the one function of uuid-ossp that is in use.
+
+    That extension is not among the embedded PostgreSQL's, and the application's own schema file begins with it. A dump
+    also comments on it.
+    """
+    if server.embedded and (extension := _EXTENSION.fullmatch(statement.text)):
+        there = conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'uuid-ossp'").fetchone()
+        if there is None and extension[1]:
+            return b""
+        if there is None:
+            if say is not None:
+                say("the embedded PostgreSQL has no uuid-ossp: uuid_generate_v4() is gen_random_uuid() there")
+            return _UUID_FUNCTION
+    return connection.encoded(conn, statement.text)
+
+
+def _refusal(
+    error: Any, statement: Statement | None, text: str, source: str, server: Server, watch: locks.Watch
+) -> CruddurError:
+    """The error with its place: file, line, statement, caret, and what PostgreSQL adds."""
+    from psycopg import errors
+
+    if error.sqlstate is None or isinstance(error, errors.AdminShutdown):
+        return connection.translate(error, server)
+
+    def said(part: str | None) -> str:
+        return masking.said_of_sql(part or "", statement.text if statement else "")
+
+    line = statement.line if statement else text.count("\n") + 1
+    excerpt = ""
+    row = row_offset(statement, text, error.diag.context) if statement else None
+    if statement and error.diag.statement_position:
+        line, excerpt = _place(text, statement, statement.offset + int(error.diag.statement_position))
+    elif row is not None:
+        line = text.count("\n", 0, row) + 1
+        shown = text[row : row + _WIDTH + 1].partition("\n")[0].rstrip("\r")
+        excerpt = f"{line} | {_clip(shown, _WIDTH)}"
+    place = f"{source}, line {line}: " if statement else f"{source}, at its end: "
+    if isinstance(error, errors.LockNotAvailable):
+        refused = watch.refused(place)
+    else:
+        reason = said(error.diag.message_primary or str(error).strip())
+        code = "read_only" if isinstance(error, errors.ReadOnlySqlTransaction) else "sql_error"
+        refused = Refused(f"{place}{server.label} refused: {reason} ({error.sqlstate}).", code=code)
+    if isinstance(error, errors.QueryCanceled) and "statement timeout" in str(error):
+        refused = refused.changed(code="timed_out", hint="pass a larger --statement-timeout")
+    if isinstance(error, errors.UndefinedObject) and statement and _ROLES & set(statement.words):
+        refused = refused.changed(hint="dump it with `pg_dump --no-owner --no-privileges`, or create the role first")
+    sent = f"statement: {_shown(statement, _STATEMENT_SHOWN)}" if statement else ""
+    more = (*map(said, (error.diag.message_detail, error.diag.message_hint, error.diag.context)), refused.details)
+    return refused.changed(
+        details="\n".join(filter(None, [excerpt, sent, *more])) or None,
+        fields={"file": source, "line": line, "sqlstate": error.sqlstate},
+    )
+
+
+def _caret(text: str, position: int) -> tuple[int, str]:
+    """The line of a character position (from 1, as PostgreSQL counts), and that line, clipped, with a caret below."""
+    before = text[: position - 1]
+    column = len(before) - (before.rfind("\n") + 1)
+    line = text[len(before) - column :].partition("\n")[0].rstrip("\r")
+    number = before.count("\n") + 1
+    skipped = max(0, column - _WIDTH // 2)
+    margin = f"{number} | " + ("…" if skipped else "")
+    padding = "".join("\t" if char == "\t" else " " for char in line[skipped:column].ljust(column - skipped))
+    return number, f"{margin}{_clip(line[skipped:], _WIDTH)}\n{' ' * len(margin)}{padding}^"
+
+
+def _shown(statement: Statement, length: int) -> str:
+    """A statement in one line, clipped, without a password that it sets."""
+    return _clip(" ".join(masking.sql(statement.text).split()), length)
+
+
+def _place(text: str, statement: Statement, position: int) -> tuple[int, str]:
+    """The line of a position in a statement, and that line with a caret; a password that it sets is masked."""
+    secret = masking.sql_secret(statement.text)
+    if secret is None:
+        return _caret(text, position)
+    start = statement.offset + secret
+    line, last = (text.count("\n", 0, end) + 1 for end in (position - 1, start))
+    if line > last:
+        return line, f"{line} | {masking.MASK}"
+    return _caret(text[:start] + masking.MASK, min(position, start + 1))
+
+
+def _clip(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -1,0 +1,250 @@
+"""Cuts a file of SQL into its statements, where psql would cut it; knows nothing of a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from ...errors import BadInput
+
+# The rules are those of PostgreSQL's "Lexical Structure" and of psql's own scanner (src/fe_utils/psqlscan.l). Strings
+# with standard_conforming_strings = on, as every server since 9.1 has it.
+_NAME = "[A-Za-z_\x80-\U0010ffff]"
+_TOKEN = re.compile(
+    rf"""
+      (?P<space>\s+)
+    | (?P<line>--[^\n\r]*)
+    | (?P<block>/\*)
+    | (?P<escaped>[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<escaped_end>')?)
+    | (?P<string>'[^']*'?)
+    | (?P<quoted>"[^"]*"?)
+    | (?P<dollar>\$(?:{_NAME}[A-Za-z0-9_\x80-\U0010ffff]*)?\$)
+    | (?P<word>{_NAME}[A-Za-z0-9_$\x80-\U0010ffff]*)
+    | (?P<number>[0-9]+|\$[0-9]+)
+    | (?P<open>\()
+    | (?P<close>\))
+    | (?P<end>;)
+    | (?P<backslash>\\)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# A string that goes on after a line end is one string, and an escaped one stays escaped.
+_CONTINUED = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*(?=')")
+_ESCAPED_REST = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<end>')?", re.DOTALL)
+_NESTING = re.compile(r"/\*|\*/")
+_FUNCTION = re.compile(r"C(?:OR)?[FP]")
+_REST_OF_LINE = re.compile(r"[^\S\n]*(?:--[^\n]*)?(?:\n|\Z)")
+# psql ends the rows of a COPY there, in any format; it does so at the end of the file too.
+_END_OF_ROWS = re.compile(r"^\\\.\r?(?:\n|\Z)", re.MULTILINE)
+_HINTS = {
+    "\\c": "name the database in the connection URL, and leave the line out",
+    "\\connect": "name the database in the connection URL, and leave the line out",
+    "\\i": "load the other file with a command of its own (--file), or put its SQL here",
+    "\\ir": "load the other file with a command of its own (--file), or put its SQL here",
+    "\\include": "load the other file with a command of its own (--file), or put its SQL here",
+    "\\copy": "write COPY … FROM STDIN; and the rows below it, then a line \\. as pg_dump does",
+    "\\set": "write the value where it is used; a file stops at its first error anyway",
+}
+# pg_dump frames its output with these since August 2025. They only keep psql from obeying other backslash commands.
+_HARMLESS = {"\\restrict", "\\unrestrict"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
+
+    ``words`` are its first words outside of parentheses and quotes, upper case. ``rows`` is where in the file the rows
+    begin and end that a COPY … FROM STDIN reads.
+    """
+
+    text: str
+    offset: int
+    line: int
+    words: tuple[str, ...]
+    rows: tuple[int, int] | None = None
+
+
+@dataclass
+class _Open:
+    """The statement that is being read. ``initials`` are what psql's scanner goes by to know a function's body."""
+
+    offset: int | None = None
+    words: list[str] = field(default_factory=list)
+    count: int = 0
+    initials: str = ""
+    parens: int = 0
+    begins: int = 0
+
+    def take(self, word: str) -> None:
+        """A bare word: kept, and BEGIN … END followed where it is the body of a function (BEGIN ATOMIC)."""
+        upper = word.upper()
+        if self.count < 4:
+            self.initials += upper[0] if upper in {"CREATE", "FUNCTION", "PROCEDURE", "OR", "REPLACE"} else "-"
+        self.count += 1
+        if self.parens:
+            return
+        if len(self.words) < 12 or (self.words[0] == "COPY" and upper in {"FROM", "TO", "STDIN", "STDOUT"}):
+            self.words.append(upper)
+        if _FUNCTION.match(self.initials):
+            if upper == "BEGIN" or (upper == "CASE" and self.begins):
+                self.begins += 1
+            elif upper == "END" and self.begins:
+                self.begins -= 1
+
+
+def decode(content: bytes, *, source: str) -> str:
+    """The text of a file, without a byte-order mark; Windows line ends stay. Raises BadInput with the line.
+
+    Everything that this project reads is UTF-8; psql would send other bytes on and let the server find out.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput(f"{source} is UTF-16, and SQL is read as UTF-8.", hint="save it as UTF-8", code="not_utf8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadInput(
+            f"{source}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8.",
+            hint="save the file as UTF-8",
+            code="not_utf8",
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput(f"{source}, line {line}: a NUL character cannot be part of SQL.", code="not_sql")
+    return text
+
+
+def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
+    """The statements of a file in order, each without the comments and blanks before it and without its semicolon.
+
+    What is not closed (a quote, a comment, a parenthesis) reaches to the end, so that PostgreSQL itself says what is
+    wrong. Raises BadInput for what belongs to psql, a backslash command and a COPY that writes rows to it, and for rows
+    of a COPY that have no end.
+    """
+    try:
+        return _statements(text)
+    except BadInput as error:
+        raise BadInput(
+            f"{source}, {error.message}",
+            hint=error.hint, code=error.code, details=error.details, fields={"file": source, **error.fields},
+        ) from error  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _statements(text: str) -> Sequence[Statement]:
+    """``split``; a file is asked what it would lose, and what it leaves, before it is run."""
+    found: list[Statement] = []
+    current, position, line, counted = _Open(), 0, 1, 0
+
+    def close(end: int, after: int) -> int:
+        """Keep the statement that ends there; where to read on: after it, and after its rows."""
+        nonlocal current, line, counted
+        if current.offset is not None:
+            line += text.count("\n", counted, current.offset)
+            counted = current.offset
+            statement = Statement(text[current.offset : end].rstrip(), current.offset, line, tuple(current.words))
+            if statement.words[:1] == ("COPY",):
+                statement, after = _with_rows(statement, text, after)
+            found.append(statement)
+        current = _Open()
+        return after
+
+    while match := _TOKEN.match(text, position):
+        kind, start, position = match.lastgroup, position, match.end()
+        if kind in {"space", "line"}:
+            continue
+        if kind == "block":
+            position, closed = _after_block(text, position)
+            if not closed and current.offset is None:
+                current.offset = start
+            continue
+        if kind == "end" and not current.parens and not current.begins:
+            position = close(start, position)
+            continue
+        if kind == "backslash":
+            position = _after_backslash(text, start)
+            continue
+        if current.offset is None:
+            current.offset = start
+        if match["escaped"] is not None:
+            position = _after_escaped(text, position) if match["escaped_end"] else len(text)
+        elif kind == "dollar":
+            end = text.find(match[0], position)
+            position = len(text) if end < 0 else end + len(match[0])
+        elif kind == "word":
+            current.take(match[0])
+        elif kind == "open":
+            current.parens += 1
+        elif kind == "close" and current.parens:
+            current.parens -= 1
+    close(len(text), len(text))
+    return found
+
+
+def _after_block(text: str, position: int) -> tuple[int, bool]:
+    """Where a block comment ends, which may hold others, and whether it does."""
+    depth = 1
+    for match in _NESTING.finditer(text, position):
+        depth += 1 if match[0] == "/*" else -1
+        if not depth:
+            return match.end(), True
+    return len(text), False
+
+
+def _after_escaped(text: str, position: int) -> int:
+    while match := _CONTINUED.match(text, position):
+        rest = _ESCAPED_REST.match(text, match.end())
+        assert rest is not None
+        position = rest.end()
+        if not rest["end"]:
+            return len(text)
+    return position
+
+
+def _after_backslash(text: str, start: int) -> int:
+    """Where the line of a harmless command ends. Raises BadInput for any other."""
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    command = re.match(r"\\(?:[^\s\\;]+|.?)", text[start:end])
+    name = command[0] if command else "\\"
+    if name in _HARMLESS:
+        return end
+    line = text.count("\n", 0, start) + 1
+    raise BadInput(
+        f"line {line}: {name} is a command of psql, but this file goes to the server directly.",
+        details=f"{line} | {text[start:end].rstrip()[:120]}",
+        hint=_HINTS.get(name, "leave the line out, or load the file with psql (`cruddur db connect`)"),
+        code="psql_command",
+        fields={"line": line},
+    )
+
+
+def _with_rows(statement: Statement, text: str, position: int) -> tuple[Statement, int]:
+    """A COPY with the rows that stand below it, if it reads any, and where they are over. Raises BadInput."""
+    pairs = set(zip(statement.words, statement.words[1:], strict=False))
+    if ("TO", "STDOUT") in pairs:
+        raise _bad_copy(statement, "COPY … TO STDOUT sends rows to psql, which is not used here", "leave it out")
+    if ("FROM", "STDIN") not in pairs:
+        return statement, position
+    rest = _REST_OF_LINE.match(text, position)
+    if rest is None:  # psql would run it after the rows
+        problem = "the rows of COPY … FROM STDIN begin on the next line, and there is more on this one"
+        raise _bad_copy(statement, problem, "put that below the rows")
+    over = _END_OF_ROWS.search(text, rest.end())
+    if over is None:  # psql loads what there is; but pg_dump writes that line always, so this may be half of a dump
+        problem = "the file ends inside of the rows of this COPY, so it seems to be incomplete"
+        raise _bad_copy(statement, problem, "get the file once more, or end the rows with a line \\.")
+    return replace(statement, rows=(rest.end(), over.start())), over.end()
+
+
+def _bad_copy(statement: Statement, problem: str, hint: str) -> BadInput:
+    return BadInput(
+        f"line {statement.line}: {problem}.",
+        details=f"{statement.line} | {statement.text.splitlines()[0][:120]}",
+        hint=hint,
+        code="copy_stdin",
+        fields={"line": statement.line},
+    )

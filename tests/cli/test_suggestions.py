@@ -1,0 +1,90 @@
+"""The command that was meant, for a word that is none."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cruddur_cli.cli import suggestions, tree
+from tests.commands.conftest import Here
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("db update_cognito_user_ids", "update-cognito-user-ids"),
+        ("ddb get-conversations", "get-conversation"),
+        ("ddb list-conversation", "list-conversations"),
+        ("ddb schema_load", "schema-load"),
+        ("dbb", "db"),
+        ("db test", "ping"),
+        ("db status", "ping"),
+        ("db psql", "connect"),
+        ("db delete", "drop"),
+        ("ddb list", "list-tables"),
+        ("ddb delete", "drop"),
+        ("local start", "up"),
+        ("local stop", "down"),
+        ("cognito list", "list-users"),
+        ("db mgrate", "migrate"),
+    ],
+)
+def test_a_spelling_of_the_scripts_gets_a_did_you_mean(here: Here, typed: str, meant: str) -> None:
+    ran = here(*typed.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert "Did you mean" in ran.err
+    assert f"'{meant}'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ddb drop cruddur-messages", "cruddur ddb drop --table cruddur-messages"),
+        ("ddb patterns get-conversation", "cruddur ddb get-conversation"),
+        ("ddb patterns list_conversation", "cruddur ddb list-conversations"),
+        ("generate migration add_bio", "cruddur db new-migration"),
+        ("migrate", "cruddur db migrate"),
+        ("ddb migrate", "cruddur db migrate"),
+        ("seed --prod", "cruddur ddb seed, or cruddur db seed"),
+        ("list-users", "cruddur cognito list-users"),
+        ("nonsense", "cruddur --help"),
+        ("start", "cruddur local up"),
+        ("stop", "cruddur local down"),
+        ("status", "cruddur local status"),
+        ("test", "cruddur db ping"),
+        ("prepare", "cruddur setup"),
+        ("local drop", "cruddur local --help"),
+        ("ddb --prod seed", "cruddur ddb seed --prod"),
+        ("--prod ddb seed", "cruddur ddb seed --prod"),
+        ("-q ddb --table x seed -n", "cruddur ddb seed -n -q --table x"),
+        ("ddb stream --once process", "cruddur ddb stream process --once"),
+        ("ddb get-conversation bayko 2024 more", "cruddur ddb get-conversation --help"),
+        ("db drop cruddur", "cruddur db drop --help"),
+    ],
+)
+def test_a_command_of_the_scripts_or_of_another_group_is_named(here: Here, typed: str, meant: str) -> None:
+    ran = here(*typed.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == f"  next: {meant}"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [f"{group} {name}x" for group, name in sorted(suggestions._RISKY)]
+    + ["db restt", "ddb drp", "rds sart", "rds stopp", "strt", "rest", "local rest", "db kill-al"],
+)
+def test_a_likeness_names_nothing_that_destroys_or_costs(here: Here, typed: str) -> None:
+    ran = here(*typed.split())
+    assert ran.code == 2
+    said = set(re.findall(r"cruddur ([a-z]+) ([a-z-]+)", ran.err.partition("next: ")[2]))
+    assert not said & suggestions._RISKY
+    assert not [pair for pair in said if pair[0] == "rds" and pair[1] in {"start", "stop", "update-sg-rule"}]
+
+
+def test_every_other_word_leads_to_a_command_there_is() -> None:
+    known = set(tree.paths())
+    for group, words in suggestions._SYNONYMS.items():
+        for word, meant in words.items():
+            assert (*group.split(), *meant.split()) in known, (group, word)
+            assert (*group.split(), word) not in known, (group, word)

@@ -1,0 +1,304 @@
+"""``ddb backup``, ``list-backups``, ``restore``, ``protect``, and the backup before a table is dropped."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import botocore.exceptions
+import pytest
+
+from cruddur_cli import times
+from cruddur_cli.dynamodb import backups
+from cruddur_cli.dynamodb.client import DynamoDB
+from tests.commands.conftest import Here, parsed
+from tests.commands.production import TABLE, Run, client, make_table, production
+
+__all__ = ["production"]
+
+
+def body(text: str) -> dict[str, Any]:
+    return dict(json.loads(text))
+
+
+# On AWS, by moto.
+
+
+def test_a_backup_is_made_once_listed_and_restored_into_a_new_table(production: Run) -> None:
+    dynamodb = make_table()
+    made = production("ddb", "backup", "weekly", "--prod", "-o", "json")
+    assert made.code == 0, made.err
+    (item,) = body(made.out)["items"]
+    assert (item["backup"], item["table_name"], item["type"], item["status"]) == (
+        "weekly",
+        TABLE,
+        "on demand",
+        "AVAILABLE",
+    )
+    again = body(production("ddb", "backup", "weekly", "--prod", "-o", "json").out)
+    assert (again["written"], again["unchanged"]) == (0, 1)
+    assert len(body(production("ddb", "list-backups", "--prod", "-o", "json").out)["items"]) == 1
+
+    ran = production("ddb", "restore", "weekly", "--into", "messages-2", "--prod")
+    assert ran.code == 0, ran.err
+    assert dynamodb.scan(TableName="messages-2", Select="COUNT")["Count"] == 3
+    table = dynamodb.describe_table(TableName="messages-2")["Table"]
+    assert table["DeletionProtectionEnabled"]
+    tags = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+    assert {"Key": "cruddur:environment", "Value": "production"} in tags
+    recovery = dynamodb.describe_continuous_backups(TableName="messages-2")["ContinuousBackupsDescription"]
+    assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    assert "DDB_MESSAGE_TABLE=messages-2" in ran.err
+    assert "cruddur ddb protect --off --table cruddur-messages --prod" in ran.err
+    # The old one is as it was.
+    assert not dynamodb.describe_table(TableName=TABLE)["Table"]["DeletionProtectionEnabled"]
+
+
+def test_a_restore_that_was_interrupted_is_waited_for_and_another_table_is_refused(production: Run) -> None:
+    make_table()
+    production("ddb", "backup", "weekly", "--prod")
+    assert production("ddb", "restore", "weekly", "--into", "messages-2", "--prod").code == 0
+    again = production("ddb", "restore", "weekly", "--into", "messages-2", "--prod", "-o", "json")
+    assert again.code == 0, again.err
+    assert "its restore was started before" in again.err
+    (item,) = body(again.out)["items"]
+    assert (item["expected_items"], item["items"], item["differences"]) == (3, 3, [])
+    make_table("other", items=0)
+    refused = production("ddb", "restore", "weekly", "--into", "other", "--prod")
+    assert refused.code == 6
+    assert "--into other-restored" in refused.err
+
+
+def test_a_table_is_restored_to_a_time_of_its_recovery_window(production: Run) -> None:
+    dynamodb = make_table()
+    without = production("ddb", "restore", "--to-time", "2026-11-20T10:00Z", "--into", "messages-2", "--prod")
+    assert (without.code, "no point-in-time recovery" in without.err) == (5, True)
+    assert production("ddb", "protect", "--prod").code == 0
+    early = production("ddb", "restore", "--to-time", "2001-01-01T10:00Z", "--into", "messages-2", "--prod")
+    assert (early.code, "--to-time between" in early.err) == (5, True)
+    last = dynamodb.describe_continuous_backups(TableName=TABLE)["ContinuousBackupsDescription"]
+    moment = times.sort_key(last["PointInTimeRecoveryDescription"]["LatestRestorableDateTime"])
+    ran = production("ddb", "restore", "--to-time", moment, "--into", "messages-2", "--prod")
+    assert ran.code == 0, ran.err
+    assert dynamodb.scan(TableName="messages-2", Select="COUNT")["Count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("today", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("yesterday", datetime(2026, 11, 19, tzinfo=UTC)),
+        ("1h", datetime(2026, 11, 20, 15, 30, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 13, 16, 30, tzinfo=UTC)),
+        ("2026-11", datetime(2026, 11, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_table_is_restored_to_a_day_or_to_a_length_of_time_before_now(
+    production: Run, in_utc: None, monkeypatch: pytest.MonkeyPatch, typed: str, meant: datetime
+) -> None:
+    monkeypatch.setattr(times, "now", lambda: datetime(2026, 11, 20, 16, 30, tzinfo=UTC))
+    recovery = (datetime(2026, 10, 20, tzinfo=UTC), datetime(2026, 11, 20, 16, 25, tzinfo=UTC))
+    monkeypatch.setattr(backups, "window", lambda _: recovery)
+    asked: list[datetime] = []
+
+    def restore(*_: object, moment: datetime, **__: object) -> backups.Restored:
+        asked.append(moment)
+        return backups.Restored("messages-2", TABLE, "ACTIVE", 3, 3, ())
+
+    monkeypatch.setattr(backups, "restore", restore)
+    make_table("messages-2")
+    words = ("ddb", "restore", "--to-time", typed, "--into", "messages-2", "--prod")
+    assert f"{TABLE} at {meant:%Y-%m-%dT%H:%M:%SZ}" in production(*words, "--dry-run").err
+    assert asked == []
+    assert production(*words).code == 0
+    assert asked == [meant]
+
+
+def test_a_backup_that_is_missing_lists_those_there_are(production: Run) -> None:
+    make_table()
+    production("ddb", "backup", "weekly", "--prod")
+    ran = production("ddb", "restore", "daily", "--into", "messages-2", "--prod")
+    assert ran.code == 5
+    assert "has no backup 'daily'" in ran.err
+    assert "  weekly  " in ran.err
+    client("dynamodb").create_backup(TableName=TABLE, BackupName="weekly")
+    two = production("ddb", "restore", "weekly", "--into", "messages-2", "--prod")
+    assert (two.code, "2 backups of table" in two.err) == (3, True)
+
+
+def test_names_that_dynamodb_would_refuse_and_half_a_request_are_usage_errors(production: Run) -> None:
+    make_table()
+    assert production("ddb", "backup", "a b", "--prod").code == 2
+    assert production("ddb", "restore", "--into", "messages-2", "--prod").code == 2
+    assert production("ddb", "restore", "x", "--to-time", "2026-11-20", "--into", "messages-2", "--prod").code == 2
+    assert production("ddb", "restore", "x", "--into", "prod", "--prod").code == 2
+
+
+def test_a_dry_run_makes_restores_and_protects_nothing(production: Run) -> None:
+    dynamodb = make_table()
+    production("ddb", "backup", "weekly", "--prod")
+    for words in (["backup", "daily"], ["restore", "weekly", "--into", "messages-2"], ["protect"], ["drop"]):
+        ran = production("ddb", *words, "--prod", "--dry-run")
+        assert ran.code == 0, ran.err
+    assert len(dynamodb.list_backups(TableName=TABLE)["BackupSummaries"]) == 1
+    assert dynamodb.list_tables()["TableNames"] == [TABLE]
+    assert not dynamodb.describe_table(TableName=TABLE)["Table"]["DeletionProtectionEnabled"]
+
+
+def test_protect_says_what_it_changed_and_off_wants_the_name(production: Run) -> None:
+    dynamodb = make_table()
+    first = body(production("ddb", "protect", "--prod", "-o", "json").out)
+    assert [(one["setting"], one["result"]) for one in first["items"]] == [
+        ("deletion protection", "changed"),
+        ("point-in-time recovery", "changed"),
+        ("tag of production", "changed"),
+    ]
+    again = body(production("ddb", "protect", "--prod", "-o", "json").out)
+    assert (again["updated"], again["unchanged"]) == (0, 3)
+    refused = production("ddb", "protect", "--off", "--prod", "--yes")
+    assert (refused.code, "--confirm cruddur-messages" in refused.err) == (6, True)
+    off = production("ddb", "protect", "--off", "--prod", "--confirm", TABLE)
+    assert off.code == 0, off.err
+    assert not dynamodb.describe_table(TableName=TABLE)["Table"]["DeletionProtectionEnabled"]
+
+
+def test_a_dropped_table_of_production_is_backed_up_first(production: Run) -> None:
+    dynamodb = make_table()
+    ran = production("ddb", "drop", "--prod", "--confirm", TABLE)
+    assert ran.code == 0, ran.err
+    assert dynamodb.list_tables()["TableNames"] == []
+    (backup,) = dynamodb.list_backups()["BackupSummaries"]
+    assert f"cruddur ddb restore {backup['BackupName']} --into TABLE --prod" in ran.err
+    listed = body(production("ddb", "list-backups", "--prod", "-o", "json").out)
+    assert listed["items"][0]["backup"] == backup["BackupName"]
+    back = production("ddb", "restore", backup["BackupName"], "--into", TABLE, "--prod")
+    assert back.code == 0, back.err
+    assert dynamodb.scan(TableName=TABLE, Select="COUNT")["Count"] == 3
+
+
+def test_a_table_of_production_that_is_reset_is_backed_up_first(
+    production: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dynamodb = make_table()
+    monkeypatch.setenv("PROD_CONNECTION_URL", database)
+    ran = production("ddb", "reset", "--prod", "--confirm", TABLE)
+    assert "is available: cruddur ddb restore" in ran.err, ran.err
+    (backup,) = dynamodb.list_backups(TableName=TABLE)["BackupSummaries"]
+    assert production("ddb", "restore", backup["BackupName"], "--into", "before", "--prod").code == 0
+    assert dynamodb.scan(TableName="before", Select="COUNT")["Count"] == 3
+
+
+def test_no_backup_leaves_it_out(production: Run) -> None:
+    dynamodb = make_table()
+    assert production("ddb", "drop", "--prod", "--confirm", TABLE, "--no-backup").code == 0
+    assert dynamodb.list_backups()["BackupSummaries"] == []
+    assert dynamodb.list_tables()["TableNames"] == []
+
+
+def test_a_backup_that_fails_keeps_the_table(production: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamodb = make_table()
+    send = vars(botocore.client.BaseClient)["_make_api_call"]
+
+    def denied(self: Any, operation: str, params: Any) -> Any:
+        if operation == "CreateBackup":
+            raise botocore.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
+        return send(self, operation, params)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", denied)
+    ran = production("ddb", "drop", "--prod", "--confirm", TABLE)
+    assert ran.code == 5
+    assert "lack the permission dynamodb:CreateBackup" in ran.err
+    assert dynamodb.list_tables()["TableNames"] == [TABLE]
+    assert production("ddb", "drop", "--prod", "--confirm", "wrong").code == 6
+    assert dynamodb.list_tables()["TableNames"] == [TABLE]
+
+
+def test_protection_in_production_is_lifted_only_for_the_typed_name(production: Run) -> None:
+    dynamodb = make_table()
+    production("ddb", "protect", "--prod")
+    for confirmation in (["--yes"], ["--confirm", "wrong"]):
+        assert production("ddb", "drop", "--prod", *confirmation).code == 6
+        assert dynamodb.list_backups()["BackupSummaries"] == []
+        assert dynamodb.describe_table(TableName=TABLE)["Table"]["DeletionProtectionEnabled"] is True
+    ran = production("ddb", "drop", "--prod", "--confirm", TABLE)
+    assert ran.code == 0, ran.err
+    assert "deletion protection is turned off" in ran.err
+    assert len(dynamodb.list_backups()["BackupSummaries"]) == 1
+    assert dynamodb.list_tables()["TableNames"] == []
+
+
+def test_a_table_that_is_created_with_prod_is_protected(production: Run) -> None:
+    import boto3
+
+    assert production("ddb", "schema-load", "--prod").code == 0
+    table = boto3.client("dynamodb", region_name="eu-central-1").describe_table(TableName=TABLE)["Table"]
+    assert table["DeletionProtectionEnabled"] is True
+
+
+def test_an_export_of_production_is_for_its_owner_alone(production: Run, tmp_path: Path) -> None:
+    make_table()
+    file = tmp_path / "all.jsonl"
+    file.touch(0o644)
+    ran = production("ddb", "export", str(file), "--prod")
+    assert ran.code == 0, ran.err
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+# A local engine: a file.
+
+
+def test_a_local_backup_is_a_file_and_comes_back_whole(here: Here, table: DynamoDB, tmp_path: Path) -> None:
+    assert here("ddb", "setup").code == 0
+    made = parsed(here("ddb", "backup", "before", "-o", "json"))
+    (item,) = made["items"]
+    path = Path(item["location"])
+    assert (item["type"], path.name, path.stat().st_mode & 0o777) == ("file", "before.jsonl.gz", 0o600)
+    assert parsed(here("ddb", "backup", "before", "-o", "json"))["unchanged"] == 1
+    assert [one["backup"] for one in parsed(here("ddb", "list-backups", "-o", "json"))["items"]] == ["before"]
+
+    into = f"{table.table}-back"
+    ran = here("ddb", "restore", "before", "--into", into, "-o", "json")
+    assert ran.code == 0, ran.err
+    rows = parsed(here("ddb", "scan", "-o", "json", "--table", into))["items"]
+    assert sorted(rows, key=str) == sorted(parsed(here("ddb", "scan", "-o", "json"))["items"], key=str)
+    assert json.loads(ran.out)["items"][0]["differences"] == []
+    again = here("ddb", "restore", "before", "--into", into)
+    assert (again.code, "table_exists" in again.err or "already" in again.err) == (6, True)
+    assert here("ddb", "drop", "--table", into, "--yes").code == 0
+
+
+def test_no_backup_of_a_table_that_is_missing_is_said_in_these_words(here: Here, table: DynamoDB) -> None:
+    ran = here("ddb", "list-backups")
+    assert (ran.code, ran.out) == (0, "")
+    assert f"There is no table {table.table} on" in ran.err
+    assert here("ddb", "schema-load").code == 0
+    assert f"Table {table.table} has no backup: cruddur ddb backup" in here("ddb", "list-backups").err
+
+
+def test_a_local_engine_keeps_no_earlier_times(here: Here, table: DynamoDB) -> None:
+    assert here("ddb", "setup").code == 0
+    ran = here("ddb", "restore", "--to-time", "2026-11-20T10:00Z", "--into", "messages-2")
+    assert (ran.code, "has no point-in-time recovery" in ran.err) == (2, True)
+    missing = here("ddb", "restore", "never", "--into", "messages-2")
+    assert (missing.code, "has no backup 'never'" in missing.err) == (5, True)
+
+
+def test_a_local_restore_that_fails_leaves_no_half_table(here: Here, table: DynamoDB, tmp_path: Path) -> None:
+    assert here("ddb", "setup").code == 0
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"pk": {"S": "MSG#g"}, "sk": {"S": "1"}}\nno item\n')
+    into = f"{table.table}-broken"
+    ran = here("ddb", "restore", str(broken), "--into", into)
+    assert ran.code != 0
+    assert into not in here("ddb", "list-tables", "-o", "json").out
+
+
+def test_a_local_table_is_protected_as_far_as_its_engine_can(here: Here, table: DynamoDB) -> None:
+    assert here("ddb", "setup").code == 0
+    done = parsed(here("ddb", "protect", "-o", "json"))
+    assert {one["setting"] for one in done["items"]} == {"deletion protection", "point-in-time recovery"}
+    assert here("ddb", "protect", "--off", "--yes").code == 0
+    assert here("ddb", "drop", "--yes").code == 0

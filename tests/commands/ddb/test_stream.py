@@ -1,0 +1,503 @@
+"""``cruddur ddb stream`` and ``ddb stats``: what is applied, shown, kept and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.schema import INDEX
+from tests import faults
+from tests.commands.conftest import Here, parsed
+from tests.dynamodb.rows import GROUP, ME, OTHER, everything, group_row, message_row, write
+from tests.dynamodb.shards import both_rows, group_texts, minute
+
+
+@pytest.fixture
+def streamed(here: Here, table: DynamoDB) -> Here:
+    """The commands, with a table that has a stream and a conversation."""
+    assert here("ddb", "schema-load", "--stream").code == 0
+    write(table, both_rows())
+    return here
+
+
+def say(table: DynamoDB, *numbers: int) -> None:
+    for n in numbers:
+        item = message_row(minute(n), f"message {n}", sender=(ME, OTHER)[n % 2])
+        table.call("put_item", TableName=table.table, Item=item)
+
+
+def rows(table: DynamoDB) -> list[tuple[str, str]]:
+    return group_texts(everything(table))
+
+
+def checkpoints(environment: dict[str, str]) -> list[Path]:
+    found = (Path(environment["CRUDDUR_HOME"]) / "streams").glob(f"{environment['DDB_MESSAGE_TABLE']}-*")
+    return list(found)
+
+
+def test_a_stream_is_turned_on_for_a_new_table_and_one_that_is_there(here: Here, table: DynamoDB) -> None:
+    assert here("ddb", "schema-load").code == 0
+    assert tables.describe(table).stream is None
+    assert "would be turned on" in here("ddb", "schema-load", "--stream", "--dry-run").err
+    assert tables.describe(table).stream is None
+    assert "stream: turned on" in here("ddb", "schema-load", "--stream").err
+    assert "stream: on already" in here("ddb", "schema-load", "--stream").err
+    assert parsed(here("ddb", "describe-table", "-o", "json"))["items"][0]["stream"] == "NEW_IMAGE"
+
+
+def test_set_up_with_a_stream_seeds_and_processing_it_changes_nothing(here: Here, table: DynamoDB) -> None:
+    assert here("ddb", "setup", "--stream", "-q").code == 0
+    before = everything(table)
+    body = parsed(here("ddb", "stream", "process", "-o", "json"))
+    assert body["items"][0]["messages"] > 100
+    assert (body["items"][0]["moved"], body["failed"]) == (0, 0)
+    assert everything(table) == before
+
+
+def test_a_table_without_a_stream_names_the_command_that_gives_it_one(here: Here, table: DynamoDB) -> None:
+    assert here("ddb", "schema-load").code == 0
+    for command in (["process"], ["tail", "--once"]):
+        ran = here("ddb", "stream", *command)
+        assert ran.code == 5
+        assert f"cruddur ddb stream {command[0]}: Table" in ran.err
+        assert "next: cruddur ddb schema-load --stream" in ran.err
+
+
+def test_process_moves_the_rows_and_keeps_its_place(
+    streamed: Here, table: DynamoDB, environment: dict[str, str]
+) -> None:
+    say(table, 1, 2, 3)
+    body = parsed(streamed("ddb", "stream", "process", "--once", "-o", "json"))
+    (item,) = body["items"]
+    assert (item["messages"], item["moved"], body["records"], body["dry_run"]) == (3, 2, 5, False)
+    assert body["consumed_capacity"]["write_units"] > 0
+    assert rows(table) == [(minute(3), "message 3")] * 2
+    (path,) = checkpoints(environment)
+    assert path.stat().st_mode & 0o077 == 0
+    again = parsed(streamed("ddb", "stream", "process", "-o", "json"))["items"][0]
+    assert (again["messages"], again["ignored"]) == (0, 4), "only the rows that it wrote itself"
+    anew = parsed(streamed("ddb", "stream", "process", "--from", "oldest", "-o", "json"))["items"][0]
+    assert (anew["messages"], anew["moved"], anew["unchanged"]) == (3, 0, 2)
+
+
+def test_a_dry_run_changes_neither_rows_nor_place(streamed: Here, table: DynamoDB, environment: dict[str, str]) -> None:
+    say(table, 1)
+    body = parsed(streamed("ddb", "stream", "process", "--dry-run", "-o", "json"))
+    assert (body["items"][0]["messages"], body["dry_run"]) == (1, True)
+    assert rows(table) == [(minute(0), "old")] * 2
+    assert checkpoints(environment) == []
+
+
+def test_from_latest_passes_over_what_is_there(streamed: Here, table: DynamoDB, tmp_path: Path) -> None:
+    say(table, 1)
+    kept = ["--checkpoint", str(tmp_path / "place.json")]
+    assert parsed(streamed("ddb", "stream", "process", "--from", "latest", *kept, "-o", "json"))["records"] == 0
+    assert rows(table) == [(minute(0), "old")] * 2
+
+
+def test_a_recreated_table_begins_from_the_start(streamed: Here, table: DynamoDB, tmp_path: Path) -> None:
+    kept = ["--checkpoint", str(tmp_path / "place.json")]
+    say(table, 1)
+    assert streamed("ddb", "stream", "process", *kept).code == 0
+    tables.drop(table, say=lambda _: None)
+    assert streamed("ddb", "schema-load", "--stream").code == 0
+    write(table, both_rows())
+    say(table, 5)
+    ran = streamed("ddb", "stream", "process", *kept)
+    assert ran.code == 0
+    assert "belongs to another stream" in ran.err
+    assert rows(table) == [(minute(5), "message 5")] * 2
+
+
+def test_records_before_a_poisoned_one_are_applied_and_only_its_name_skips_it(streamed: Here, table: DynamoDB) -> None:
+    say(table, 1, 2)
+    table.call("put_item", TableName=table.table, Item=message_row("no time", "poison"))
+    say(table, 3)
+    for _ in range(2):
+        ran = streamed("ddb", "stream", "process", "-o", "json")
+        assert ran.code == 1
+        assert rows(table) == [(minute(2), "message 2")] * 2
+        error = json.loads(ran.err.splitlines()[-1])["error"]
+        assert error["code"] == "malformed_record"
+    number = error["sequence_number"]
+    assert error["hint"] == f"cruddur ddb stream process --skip {number}"
+    assert streamed("ddb", "stream", "process", "--skip", number).code == 0
+    assert rows(table) == [(minute(3), "message 3")] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("process", "--once", "--follow"), "exclude each other"),
+        (("process", "--follow", "--dry-run"), "--dry-run"),
+        (("tail", "--from", "checkpoint"), "'checkpoint' is not one of"),
+        (("tail", "-o", "json"), "no end"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(here: Here, arguments: tuple[str, ...], said: str) -> None:
+    ran = here("ddb", "stream", *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_checkpoint_that_is_none_is_refused(streamed: Here, tmp_path: Path) -> None:
+    path = tmp_path / "place.json"
+    path.write_text("not a checkpoint")
+    ran = streamed("ddb", "stream", "process", "--checkpoint", str(path))
+    assert ran.code == 2
+    assert "--from oldest" in ran.err
+
+
+def test_no_checkpoint_is_written_into_a_folder_of_other_files(
+    streamed: Here, table: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "README.md").touch()
+    monkeypatch.setenv("CRUDDUR_HOME", str(foreign))
+    say(table, 1)
+    before = rows(table)
+    ran = streamed("ddb", "stream", "process", "--once")
+    assert ran.code == 3
+    assert f"{foreign} is not a state directory of cruddur and is not empty" in ran.err
+    assert "--checkpoint FILE" in ran.err
+    assert (rows(table), [path.name for path in foreign.iterdir()]) == (before, ["README.md"])
+    ran = streamed("ddb", "stream", "process", "--once", "--checkpoint", str(tmp_path / "place.json"))
+    assert ran.code == 0, ran.err
+    assert rows(table) != before
+
+
+def test_tail_shows_each_change_as_its_entity(streamed: Here, table: DynamoDB) -> None:
+    say(table, 1)
+    table.call("delete_item", TableName=table.table, Key={"pk": message_row("", "")["pk"], "sk": {"S": minute(1)}})
+    ran = streamed("ddb", "stream", "tail", "--from", "oldest", "--once")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert len(lines) == 4
+    assert sum("group row of" in line for line in lines) == 2
+    assert "INSERT  message in 5ae290ed-55d1-47a0-bc6d-fe2bc2700399 from bayko: message 1" in lines[2]
+    assert "REMOVE  message in" in lines[3]
+    found = [
+        json.loads(line)
+        for line in streamed(
+            "ddb", "stream", "tail", "--from", "oldest", "--limit", "3", "-o", "jsonl"
+        ).out.splitlines()
+    ]
+    assert [each["entity"] for each in found] == ["group", "group", "message"]
+    assert list(found[2]) == ["sequence_number", "event", "at", "entity", "owner", "item"]
+    said = message_row(minute(1), "message 1", sender=OTHER)
+    assert found[2]["item"] == {name: value["S"] for name, value in said.items()}
+
+
+def test_a_terminal_obeys_nothing_that_a_message_holds(streamed: Here, table: DynamoDB) -> None:
+    evil = message_row(minute(1), "\x1b[2J\x1b]0;owned\x07 two\nlines")
+    table.call("put_item", TableName=table.table, Item=evil)
+    for form in ("table", "jsonl"):
+        ran = streamed("ddb", "stream", "tail", "--from", "oldest", "--once", "-o", form)
+        assert ran.code == 0
+        assert "\x1b" not in ran.out
+        assert len(ran.out.splitlines()) == 3
+
+
+# In a process of its own: what goes on, and what is killed.
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Starts a command in a process of its own, through pipes, which ends with the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str, code: str | None = None) -> subprocess.Popen[str]:
+        program = ["-c", code] if code else ["-m", "cruddur_cli"]
+        command = [sys.executable, *program, *arguments]
+        path = os.pathsep.join([str(Path(__file__).parents[3]), environment.get("PYTHONPATH", "")])
+        running.append(
+            subprocess.Popen(
+                command,
+                env={**environment, "PYTHONPATH": path},
+                cwd=tmp_path / "home",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def lines_of(process: subprocess.Popen[str], count: int) -> list[dict[str, Any]]:
+    """The next lines of JSON that a process writes; it is ended where they do not come."""
+    assert process.stdout is not None
+    guard = threading.Timer(30, process.kill)
+    guard.start()
+    try:
+        return [json.loads(process.stdout.readline()) for _ in range(count)]
+    finally:
+        guard.cancel()
+
+
+def test_follow_applies_what_comes_and_ends_with_one_line(
+    streamed: Here, table: DynamoDB, start: Start, tmp_path: Path
+) -> None:
+    place = tmp_path / "place.json"
+    process = start("ddb", "stream", "process", "--follow", "-q", "-o", "jsonl", "--checkpoint", str(place))
+    lines_of(process, 1)
+    for n in (1, 2):
+        say(table, n)
+        while lines_of(process, 1)[0]["messages"] < n:
+            pass
+        assert rows(table) == [(minute(n), f"message {n}")] * 2
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert len(err.splitlines()) == 1
+    assert str(place) in err
+    assert json.loads(place.read_text())["state"]["shards"]
+
+
+class OldLambda(threading.Thread):
+    """The application's own stream function beside ours: for each message it deletes every group row of the
+    conversation that the index shows, and puts it again with the message's time and text, without a condition."""
+
+    def __init__(self, table: DynamoDB, numbers: range) -> None:
+        super().__init__()
+        self.table, self.numbers, self.failed = table, numbers, list[BaseException]()
+
+    def run(self) -> None:
+        try:
+            for number in self.numbers:
+                self.move(minute(number), f"message {number}")
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.failed.append(error)
+
+    def move(self, sk: str, text: str) -> None:
+        found = self.table.call(
+            "query", TableName=self.table.table, IndexName=INDEX, KeyConditionExpression="message_group_uuid = :g",
+            ExpressionAttributeValues={":g": {"S": GROUP}},
+        )["Items"]  # fmt: skip
+        for row in found:
+            key = {"pk": row["pk"], "sk": row["sk"]}
+            self.table.call("delete_item", TableName=self.table.table, Key=key)
+            item = {**row, "sk": {"S": sk}, "message": {"S": text}}
+            self.table.call("put_item", TableName=self.table.table, Item=item)
+
+
+def test_beside_the_old_lambda_one_last_run_from_the_oldest_leaves_the_right_rows(
+    streamed: Here, table: DynamoDB, start: Start
+) -> None:
+    process = start("ddb", "stream", "process", "--follow", "-q", "-o", "jsonl")
+    lines_of(process, 1)
+    old = OldLambda(table, range(1, 20))
+    old.start()
+    for number in range(1, 20):
+        say(table, number)
+    old.join(60)
+    assert old.failed == []
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    ran = streamed("ddb", "stream", "process", "--once", "--from", "oldest")
+    assert ran.code == 0, ran.err
+    assert rows(table) == [(minute(19), "message 19")] * 2
+
+
+def test_tail_shows_a_change_when_it_comes(streamed: Here, table: DynamoDB, start: Start) -> None:
+    process = start("ddb", "stream", "tail", "--from", "oldest", "-o", "jsonl")
+    assert [line["entity"] for line in lines_of(process, 2)] == ["group", "group"]
+    say(table, 7)
+    (line,) = lines_of(process, 1)
+    assert line["item"]["message"] == "message 7"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+def test_follow_outlives_an_outage_and_says_it_once(streamed: Here, table: DynamoDB, start: Start) -> None:
+    down = threading.Event()
+
+    def before(_: str) -> None:
+        if down.is_set():
+            raise ConnectionAbortedError
+
+    with faults.recorded(table.at.url or "", before=before) as proxy:
+        code = (
+            f"import os, sys; os.environ['AWS_ENDPOINT_URL_DYNAMODB'] = {proxy.url!r}; "
+            "from cruddur_cli.cli import main as cli; cli.main()"
+        )
+        process = start("ddb", "stream", "process", "--follow", "-o", "jsonl", code=code)
+        lines_of(process, 1)
+        down.set()
+        assert process.stderr is not None
+        while "Waiting for it" not in (line := process.stderr.readline()):
+            assert line, "it ended"
+        say(table, 4)
+        down.clear()
+        while lines_of(process, 1)[0]["messages"] < 1:
+            pass
+        assert rows(table) == [(minute(4), "message 4")] * 2
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "it answers again" in err
+    assert "Waiting" not in err
+
+
+# Killed from inside: after the transaction whose number is the last argument, or after so many seconds.
+AFTER_TRANSACTION = """
+import os, signal, sys
+from botocore.client import ClientCreator
+left = int(sys.argv.pop())
+def count(**_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+class Counting(ClientCreator):
+    def create_client(self, *args, **kwargs):
+        client = super().create_client(*args, **kwargs)
+        client.meta.events.register("after-call.dynamodb.TransactWriteItems", count)
+        return client
+import botocore.client
+botocore.client.ClientCreator = Counting
+from cruddur_cli.cli import main as cli
+cli.main()
+"""
+AFTER_SECONDS = """
+import os, signal, sys, threading
+from cruddur_cli.cli import main as cli
+threading.Timer(float(sys.argv.pop()), os.kill, (os.getpid(), signal.SIGKILL)).start()
+cli.main()
+"""
+
+
+def test_killed_between_effect_and_place_nothing_is_lost_and_nothing_doubled(
+    streamed: Here, table: DynamoDB, start: Start, tmp_path: Path
+) -> None:
+    groups = [f"group {n}" for n in range(12)]
+    pairs = ((ME, OTHER), (OTHER, ME))
+    write(table, (group_row(a, b, minute(n), "old", group=g) for n, g in enumerate(groups, 30) for a, b in pairs))
+    place = tmp_path / "place.json"
+    arguments = ["ddb", "stream", "process", "-q", "--checkpoint", str(place)]
+    before = None
+    for n in range(10):
+        write(table, (message_row(minute(60 + 20 * n + m), f"{n}.{m}", group=group) for m, group in enumerate(groups)))
+        killed = start(*arguments, str(1 + n), code=AFTER_TRANSACTION)
+        _, err = killed.communicate(timeout=60)
+        assert killed.returncode == -signal.SIGKILL, err
+        kept = place.read_bytes() if place.exists() else None
+        assert kept == before, "the effect was there, and the place was not kept"
+        if n % 3 == 2:
+            assert streamed(*arguments).code == 0
+            before = place.read_bytes()
+    assert streamed(*arguments).code == 0
+    found = [item for item in everything(table) if item["pk"]["S"].startswith("GRP#")]
+    assert len(found) == 2 * 13, "each person has one row of each conversation, the seeded one too"
+    texts = sorted(item["message"]["S"] for item in found if item["message_group_uuid"]["S"] in groups)
+    assert texts == sorted(f"9.{m}" for m in range(12) for _ in pairs)
+
+
+def test_killed_at_random_points_and_run_again(streamed: Here, table: DynamoDB, start: Start, tmp_path: Path) -> None:
+    arguments = ["ddb", "stream", "process", "-q", "--checkpoint", str(tmp_path / "place.json")]
+    chance = random.Random(7)
+    for n in range(10):
+        say(table, *range(1 + 10 * n, 11 + 10 * n))
+        process = start(*arguments, "--follow", str(chance.uniform(0.1, 0.6)), code=AFTER_SECONDS)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+    assert streamed(*arguments).code == 0
+    assert rows(table) == [(minute(100), "message 100")] * 2
+
+
+# The archive.
+
+
+def test_the_archive_is_the_same_twice(here: Here, tmp_path: Path) -> None:
+    shown = [parsed(here("ddb", "stream", "package", "--out", str(tmp_path / name), "-o", "json")) for name in "ab"]
+    first, second = ((tmp_path / name).read_bytes() for name in "ab")
+    assert first == second
+    assert shown[0]["items"][0]["code_sha256"] == shown[1]["items"][0]["code_sha256"]
+    names = zipfile.ZipFile(tmp_path / "a").namelist()
+    assert names == sorted(names)
+    assert "cruddur_cli/lambda_handler.py" in names
+    assert not [name for name in names if "commands" in name or "postgres" in name or "output" in name]
+
+
+def test_an_archive_that_cannot_be_written_says_so(here: Here, tmp_path: Path) -> None:
+    ran = here("ddb", "stream", "package", "--out", str(tmp_path / "no" / "such" / "folder.zip"))
+    assert ran.code == 2
+    assert "cannot be written" in ran.err
+
+
+# ddb stats
+
+
+def test_stats_tell_what_the_table_holds(streamed: Here, table: DynamoDB) -> None:
+    write(table, (message_row(minute(n), f"message {n}") for n in range(30)))
+    write(table, [message_row("2019-03-01T10:00:00", "old one"), message_row("never", "timeless")])
+    write(table, [group_row(ME, OTHER, minute(3), "alone", group="lonely")])
+    body = parsed(streamed("ddb", "stats", "-o", "json"))
+    entities = {item["entity"]: item for item in body["items"]}
+    assert (entities["messages"]["items"], entities["message groups"]["items"]) == (32, 3)
+    assert body["days"] == {"2019-03-01": 1, "2026-11-20": 30}
+    assert body["years"] == {"2019": 1, "2026": 30}
+    assert (body["timeless"], body["lonely_rows"], body["sample"]) == (1, 1, False)
+    assert [each["message_group_uuid"] for each in body["lonely"]] == ["lonely"]
+    assert body["partitions"][0]["items"] == 32
+    assert body["consumed_capacity"]["read_units"] > 0
+    drawn = streamed("ddb", "stats")
+    assert drawn.code == 0
+    assert "2026-11-20" in drawn.out
+    assert "█" in drawn.out
+    assert "lonely" in drawn.out
+    assert "\x1b" not in drawn.out
+
+
+def test_a_sample_says_that_it_is_one(streamed: Here, table: DynamoDB) -> None:
+    write(table, (message_row(minute(n), f"message {n}", group=f"g{n}") for n in range(100)))
+    ran = streamed("ddb", "stats", "--sample", "20")
+    assert "A sample" in ran.err
+    body = parsed(streamed("ddb", "stats", "--sample", "20", "-o", "json"))
+    assert body["sample"]
+    assert body["lonely_rows"] is None
+    assert 0 < sum(item["items"] for item in body["items"]) <= 20
+
+
+def test_stats_of_an_export_are_those_of_the_table(streamed: Here, table: DynamoDB, tmp_path: Path) -> None:
+    body = parsed(streamed("ddb", "stats", "-o", "json"))
+    for name in ("all.jsonl.gz", "all.json"):
+        file = str(tmp_path / name)
+        assert streamed("ddb", "export", file).code == 0
+        of_file = parsed(streamed("ddb", "stats", "--from", file, "-o", "json"))
+        assert "consumed_capacity" not in of_file
+        assert of_file == {**{key: body[key] for key in body if key != "consumed_capacity"}, "items_in_table": None}
+    ran = streamed("ddb", "stats", "--from", file)
+    assert "the table was not read" in ran.err
+    assert streamed("ddb", "stats", "--from", file, "--sample", "3").code == 2
+    assert streamed("ddb", "stats", "--from", str(tmp_path / "none.jsonl")).code == 2
+
+
+def test_stats_of_an_empty_table(here: Here, table: DynamoDB) -> None:
+    assert here("ddb", "schema-load").code == 0
+    assert parsed(here("ddb", "stats", "-o", "json"))["days"] == {}
+    assert here("ddb", "stats").code == 0
+    assert here("ddb", "stats", "--sample", "5").code == 0

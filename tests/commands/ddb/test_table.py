@@ -1,0 +1,300 @@
+"""``cruddur ddb seed`` as a real process: scripts of every shape, killed at random, twice at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cruddur_cli import times
+from cruddur_cli.aws_client import client as aws_client
+from cruddur_cli.commands.shared import seed_files
+from cruddur_cli.dynamodb import schema, tables
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.conversations import queries
+from cruddur_cli.dynamodb.conversations.model import Schedule, compose, parse
+from cruddur_cli.times import instant, sort_key
+from tests import faults, processes
+from tests.commands.conftest import Here, parsed
+from tests.commands.endpoints import Running
+from tests.conftest import Run
+from tests.dynamodb.rows import GROUP, ME, OTHER, Item, everything, message_row, write
+
+
+def undisturbed(found: list[Item], count: int) -> list[Item]:
+    """The rows that one seeding of ``count`` messages leaves, begun where these begin."""
+    first = [instant(item["sk"]["S"]) for item in found if item["pk"]["S"].startswith("MSG#")][:2]
+    lines = parse(seed_files.read("conversation.txt"), "conversation.txt")
+    said = list(
+        compose(
+            lines, (ME, OTHER), group=GROUP, schedule=Schedule.through(*enumerate(filter(None, first))), count=count
+        )
+    )
+    last = said[-1]
+    assert last.created_at is not None
+    assert last.created_at < times.now()
+    groups = [
+        schema.group_item(owner.uuid, GROUP, other, schema.last_said(last), sort_key(last.created_at))
+        for owner, other in ((ME, OTHER), (OTHER, ME))
+    ]
+    return [*groups, *(schema.message_item(GROUP, message) for message in said)]
+
+
+def start(environment: dict[str, str], url: str, *options: str) -> Running:
+    at = {**environment, "AWS_ENDPOINT_URL_DYNAMODB": url}
+    return processes.start(["ddb", "seed", *options], environment=at, cwd=Path(), merged=True)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_a_random_point_and_run_again_leaves_the_same_rows(
+    here: Here, environment: dict[str, str], table: DynamoDB, seed: int
+) -> None:
+    """3,000 messages are about 120 batches; the last two points are before and after the group rows."""
+    tables.create(table, say=lambda _: None)
+    mine = message_row("2020-01-01T00:00:00Z", "mine")
+    write(table, [mine])
+    enough = threading.Event()
+    point = random.Random(seed).randrange(1, 115)
+    left = [point]
+
+    def count(operation: str) -> None:
+        if operation == "BatchWriteItem":
+            left[0] -= 1
+        if (operation == "TransactWriteItems") if seed == 0 else left[0] == 0:
+            enough.set()
+
+    with faults.recorded(environment["AWS_ENDPOINT_URL_DYNAMODB"], before=count) as proxy:
+        process = start(environment, proxy.url, "--messages", "3000")
+        assert enough.wait(30), f"point {point} was never reached"
+        process.kill()
+        assert process.wait(10) == -9
+        process.communicate()
+    partly = everything(table)
+    assert 1 < len(partly) <= 3003
+    assert here("ddb", "seed", "--messages", "3000").code == 0
+    found = everything(table)
+    assert mine in found
+    found.remove(mine)
+    assert found == undisturbed(found, 3000), f"killed at batch {point}"
+
+
+def test_two_seeds_at_once_leave_one_conversation(environment: dict[str, str], table: DynamoDB, database: str) -> None:
+    """The first to write is held until the other wants to write too, or waits for its turn in PostgreSQL."""
+    tables.create(table, say=lambda _: None)
+    engine = environment["AWS_ENDPOINT_URL_DYNAMODB"]
+    writing: set[int] = set()
+    overlapped = threading.Event()
+
+    def is_waited_for() -> bool:
+        with psycopg.connect(database) as conn:
+            row = conn.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'").fetchone()
+        return row is not None and row[0] > 0
+
+    def before(process: int, operation: str) -> None:
+        if operation != "BatchWriteItem" or overlapped.is_set():
+            return
+        writing.add(process)
+        for _ in range(80):
+            if len(writing) == 2 or is_waited_for():
+                overlapped.set()
+            if overlapped.wait(0.05):
+                return
+
+    with (
+        faults.recorded(engine, before=partial(before, 1)) as one,
+        faults.recorded(engine, before=partial(before, 2)) as two,
+    ):
+        processes = [start(environment, proxy.url, "--messages", "500") for proxy in (one, two)]
+        said = [process.communicate(timeout=60)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert overlapped.is_set()
+    found = everything(table)
+    assert found == undisturbed(found, 500)
+
+
+def test_ten_thousand_lines_are_seeded_and_read(here: Here, table: DynamoDB, tmp_path: Path) -> None:
+    tables.create(table, say=lambda _: None)
+    script = tmp_path / "long.txt"
+    script.write_text("".join(f"Person {n % 2 + 1}: number {n}\n" for n in range(10_000)))
+    body = parsed(here("ddb", "seed", "--script", str(script), "-o", "json"))
+    assert body["written"] == 10_002
+    read = parsed(here("ddb", "get-conversation", "--limit", "20000", "-o", "json"))["items"]
+    assert [item["message"] for item in read] == [f"number {n}" for n in range(10_000)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "holds no message"),
+        (b"Person 1: a\nPerson 2: b\n\nPerson3: c\n", "line 4"),
+        (b"Person 1: " + b"x" * 500_000 + b"\n", "line 1: A message"),
+        (b"Person 1: a\nPerson 2: " + "é".encode() * 205_000 + b"\n", "line 2: A message"),
+        (b"Person 1: a\n\xff\xfe\n", "line 2: not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("command", ["seed", "setup"])
+def test_a_script_that_cannot_be_seeded_is_refused_with_its_line_before_any_write(
+    here: Here, table: DynamoDB, tmp_path: Path, content: bytes, said: str, command: str
+) -> None:
+    tables.create(table, say=lambda _: None)
+    script = tmp_path / "talk.txt"
+    script.write_bytes(content)
+    ran = here("ddb", command, "--script", str(script))
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert str(script) in ran.err
+    assert len(ran.err) < 1000
+    assert everything(table) == []
+
+
+def test_a_script_comes_from_standard_input_with_a_mark_and_windows_line_ends(cruddur: Run, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    ran = cruddur("ddb", "seed", "--script", "-", stdin="\ufeffPerson 1: Hello\r\n\r\nPerson 2: Hi\r\n")
+    assert ran.code == 0, ran.err
+    assert [message.message for message in queries.latest(table, GROUP)] == ["Hello", "Hi"]
+    ran = cruddur("ddb", "seed", "--script", "-", stdin="Person 1: Hello\nnobody: Hi\n")
+    assert ran.code == 2
+    assert "standard input, line 2" in ran.err
+
+
+STRANGE = [
+    "😀 👩‍👩‍👧",
+    "שלום \u202eevil\u202c עולם",
+    "\x1b[31m\x1b]0;title\x07red\x9b2J",
+    "nul\x00 tab\t end\x7f",
+    "a\u2028b\x85c",
+]
+
+
+def test_strange_texts_are_stored_exactly_and_the_terminal_is_safe(here: Here, table: DynamoDB, tmp_path: Path) -> None:
+    tables.create(table, say=lambda _: None)
+    script = tmp_path / "strange.txt"
+    script.write_bytes("".join(f"Person 1: {text}\n" for text in STRANGE).encode())
+    assert here("ddb", "seed", "--script", str(script)).code == 0
+    assert [message.message for message in queries.latest(table, GROUP)] == STRANGE
+    ran = here("ddb", "get-conversation", "-o", "json")
+    assert [item["message"] for item in json.loads(ran.out)["items"]] == STRANGE
+    for arguments in (("get-conversation",), ("scan",), ("list-conversations",), ("get-conversation", "-o", "json")):
+        ran = here("ddb", *arguments)
+        assert ran.code == 0
+        assert not {"\x1b", "\x9b", "\x07", "\x7f", "\x00", "\x85"} & set(ran.out + ran.err)
+        if "-o" not in arguments:
+            assert not {"\u202e", "\u202c", "\u2028"} & set(ran.out + ran.err)
+
+
+def pairs(table: DynamoDB) -> list[tuple[str, str]]:
+    """Every group row's owner and other person, by handle."""
+    handles = {
+        "8b1d22bf-cedf-4fbb-b137-63dc54b4770d": "andrewbrown",
+        "ae39bc99-6163-4521-bdb4-fd380e2751c3": "bayko",
+        "cfaad814-98c9-4b25-9fbb-20b167c79f7b": "altbrown",
+        "af3efa75-db06-450e-8fd9-3f466fc0114b": "londo",
+    }
+    rows = [item for item in everything(table) if item["pk"]["S"].startswith("GRP#")]
+    owners = [handles[item["pk"]["S"].removeprefix("GRP#")] for item in rows]
+    return sorted((owner, item["user_handle"]["S"]) for owner, item in zip(owners, rows, strict=True))
+
+
+def both(*people: tuple[str, str]) -> list[tuple[str, str]]:
+    return sorted([*people, *((other, mine) for mine, other in people)])
+
+
+def test_other_people_are_named_by_option_variable_and_file(
+    here: Here, table: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pair gets a conversation of its own, once, and no other pair's is touched."""
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "seed").code == 0
+    assert pairs(table) == both(("andrewbrown", "bayko"))
+    first = everything(table)
+    (tmp_path / "home" / "cruddur.toml").write_text('my_handle = "altbrown"\n')
+    assert here("ddb", "seed").code == 0
+    assert pairs(table) == both(("andrewbrown", "bayko"), ("altbrown", "bayko"))
+    monkeypatch.setenv("CRUDDUR_OTHER_HANDLE", "andrewbrown")
+    assert here("ddb", "seed").code == 0
+    three = both(("andrewbrown", "bayko"), ("altbrown", "bayko"), ("altbrown", "andrewbrown"))
+    assert pairs(table) == three
+    for command in ("seed", "setup"):
+        before = everything(table)
+        assert here("ddb", command).code == 0
+        assert everything(table) == before
+    assert here("ddb", "seed", "--other-handle", "londo").code == 0
+    assert pairs(table) == sorted([*three, *both(("altbrown", "londo"))])
+    assert here("ddb", "seed", "--other-handle", "altbrown").code == 2
+    assert [item for item in first if item not in everything(table)] == []
+
+
+def test_the_default_conversation_is_mine_when_the_handles_change(here: Here, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "seed").code == 0
+    named = ("--my-handle", "londo", "--other-handle", "altbrown")
+    ran = here("ddb", "get-conversation", *named, "-o", "json")
+    assert "londo and altbrown have no conversation; the seeded conversation is shown" in ran.err
+    assert {item["user_handle"] for item in json.loads(ran.out)["items"]} == {"andrewbrown", "bayko"}
+    assert here("ddb", "seed", *named).code == 0
+    shown = parsed(here("ddb", "get-conversation", *named, "-o", "json"))["items"]
+    assert {item["user_handle"] for item in shown} == {"londo", "altbrown"}
+    shown = parsed(here("ddb", "get-conversation", "-o", "json"))["items"]
+    assert {item["user_handle"] for item in shown} == {"andrewbrown", "bayko"}
+
+
+def test_a_conversation_seeded_for_people_who_are_gone_is_replaced(here: Here, table: DynamoDB, database: str) -> None:
+    """A seed file without UUIDs makes other ones at every reset of the database."""
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "seed").code == 0
+    count = len(everything(table))
+    with psycopg.connect(database) as conn:
+        conn.execute("UPDATE users SET uuid = gen_random_uuid() WHERE handle IN ('andrewbrown', 'bayko')")
+    ran = here("ddb", "seed")
+    assert "was seeded for people who no longer exist" in ran.err
+    assert len(everything(table)) == count
+    assert len(parsed(here("ddb", "list-conversations", "-o", "json"))["items"]) == 1
+
+
+def test_more_messages_than_minutes_are_refused(here: Here, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    ran = here("ddb", "seed", "--messages", "99999999999")
+    assert ran.code == 2
+    assert "before the year 1" in ran.err
+
+
+def test_a_server_that_is_not_there_or_never_answers_is_one_line_and_exit_4(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aws_client, "TIMEOUTS", aws_client.Timeouts(read=0.2))
+    with faults.silent_server() as silent:
+        for url, said in ((silent, "no answer in time"), (faults.refused_url(), "connection refused")):
+            monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+            ran = here("ddb", "get-conversation", "-o", "json")
+            assert (ran.code, ran.out) == (4, "")
+            error = json.loads(ran.err.splitlines()[-1])["error"]
+            assert error["code"] == "cannot_connect"
+            assert said in error["message"]
+
+
+def test_what_two_people_wrote_is_never_given_to_two_others(here: Here, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "seed").code == 0
+    assert here("ddb", "send-message", "--from", "andrewbrown", "--to", "bayko", "between us").code == 0
+    before = everything(table)
+    for words in (("ddb", "seed"), ("ddb", "setup")):
+        ran = here(*words, "--my-handle", "londo", "--other-handle", "altbrown")
+        assert (ran.code, "belongs to other people and is kept; yours is" in ran.err) == (0, True)
+    after = everything(table)
+    assert [item for item in before if item not in after] == []
+    theirs = here("ddb", "get-conversation", "--my-handle", "londo", "--with", "altbrown", "-o", "json").out
+    assert "between us" not in theirs
+    assert "éclairs" in theirs
+
+
+def test_a_set_up_leaves_what_was_seeded_for_others(here: Here, table: DynamoDB) -> None:
+    tables.create(table, say=lambda _: None)
+    assert here("ddb", "setup").code == 0
+    before = everything(table)
+    assert here("ddb", "setup", "--my-handle", "londo", "--other-handle", "altbrown").code == 0
+    assert [item for item in before if item not in everything(table)] == []

@@ -1,0 +1,115 @@
+"""A whole Cruddur that a test breaks in one place: its database, its table, and a user pool of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from cruddur_cli import times
+from cruddur_cli.aws_client import client as aws_client
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.client import DynamoDB
+from tests.conftest import SEEDED
+
+from .conftest import Here
+
+Item = dict[str, Any]
+
+
+@dataclass
+class World:
+    """What ``cruddur setup`` has left, and the ways to break it."""
+
+    here: Here
+    environment: dict[str, str]
+    table: DynamoDB
+    own_pool: Any = None
+
+    def found(self, *options: str) -> dict[str, Any]:
+        """The findings by check, which all have their own line."""
+        ran = self.here("doctor", "-o", "json", *options)
+        assert ran.code in {0, 1}, ran.err
+        items = json.loads(ran.out)["items"]
+        assert (ran.code == 1) == bool(items)
+        assert all("\n" not in item["evidence"] and item["remedy"] for item in items)
+        return {item["check"]: item for item in items}
+
+    def sql(self, text: str) -> None:
+        """Run SQL in the database and commit."""
+        with psycopg.connect(self.environment["CONNECTION_URL"], autocommit=True) as conn:
+            conn.execute(text.encode())
+
+    def items(self, prefix: str = "") -> list[Item]:
+        """The items whose partition key begins so, in the order of their keys."""
+        found = self.table.client.scan(TableName=self.table.table, ConsistentRead=True)["Items"]
+        return sorted(
+            (item for item in found if item["pk"]["S"].startswith(prefix)),
+            key=lambda item: (item["pk"]["S"], item["sk"]["S"]),
+        )
+
+    def put(self, item: Item, **texts: str) -> None:
+        """Put an item with these texts in it."""
+        changed = {**item, **{name: {"S": text} for name, text in texts.items()}}
+        self.table.client.put_item(TableName=self.table.table, Item=changed)
+
+    def delete(self, item: Item) -> None:
+        """Delete an item."""
+        self.table.client.delete_item(TableName=self.table.table, Key={name: item[name] for name in ("pk", "sk")})
+
+    def move(self, item: Item, **texts: str) -> None:
+        """Delete an item, and put it with these texts."""
+        self.delete(item)
+        self.put(item, **texts)
+
+    def rows(self) -> list[Item]:
+        """The two group rows of the seeded conversation."""
+        return self.items("GRP#")
+
+    def messages(self) -> list[Item]:
+        """The messages of the seeded conversation, the oldest first."""
+        return self.items(f"MSG#{SEEDED}")
+
+    def shift(self, by: timedelta) -> None:
+        """Move everything in time."""
+        for item in self.items():
+            moment = times.instant(item["sk"]["S"])
+            assert moment is not None
+            self.move(item, sk=times.sort_key(moment + by))
+
+    def pool(self, *handles: str | None) -> PoolOfOnesOwn:
+        """A user pool of these people, which the commands take for the real one."""
+        url = self.environment["AWS_ENDPOINT_URL_DYNAMODB"]
+        at = aws_client.Endpoint("cognito-idp", url, aws_client.LOCAL_REGION, "Cognito")
+        client = aws_client.open_client(at)
+        pool = client.create_user_pool(PoolName=f"pool of {self.table.table}")["UserPool"]["Id"]
+        own = PoolOfOnesOwn(client, pool)
+        for number, handle in enumerate(handles):
+            own.add(f"user-{number}", handle)
+        return own
+
+
+@dataclass
+class PoolOfOnesOwn:
+    """A user pool that is not the demo pool."""
+
+    client: Any
+    id: str
+
+    def add(self, username: str, handle: str | None) -> None:
+        """Add an account."""
+        attributes = [{"Name": "preferred_username", "Value": handle}] if handle else []
+        self.client.admin_create_user(UserPoolId=self.id, Username=username, UserAttributes=attributes)
+
+
+@pytest.fixture
+def world(here: Here, environment: dict[str, str], table: DynamoDB) -> Iterator[World]:
+    """A Cruddur in which nothing is wrong."""
+    assert here("setup").code == 0
+    yield World(here, environment, table)
+    tables.drop(table, say=lambda _: None)

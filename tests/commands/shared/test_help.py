@@ -1,0 +1,46 @@
+"""Pages of help: no name is cut, and those of a group fit a screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from cruddur_cli.cli import tree
+from tests.commands.conftest import Here
+from tests.conftest import Run
+
+
+def test_the_program_alone_and_a_group_alone_show_their_help(here: Here) -> None:
+    for line in ([], ["ddb"], ["cognito"], ["ddb", "stream"]):
+        ran = here(*line)
+        assert (ran.code, ran.err) == (0, "")
+        assert "Usage: cruddur" in ran.out
+
+
+@pytest.mark.parametrize("line", ["ddb export", "db kill-all"])
+def test_help_in_a_narrow_terminal_cuts_no_name(cruddur: Run, environment: dict[str, str], line: str) -> None:
+    shown = {}
+    for columns in (40, 60, 90):
+        environment["COLUMNS"] = str(columns)
+        shown[columns] = cruddur(*line.split(), "--help").out
+        assert max(map(len, shown[columns].splitlines())) <= columns
+    assert "╭" in shown[90]
+    assert "╭" not in shown[40]
+    framed = [sorted(word for word in shown[columns].split() if not set(word) & set("╭╮╰╯│─")) for columns in (60, 90)]
+    assert framed == [sorted(shown[40].split())] * 2
+
+
+@pytest.mark.parametrize("line", ["", *tree.GROUPS])
+def test_the_help_of_a_group_fits_a_screen(cruddur: Run, environment: dict[str, str], line: str) -> None:
+    shown = {}
+    for columns in (40, 80):
+        environment["COLUMNS"] = str(columns)
+        shown[columns] = cruddur(*line.split(), "--help").out
+        assert max(map(len, shown[columns].splitlines())) <= columns
+    assert len(shown[80].splitlines()) <= 36
+    assert sorted(shown[40].split()) == sorted(shown[80].split())
+
+
+def test_in_forty_columns_help_cuts_no_option_in_half(cruddur: Run) -> None:
+    ran = cruddur("ddb", "seed", "--help", env={"COLUMNS": "40"})
+    for option in ("--script", "--messages", "--output", "--dry-run", "--confirm", "--my-handle", "--other-handle"):
+        assert option in ran.out

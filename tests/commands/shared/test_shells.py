@@ -1,0 +1,104 @@
+"""Completion in the real shells: installed by its own command, and driven by a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+SHELLS = {
+    "bash": ["bash", "-i"],
+    "zsh": ["zsh", "-i"],
+    "fish": ["fish", "-i"],
+}
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(params=sorted(SHELLS))
+def shell(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+def test_values_are_completed_after_the_installation(
+    shell: str, cruddur: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert cruddur("db", "setup").code == 0
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = programs / "cruddur"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cruddur_cli "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    home = tmp_path / "person"
+    home.mkdir()
+    variables = {
+        **environment,
+        "HOME": str(home),
+        "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+        "TERM": "xterm",
+        "PS1": "$ ",
+        "SHELL": shutil.which(shell) or "",
+    }
+    # The shell that is to be set up is the one that starts the command.
+    installed = subprocess.run(
+        [shell, "-c", "cruddur --install-completion; true"],
+        env=variables, cwd=home, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    assert f"{shell} completion installed" in installed.stdout
+    with Typing(SHELLS[shell], variables, home) as terminal:
+        terminal.types("cruddur ddb list-conversations --with and")
+        # zsh loads the script at the first Tab, and asks it from the second on. A busy machine may be late once, too.
+        terminal.sees("andrewbrown", pressing="\t")
+
+
+class Typing:
+    """A shell in a terminal of its own."""
+
+    def __init__(self, command: list[str], env: dict[str, str], cwd: Path) -> None:
+        self._command, self._env, self._cwd = command, env, cwd
+        self.shown = b""
+
+    def __enter__(self) -> Typing:
+        self._process, self._terminal = pty.fork()
+        if self._process == 0:
+            os.chdir(self._cwd)
+            os.execvpe(self._command[0], self._command, self._env)
+        self.types("echo re''ady\n")
+        self.sees("ready")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.killpg(self._process, signal.SIGKILL)
+        os.close(self._terminal)
+        os.waitpid(self._process, 0)
+
+    def types(self, text: str) -> None:
+        self.shown = b""
+        os.write(self._terminal, text.encode())
+
+    def sees(self, text: str, *, pressing: str = "") -> None:
+        """Read until the text is shown; a key is pressed now, and again whenever nothing more is shown for a while."""
+        deadline = time.monotonic() + PATIENCE_S
+        os.write(self._terminal, pressing.encode())
+        while text.encode() not in self.shown:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} is not in {self.shown!r}"
+            if not select.select([self._terminal], [], [], 3 if pressing else left)[0]:
+                os.write(self._terminal, pressing.encode())
+            else:
+                self.shown += os.read(self._terminal, 65536)
+                if b"\x1b[c" in self.shown or b"\x1b[0c" in self.shown:  # fish asks what the terminal is
+                    os.write(self._terminal, b"\x1b[?1;2c")
+                    self.shown = self.shown.replace(b"\x1b[c", b"").replace(b"\x1b[0c", b"")

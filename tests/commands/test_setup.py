@@ -1,0 +1,172 @@
+"""``cruddur setup`` and ``cruddur config``: one command to a conversation on the screen, as often as somebody likes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli.commands.shared import setup_steps
+from cruddur_cli.dynamodb.conversations import seed
+from tests import dumps
+from tests.commands.conftest import Here
+from tests.conftest import SEEDED, Run
+from tests.terminals import in_terminal
+
+# Imported and waiting, so that two of them begin at the same moment.
+_GATED = "import sys; from cruddur_cli.cli import main as cli, tree; sys.stdin.read(1); cli.main()"
+
+
+@pytest.fixture
+def fresh(environment: dict[str, str], empty_database: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """An environment whose database is empty and whose table does not exist."""
+    environment["CONNECTION_URL"] = empty_database
+    return environment
+
+
+def test_the_first_run_ends_with_the_conversation_and_three_commands_that_exist(
+    fresh: dict[str, str], cruddur: Run
+) -> None:
+    ran = cruddur("setup")
+    assert ran.code == 0
+    assert "✓ users: 4 activities, 4 users added" in ran.err
+    assert "✓ conversation: 122 messages written\n" in ran.err
+    assert "Andrew Bayko @bayko" in ran.out
+    assert SEEDED in ran.out
+    commands = re.findall(r"^  (cruddur \S+ \S+)  ", ran.err.partition("Next:")[2], re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        assert cruddur(*command.split()[1:]).code == 0
+    ids = json.loads(cruddur("db", "update-cognito-user-ids", "-o", "json").out)
+    assert {row["result"] for row in ids["items"]} == {"unchanged"}
+
+
+def test_the_second_run_says_that_nothing_had_to_be_done_and_changes_no_row(fresh: dict[str, str], here: Here) -> None:
+    assert here("setup").code == 0
+    before = dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)
+    assert len(before[1]) == 124
+    ran = here("setup")
+    assert ran.code == 0
+    assert "Nothing had to be done" in ran.err
+    for step in ("database ", "tables: exist\n", "users: exist\n", "conversation: exists\n"):
+        assert f"· {step}" in ran.err
+    assert (dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)) == before
+    assert json.loads(here("setup", "-o", "json").out)["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("messages", "groups", "said"),
+    [
+        ((122, 0, 0), (2, 0, 0), "122 messages written"),
+        ((122, 0, 122), (2, 0, 2), "122 messages written, 122 with another time deleted"),  # another year
+        ((1, 121, 0), (2, 0, 2), "1 message written"),
+        ((0, 20, 102), (2, 0, 2), "102 messages deleted"),
+        ((0, 122, 0), (1, 1, 0), "1 group row written"),
+        ((0, 122, 0), (0, 2, 1), "1 group row deleted"),
+        ((0, 122, 0), (0, 2, 0), ""),
+    ],
+)
+def test_what_seeding_did_is_told_in_messages(
+    messages: tuple[int, int, int], groups: tuple[int, int, int], said: str
+) -> None:
+    rows = [seed.Seeded("messages", *messages), seed.Seeded("message groups", *groups)]
+    assert setup_steps.told_of(rows, "") == said
+
+
+def test_a_run_that_was_killed_anywhere_is_completed_by_the_next(fresh: dict[str, str], cruddur: Run) -> None:
+    dice = random.Random(5)
+    for _ in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _GATED, "setup"],
+            env=fresh,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        for _ in range(dice.randrange(1, 9)):  # killed after a step that it has said, or while it writes
+            process.stderr.readline()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    ran = cruddur("setup")
+    assert ran.code == 0, ran.err
+    found = dumps.items(fresh)
+    assert len(found) == 124
+    assert len({item["message_uuid"]["S"] for item in found if "message_uuid" in item}) == 122
+    assert len(dumps.rows(fresh["CONNECTION_URL"])["users"]) == 4
+
+
+def test_two_runs_at_once_both_succeed_and_leave_the_rows_of_one(fresh: dict[str, str], here: Here) -> None:
+    for _ in range(2):
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", _GATED, "setup"],
+                env=fresh,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for _ in range(2)
+        ]
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=120)[1].decode() for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        found = dumps.items(fresh)
+        assert len(found) == 124
+        assert len({item["message_uuid"]["S"] for item in found if "message_uuid" in item}) == 122
+        assert [item["pk"]["S"][:4] for item in found].count("GRP#") == 2
+        assert {name: len(rows) for name, rows in dumps.rows(fresh["CONNECTION_URL"]).items()}["users"] == 4
+        assert here("ddb", "drop", "--yes").code == 0
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns"])
+def test_another_folder_and_another_time_zone_change_no_row(
+    fresh: dict[str, str], cruddur: Run, zone: str, tmp_path: Path
+) -> None:
+    assert cruddur("setup").code == 0
+    before = dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    ran = in_terminal(fresh, "setup", cwd=elsewhere, env={"TZ": zone, "NO_COLOR": "1"})
+    assert ran.code == 0
+    assert "Nothing had to be done" in ran.out
+    assert (dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)) == before
+    newest = max(item["sk"]["S"] for item in before[1])
+    utc, local = (
+        json.loads(cruddur("ddb", "list-conversations", "-o", "json", env={"TZ": name}).out)["items"][0]
+        for name in ("UTC", zone)
+    )
+    assert utc["last_message_at"] == local["last_message_at"] == newest
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(fresh: dict[str, str], here: Here, prepared: bool) -> None:
+    if prepared:
+        assert here("setup").code == 0
+    before = dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)
+    ran = here("setup", "--dry-run", "-o", "json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["dry_run"] is True
+    assert ("would" in ran.err) == (not prepared)
+    assert (dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)) == before
+
+
+def test_a_dry_run_where_there_is_no_database_says_so(environment: dict[str, str], here: Here) -> None:
+    os.environ["CONNECTION_URL"] = environment["CONNECTION_URL"] + "_not_there"
+    ran = here("setup", "-n")
+    assert ran.code == 0, ran.err
+    assert "would be created" in ran.err
+    assert here("db", "ping").code == 5

@@ -1,0 +1,244 @@
+"""Every rule of capacity against 2,000 generated requests: computed units are the engine's own.
+
+DynamoDB Local, Amazon's own code, is the reference; where it is documented to be wrong the documentation wins, by the
+rules that ``generated.DIFFERENCES`` names. What it said is kept in ``recorded_units.json`` for machines without Java.
+After a change of the generator, write that file anew:
+
+    TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 TEST_RECORD_CAPACITY=1 pytest tests/dynamodb/test_capacity_rules.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import botocore.session
+import pytest
+from botocore import xform_name
+from botocore.config import Config
+
+from cruddur_cli.dynamodb.capacity import rules
+from cruddur_cli.dynamodb.capacity.rules import Units, item_size
+from cruddur_cli.dynamodb.schema import Index
+from tests.dynamodb import documented
+from tests.dynamodb.generated import DIFFERENCES, INDEXES, KEY_TYPES, TABLE, Operation, operations
+
+COUNT, SEED = 2000, 20261120
+RECORDED = Path(__file__).with_name("recorded_units.json")
+Said = list[tuple[float, dict[str, float]]]
+"""By request: units of the table, and of each index that took any."""
+
+
+@pytest.fixture(scope="module")
+def generated() -> list[Operation]:
+    return operations(COUNT, seed=SEED)
+
+
+@pytest.fixture(scope="module")
+def said(generated: list[Operation], dynamodb_local: str | None) -> Said:
+    """What DynamoDB Local says now, or what it said when it was recorded."""
+    if dynamodb_local is None:
+        recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+        assert recorded["requests"] == fingerprint(generated), "the generator changed: record anew (see above)"
+        return [(table, indexes) for table, indexes in recorded["units"]]
+    answers = perform(dynamodb_local, generated)
+    if os.environ.get("TEST_RECORD_CAPACITY"):
+        units = ",\n".join(json.dumps(each) for each in answers)
+        text = f'{{"requests": "{fingerprint(generated)}", "units": [\n{units}\n]}}\n'
+        RECORDED.write_text(text, encoding="utf-8")
+    return answers
+
+
+def fingerprint(generated: list[Operation]) -> str:
+    """Which requests a recording belongs to."""
+    text = json.dumps([[each.name, each.request] for each in generated], default=bytes.hex, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def perform(endpoint: str, generated: list[Operation]) -> Said:
+    """Each request in its order, on a table of its own."""
+    client: Any = botocore.session.Session().create_client(
+        "dynamodb",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
+    )
+    table = f"rules-{uuid4().hex}"
+    client.create_table(TableName=table, **schema())
+    try:
+        return [one_answer(client, table, operation) for operation in generated]
+    finally:
+        client.delete_table(TableName=table)
+
+
+def schema() -> dict[str, Any]:
+    throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+
+    def keys(partition: str, sort: str | None) -> list[dict[str, str]]:
+        both = [(partition, "HASH"), (sort, "RANGE")] if sort else [(partition, "HASH")]
+        return [{"AttributeName": str(name), "KeyType": kind} for name, kind in both]
+
+    def of(index: Index) -> dict[str, Any]:
+        projection: dict[str, Any] = {"ProjectionType": index.projection}
+        if index.included:
+            projection["NonKeyAttributes"] = list(index.included)
+        schema = keys(index.partition_key, index.sort_key)
+        return {"IndexName": index.name, "KeySchema": schema, "Projection": projection}
+
+    return {
+        "KeySchema": keys("pk", "sk"),
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": kind} for n, kind in KEY_TYPES.items()],
+        "GlobalSecondaryIndexes": [
+            of(index) | {"ProvisionedThroughput": throughput} for index in INDEXES if index.partition_key != "pk"
+        ],
+        "LocalSecondaryIndexes": [of(index) for index in INDEXES if index.partition_key == "pk"],
+        "ProvisionedThroughput": throughput,
+    }
+
+
+def one_answer(client: Any, table: str, operation: Operation) -> tuple[float, dict[str, float]]:
+    request = at_table(operation.request, table) | {"ReturnConsumedCapacity": "INDEXES"}
+    answer = getattr(client, xform_name(operation.name))(**request)
+    consumed = answer["ConsumedCapacity"]
+    consumed = consumed[0] if isinstance(consumed, list) else consumed
+    by_index = {**consumed.get("GlobalSecondaryIndexes", {}), **consumed.get("LocalSecondaryIndexes", {})}
+    assert "LastEvaluatedKey" not in answer or "Limit" in request
+    return consumed["Table"]["CapacityUnits"], {
+        name: units["CapacityUnits"] for name, units in sorted(by_index.items()) if units["CapacityUnits"]
+    }
+
+
+def at_table(part: Any, table: str) -> Any:
+    """A request for the table of this run, whose name chance has no part in."""
+    if isinstance(part, dict):
+        return {(table if name == TABLE else name): at_table(value, table) for name, value in part.items()}
+    if isinstance(part, list):
+        return [at_table(value, table) for value in part]
+    return table if part == TABLE else part
+
+
+def plainly(units: Units) -> tuple[float, dict[str, float]]:
+    return units.table, {name: each for name, each in sorted(units.indexes.items()) if each}
+
+
+def test_computed_units_are_the_engines_own(generated: list[Operation], said: Said) -> None:
+    """All of them, but for the differences that each request names."""
+    wrong = [
+        (number, operation.name, plainly(operation.local), heard)
+        for number, (operation, heard) in enumerate(zip(generated, said, strict=True))
+        if plainly(operation.local) != heard
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("rule", DIFFERENCES)
+def test_where_the_documentation_wins(rule: str, generated: list[Operation], said: Said) -> None:
+    """Each difference is met often, and no request that names one would be right without it."""
+    met = [pair for pair in zip(generated, said, strict=True) if rule in pair[0].differences]
+    assert len(met) >= 10
+    for operation, heard in met:
+        others = [units for name, units in operation.differences.items() if name != rule]
+        assert plainly(documented.add_units([operation.documented, *others])) != heard
+
+
+def test_most_requests_need_no_exception(generated: list[Operation]) -> None:
+    """Only writes in transactions always differ; of all else, less than one in six does."""
+    others = [each for each in generated if each.name != "TransactWriteItems"]
+    assert sum(bool(each.differences) for each in others) < len(others) / 6
+
+
+def test_the_recording_is_what_dynamodb_local_says(
+    generated: list[Operation], said: Said, dynamodb_local: str | None
+) -> None:
+    if dynamodb_local is None:
+        pytest.skip("no DynamoDB Local here")
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert recorded["requests"] == fingerprint(generated)
+    assert [(table, indexes) for table, indexes in recorded["units"]] == said
+
+
+def test_generated_requests_meet_every_rule(generated: list[Operation]) -> None:
+    names = Counter(operation.name for operation in generated)
+    assert sum(names.values()) == COUNT
+    assert min(names[name] for name in ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "Scan")) >= 50
+    assert min(names[name] for name in ("GetItem", "BatchGetItem", "TransactGetItems", "Query")) >= 100
+    put = [each.request["Item"] for each in generated if each.name == "PutItem"]
+    kinds = Counter(kind for one in put for value in one.values() for kind in value)
+    assert min(kinds[kind] for kind in ("S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M")) >= 20
+    for index in INDEXES:
+        taken = [each.documented.indexes.get(index.name, 0.0) for each in generated if each.name == "PutItem"]
+        assert {0.0, 1.0, 2.0} <= set(taken)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# By hand: what no engine tells.
+
+
+def item(size: int, **more: str) -> dict[str, dict[str, Any]]:
+    made = {name: {"S": text} for name, text in {"pk": "p", "sk": "s", **more}.items()}
+    return made | {"m": {"S": "x" * (size - item_size(made) - 1)}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "units"),
+    [
+        (None, None, 1.0),
+        (None, 1024, 1.0),
+        (1024, 100, 1.0),
+        (300 * 1024, 310 * 1024, 310.0),
+        (310 * 1024, 300 * 1024, 310.0),
+    ],
+)
+def test_a_failed_condition_costs_the_larger_item(old: int | None, new: int | None, units: float) -> None:
+    """A refused write answers with an error, which carries no figure: this is the documentation alone."""
+    before, after = (None if size is None else item(size) for size in (old, new))
+    assert documented.failed_write_units(before, after) == units
+    assert documented.failed_write_units(before, after, transaction=True) == 2 * units
+
+
+GROUPS = Index("message-group-sk-index", "message_group_uuid", "sk")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "units"),
+    [
+        (None, item(300), 0.0),  # sparse: a message is not in the index
+        (None, item(300, message_group_uuid="g"), 1.0),  # a new entry
+        (item(300, message_group_uuid="g"), item(400, message_group_uuid="g"), 1.0),  # changed in place
+        (item(2000, message_group_uuid="g"), item(400, message_group_uuid="g"), 2.0),  # … by the larger one
+        (item(300, message_group_uuid="g"), item(300, message_group_uuid="g"), 0.0),  # nothing changed
+        (item(300, message_group_uuid="g"), item(300, message_group_uuid="h"), 2.0),  # moved: deleted and put
+        (item(2000, message_group_uuid="g"), item(400, message_group_uuid="h"), 3.0),  # … each by its own size
+        (item(300, message_group_uuid="g"), item(300), 1.0),  # out of the index
+        (item(300, message_group_uuid="g"), None, 1.0),  # deleted
+    ],
+)
+def test_units_of_an_index(old: Any, new: Any, units: float) -> None:
+    assert rules.index_write_units(old, new, GROUPS) == units
+    assert rules.index_write_units(old, new, GROUPS, transaction=True) == 2 * units
+
+
+def test_entries_hold_what_is_projected() -> None:
+    whole = item(3000, message_group_uuid="g", note="n")
+    keys = {"pk", "sk", "message_group_uuid"}
+
+    def held(projection: Any, *included: str) -> set[str]:
+        index = Index("i", "message_group_uuid", "sk", projection, included)
+        return set(rules.index_entry(whole, index) or {})
+
+    assert held("ALL") == set(whole)
+    assert held("KEYS_ONLY") == keys
+    assert held("INCLUDE", "note", "absent") == keys | {"note"}
+
+
+def test_an_entry_is_the_same_where_dynamodb_takes_its_values_for_the_same() -> None:
+    one = item(300, message_group_uuid="g") | {"n": {"N": "1.0"}, "s": {"NS": ["1", "2"]}, "l": {"L": [{"N": "30"}]}}
+    other = one | {"n": {"N": "1"}, "s": {"NS": ["2.0", "1"]}, "l": {"L": [{"N": "3e1"}]}}
+    assert rules.index_write_units(one, other, GROUPS) == 0.0

@@ -1,0 +1,372 @@
+"""Seeding: the same rows every time, what people wrote untouched, the group rows always on the last message."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.client import DynamoDB, opened
+from cruddur_cli.dynamodb.conversations import queries
+from cruddur_cli.dynamodb.conversations import seed as seeding
+from cruddur_cli.dynamodb.conversations.group_rows import place
+from cruddur_cli.dynamodb.conversations.model import Line, Message, Person
+from cruddur_cli.errors import BadInput, Refused
+from cruddur_cli.times import instant, sort_key
+from tests import faults
+from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, everything, group_row, message_row, texts, utc, write
+
+NOW = utc(2026, 11, 20, 10, 30)
+LINES = [Line(n + 1, n % 2 + 1, f"line {n}") for n in range(6)]
+PAIR = (ME, OTHER)
+
+
+def seed(
+    dynamodb: DynamoDB,
+    *,
+    lines: list[Line] = LINES,
+    people: tuple[Person, Person] = PAIR,
+    count: int | None = None,
+    now: Any = NOW,
+    dry_run: bool = False,
+    year: int | None = None,
+) -> tuple[int, int]:
+    """Rows written and deleted."""
+    year = now.year if year is None else year
+    done = seeding.replace_conversation(
+        dynamodb, lines, people, group=GROUP, count=count or len(lines), now=now, dry_run=dry_run, year=year
+    )
+    return sum(row.written for row in done), sum(row.deleted for row in done)
+
+
+def test_what_a_seed_did_is_counted_for_each_kind_of_row(dynamodb: DynamoDB) -> None:
+    def counted(lines: list[Line], **more: Any) -> list[tuple[str, int, int, int]]:
+        done = seeding.replace_conversation(
+            dynamodb, lines, PAIR, group=GROUP, count=len(lines), now=NOW, year=NOW.year, **more
+        )
+        return [(row.entity, row.written, row.unchanged, row.deleted) for row in done]
+
+    new = [("messages", 6, 0, 0), ("message groups", 2, 0, 0)]
+    assert counted(LINES, dry_run=True) == new
+    assert counted(LINES) == new
+    assert counted(LINES) == [("messages", 0, 6, 0), ("message groups", 0, 2, 0)]
+    changed = [*LINES[:2], Line(3, 1, "changed"), *LINES[3:]]
+    assert counted(changed) == [("messages", 1, 5, 0), ("message groups", 0, 2, 0)]
+    assert counted(changed[:5]) == [("messages", 0, 5, 1), ("message groups", 2, 0, 2)]
+
+
+def group_rows(dynamodb: DynamoDB) -> list[tuple[str, str, str, str]]:
+    """Owner, sort key, message and other person of every group row."""
+    return [
+        (item["pk"]["S"].removeprefix("GRP#"), item["sk"]["S"], item["message"]["S"], item["user_handle"]["S"])
+        for item in everything(dynamodb)
+        if item["pk"]["S"].startswith("GRP#")
+    ]
+
+
+def test_a_seeded_conversation_is_past_a_minute_apart_and_equal_to_its_group_rows(dynamodb: DynamoDB) -> None:
+    assert seed(dynamodb) == (8, 0)
+    read = queries.latest(dynamodb, GROUP)
+    assert texts(read) == [f"line {n}" for n in range(6)]
+    moments = [message.created_at for message in read if message.created_at]
+    assert all(b - a == timedelta(minutes=1) for a, b in pairwise(moments))
+    assert moments[-1] < NOW
+    last = sort_key(moments[-1])
+    assert group_rows(dynamodb) == [(ME.uuid, last, "line 5", "bayko"), (OTHER.uuid, last, "line 5", "andrewbrown")]
+
+
+def test_seeding_again_writes_nothing_however_much_later(dynamodb: DynamoDB) -> None:
+    seed(dynamodb)
+    before = everything(dynamodb)
+    writes = dynamodb.meter.total().write_units
+    for now in (NOW, NOW + timedelta(hours=5), utc(2026, 12, 31, 23, 59)):
+        assert seed(dynamodb, now=now) == (0, 0)
+    assert everything(dynamodb) == before
+    assert dynamodb.meter.total().write_units == writes
+
+
+def shown_by_the_application(dynamodb: DynamoDB, year: int) -> list[str]:
+    """What its query finds of the conversation, newest first, and of the group rows."""
+    found = []
+    for pk in (f"MSG#{GROUP}", f"GRP#{ME.uuid}", f"GRP#{OTHER.uuid}"):
+        answer = dynamodb.client.query(
+            TableName=dynamodb.table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk,:year)",
+            ExpressionAttributeValues={":year": {"S": str(year)}, ":pk": {"S": pk}},
+            ScanIndexForward=False,
+            Limit=20,
+        )
+        found += [item["message"]["S"] for item in answer["Items"]]
+    return found
+
+
+@pytest.mark.parametrize("now", [utc(2027, 1, 1, 0, 10), utc(2027, 1, 1, 0, 0, 2), utc(2027, 3, 5, 12)])
+def test_after_new_year_what_was_seeded_moves_into_it(dynamodb: DynamoDB, now: datetime) -> None:
+    seed(dynamodb)
+    before = message_row("2026-11-01T00:00:00", "written before")
+    write(dynamodb, [before])
+    said = [f"line {n}" for n in (5, 4, 3, 2, 1, 0)]
+    assert shown_by_the_application(dynamodb, 2027) == []
+    assert seed(dynamodb, now=now, dry_run=True) == (8, 8)
+    assert shown_by_the_application(dynamodb, 2027) == []
+    seed(dynamodb, now=now)
+    assert shown_by_the_application(dynamodb, 2027) == [*said, "line 5", "line 5"]
+    found = everything(dynamodb)
+    assert len(found) == 9
+    assert before in found
+    assert all(item["sk"]["S"] < sort_key(now) for item in found)
+    for later in (now, now + timedelta(minutes=1), utc(2027, 6, 1), utc(2027, 12, 31, 23, 59)):
+        assert seed(dynamodb, now=later) == (0, 0)
+    assert everything(dynamodb) == found
+
+
+@pytest.mark.parametrize(
+    "sk", ["2026-12-30T10:00:00.000000+00:00", "2027-01-01T00:00:05Z", "2026-12-31T19:30:00-05:00"]
+)
+def test_a_conversation_that_people_went_on_with_stays_where_it_is(dynamodb: DynamoDB, sk: str) -> None:
+    seed(dynamodb)
+    write(dynamodb, [message_row(sk, "written since")])
+    seed(dynamodb)
+    before = everything(dynamodb)
+    assert seed(dynamodb, now=utc(2027, 1, 1, 0, 40)) == (0, 0)
+    assert everything(dynamodb) == before
+
+
+def test_a_move_into_the_new_year_that_was_killed_is_completed(dynamodb: DynamoDB) -> None:
+    seed(dynamodb, count=60)
+    dynamodb.busy_s = 0.2
+    faults.unprocessed(dynamodb.client, rounds=faults.FOREVER, share=0.5)
+    with pytest.raises(Refused):
+        seed(dynamodb, count=60, now=utc(2027, 1, 1, 0, 10))
+    with opened(dynamodb.at, dynamodb.table) as other:
+        seed(other, count=60, now=utc(2027, 1, 1, 0, 12))
+        assert len(everything(other)) == 62
+        assert len(shown_by_the_application(other, 2027)) == 22
+
+
+def test_a_shorter_script_removes_what_was_once_seeded(dynamodb: DynamoDB) -> None:
+    seed(dynamodb, count=40)
+    seed(dynamodb, lines=LINES[:3])
+    assert texts(queries.latest(dynamodb, GROUP)) == ["line 0", "line 1", "line 2"]
+    assert [row[2] for row in group_rows(dynamodb)] == ["line 2"] * 2
+    assert len(everything(dynamodb)) == 5
+
+
+def test_a_changed_line_changes_one_row(dynamodb: DynamoDB) -> None:
+    seed(dynamodb)
+    changed = [Line(1, 1, "other"), *LINES[1:]]
+    assert seed(dynamodb, lines=changed) == (1, 0)
+    assert texts(queries.latest(dynamodb, GROUP))[:2] == ["other", "line 1"]
+
+
+def test_a_conversation_that_outgrows_the_past_moves_back(dynamodb: DynamoDB) -> None:
+    seed(dynamodb)
+    seed(dynamodb, count=500)
+    read = queries.latest(dynamodb, GROUP, limit=1000)
+    assert texts(read) == [f"line {n % 6}" for n in range(500)]
+    assert read[-1].created_at is not None
+    assert read[-1].created_at < NOW
+    assert len(everything(dynamodb)) == 502
+
+
+@pytest.mark.parametrize(
+    "sk", ["2026-11-20T09:56:30.000000+00:00", "2026-11-20T15:27:00+05:30", "2026-11-20T09:56:00Z", "2025-01-01T00:00"]
+)
+def test_messages_that_people_wrote_stay(dynamodb: DynamoDB, sk: str) -> None:
+    seed(dynamodb)
+    mine = message_row(sk, "mine")
+    write(dynamodb, [mine])
+    seed(dynamodb)
+    seed(dynamodb, lines=LINES[:2])
+    seed(dynamodb, count=900)
+    assert mine in everything(dynamodb)
+    assert len(everything(dynamodb)) == 903
+
+
+def test_a_message_that_a_person_wrote_under_a_seeded_key_stays(dynamodb: DynamoDB) -> None:
+    mine = message_row(sort_key(utc(2026, 11, 20, 9, 56)), "mine")
+    write(dynamodb, [mine])
+    seed(dynamodb)
+    assert mine in everything(dynamodb)
+    assert texts(queries.latest(dynamodb, GROUP)) == ["line 0", "line 1", "mine", "line 3", "line 4", "line 5"]
+
+
+@pytest.mark.parametrize(
+    "sk", ["2026-11-20T10:10:00.000001+00:00", "2026-11-20T05:00:00-05:30", "2026-11-21T00:10+14:00"]
+)
+def test_the_group_rows_show_a_newer_message_that_a_person_wrote(dynamodb: DynamoDB, sk: str) -> None:
+    seed(dynamodb)
+    write(dynamodb, [message_row(sk, "newest", sender=OTHER)])
+    seed(dynamodb)
+    moment = instant(sk)
+    assert moment is not None
+    last = sort_key(moment)
+    assert group_rows(dynamodb) == [(ME.uuid, last, "newest", "bayko"), (OTHER.uuid, last, "newest", "andrewbrown")]
+
+
+def test_another_partner_leaves_no_row_of_the_first(dynamodb: DynamoDB) -> None:
+    seed(dynamodb)
+    seed(dynamodb, people=(ME, THIRD))
+    assert [(owner, handle) for owner, _, _, handle in group_rows(dynamodb)] == [
+        (ME.uuid, "altbrown"),
+        (THIRD.uuid, "andrewbrown"),
+    ]
+    assert {message.user_handle for message in queries.latest(dynamodb, GROUP)} == {"andrewbrown", "altbrown"}
+
+
+def test_stray_group_rows_of_the_conversation_go_and_others_stay(dynamodb: DynamoDB) -> None:
+    others = group_row(ME, THIRD, "2026-11-09T10:00:00", "elsewhere", group="another")
+    stray = [group_row(ME, OTHER, f"2026-11-0{n}T10:00:00", "stray") for n in range(1, 5)]
+    write(dynamodb, [others, *stray, group_row(THIRD, ME, "2026-11-02T10:00:00", "stray")])
+    seed(dynamodb)
+    rows = [row for row in group_rows(dynamodb) if row[2] != "elsewhere"]
+    assert [(row[0], row[2]) for row in rows] == [(ME.uuid, "line 5"), (OTHER.uuid, "line 5")]
+    assert others in everything(dynamodb)
+
+
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(dynamodb: DynamoDB) -> None:
+    seed(dynamodb, count=10)
+    before = everything(dynamodb)
+    assert seed(dynamodb, lines=LINES[:2], people=(ME, THIRD), dry_run=True) == (3, 10)
+    assert everything(dynamodb) == before
+    assert seed(dynamodb, lines=LINES[:2], people=(ME, THIRD)) == (3, 10)
+
+
+def test_a_message_sent_while_seeding_is_never_overtaken(dynamodb: DynamoDB) -> None:
+    """Somebody sends, and the stream moves the group rows, between reading the conversation and placing its rows."""
+    seed(dynamodb)
+    sk = "2026-11-20T10:20:00.000000+00:00"
+    struck = 0
+
+    def send(**_: Any) -> None:
+        nonlocal struck
+        struck += 1
+        if struck == 1:
+            with opened(dynamodb.at, dynamodb.table) as other:
+                write(other, [message_row(sk, "sent", sender=OTHER)])
+                newest = Message("written sent", OTHER.uuid, OTHER.handle, OTHER.display_name, "sent", instant(sk))
+                place(other, GROUP, PAIR, newest)
+
+    dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", send)
+    dynamodb.client.meta.events.register("before-call.dynamodb.BatchWriteItem", send)
+    seed(dynamodb, lines=[Line(1, 1, "changed"), *LINES[1:]])
+    assert struck >= 1
+    assert [row[1:3] for row in group_rows(dynamodb)] == [(sk, "sent")] * 2
+
+
+def test_two_who_seed_the_same_moment_leave_one_conversation(dynamodb: DynamoDB) -> None:
+    """Two clients that nothing keeps apart; neither writes a batch, or group rows, before the other is ready."""
+    barriers = {name: threading.Barrier(2) for name in ("BatchWriteItem", "TransactWriteItems")}
+    met: list[str] = []
+
+    def one(_: int) -> tuple[int, int]:
+        seen: set[str] = set()
+
+        def before(model: Any, **_: Any) -> None:
+            if model.name in barriers and model.name not in seen:
+                seen.add(model.name)
+                barriers[model.name].wait(30)
+                met.append(model.name)
+
+        with opened(dynamodb.at, dynamodb.table) as mine:
+            mine.client.meta.events.register("before-call.dynamodb", before)
+            return seed(mine, count=300)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, range(2)))
+    assert sorted(met) == ["BatchWriteItem"] * 2 + ["TransactWriteItems"] * 2
+    assert len(group_rows(dynamodb)) == 2
+    assert texts(queries.latest(dynamodb, GROUP, limit=1000)) == [f"line {n % 6}" for n in range(300)]
+    assert len(everything(dynamodb)) == 302
+
+
+def test_group_rows_that_move_at_the_last_moment_are_read_again(dynamodb: DynamoDB) -> None:
+    seed(dynamodb, lines=LINES[:5])
+    struck = 0
+
+    def move(**_: Any) -> None:
+        nonlocal struck
+        struck += 1
+        if struck == 1:
+            with opened(dynamodb.at, dynamodb.table) as other:
+                seed(other, lines=LINES[:5], people=(ME, THIRD))
+
+    dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", move)
+    seed(dynamodb)
+    assert struck == 2
+    assert [(row[0], row[2]) for row in group_rows(dynamodb)] == [(ME.uuid, "line 5"), (OTHER.uuid, "line 5")]
+
+
+@pytest.mark.parametrize("code", ["TransactionConflictException", "ThrottlingException", "InternalServerError"])
+def test_a_transaction_that_is_put_off_is_done_in_the_end(dynamodb: DynamoDB, code: str) -> None:
+    struck = faults.answers(dynamodb.client, "TransactWriteItems", code, times=3)
+    assert seed(dynamodb) == (8, 0)
+    assert struck.count == 3
+    assert len(group_rows(dynamodb)) == 2
+
+
+def test_a_lost_answer_to_the_transaction_leaves_one_row_each(dynamodb: DynamoDB) -> None:
+    lost = faults.loses_answers(dynamodb.client, "TransactWriteItems", times=1)
+    seed(dynamodb)
+    assert lost.count == 1
+    assert len(group_rows(dynamodb)) == 2
+
+
+def test_a_seed_that_is_given_up_says_how_far_it_came_and_another_finishes(dynamodb: DynamoDB) -> None:
+    dynamodb.busy_s = 0.2
+    faults.unprocessed(dynamodb.client, rounds=faults.FOREVER, share=1.0)
+    with pytest.raises(Refused, match="the conversation has 300 messages") as caught:
+        seed(dynamodb, count=300)
+    assert caught.value.code == "unprocessed"
+    with opened(dynamodb.at, dynamodb.table) as other:
+        seed(other, count=300)
+        assert len(everything(other)) == 302
+
+
+@pytest.mark.parametrize("text", ["é" * 205_000, "x" * 409_600, "😀" * 102_400])
+def test_a_line_that_dynamodb_would_not_take_is_named_before_any_call(dynamodb: DynamoDB, text: str) -> None:
+    lines = [*LINES, Line(41, 2, text)]
+    with pytest.raises(BadInput, match=r"talk\.txt, line 41: .* nothing was written") as caught:
+        seeding.check(lines, PAIR, group=GROUP, source="talk.txt", now=NOW)
+    assert caught.value.code == "item_too_large"
+    assert everything(dynamodb) == []
+
+
+def test_the_longest_line_that_is_let_through_is_taken_as_message_and_in_group_rows(dynamodb: DynamoDB) -> None:
+    long, people = 409_600, (ME, Person(OTHER.uuid, "bayko", "A very long display name " * 10))
+    while True:
+        lines = [Line(1, 1, "x" * long)]
+        try:
+            seeding.check(lines, people, group=GROUP, source="f", now=NOW)
+            break
+        except BadInput:
+            long -= 1
+    assert long > 409_600 - 1000
+    seed(dynamodb, lines=lines, people=people)
+    assert len(everything(dynamodb)) == 3
+
+
+def test_memory_does_not_grow_with_the_conversation(dynamodb: DynamoDB) -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        try:
+            seed(dynamodb, count=count, dry_run=True)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    seed(dynamodb)
+    peak(100)
+    assert peak(12_000) < peak(2_000) + 500_000
+
+
+def test_a_table_without_the_index_is_a_plain_refusal(dynamodb: DynamoDB) -> None:
+    tables.drop(dynamodb, say=lambda _: None)
+    with pytest.raises(Refused, match="no table"):
+        seed(dynamodb)

@@ -1,0 +1,181 @@
+"""Real processes that send at once, are killed, and lose answers: nothing acknowledged is lost, rows end right.
+
+``TEST_RACE_MESSAGES=1000 TEST_RACE_CONVERSATIONS=50 TEST_RACE_KILLS=25`` is what the issue asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cruddur_cli import times
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.conversations import send as sending
+from cruddur_cli.dynamodb.conversations.model import Person
+from cruddur_cli.integrity import rows as integrity_rows
+from cruddur_cli.integrity.checks.dynamodb import WRONG
+from tests.dynamodb.rows import ME, OTHER, everything
+
+MESSAGES = int(os.environ.get("TEST_RACE_MESSAGES", "160"))
+CONVERSATIONS = int(os.environ.get("TEST_RACE_CONVERSATIONS", "20"))
+KILLS = int(os.environ.get("TEST_RACE_KILLS", "12"))
+PROCESSES = 8
+SENDER = Path(__file__).parents[1] / "sender.py"
+Pair = tuple[Person, Person]
+
+
+class Told(NamedTuple):
+    """A message that a process was told is stored."""
+
+    group: str
+    uuid: str
+    text: str
+
+
+def pairs(count: int) -> list[Pair]:
+    """One person in conversation with ``count`` others."""
+    return [(ME, Person(f"other-{n}", f"other{n}", f"Other {n}")) for n in range(count)]
+
+
+def begin(dynamodb: DynamoDB, number: int, among: list[Pair], count: int, *, loses: bool = False) -> Any:
+    task = {
+        "endpoint": dynamodb.at.url,
+        "table": dynamodb.table,
+        "pairs": [[[who.uuid, who.handle, who.display_name] for who in pair] for pair in among],
+        "count": count,
+        "number": number,
+        "loses": loses,
+    }
+    return subprocess.Popen(
+        [sys.executable, str(SENDER), json.dumps(task)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def go(processes: list[Any]) -> None:
+    """Let all of them off at once, when all are ready."""
+    for process in processes:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+
+def heard(processes: list[Any]) -> None:
+    """Wait until each process has acknowledged something, without taking it from its pipe."""
+    for process in processes:
+        assert select.select([process.stdout], [], [], 60)[0]
+
+
+def told(output: str) -> list[Told]:
+    """What was acknowledged; a line that a kill cut off was not."""
+    return [Told(**json.loads(line)) for line in output.splitlines(keepends=True) if line.endswith("}\n")]
+
+
+def finish(processes: list[Any]) -> list[Told]:
+    acknowledged = []
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        acknowledged += told(out)
+    return acknowledged
+
+
+def assert_right(dynamodb: DynamoDB, acknowledged: list[Told]) -> int:
+    """Every acknowledged message is there once, and each person has one row a conversation: its newest message.
+
+    Comes back with how many messages there are.
+    """
+    messages: dict[str, list[Any]] = defaultdict(list)
+    rows: dict[str, list[Any]] = defaultdict(list)
+    rest = []
+    for item in everything(dynamodb):
+        kind, _, owner = item["pk"]["S"].partition("#")
+        if kind == "MSG":
+            messages[owner].append(item)
+        elif kind == "GRP":
+            rows[item["message_group_uuid"]["S"]].append((owner, item["sk"]["S"], item["message"]["S"]))
+        else:
+            rest.append(item)
+    stored = Counter((group, item["message_uuid"]["S"]) for group, items in messages.items() for item in items)
+    assert set(stored.values()) <= {1}
+    assert {(each.group, each.uuid) for each in acknowledged} <= set(stored)
+    assert rows.keys() == messages.keys()
+    for group, items in messages.items():
+        newest = max(items, key=lambda item: str(item["sk"]["S"]))
+        owners = sorted(owner for owner, _, _ in rows[group])
+        assert len(owners) == len(set(owners)) == 2, (group, rows[group])
+        assert {row[1:] for row in rows[group]} == {(newest["sk"]["S"], newest["message"]["S"])}
+    account = integrity_rows.collect(everything(dynamodb), now=times.now())
+    assert not [name for name, test in WRONG.items() if any(map(test, account.conversations.values()))]
+    return sum(map(len, messages.values()))
+
+
+@pytest.mark.parametrize("conversations", [1, CONVERSATIONS])
+def test_eight_processes_send_at_once(dynamodb: DynamoDB, conversations: int) -> None:
+    among = pairs(conversations)
+    processes = [begin(dynamodb, n, among, MESSAGES // PROCESSES) for n in range(PROCESSES)]
+    go(processes)
+    acknowledged = finish(processes)
+    assert len(acknowledged) == MESSAGES // PROCESSES * PROCESSES
+    assert assert_right(dynamodb, acknowledged) == len(acknowledged)
+    assert not [item for item in everything(dynamodb) if item["pk"]["S"].startswith("CLAIM#")]
+
+
+def test_every_third_answer_is_lost_after_the_commit(dynamodb: DynamoDB) -> None:
+    each = MESSAGES // PROCESSES // 2
+    processes = [begin(dynamodb, n, pairs(3), each, loses=True) for n in range(PROCESSES)]
+    go(processes)
+    acknowledged = finish(processes)
+    assert len(acknowledged) == each * PROCESSES
+    assert assert_right(dynamodb, acknowledged) == len(acknowledged)
+
+
+def test_senders_that_are_killed_at_any_point(dynamodb: DynamoDB) -> None:
+    """Each process that dies is followed by another, while the others go on; new conversations all the time."""
+    chance = random.Random(5)
+    among = [(Person(f"a{n}", "a", None), Person(f"b{n}", None, "B")) for n in range(KILLS + PROCESSES)]
+    alive = [begin(dynamodb, n, among, 10_000) for n in range(4)]
+    waiting = [begin(dynamodb, n, among, 10_000) for n in range(4, 4 + KILLS)]
+    go(alive)
+    acknowledged: list[Told] = []
+    try:
+        for number, following in enumerate(waiting):
+            victim = alive.pop(0)
+            if number % 3:  # the others may be killed before they have sent anything
+                heard([victim])
+            time.sleep(chance.uniform(0.02, 0.2))
+            victim.send_signal(signal.SIGKILL)
+            acknowledged += told(victim.communicate(timeout=60)[0])
+            go([following])
+            alive.append(following)
+        heard(alive)
+    finally:
+        for process in [*alive, *waiting]:
+            process.kill()
+    for process in alive:
+        acknowledged += told(process.communicate(timeout=60)[0])
+    assert len(acknowledged) >= KILLS * 2 // 3 + len(alive)
+    assert_right(dynamodb, acknowledged)
+
+
+def test_two_people_who_start_at_once_meet_in_one_conversation(dynamodb: DynamoDB) -> None:
+    processes = [begin(dynamodb, n, [(ME, OTHER)], 1) for n in range(PROCESSES)]
+    go(processes)
+    acknowledged = finish(processes)
+    assert {each.group for each in acknowledged} == {sending.group_of(ME, OTHER)}
+    assert assert_right(dynamodb, acknowledged) == PROCESSES

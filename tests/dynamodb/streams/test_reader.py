@@ -1,0 +1,352 @@
+"""The stream is read whole and in order: pages, lineage of shards, iterators that expire, records that are gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli.aws_client import client as aws_client
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.client import DynamoDB, opened
+from cruddur_cli.dynamodb.streams import checkpoints as stream_checkpoints
+from cruddur_cli.dynamodb.streams import processor, records
+from cruddur_cli.dynamodb.streams import reader as stream_reader
+from cruddur_cli.dynamodb.streams.checkpoints import Position
+from cruddur_cli.errors import BadInput, CannotConnect, NotFound, Refused
+from cruddur_cli.local import stack
+from tests.dynamodb.rows import everything, message_row, write
+from tests.dynamodb.shards import (
+    Shards,
+    both_rows,
+    group_texts,
+    minute,
+    read_all,
+    record,
+    shard_id,
+    streaming,
+    strikes,
+    write_in_turn,
+)
+
+NUMBER = "0" * 29 + "1"
+
+
+@pytest.fixture
+def source(dynamodb: DynamoDB) -> Iterator[stream_reader.Stream]:
+    with streaming(dynamodb) as found:
+        yield found
+
+
+def shown(found: list[object]) -> list[str]:
+    return [records.describe(each).item["message"] for each in found]
+
+
+def names(count: int, begin: int = 0) -> list[str]:
+    return [f"message {n}" for n in range(begin, begin + count)]
+
+
+def say(dynamodb: DynamoDB, count: int, begin: int = 0) -> None:
+    for n in range(begin, begin + count):
+        item = message_row(minute(n), f"message {n}")
+        dynamodb.call("put_item", TableName=dynamodb.table, Item=item)
+
+
+def test_a_table_without_a_stream_says_how_to_get_one(dynamodb: DynamoDB) -> None:
+    with pytest.raises(NotFound, match="has no stream") as raised, stream_reader.opened(dynamodb):
+        pass
+    assert raised.value.hint == "cruddur ddb schema-load --stream"
+
+
+def test_a_stream_is_turned_on_once_on_a_table_that_is_there(dynamodb: DynamoDB) -> None:
+    assert tables.enable_stream(dynamodb, say=lambda _: None, dry_run=True)
+    assert tables.describe(dynamodb).stream is None
+    assert tables.enable_stream(dynamodb, say=lambda _: None)
+    assert not tables.enable_stream(dynamodb, say=lambda _: None)
+    assert tables.describe(dynamodb).stream == "NEW_IMAGE"
+
+
+def test_a_table_is_made_with_a_stream(dynamodb: DynamoDB) -> None:
+    tables.drop(dynamodb, say=lambda _: None)
+    tables.create(dynamodb, stream=True, say=lambda _: None)
+    assert tables.describe(dynamodb).stream == "NEW_IMAGE"
+
+
+def test_a_stream_of_keys_alone_is_refused(dynamodb: DynamoDB) -> None:
+    view = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    dynamodb.call("update_table", TableName=dynamodb.table, StreamSpecification=view)
+    tables.wait_ready(dynamodb, say=lambda _: None)
+    with pytest.raises(Refused, match="KEYS_ONLY"), stream_reader.opened(dynamodb):
+        pass
+    with pytest.raises(Refused, match="KEYS_ONLY"):
+        tables.enable_stream(dynamodb, say=lambda _: None)
+
+
+def test_every_record_comes_once_in_order_over_many_pages(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    write_in_turn(dynamodb, (message_row(minute(n), f"message {n}", group=str(n // 50)) for n in range(120)))
+    found = read_all(source, page=10)
+    assert sorted(shown(found)) == sorted(names(120))
+    numbers = [records.sequence_number(each) for each in found]
+    assert numbers == sorted(set(numbers))
+
+
+def test_reading_continues_at_a_position(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    kept: dict[str, Position] = {}
+    say(dynamodb, 3)
+    assert shown(read_all(source, kept)) == names(3)
+    assert read_all(source, kept) == []
+    say(dynamodb, 2, 3)
+    text = stream_checkpoints.encode(kept, stream=source.arn, table=source.table)
+    again = stream_checkpoints.decode(text.encode(), stream=source.arn, source="f")
+    assert again == kept
+    assert shown(read_all(source, again)) == names(2, 3)
+
+
+def test_latest_is_what_comes_after(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 3)
+    reader = stream_reader.Reader(source, {}, latest=True)
+    assert [each for batch in reader.batches() for each in batch.records] == []
+    say(dynamodb, 2, 3)
+    assert shown([each for batch in reader.batches() for each in batch.records]) == names(2, 3)
+
+
+def test_what_is_not_committed_is_read_again(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 5)
+    reader = stream_reader.Reader(source, {})
+    with pytest.raises(ZeroDivisionError):
+        for _ in reader.batches():
+            raise ZeroDivisionError
+    # The consumer's own exception does not reach the generator, so the next look asks for the same place.
+    again = stream_reader.Reader(source, reader.positions)
+    assert shown([each for batch in again.batches() for each in batch.records]) == names(5)
+
+
+def test_an_expired_iterator_is_got_again_behind_the_last_record(
+    dynamodb: DynamoDB, source: stream_reader.Stream
+) -> None:
+    reader = stream_reader.Reader(source, {})
+    say(dynamodb, 3)
+    found = [each for batch in reader.batches() for each in batch.records]
+    struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=1)
+    say(dynamodb, 2, 3)
+    found += [each for batch in reader.batches() for each in batch.records]
+    assert struck.count == 1
+    assert shown(found) == names(5)
+    assert reader.lost == []
+
+
+def test_an_iterator_that_expires_between_pages_loses_nothing(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    write_in_turn(dynamodb, (message_row(minute(n), f"message {n}", group=str(n // 50)) for n in range(60)))
+    struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=1, after=1)
+    assert sorted(shown(read_all(source, page=20))) == sorted(names(60))
+    assert struck.count == 1
+
+
+@pytest.mark.parametrize("operation", ["GetShardIterator", "GetRecords"])
+def test_trimmed_records_are_said_and_the_rest_is_read(
+    dynamodb: DynamoDB, source: stream_reader.Stream, operation: str
+) -> None:
+    say(dynamodb, 4)
+    ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
+    first = records.sequence_number(read_all(source)[0])
+    struck = strikes(source.client, operation, "TrimmedDataAccessException", times=1)
+    reader = stream_reader.Reader(source, {shard_id: Position(first)})
+    found = [each for batch in reader.batches() for each in batch.records]
+    assert struck.count == 1
+    assert shown(found) == names(4), "from the oldest record there is: twice does no harm, left out would"
+    (lost,) = reader.lost
+    assert (lost.shard_id, lost.after) == (shard_id, first)
+    assert f"after {first}" in str(lost)
+
+
+def test_a_checkpoint_whose_records_expired_continues_with_the_oldest(
+    dynamodb: DynamoDB, source: stream_reader.Stream
+) -> None:
+    say(dynamodb, 2)
+    (shard,) = stream_reader.shards(source)
+    reader = stream_reader.Reader(source, {shard.shard_id: Position(NUMBER)})
+    assert shown([each for batch in reader.batches() for each in batch.records]) == names(2)
+    assert [lost.after for lost in reader.lost] == [NUMBER]
+
+
+def test_too_many_readers_are_waited_for(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 1)
+    struck = strikes(source.client, "GetRecords", "LimitExceededException", times=2)
+    assert shown(read_all(source)) == names(1)
+    assert struck.count == 2
+
+
+def test_a_stream_that_was_dropped_ends(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 2)
+    reader = stream_reader.Reader(source, {})
+    for batch in reader.batches():
+        reader.commit(batch)
+    tables.drop(dynamodb, say=lambda _: None)
+    try:
+        for _ in range(20):
+            for batch in reader.batches():
+                reader.commit(batch)
+        assert reader.finished()
+    except NotFound as error:
+        assert "no longer exists" in error.message
+    tables.create(dynamodb, say=lambda _: None)
+
+
+# What no local engine has: several shards. They are answered in place of the engine, by the shapes of its answers.
+
+
+def page(*numbers: int) -> list[object]:
+    return [record(n, message_row(minute(n), f"message {n}")) for n in numbers]
+
+
+def test_parents_come_before_their_children_over_pages_of_shards(source: stream_reader.Stream) -> None:
+    made = Shards(
+        source.client,
+        {
+            "grandchild": ("child-1", [page(6), []]),
+            "child-1": ("parent", [page(4), page(5)]),
+            "child-2": ("parent", [page(40)]),
+            "parent": (None, [page(1), [], page(2, 3)]),
+            "orphan": ("long gone", [page(50)]),
+        },
+        open_shards={"grandchild"},
+    )
+    found = shown(read_all(source))
+    assert sorted(found) == sorted([*names(6, 1), "message 40", "message 50"])
+    assert found.index("message 3") < min(found.index("message 4"), found.index("message 40"))
+    assert found.index("message 5") < found.index("message 6")
+    assert made.listings >= 3, "two shards a page"
+
+
+def test_an_empty_page_is_not_the_end_of_a_closed_shard(source: stream_reader.Stream) -> None:
+    Shards(source.client, {"one": (None, [[], [], page(1), [], page(2)])}, open_shards=set())
+    assert shown(read_all(source)) == names(2, 1)
+
+
+def test_a_child_waits_for_a_parent_that_is_stuck(source: stream_reader.Stream) -> None:
+    made = Shards(
+        source.client,
+        {"parent": (None, [page(1), page(2)]), "child": ("parent", [page(3)]), "other": (None, [page(9)])},
+        open_shards={"child"},
+        page=100,
+    )
+    reader = stream_reader.Reader(source, {})
+    for batch in reader.batches():
+        if batch.shard_id == shard_id("parent"):
+            reader.commit_part(batch, None)
+        else:
+            reader.commit(batch)
+    list(reader.batches())
+    assert shard_id("child") not in made.read
+    assert shard_id("other") in made.read
+    again = stream_reader.Reader(source, {})
+    assert shown(
+        [each for batch in again.batches() if batch.shard_id == shard_id("parent") for each in batch.records]
+    ) == [
+        "message 1",
+        "message 2",
+    ]
+
+
+def test_a_stream_is_finished_only_when_every_shard_is_done(source: stream_reader.Stream) -> None:
+    done, reading = Position(NUMBER, done=True), Position(NUMBER)
+    for positions, finished in (
+        ({}, False),
+        ({"one": reading}, False),
+        ({"one": done, "two": reading}, False),
+        ({"one": reading, "two": done}, False),
+        ({"one": done, "two": done}, True),
+    ):
+        assert stream_reader.Reader(source, positions).finished() is finished
+
+
+def test_a_shard_that_went_before_it_was_read_is_said(source: stream_reader.Stream) -> None:
+    Shards(source.client, {"new": ("old", [page(5)])}, open_shards={"new"})
+    kept = {shard_id("old"): Position(NUMBER), shard_id("older"): Position("9" * 30, done=True)}
+    reader = stream_reader.Reader(source, kept)
+    found = [each for batch in reader.batches() for each in batch.records]
+    assert shown(found) == ["message 5"]
+    assert [(lost.shard_id, lost.after) for lost in reader.lost] == [(shard_id("old"), NUMBER)]
+    assert set(reader.positions) == {shard_id("new")}
+
+
+def test_a_closed_shard_is_done_once_and_for_all(source: stream_reader.Stream) -> None:
+    made = Shards(source.client, {"one": (None, [page(1)])}, open_shards=set())
+    kept: dict[str, Position] = {}
+    read_all(source, kept)
+    assert kept[shard_id("one")].done
+    before = len(made.read)
+    assert read_all(source, kept) == []
+    assert len(made.read) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'{"version": 2}', b'{"version":1,"stream":"a","shards":{"s":{"after":"1"}}}', b"\xff", b"{}"],
+)
+def test_what_is_no_checkpoint_is_refused(content: bytes) -> None:
+    with pytest.raises(BadInput, match="cannot be used to resume"):
+        stream_checkpoints.decode(content, stream="a", source="f")
+
+
+def test_the_checkpoint_of_another_stream_is_none() -> None:
+    assert (
+        stream_checkpoints.decode(stream_checkpoints.encode({}, stream="a", table="t").encode(), stream="b", source="f")
+        is None
+    )
+
+
+# An engine that goes away and comes back: the embedded one keeps the table and its stream.
+
+
+@pytest.fixture
+def own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The endpoint of an embedded engine of this test's own."""
+    monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "own"))
+    endpoint = stack.up(postgres=False).aws_endpoint
+    assert endpoint is not None
+    yield endpoint
+    stack.reset()
+
+
+def test_a_restarted_engine_keeps_its_stream_and_no_record_is_skipped(own_engine: str) -> None:
+    at = aws_client.Endpoint("dynamodb", own_engine, aws_client.LOCAL_REGION, "the engine")
+    with opened(at, "restarted") as dynamodb:
+        tables.create(dynamodb, stream=True, say=lambda _: None)
+        write(dynamodb, both_rows())
+        with stream_reader.opened(dynamodb) as source:
+            reader = stream_reader.Reader(source, {})
+            say(dynamodb, 3, 1)
+            for batch in reader.batches():
+                processor.apply(dynamodb, batch.records)
+                reader.commit(batch)
+            say(dynamodb, 2, 4)
+            stack.down()
+            with pytest.raises(CannotConnect):
+                list(reader.batches())
+            assert stack.up(postgres=False).aws_endpoint == own_engine
+            say(dynamodb, 4, 6)
+            found = []
+            for batch in reader.batches():
+                found += batch.records
+                processor.apply(dynamodb, batch.records)
+                reader.commit(batch)
+    # Group rows that the processor moved are in it too.
+    said = [change.item["message"] for change in map(records.describe, found) if change.entity == "message"]
+    assert (said, reader.lost) == (names(6, 4), [])
+    with opened(at, "restarted") as dynamodb:
+        assert group_texts(everything(dynamodb)) == [(minute(9), "message 9")] * 2
+
+
+def test_a_change_tells_what_it_is_about_also_where_it_is_malformed() -> None:
+    assert records.describe(record(1, message_row(minute(1), "hello"))).entity == "message"
+    gone = records.describe(record(2, message_row(minute(1), "hello"), event="REMOVE", NewImage=None))
+    assert (gone.event, gone.entity, gone.item) == (
+        "REMOVE",
+        "message",
+        {"pk": message_row("", "")["pk"]["S"], "sk": minute(1)},
+    )
+    for broken in (None, {}, {"dynamodb": 3}, {"dynamodb": {"NewImage": {"pk": {"X": 1, "Y": 2}}}}):
+        assert json.dumps(records.describe(broken).item)

@@ -1,0 +1,79 @@
+"""Backups of a local engine: files of their own, found again, and for their owner alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.backups import Backup
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.transfer import backup_files
+from cruddur_cli.errors import NotFound, Protected
+from tests.dynamodb.rows import everything, message_row, write
+
+ROWS = [message_row(f"{number:03}", f"text {number}") for number in range(30)]
+
+
+def silent(_: object) -> None: ...
+
+
+def backup(dynamodb: DynamoDB, root: Path, name: str) -> tuple[Backup, bool]:
+    return backup_files.create(dynamodb, root, name, say=silent, advance=silent)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder that does not exist yet, in one that does not either."""
+    return tmp_path / "state" / "backups"
+
+
+def test_a_name_is_backed_up_once_and_each_is_found_again(dynamodb: DynamoDB, root: Path) -> None:
+    write(dynamodb, ROWS)
+    first, is_new = backup(dynamodb, root, "first")
+    assert (first.backup, first.table_name, first.type, first.status, is_new) == (
+        "first",
+        dynamodb.table,
+        "file",
+        "AVAILABLE",
+        True,
+    )
+    path = Path(first.location)
+    assert path == (root / dynamodb.table / "first.jsonl.gz").resolve()
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert first.bytes == path.stat().st_size
+    content = path.read_bytes()
+    assert content[:2] == b"\x1f\x8b"
+    write(dynamodb, [message_row("100", "later")])
+    again, is_new = backup(dynamodb, root, "first")
+    assert (again, is_new, path.read_bytes()) == (first, False, content)
+    second, is_new = backup(dynamodb, root, "second")
+    assert is_new
+    os.utime(path, (1, 1))
+    assert [one.backup for one in backup_files.listed(root, dynamodb.table)] == ["second", "first"]
+    for name in ("second", second.location):
+        assert backup_files.find(root, dynamodb.table, name) == second
+    with pytest.raises(NotFound) as caught:
+        backup_files.find(root, dynamodb.table, "third")
+    assert caught.value.details == "second\nfirst"
+    assert backup_files.listed(root, "another") == []
+
+
+def test_a_restored_table_holds_every_item_and_a_table_that_exists_is_kept(dynamodb: DynamoDB, root: Path) -> None:
+    write(dynamodb, ROWS)
+    found, _ = backup(dynamodb, root, "first")
+    with pytest.raises(Protected, match="There is a table"):
+        backup_files.restore(dynamodb, dynamodb.table, found, say=silent, advance=silent)
+    into = replace(dynamodb, table=f"{dynamodb.table}-restored")
+    reads = dynamodb.meter.total().read_units
+    done = backup_files.restore(dynamodb, into.table, found, say=silent, advance=silent)
+    try:
+        assert (done.table_name, done.restored_from, done.expected_items) == (into.table, "first", 30)
+        assert done.differences == ()
+        assert dynamodb.meter.total().read_units - reads <= 1, "nothing is compared in an empty table"
+        assert everything(into) == everything(dynamodb)
+    finally:
+        tables.drop(into, say=silent)

@@ -1,0 +1,177 @@
+"""Checkpoints of imports and exports: nonsense is refused with its reason, and a resumed one counts as a whole one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cruddur_cli.commands.ddb import transfer
+from cruddur_cli.dynamodb import tables
+from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.transfer import Format, checkpoints, exporter, input_files
+from cruddur_cli.dynamodb.transfer.importer import Counts, Importer, Kept
+from cruddur_cli.errors import Protected, Refused
+from tests import faults
+from tests.dynamodb.rows import everything, message_row, write
+
+COUNTS = {"new": 5, "replaced": 0, "unchanged": 0, "duplicates": 0}
+ROWS = [message_row(f"{number:04}", f"text {number}") for number in range(500)]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that it would still do is done."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """500 items, the first key once more at the end."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, {**ROWS[0], "message": {"S": "last"}}]))
+    return path
+
+
+def run(dynamodb: DynamoDB, path: Path, *, keep_all: bool = True, before: Any = lambda *_: None) -> Counts:
+    """An import as the command does it; ``before`` may end it when a place is kept."""
+    source = input_files.find(str(path), None)
+    about = {"what": "import", **checkpoints.identity(dynamodb, tables.describe(dynamodb)), "files": source.identity()}
+    kept = Kept(checkpoints.beside(path), about, every=1 if keep_all else 1000)
+    after, counts, keys = kept.load(source)
+
+    def keep(place: Any, found: Counts) -> None:
+        before(place)
+        kept.keep(place, found)
+
+    done = Importer(dynamodb, counts=counts, keys=keys).run(input_files.items(source, after=after), keep=keep)
+    kept.remove()
+    return done
+
+
+@pytest.mark.parametrize("line", [100, 200, 300, 501])
+@pytest.mark.parametrize("there", [0, 250])
+def test_a_resumed_import_counts_as_one_that_ran_through(dynamodb: DynamoDB, file: Path, line: int, there: int) -> None:
+    write(dynamodb, ROWS[:there])
+
+    def end(place: Any) -> None:
+        if place.line >= line:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(dynamodb, file, before=end)
+    found = run(dynamodb, file)
+    first = {"new": 500, "replaced": 0} if not there else {"new": 250, "replaced": 1}
+    assert found == Counts(**first, unchanged=249 if there else 0, duplicates=1)
+    assert len(everything(dynamodb)) == 500
+    assert [entry.name for entry in file.parent.iterdir() if "checkpoint" in entry.name] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ({"after": {"file": 0, "line": 5000}, "counts": COUNTS}, "it names line 5,000, and the file ends before it"),
+        ({"after": {"file": 3, "line": 5}, "counts": COUNTS}, "it names file 4"),
+        ({"after": {"file": 0, "line": "5"}, "counts": COUNTS}, "'5' is not a whole number"),
+        ({"after": {"file": 0, "line": -5}, "counts": COUNTS}, "-5 is not a whole number"),
+        ({"after": {"file": 0, "line": True}, "counts": COUNTS}, "True is not a whole number"),
+        ({"after": [0, 5], "counts": COUNTS}, "lacks the position or the counts"),
+        ({"after": {"row": 5}, "counts": COUNTS}, "not a line of a file"),
+        ({"after": {"file": 0, "line": 5}, "counts": {"written": 5}}, "not those of an import"),
+        ({"after": {"file": 0, "line": 5}, "counts": {**COUNTS, "new": 1.5}}, "1.5 is not a whole number"),
+        ({"after": {"file": 0, "line": 3}, "counts": COUNTS}, "it counts 5 items in 3 lines"),
+        ({"after": {"file": 0, "line": 9}, "counts": {**COUNTS, "new": 0}}, "it counts 0 items up to line 9"),
+        ({"segments": [], "joined": False}, "lacks the position or the counts"),
+    ],
+)
+def test_nonsense_in_an_import_checkpoint_is_refused_and_nothing_is_skipped(
+    dynamodb: DynamoDB, file: Path, state: dict[str, Any], why: str
+) -> None:
+    source = input_files.find(str(file), None)
+    about = {"what": "import", **checkpoints.identity(dynamodb, tables.describe(dynamodb)), "files": source.identity()}
+    place = checkpoints.beside(file)
+    checkpoints.save(place, state, about=about)
+    from cruddur_cli.dynamodb.transfer.duplicate_keys import Keys
+
+    with Keys(place.with_name(f"{place.name}-keys")) as keys:
+        keys.add([(("MSG#1", str(n)), input_files.Place(0, n), 0) for n in range(1, 6)])
+    with pytest.raises(Protected, match="cannot be used to resume") as caught:
+        run(dynamodb, file)
+    assert why in caught.value.message
+    assert "--restart" in (caught.value.hint or "")
+    assert everything(dynamodb) == []
+    assert place.exists()
+
+
+def test_keys_that_are_missing_or_of_another_import_are_refused(dynamodb: DynamoDB, file: Path) -> None:
+    def end(place: Any) -> None:
+        if place.line >= 300:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(dynamodb, file, before=end)
+    keys = file.with_name("a.jsonl.checkpoint-keys")
+    content = keys.read_bytes()
+    keys.write_bytes(b"not a table" * 1000)
+    with pytest.raises(Protected, match="cannot be used to resume"):
+        run(dynamodb, file)
+    for suffix in ("", "-wal", "-shm"):
+        keys.with_name(keys.name + suffix).unlink(missing_ok=True)
+    with pytest.raises(Protected, match="checkpoint-keys is missing"):
+        run(dynamodb, file)
+    assert content
+
+
+def test_an_import_that_gives_up_says_what_is_there_and_what_is_left(dynamodb: DynamoDB, file: Path) -> None:
+    dynamodb.busy_s = 0.2
+    sent = itertools.count()
+
+    def strike(request: Any, **_: Any) -> Any:
+        return faults.throttled_answer(request) if next(sent) >= 8 else None
+
+    dynamodb.client.meta.events.register("before-send.dynamodb.BatchWriteItem", strike)
+    source = input_files.find(str(file), None)
+    importer = Importer(dynamodb)
+    with (
+        pytest.raises(Refused) as caught,
+        transfer.report_resume(importer, source),
+    ):
+        importer.run(input_files.items(source))
+    found = re.search(r"At least (\d+) items of .* in the table; (\d+) lines are left", caught.value.message)
+    assert found is not None
+    assert int(found[1]) <= len(everything(dynamodb))
+    assert int(found[2]) == 501 - importer.dealt_with
+    assert "again" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"segments": []}, "how far each segment was read"),
+        ({"segments": [{"after": None, "items": 0}]}, "how far each segment was read"),
+        ({"joined": 1}, "how far each segment was read"),
+        ({"items": -1}, "-1 is not a whole number"),
+        ({"bytes": 10**9}, "1,000,000,000 were written"),
+        ({"after": {"pk": "x"}}, "is not the key of an item"),
+        ({"done": "yes"}, "neither true nor false"),
+    ],
+)
+def test_nonsense_in_an_export_checkpoint_is_refused(
+    dynamodb: DynamoDB, tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    write(dynamodb, ROWS[:5])
+    path = tmp_path / "out.jsonl"
+    table = tables.describe(dynamodb)
+    about = {
+        "what": "export", **checkpoints.identity(dynamodb, table), "format": "jsonl", "gzip": False, "escaped": False,
+    }  # fmt: skip
+    segment = {"after": None, "items": 0, "bytes": 0, "done": False, "tail": None}
+    inner = {name: value for name, value in change.items() if name in segment}
+    state = {"segments": [{**segment, **inner}], "joined": False, **{n: v for n, v in change.items() if n not in inner}}
+    checkpoints.save(checkpoints.beside(path), state, about=about)
+    with pytest.raises(Protected, match="cannot be used to resume") as caught:
+        exporter.to_file(dynamodb, table, path, format=Format.JSONL, zipped=False, segments=None)
+    assert why in caught.value.message
+    assert not path.exists()

@@ -1,0 +1,67 @@
+"""Two descriptions in, their differences out."""
+
+from __future__ import annotations
+
+import pytest
+
+from cruddur_cli.integrity.differences import Difference, compare, owner_of, without_parts
+
+SCHEMA = {
+    "column public.users.bio": "text",
+    "column public.users.uuid": "uuid not null",
+    "constraint public.users.users_pkey": "PRIMARY KEY (uuid)",
+    "index public.by_bio": "CREATE INDEX by_bio ON public.users USING btree (bio)",
+    "table public.users": "",
+    "table public.activities": "",
+}
+
+
+def test_the_same_has_no_difference() -> None:
+    assert compare(SCHEMA, dict(reversed(SCHEMA.items()))) == []
+
+
+def test_each_side_may_lack_an_object_or_have_another_one() -> None:
+    actual = {**SCHEMA, "column public.users.bio": "text not null", "table public.more": ""}
+    del actual["table public.activities"]
+    assert compare(actual, SCHEMA) == [
+        Difference("table public.activities", "missing", "", None),
+        Difference("table public.more", "extra", None, ""),
+        Difference("column public.users.bio", "different", "text", "text not null"),
+    ]
+
+
+def test_a_table_stands_before_its_columns_and_those_before_its_constraints() -> None:
+    assert [each.object for each in compare({}, SCHEMA)] == [
+        "table public.activities",
+        "table public.users",
+        "column public.users.bio",
+        "column public.users.uuid",
+        "constraint public.users.users_pkey",
+        "index public.by_bio",
+    ]
+
+
+def test_the_parts_of_a_missing_table_are_not_named_again() -> None:
+    assert without_parts(compare({"table public.activities": ""}, SCHEMA), ["table public.users"]) == []
+    (left,) = without_parts(compare({}, SCHEMA), ["table public.users"])
+    assert left.object == "table public.activities"
+    others = {name: text for name, text in SCHEMA.items() if "bio" not in name}
+    (left,) = without_parts(compare(others, SCHEMA), ["column public.users.bio"])
+    assert left.object == "index public.by_bio"
+
+
+def test_a_name_in_quotes_may_have_dots() -> None:
+    assert owner_of('public."a.b"."c.d"') == 'public."a.b"'
+    assert owner_of('public."a.b".c') == 'public."a.b"'
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (Difference("column a.b.c", "different", "text", ""), "column a.b.c is plain, expected text"),
+        (Difference("table a.b", "missing", "", None), "table a.b is missing"),
+        (Difference("table a.b", "extra", None, ""), "table a.b is not expected"),
+    ],
+)
+def test_a_difference_in_words(change: Difference, words: str) -> None:
+    assert str(change) == words

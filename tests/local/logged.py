@@ -1,0 +1,59 @@
+"""A log whose frames are known, and what is read back from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cruddur_cli import times
+from cruddur_cli.local import frames, generations
+from cruddur_cli.local.generations import Contents, place
+
+TABLE = "1/us-east-1/t"
+
+
+WRITES = 4
+
+
+def write(number: int) -> dict[str, Any]:
+    record = {"dynamodb": {"ApproximateCreationDateTime": int(times.now().timestamp()), "number": number}}
+    return {
+        "items": {TABLE: {"p": {str(number): {"n": {"N": str(number)}}}}},
+        "records": {"stream": [number, [record]]},
+        "counter": number + 1,
+    }
+
+
+def key(*parts: str) -> str:
+    return json.dumps(parts)
+
+
+TABLES = {
+    key("dynamodb", "tables", *TABLE.split("/")): "{}",
+    key("dynamodb", "live_streams", *TABLE.split("/")): '{"stream": "stream"}',
+}
+
+
+def append(folder: Path, generation: int, changes: list[dict[str, Any]], *, acknowledged: bool = True) -> list[int]:
+    """Where each of the frames begins, and where the last one ends."""
+    path = place(folder, generation) / "log"
+    ends = [path.stat().st_size]
+    with path.open("ab") as log:
+        for change in changes:
+            content = frames.frame(json.dumps(change).encode())
+            log.write(content)
+            ends.append(ends[-1] + len(content))
+    if acknowledged:
+        frames.Mark(folder / generations.MARK).write(generation, ends[-1])
+    return ends
+
+
+def count(contents: Contents) -> int:
+    """How many of the writes are there; each is there whole."""
+    rows = contents.items.get(TABLE, {}).get("p", {})
+    assert list(rows) == [str(number) for number in range(len(rows))]
+    records = contents.streams.get("stream", (0, []))[1]
+    assert [record["dynamodb"]["number"] for record in records] == list(range(len(rows)))
+    assert contents.counter == len(rows)
+    return len(rows)

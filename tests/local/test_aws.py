@@ -1,0 +1,46 @@
+"""The embedded AWS, after it was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from cruddur_cli.local import home as homes
+from cruddur_cli.local import stack
+from tests.local.engines import client, engine, keys, kill, make_table, pid, until
+
+
+def test_the_emulator_killed(home: Path, said: list[str]) -> None:
+    stack.up(postgres=False)
+    make_table(client("dynamodb"), "a")
+    kill("aws")
+    assert stack.aws_endpoint() is None
+    assert "`cruddur local up` recovers it" in str(engine("aws").note)
+    stack.up(postgres=False, say=said.append)
+    assert "not stopped cleanly (it was killed)" in said[0] and "nothing that it acknowledged is lost" in said[0]
+    assert keys(client("dynamodb")) == ["a"]
+    stack.down()
+    said.clear()
+    stack.up(postgres=False, say=said.append)
+    assert len(said) == 1, "it is said once"
+
+
+def test_the_emulator_stopped_by_the_machine(home: Path, said: list[str]) -> None:
+    stack.up(postgres=False)
+    make_table(client("dynamodb"), "a")
+    os.kill(pid("aws"), signal.SIGTERM)
+    until(lambda: not homes.is_held(home / "aws" / "alive"))
+    stack.up(postgres=False, say=said.append)
+    assert len(said) == 1
+    assert keys(client("dynamodb")) == ["a"]
+
+
+def test_a_stale_record_of_the_emulator(home: Path) -> None:
+    stack.up(postgres=False)
+    record = homes.read(home / "aws" / "running.json")
+    stack.down()
+    homes.write(home / "aws" / "running.json", record | {"pid": os.getpid()})
+    assert stack.aws_endpoint() is None
+    stack.down()
+    assert stack.up(postgres=False).aws_endpoint

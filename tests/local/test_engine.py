@@ -1,0 +1,82 @@
+"""Engines that hang, that live on, or whose record is damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli.errors import CannotConnect, Incomplete
+from cruddur_cli.local import cluster, stack
+from tests.local.engines import client, engine, keys, kill, make_table, pid
+
+
+def test_what_does_not_answer_is_not_told_to_end(home: Path) -> None:
+    stack.up(postgres=False)
+    make_table(client("dynamodb"), "a")
+    endpoint = stack.aws_endpoint()
+    alive = (home / "aws" / "alive").read_bytes()
+    (home / "aws" / "alive").write_text(json.dumps(json.loads(alive) | {"port": 1}))
+    with pytest.raises(Incomplete, match="left running") as caught:
+        stack.down(wait_s=0.2)
+    assert caught.value.hint and f"`kill -9 {pid('aws')}`" in caught.value.hint
+    (home / "aws" / "alive").write_bytes(alive)
+    assert stack.aws_endpoint() == endpoint
+    assert keys(client("dynamodb")) == ["a"]
+
+
+@pytest.mark.parametrize("file", ["running.json", "alive"])
+@pytest.mark.parametrize("damage", ["{", ""])
+def test_a_damaged_record_of_an_engine_that_lives(home: Path, file: str, damage: str) -> None:
+    before = stack.up()
+    make_table(client("dynamodb"), "a")
+    for name in ("postgres", "aws"):
+        (home / name / file).write_text(damage)
+    (cluster.data_directory(home) / "postmaster.pid").write_text(damage)
+    assert stack.up() == before
+    assert keys(client("dynamodb")) == ["a"]
+    assert {engine.state for engine in stack.down()} == {"stopped"}
+    said: list[str] = []
+    assert stack.up(postgres=False, say=said.append).aws_endpoint == before.aws_endpoint
+    assert len(said) == 1, "nothing to say about a clean stop"
+    assert keys(client("dynamodb")) == ["a"]
+
+
+def test_a_damaged_record_of_an_engine_that_was_killed(home: Path, said: list[str]) -> None:
+    stack.up(postgres=False)
+    (home / "aws" / "running.json").write_text("{")
+    kill("aws")
+    stack.up(postgres=False, say=said.append)
+    assert "not stopped cleanly" in said[0] and "it was killed" in said[0]
+
+
+def test_a_damaged_record_does_not_keep_from_a_reset(home: Path) -> None:
+    stack.up()
+    for name in ("postgres", "aws"):
+        (home / name / "running.json").write_text("{")
+    stack.reset()
+    assert {engine.state for engine in stack.status()} == {"stopped"}
+
+
+@pytest.mark.parametrize("name", ["postgres", "aws"])
+def test_an_engine_that_hangs(home: Path, said: list[str], name: str) -> None:
+    up = partial(stack.up, postgres=name == "postgres", aws=name == "aws")
+    before = up()
+    os.kill(pid(name), signal.SIGSTOP)
+    with pytest.raises(CannotConnect, match="does not answer"):
+        up(wait_s=4, say=said.append)
+    assert len(said) == 1 and "does not answer; waiting up to" in said[0]
+    os.kill(engine(name).pid or 0, signal.SIGCONT)
+    assert up() == before
+
+
+def test_an_engine_that_comes_round_while_it_is_waited_for(home: Path) -> None:
+    before = stack.up(postgres=False)
+    process = pid("aws")
+    os.kill(process, signal.SIGSTOP)
+    # The first sentence is the sign to let it go on.
+    assert stack.up(postgres=False, say=lambda sentence: os.kill(process, signal.SIGCONT)) == before

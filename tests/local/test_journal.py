@@ -1,0 +1,93 @@
+"""The log while it is written: one sync for those who wait at once, and what happens when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cruddur_cli.local import frames
+from cruddur_cli.local.frames import Mark
+from cruddur_cli.local.journal import Log
+
+FIRST = b"first"
+
+
+def run(test: Callable[[Path, Mark], Coroutine[Any, Any, None]], folder: Path) -> None:
+    frames.create(folder / "log", FIRST)
+    asyncio.run(test(folder / "log", Mark(folder / "mark")))
+
+
+def read(path: Path) -> list[bytes]:
+    payloads, end = frames.frames(path.read_bytes())
+    assert end == path.stat().st_size
+    return payloads
+
+
+def test_writers_at_once_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(frames, "sync", syncs.append)
+
+    async def test(path: Path, mark: Mark) -> None:
+        log = Log(path, 1, path.stat().st_size, mark)
+        await asyncio.gather(*(log.durable(log.append(b"%d" % number)) for number in range(50)))
+        assert read(path) == [FIRST, *(b"%d" % number for number in range(50))]
+        assert 1 <= len(syncs) <= 2
+        assert mark.read() == (1, path.stat().st_size)
+
+    run(test, tmp_path)
+
+
+def test_a_sync_that_fails_is_an_error_for_all_who_wait_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    async def test(path: Path, mark: Mark) -> None:
+        log = Log(path, 1, path.stat().st_size, mark)
+        await log.durable(log.append(b"a"))
+        said = mark.read()
+        with monkeypatch.context() as patch:
+            patch.setattr(frames, "sync", fails)
+            waits = [log.durable(log.append(payload)) for payload in (b"b", b"c")]
+            assert all(isinstance(result, OSError) for result in await asyncio.gather(*waits, return_exceptions=True))
+            assert log.error and mark.read() == said
+        # The disk's cache may have dropped what it could not write.
+        path.write_bytes(path.read_bytes()[: said[1]] if said else b"")
+        await log.durable(log.append(b"d"))
+        assert log.error is None
+        assert read(path) == [FIRST, b"a", b"b", b"c", b"d"]
+
+    run(test, tmp_path)
+
+
+def test_a_log_begins_only_when_the_one_before_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(path: Path, mark: Mark) -> None:
+        before = Log(path, 1, path.stat().st_size, mark)
+        second = path.with_name("second")
+        size = frames.create(second, FIRST)
+        synced: list[int] = []
+        monkeypatch.setattr(frames, "sync", lambda descriptor: synced.append(second.stat().st_size))
+        before.append(b"a")
+        after = Log(second, 2, size, mark, after=before)
+        await after.durable(after.append(b"b"))
+        assert synced == [size, second.stat().st_size]
+        assert (read(path), read(second)) == ([FIRST, b"a"], [FIRST, b"b"])
+        assert mark.read() == (2, second.stat().st_size)
+
+    run(test, tmp_path)
+
+
+def test_a_mark_that_is_damaged_says_nothing(tmp_path: Path) -> None:
+    mark = Mark(tmp_path / "mark")
+    assert mark.read() is None
+    mark.write(12, 345678)
+    assert mark.read() == (12, 345678)
+    content = (tmp_path / "mark").read_bytes()
+    (tmp_path / "mark").write_bytes(content.replace(b"345678", b"945678"))
+    assert mark.read() is None

@@ -1,0 +1,287 @@
+"""Every operation that changes something is there after kill -9, exactly as it was before."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cruddur_cli.local import aws, stack
+
+from .engines import client
+from .test_kills import kill
+
+TABLE = "things"
+SCHEMA: dict[str, Any] = {
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "group")],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "by-group",
+            "KeySchema": [{"AttributeName": "group", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def item(pk: str, sk: str = "0", **more: Any) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}, "group": {"S": "g"}} | more
+
+
+def plain(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+def records(stream: str) -> list[dict[str, Any]]:
+    streams = client("dynamodbstreams")
+    shard = streams.describe_stream(StreamArn=stream)["StreamDescription"]["Shards"][0]["ShardId"]
+    iterator = streams.get_shard_iterator(StreamArn=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    found: list[dict[str, Any]] = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+    return found
+
+
+def public_keys(pool_id: str) -> bytes:
+    # No proxy that the environment names, as urllib would have it.
+    connection = http.client.HTTPConnection(str(stack.aws_endpoint()).removeprefix("http://"), timeout=60)
+    connection.request("GET", f"/{pool_id}/.well-known/jwks.json")
+    answer = connection.getresponse()
+    assert answer.status == 200
+    return answer.read()
+
+
+def seen(streams: set[str]) -> Iterator[Any]:
+    """All that a client can see, except what DynamoDB itself does not promise."""
+    dynamodb, cognito = client("dynamodb"), client("cognito-idp")
+    for table in dynamodb.list_tables()["TableNames"]:
+        described = plain(dynamodb.describe_table(TableName=table))
+        yield described
+        yield plain(dynamodb.scan(TableName=table))
+        yield plain(dynamodb.describe_time_to_live(TableName=table))
+        yield plain(dynamodb.list_tags_of_resource(ResourceArn=described["Table"]["TableArn"]))
+        if stream := described["Table"].get("LatestStreamArn"):
+            streams.add(stream)
+        if described["Table"].get("GlobalSecondaryIndexes"):
+            group = {":g": {"S": "g"}}
+            yield plain(
+                dynamodb.query(
+                    TableName=table,
+                    IndexName="by-group",
+                    KeyConditionExpression="#g = :g",
+                    ExpressionAttributeNames={"#g": "group"},
+                    ExpressionAttributeValues=group,
+                )
+            )
+    yield plain(dynamodb.list_backups())
+    for stream in sorted(streams):
+        yield plain(client("dynamodbstreams").describe_stream(StreamArn=stream))
+        yield records(stream)
+    for pool in cognito.list_user_pools(MaxResults=10)["UserPools"]:
+        pool_id = pool["Id"]
+        yield plain(cognito.describe_user_pool(UserPoolId=pool_id))
+        yield plain(cognito.list_users(UserPoolId=pool_id))
+        yield plain(cognito.list_groups(UserPoolId=pool_id))
+        yield plain(cognito.list_user_pool_clients(UserPoolId=pool_id))
+        yield public_keys(pool_id)
+    yield plain(client("ec2").describe_security_groups())
+    yield plain(client("rds").describe_db_instances())
+
+
+def change_items(_streams: set[str]) -> None:
+    dynamodb = client("dynamodb")
+    dynamodb.create_table(TableName=TABLE, **SCHEMA, StreamSpecification=STREAM, Tags=[{"Key": "a", "Value": "b"}])
+    odd = {"M": {"__bytes__": {"S": "x"}, "é": {"L": [{"N": "1.50"}, {"NULL": True}, {"BOOL": False}]}}}
+    dynamodb.put_item(TableName=TABLE, Item=item("odd", odd=odd, bytes={"B": b"\0\xff"}, set={"SS": ["b", "a"]}))
+    dynamodb.put_item(TableName=TABLE, Item=item("put"))
+    dynamodb.put_item(TableName=TABLE, Item=item("put", more={"N": "1"}))
+    dynamodb.put_item(TableName=TABLE, Item=item("deleted"))
+    dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": "deleted"}, "sk": {"S": "0"}})
+    update = {"UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}
+    for __ in range(2):
+        dynamodb.update_item(TableName=TABLE, Key={"pk": {"S": "put"}, "sk": {"S": "0"}}, **update)
+    batch = [{"PutRequest": {"Item": item("batch", str(number))}} for number in range(20)]
+    dynamodb.batch_write_item(RequestItems={TABLE: [*batch, {"DeleteRequest": {"Key": key("put")}}]})
+    actions: list[dict[str, Any]] = [{"Put": {"TableName": TABLE, "Item": item("transacted")}}]
+    actions += [{"Delete": {"TableName": TABLE, "Key": key("batch")}}]
+    dynamodb.transact_write_items(TransactItems=actions)
+    refused = {"Put": {"TableName": TABLE, "Item": item("odd"), "ConditionExpression": "attribute_not_exists(pk)"}}
+    with pytest.raises(ClientError):
+        dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": TABLE, "Item": item("refused")}}, refused])
+    insert = "INSERT INTO things VALUE {'pk': ?, 'sk': ?, 'group': ?}"
+    dynamodb.execute_statement(Statement=insert, Parameters=[{"S": "partiql"}, {"S": "0"}, {"S": "g"}])
+    taken = [{"S": "odd"}, {"S": "0"}, {"S": "g"}]
+    other = [{"S": "taken back"}, {"S": "0"}, {"S": "g"}]
+    with pytest.raises(ClientError):
+        dynamodb.execute_transaction(
+            TransactStatements=[{"Statement": insert, "Parameters": parameters} for parameters in (other, taken)]
+        )
+
+
+def stream_of(table: str) -> str:
+    return str(client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"])
+
+
+def key(pk: str, sk: str = "0") -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def change_tables(streams: set[str]) -> None:
+    dynamodb = client("dynamodb")
+    for name in ("dropped", "again"):
+        dynamodb.create_table(TableName=name, **SCHEMA, StreamSpecification=STREAM)
+        dynamodb.put_item(TableName=name, Item=item("x"))
+        streams.add(stream_of(name))
+    dynamodb.update_time_to_live(
+        TableName="again", TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
+    )
+    dynamodb.delete_table(TableName="dropped")
+    dynamodb.delete_table(TableName="again")
+    dynamodb.create_table(TableName="again", **SCHEMA)
+    dynamodb.put_item(TableName="again", Item=item("y"))
+    index = {"IndexName": "by-group"}
+    dynamodb.update_table(TableName="again", GlobalSecondaryIndexUpdates=[{"Delete": index}])
+    dynamodb.update_table(TableName="again", StreamSpecification=STREAM)
+    dynamodb.put_item(TableName="again", Item=item("z"))
+    streams.add(stream_of("again"))
+    dynamodb.update_table(TableName="again", StreamSpecification={"StreamEnabled": False})
+    dynamodb.update_table(TableName="again", DeletionProtectionEnabled=True)
+    backup = dynamodb.create_backup(TableName=TABLE, BackupName="backup")["BackupDetails"]["BackupArn"]
+    dynamodb.restore_table_from_backup(TargetTableName="restored", BackupArn=backup)
+    dynamodb.put_item(TableName="restored", Item=item("after"))
+
+
+def change_users(_streams: set[str] | None = None) -> None:
+    cognito = client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName="cruddur", UsernameAttributes=["email"])["UserPool"]["Id"]
+    app = cognito.create_user_pool_client(
+        UserPoolId=pool, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+    )["UserPoolClient"]["ClientId"]
+    cognito.create_group(UserPoolId=pool, GroupName="admins")
+    for name in ("a@example.com", "b@example.com", "c@example.com"):
+        cognito.admin_create_user(UserPoolId=pool, Username=name, MessageAction="SUPPRESS")
+    which = {"UserPoolId": pool, "Username": "a@example.com"}
+    cognito.admin_set_user_password(**which, Password="Testing1234!", Permanent=True)
+    attributes = [{"Name": "preferred_username", "Value": "andrew"}]
+    cognito.admin_update_user_attributes(**which, UserAttributes=attributes)
+    cognito.admin_add_user_to_group(**which, GroupName="admins")
+    cognito.admin_disable_user(UserPoolId=pool, Username="b@example.com")
+    cognito.admin_delete_user(UserPoolId=pool, Username="c@example.com")
+    token(pool, app)
+    other = cognito.create_user_pool(PoolName="deleted")["UserPool"]["Id"]
+    cognito.admin_create_user(UserPoolId=other, Username="x", MessageAction="SUPPRESS")
+    cognito.delete_user_pool(UserPoolId=other)
+
+
+def token(pool: str, app: str) -> dict[str, Any]:
+    answer: dict[str, Any] = client("cognito-idp").admin_initiate_auth(
+        UserPoolId=pool,
+        ClientId=app,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "a@example.com", "PASSWORD": "Testing1234!"},
+    )["AuthenticationResult"]
+    return answer
+
+
+def change_the_rest(_streams: set[str]) -> None:
+    ec2 = client("ec2")
+    group = ec2.create_security_group(GroupName="db", Description="d")["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=group, IpProtocol="tcp", FromPort=5432, ToPort=5432, CidrIp="192.0.2.1/32"
+    )
+
+
+CHANGES = [change_items, change_tables, change_users, change_the_rest]
+
+
+def test_all_that_can_be_seen_is_the_same_after_kills(home: Path) -> None:
+    stack.up(postgres=False)
+    streams: set[str] = set()
+    for change in CHANGES:
+        change(streams)
+        before = list(seen(streams))
+        kill()
+        stack.up(postgres=False)
+        assert list(seen(streams)) == before
+    assert len(streams) == 4, "that of a table, and three that are closed"
+    aws.snapshot(home)
+    kill()
+    stack.up(postgres=False)
+    assert list(seen(streams)) == before
+
+
+def test_a_transaction_that_is_repeated_after_a_kill_is_made_once(home: Path) -> None:
+    stack.up(postgres=False)
+    client("dynamodb").create_table(TableName=TABLE, **SCHEMA)
+    put = {"Put": {"TableName": TABLE, "Item": item("a"), "ConditionExpression": "attribute_not_exists(pk)"}}
+    for _ in range(2):
+        client("dynamodb").transact_write_items(TransactItems=[put], ClientRequestToken="the same")
+        kill()
+        stack.up(postgres=False)
+
+
+def test_a_reader_of_the_stream_continues_after_a_kill(home: Path) -> None:
+    stack.up(postgres=False)
+    client("dynamodb").create_table(TableName=TABLE, **SCHEMA, StreamSpecification=STREAM)
+    client("dynamodb").put_item(TableName=TABLE, Item=item("before"))
+    streams = client("dynamodbstreams")
+    stream = streams.list_streams()["Streams"][0]["StreamArn"]
+    shard = streams.describe_stream(StreamArn=stream)["StreamDescription"]["Shards"][0]["ShardId"]
+    latest = streams.get_shard_iterator(StreamArn=stream, ShardId=shard, ShardIteratorType="LATEST")["ShardIterator"]
+    kill()
+    stack.up(postgres=False)
+    client("dynamodb").put_item(TableName=TABLE, Item=item("after"))
+    (record,) = client("dynamodbstreams").get_records(ShardIterator=latest)["Records"]
+    assert record["dynamodb"]["Keys"]["pk"] == {"S": "after"}
+    assert record["dynamodb"]["SequenceNumber"] > records(stream)[0]["dynamodb"]["SequenceNumber"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "flipped"])
+def test_the_keys_that_sign_tokens_survive_damage(home: Path, damage: str) -> None:
+    stack.up(postgres=False)
+    change_users()
+    pool = client("cognito-idp").list_user_pools(MaxResults=5)["UserPools"][0]["Id"]
+    app = client("cognito-idp").list_user_pool_clients(UserPoolId=pool)["UserPoolClients"][0]["ClientId"]
+    before = token(pool, app)["AccessToken"]
+    kill()
+    files = list((home / "aws" / "state").rglob("*.pem"))
+    assert len(files) == 3, "one of old, and two of the pool"
+    for path in files:
+        if damage == "missing":
+            path.unlink()
+        else:
+            content = path.read_text()
+            path.write_text("" if damage == "empty" else content[:400] + content[400].swapcase() + content[401:])
+    stack.up(postgres=False)
+    after = token(pool, app)["AccessToken"]
+    assert header(after) == header(before), "signed with the same key"
+
+
+def header(access_token: str) -> Any:
+    return json.loads(base64.urlsafe_b64decode(access_token.split(".", maxsplit=1)[0] + "=="))
+
+
+def test_ministack_saves_what_is_known_here(tmp_path: Path) -> None:
+    # A later ministack may keep something more; its name then belongs into STORES.
+    code = f"""
+from pathlib import Path
+from cruddur_cli.local import emulator, services
+emulator.configure(Path({str(tmp_path)!r}), 1)
+from ministack import app
+from ministack.services import dynamodb
+from ministack.core.responses import AccountRegionScopedDict
+assert dynamodb.get_state().keys() == {{"tables", *services.STORES}}
+scoped = {{name for name, value in vars(dynamodb).items() if isinstance(value, AccountRegionScopedDict)}}
+known = {{"tables", "stream_records", "stream_trimmed", "closed_streams", "txn_idempotency", *services.STORES}}
+assert scoped == {{f"_{{name}}" for name in known}}, scoped
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,77 @@
+"""What is shown while a command runs: a line that is written over, and records of a stream as they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from cruddur_cli.errors import CannotConnect, Refused
+from cruddur_cli.output import live
+from cruddur_cli.output.text import when
+
+AT = datetime(2026, 11, 20, 10, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a stream."""
+
+    entity: str
+    owner: str = "g1"
+    event: str = "INSERT"
+    at: datetime | None = AT
+    item: dict[str, object] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (Record("message", item={"message": "hi\x1b[31m", "user_handle": "bayko"}), "message in g1 from bayko: hi"),
+        (Record("message", event="REMOVE"), "message in g1"),
+        (Record("group", item={"message_group_uuid": "x", "user_uuid": "u"}), "group row of g1, x with u: "),
+        (Record("group", event="REMOVE"), "group row of g1"),
+        (Record("other", item={"pk": "LOG#1"}), "other item {'pk': 'LOG#1'}"),
+    ],
+)
+def test_a_record_of_the_stream_is_one_line(record: Record, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    live.stream_record(record)
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{when(AT)}  {record.event:6}  {said}".rstrip())
+    assert (shown.count("\n"), "\x1b" in shown) == (1, False)
+
+
+def test_a_line_that_is_written_over_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    line = live.StatusLine(shown=True)
+    line.update("1 record\x1b[2J")
+    line.tell("warning: a shard is gone")
+    line.clear()
+    shown = capsys.readouterr().err
+    assert "\x1b[2J" not in shown
+    assert shown.startswith("\r\x1b[K1 record")
+    assert "\r\x1b[Kwarning: a shard is gone\n" in shown
+    assert shown.endswith("\n\r\x1b[K")
+
+
+def test_a_line_that_is_not_shown_writes_only_what_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    line = live.StatusLine(shown=False)
+    line.update("1 record")
+    line.tell("warning: a shard is gone")
+    line.clear()
+    assert capsys.readouterr().err == "warning: a shard is gone\n"
+
+
+def test_an_outage_is_told_once_and_only_what_passes_is_waited_for() -> None:
+    said: list[str] = []
+    outage = live.Outage(said.append)
+    outage.ends()
+    for _ in range(2):
+        outage.begins(CannotConnect("It is away."))
+        outage.begins(Refused("It is busy.", code="throttled"))
+    outage.ends()
+    outage.ends()
+    assert said == ["It is away. Waiting for it; press Ctrl-C to stop.", "it answers again"]
+    with pytest.raises(Refused, match="wrong"):
+        outage.begins(Refused("wrong"))
+    assert not outage.lasts

@@ -1,0 +1,55 @@
+"""What is told on stderr has the colour of its meaning, where a terminal shows colours, and else none."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from cruddur_cli import output
+from cruddur_cli.errors import Refused
+from cruddur_cli.settings import load
+
+RED, YELLOW, GREEN, DIM = "\x1b[1;31m", "\x1b[33m", "\x1b[32m", "\x1b[2m"
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    s = load()
+    output.fail(Refused("No.", hint="cruddur db ping"), "cruddur x", "table")
+    output.warn("Look.")
+    output.done(s, "table: created")
+    output.unchanged(s, "users: exists already")
+    output.note(s, "plain")
+    return capsys.readouterr().err.splitlines()
+
+
+def test_errors_are_red_warnings_yellow_changes_green_and_the_rest_dim(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    error, hint, warning, changed, same, plain = told(capsys)
+    assert error == f"{RED}cruddur x:\x1b[0m No."
+    assert hint.endswith(" cruddur db ping")
+    assert warning == f"{YELLOW}warning:\x1b[0m Look."
+    assert changed == f"{GREEN}✓\x1b[0m table: created"
+    assert same == f"{DIM}· users: exists already\x1b[0m"
+    assert plain == "plain"
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour_where_none_is_wanted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: dict[str, str]
+) -> None:
+    watch(monkeypatch)
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    assert not [line for line in told(capsys) if "\x1b" in line]
+
+
+def test_no_colour_where_nothing_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not [line for line in told(capsys) if "\x1b" in line]

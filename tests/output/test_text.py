@@ -1,0 +1,70 @@
+"""Text for a terminal: no control character reaches it, and lines fit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cruddur_cli.output import text
+from cruddur_cli.output.text import counted, units, wrapped
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("\x1b[31mred", "␛[31mred"),
+        ("a\x7fb", "a␡b"),
+        ("a\x9bb", "a<9B>b"),
+        ("a\u202eb", "a<202E>b"),
+        ("piñata", "piñata"),
+    ],
+)
+def test_control_characters_are_shown_as_pictures(given: str, shown: str) -> None:
+    assert text.printable(given) == shown
+
+
+def test_line_ends_stay_or_become_a_sign() -> None:
+    assert text.printable("a\nb", keep="\n") == "a\nb"
+    assert text.one_line("a\r\nb\nc") == "a ⏎ b ⏎ c"
+
+
+def test_numbers_are_counted_as_people_do() -> None:
+    assert [text.counted(0, "item"), text.counted(1, "item"), text.counted(2000, "item")] == [
+        "0 items",
+        "1 item",
+        "2,000 items",
+    ]
+    assert text.counted(2, "person", "people") == "2 people"
+    assert [text.units(0.5), text.units(1234567.0), text.units(0.25)] == ["0.5", "1,234,567", "0.25"]
+
+
+def test_a_time_that_is_none_or_out_of_range_is_still_shown() -> None:
+    assert text.when(None) == "at an unknown time"
+    assert text.when(datetime.max.replace(tzinfo=UTC)).startswith("9999-12-31")
+
+
+def test_wide_and_combining_signs_have_their_width() -> None:
+    assert [text.width_of("abc"), text.width_of("日本"), text.width_of("e\u0301")] == [3, 4, 1]
+
+
+def test_lines_are_broken_between_words_and_keep_their_indent() -> None:
+    assert text.wrapped("  one two three", 9) == "  one two\n  three"
+    assert text.wrapped("https://example.com/a", 10) == "https://example.com/a"
+    assert text.wrapped("https://example.com/a", 12, cut=True) == "https://\nexample.com/\na"
+
+
+def test_one_is_one() -> None:
+    assert [counted(n, "item") for n in (0, 1, 2_000)] == ["0 items", "1 item", "2,000 items"]
+    assert [counted(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
+    assert [units(n) for n in (0, 0.5, 10, 1_234_567.0)] == ["0", "0.5", "10", "1,234,567"]
+
+
+def test_lines_break_between_words_and_keep_their_indent() -> None:
+    assert wrapped("local: the table at http://127.0.0.1:43755", 30) == "local: the table at\nhttp://127.0.0.1:43755"
+    assert wrapped("  next: one two three", 14) == "  next: one\n  two three"
+    assert wrapped("fits  as it is\nand so does this", 16) == "fits  as it is\nand so does this"
+    assert wrapped("see /a/rather/long/path", 10) == "see\n/a/rather/long/path"
+    assert wrapped("/a/rather/long/path", 10, cut=True) == "/a/rather/\nlong/path"
+    assert wrapped("日本語日本語", 5, cut=True) == "日本\n語日\n本語"
+    assert wrapped("", 5) == ""

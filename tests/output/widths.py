@@ -1,0 +1,11 @@
+"""Whether what is shown fits, and an id that is wide."""
+
+from __future__ import annotations
+
+SUB = "bb92687b-04c2-43ad-8fc7-d9ddf5c62b1e"
+
+
+def fits(shown: str, columns: int) -> list[str]:
+    lines = shown.splitlines()
+    assert not [line for line in lines if len(line.rstrip()) > columns]
+    return lines

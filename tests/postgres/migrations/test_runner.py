@@ -1,0 +1,366 @@
+"""Each migration once, in the order of time, whole or not at all; and what the scripts' own record means."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cruddur_cli.errors import BadInput, Refused
+from cruddur_cli.postgres import connection, locks
+from cruddur_cli.postgres.connection import Server
+from cruddur_cli.postgres.migrations import files as migration_files
+from cruddur_cli.postgres.migrations import runner as migration_runner
+from tests.postgres import waiting
+from tests.postgres.conftest import Folder
+
+FIRST, SECOND, THIRD = "16811528612904313", "16811528612904314", "16811528612904315"
+
+
+def three(files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE a (i int);", "DROP TABLE a;")
+    files.write(SECOND, "b", "CREATE TABLE b (i int);", "DROP TABLE b;")
+    files.write(THIRD, "c", "CREATE TABLE c (i int);", "DROP TABLE c;")
+
+
+def migrate(at: Server, files: Folder) -> list[str]:
+    with connection.opened(at) as conn:
+        return [done.version for done in migration_runner.migrate(conn, files.found(), server=at)]
+
+
+def rollback(at: Server, files: Folder, **how: Any) -> list[str]:
+    with connection.opened(at) as conn:
+        undo = migration_runner.to_undo(conn, files.found(), **how)
+        return [done.version for done in migration_runner.rollback(conn, files.found(), undo=undo, server=at)]
+
+
+def applied(at: Server, files: Folder) -> list[str]:
+    with connection.opened(at) as conn:
+        return [row.version for row in migration_runner.status(conn, files.found()) if row.state != "pending"]
+
+
+def tables(at: Server) -> list[str]:
+    with connection.opened(at) as conn:
+        rows = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+    return [row[0] for row in rows if row[0] not in {"cruddur_migrations", "schema_information"}]
+
+
+def legacy(at: Server, number: str | None = None) -> Any:
+    """What the scripts would read; with a number, what they, or somebody by hand, would write."""
+    with connection.opened(at) as conn:
+        if number is not None:
+            conn.execute("CREATE TABLE IF NOT EXISTS schema_information (id integer UNIQUE, last_successful_run text)")
+            conn.execute("INSERT INTO schema_information VALUES (1, '0') ON CONFLICT DO NOTHING")
+            conn.execute("UPDATE schema_information SET last_successful_run = %s WHERE id = 1", [number])
+        row = conn.execute("SELECT last_successful_run FROM public.schema_information LIMIT 1").fetchone()
+        assert row
+        return row[0]
+
+
+def test_up_down_up(at: Server, files: Folder) -> None:
+    three(files)
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+    assert (tables(at), legacy(at)) == (["a", "b", "c"], THIRD)
+    assert migrate(at, files) == []
+    assert rollback(at, files) == [THIRD]
+    assert (tables(at), legacy(at)) == (["a", "b"], SECOND)
+    assert rollback(at, files, steps=5) == [SECOND, FIRST]
+    assert (tables(at), legacy(at)) == ([], "0")
+    assert rollback(at, files) == []
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+    assert rollback(at, files, to=FIRST) == [THIRD, SECOND]
+    assert rollback(at, files, to="0") == [FIRST]
+
+
+def names(at: Server, files: Folder) -> list[tuple[str, str]]:
+    with connection.opened(at) as conn:
+        return [(row.name, row.state) for row in migration_runner.status(conn, files.found())]
+
+
+def test_the_name_in_the_status_is_that_of_the_file_and_else_the_recorded_one(at: Server, files: Folder) -> None:
+    three(files)
+    assert names(at, files) == [("a", "pending"), ("b", "pending"), ("c", "pending")]
+    with connection.opened(at) as conn:
+        done = migration_runner.migrate(conn, files.found()[:2], server=at)
+    assert [(row.name, row.state) for row in done] == [("a", "applied"), ("b", "applied")]
+    (files.path / f"{FIRST}_a.sql").rename(files.path / f"{FIRST}_renamed.sql")
+    (files.path / f"{SECOND}_b.sql").unlink()
+    assert names(at, files) == [("renamed", "applied"), ("b", "applied"), ("c", "pending")]
+
+
+def test_one_that_came_late_is_not_skipped(at: Server, files: Folder) -> None:
+    three(files)
+    (files.path / f"{SECOND}_b.sql").rename(files.path / "b")
+    migrate(at, files)
+    (files.path / "b").rename(files.path / f"{SECOND}_b.sql")
+    assert migrate(at, files) == [SECOND]
+    assert legacy(at) == THIRD
+    assert rollback(at, files) == [THIRD]
+
+
+def test_rollback_takes_the_newest_of_any_length(at: Server, files: Folder) -> None:
+    files.write("17000000000000000", "older", "CREATE TABLE older (i int)", "DROP TABLE older")
+    files.write("1700000000001", "newer", "CREATE TABLE newer (i int)", "DROP TABLE newer")
+    migrate(at, files)
+    # The scripts compare numbers: as 1700000000001 the older one would be pending for them.
+    assert legacy(at) == "17000000000010000"
+    assert rollback(at, files) == ["1700000000001"]
+    assert tables(at) == ["older"]
+
+
+def test_rollback_asks_for_what_it_was_told_once(at: Server, files: Folder) -> None:
+    three(files)
+    migrate(at, files)
+    with connection.opened(at) as conn:
+        undo = migration_runner.to_undo(conn, files.found())
+        conn.commit()
+        rollback(at, files)
+        with pytest.raises(Refused, match="not the newest") as caught:
+            migration_runner.rollback(conn, files.found(), undo=undo, server=at)
+    assert caught.value.code == "changed_meanwhile"
+    assert tables(at) == ["a", "b"]
+
+
+def test_a_failing_one(at: Server, files: Folder) -> None:
+    three(files)
+    files.write(SECOND, "b", "CREATE TABLE b (i int);\nINSERT INTO nowhere VALUES (1);")
+    with pytest.raises(Refused) as caught:
+        migrate(at, files)
+    assert caught.value.exit_code == 5
+    assert caught.value.message.startswith(f"{files.path / (SECOND + '_b.sql')}, line 3: ")
+    assert caught.value.details and caught.value.details.startswith(
+        "3 | INSERT INTO nowhere VALUES (1);\n                ^"
+    )
+    assert caught.value.fields["applied"] == 1
+    assert (tables(at), applied(at, files), legacy(at)) == (["a"], [FIRST], FIRST)
+
+
+def test_a_failing_rollback(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE a (i int);", "DROP TABLE a; SELECT broken;")
+    migrate(at, files)
+    with pytest.raises(Refused, match="line 5"):
+        rollback(at, files)
+    assert (tables(at), applied(at, files)) == (["a"], [FIRST])
+
+
+def test_a_commit_inside_commits_nothing(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "BEGIN; CREATE TABLE a (i int); COMMIT;\nSELECT broken;")
+    with pytest.raises(Refused):
+        migrate(at, files)
+    assert tables(at) == []
+
+
+def test_settings_of_one_are_not_the_next_ones(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "SET search_path = ''; CREATE TEMPORARY TABLE t (i int); SET statement_timeout = 1234;")
+    files.write(SECOND, "b", "CREATE TABLE a (i int); CREATE TEMPORARY TABLE t (i int);")
+    migrate(at, files)
+    assert tables(at) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("CREATE TABLE a (i int);", "it has neither"),
+        ("-- migrate:down\n-- migrate:up\n", "it has down, up"),
+        ("SELECT 1;\n-- migrate:up\n", "SQL before its line"),
+        ("-- migrate:up transaction:false\nVACUUM", "line 1: transaction:false"),
+    ],
+)
+def test_a_file_that_is_no_migration(at: Server, files: Folder, text: str, said: str) -> None:
+    (files.path / f"{FIRST}_a.sql").write_text(text)
+    with pytest.raises(BadInput, match=said):
+        migrate(at, files)
+
+
+def test_what_cannot_be_undone(at: Server, files: Folder) -> None:
+    three(files)
+    (files.path / f"{SECOND}_b.sql").write_text("-- only up\r\n-- migrate:up\r\nCREATE TABLE b (i int);\r\n")
+    migrate(at, files)
+    with pytest.raises(BadInput, match="has no down part"):
+        rollback(at, files, steps=3)
+    with pytest.raises(BadInput, match="no migration '17'"):
+        rollback(at, files, to="17")
+    assert rollback(at, files) == [THIRD]
+    (files.path / f"{SECOND}_b.sql").unlink()
+    with pytest.raises(BadInput, match=rf"{SECOND} b was applied and its file is missing"):
+        rollback(at, files)
+    assert applied(at, files) == [FIRST, SECOND]
+
+
+def test_what_the_scripts_applied_counts(at: Server, files: Folder) -> None:
+    three(files)
+    # They wrote the time of the run, without trailing zeros: fewer digits, later all the same.
+    legacy(at, "1681152900")
+    files.write("16811529999999999", "new", "CREATE TABLE new (i int)")
+    with connection.opened(at) as conn:
+        rows = migration_runner.status(conn, files.found())
+        assert [(row.state, row.applied_at) for row in rows] == [("adopted", None)] * 3 + [("pending", None)]
+        assert conn.execute("SELECT to_regclass('cruddur_migrations')").fetchone() == (None,)
+    assert migrate(at, files) == ["16811529999999999"]
+    assert (tables(at), legacy(at)) == (["new"], "16811529999999999")
+    assert applied(at, files) == [FIRST, SECOND, THIRD, "16811529999999999"]
+
+
+def test_the_scripts_in_between(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE a (i int);")
+    migrate(at, files)
+    files.write(SECOND, "b", "CREATE TABLE b (i int);")
+    legacy(at, "16811600000000000")
+    assert migrate(at, files) == []
+    assert applied(at, files) == [FIRST, SECOND]
+    assert legacy(at) == SECOND
+    # One that is written now, older than that run, is not taken for applied.
+    files.write("16811590000000000", "late", "CREATE TABLE late (i int);")
+    assert migrate(at, files) == ["16811590000000000"]
+
+
+@pytest.mark.parametrize(("number", "left"), [("0", []), (FIRST, [FIRST]), ("", [])])
+def test_what_was_set_back_by_hand(at: Server, files: Folder, number: str, left: list[str]) -> None:
+    three(files)
+    migrate(at, files)
+    legacy(at, number)
+    assert applied(at, files) == left
+
+
+def test_numbers_that_are_no_times(at: Server, files: Folder) -> None:
+    for version in ("1", "2", "10"):
+        files.write(version, "x", f"CREATE TABLE t{version} (i int)", f"DROP TABLE t{version}")
+    legacy(at, "2")
+    assert migrate(at, files) == ["10"]
+    assert rollback(at, files) == ["10"]
+    assert legacy(at) == "2"
+
+
+def test_a_record_that_is_no_number(at: Server, files: Folder) -> None:
+    legacy(at, "yesterday")
+    with pytest.raises(Refused, match="holds 'yesterday'"):
+        migrate(at, files)
+
+
+@pytest.mark.parametrize(
+    "columns", ["last_successful_run text, last_migration_file text", "last_successful_run bigint", "x int"]
+)
+def test_a_record_of_another_shape(at: Server, files: Folder, columns: str) -> None:
+    three(files)
+    with connection.opened(at) as conn:
+        conn.execute(f"CREATE TABLE schema_information ({columns})".encode())
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+    assert rollback(at, files) == [THIRD]
+    assert applied(at, files) == [FIRST, SECOND]
+    if columns != "x int":
+        assert str(legacy(at)) == SECOND
+
+
+def test_a_schema_that_is_loaded_again_has_no_migrations(at: Server, files: Folder) -> None:
+    three(files)
+    migrate(at, files)
+    with connection.opened(at) as conn:
+        migration_runner.forget(conn)
+        conn.execute("DROP TABLE a, b, c")
+    assert (applied(at, files), legacy(at)) == ([], "0")
+    assert migrate(at, files) == [FIRST, SECOND, THIRD]
+
+
+def test_200_written_migrations(at: Server, files: Folder) -> None:
+    now = 1_681_152_861_290_431_300
+    for number in range(200):
+        made = migration_files.create(files.path, f"step {number}", now_ns=now, existing=files.found())
+        made.path.write_text(f"-- migrate:up\nINSERT INTO steps VALUES ({number});\n-- migrate:down\n")
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TABLE steps (number int, id int GENERATED ALWAYS AS IDENTITY)")
+    assert len(migrate(at, files)) == 200
+    with connection.opened(at) as conn:
+        rows = conn.execute("SELECT number FROM steps ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == list(range(200))
+
+
+def test_what_is_written(files: Folder) -> None:
+    made = migration_files.create(files.path / "new", "Add bio-column!", now_ns=1_681_152_861_290_431_399, existing=[])
+    assert made.path.name == "16811528612904313_Add_bio_column.sql"
+    assert migration_files.find(files.path / "new") == [made]
+    with pytest.raises(BadInput, match=f"{made.path.name} has no SQL in its up part"):
+        migration_files.up(made)
+    made.path.write_text(made.path.read_text().replace("migrate:up\n", "migrate:up\nSELECT 1;\n"))
+    assert (migration_files.up(made).strip(), migration_files.down(made).strip()) == ("SELECT 1;", "")
+    with pytest.raises(BadInput, match="cannot name"):
+        migration_files.create(files.path, "../..", now_ns=0, existing=[])
+
+
+def migrator(url: str, files: Folder) -> subprocess.Popen[bytes]:
+    code = f"""
+        from pathlib import Path
+        from cruddur_cli.postgres import connection
+        from cruddur_cli.postgres.migrations import files, runner
+        from tests.postgres import servers
+        at = servers.server({url!r})
+        print(flush=True)
+        input()
+        with connection.opened(at) as conn:
+            done = runner.migrate(conn, files.find(Path({str(files.path)!r})), server=at)
+        print(*[row.version for row in done])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=Path(__file__).parents[3], stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def test_eight_at_once(at: Server, url: str, files: Folder) -> None:
+    for number in range(20):
+        files.write(
+            f"168115286129043{number:02}", f"t{number}", f"CREATE TABLE t{number} (i int); SELECT pg_sleep(0.01);"
+        )
+    processes = [migrator(url, files) for _ in range(8)]
+    for process in processes:
+        assert process.stdout
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, said
+    done = [version for out, _ in said for version in out.decode().split()]
+    assert sorted(done) == [migration.version for migration in files.found()]
+    assert len(tables(at)) == 20
+
+
+def test_what_another_migrator_created_while_this_one_waited_is_seen(at: Server, files: Folder) -> None:
+    """A session that has looked for a table keeps the answer, and waiting for an advisory lock does not change that."""
+    three(files)
+    is_waiting = threading.Event()
+    with connection.opened(at) as late, connection.opened(at) as first, ThreadPoolExecutor(1) as pool:
+        locks.take(first)
+        assert migration_runner.recorded(late) == []
+        waited = pool.submit(migration_runner.migrate, late, files.found(), server=at, say=lambda _: is_waiting.set())
+        assert is_waiting.wait(30)
+        done = migration_runner.migrate(first, files.found(), server=at)
+        done += waited.result(timeout=60)  # they take turns after each migration
+        assert sorted(one.version for one in done) == [FIRST, SECOND, THIRD]
+    assert applied(at, files) == [FIRST, SECOND, THIRD]
+
+
+@pytest.mark.usefixtures("watchful")
+def test_killed_half_way(at: Server, url: str, files: Folder) -> None:
+    three(files)
+    files.write(SECOND, "b", "CREATE TABLE b (i int); SELECT pg_sleep(600) WHERE to_regclass('go') IS NULL;")
+    process = migrator(url, files)
+    assert process.stdin
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    sleeping = b"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+    with psycopg.connect(url, autocommit=True) as conn:
+        waiting.until(lambda: conn.execute(sleeping).fetchone() == (1,))
+        process.kill()
+        process.communicate(timeout=30)
+        assert tables(at) == ["a"]
+        assert (applied(at, files), legacy(at)) == ([FIRST], FIRST)
+        waiting.until(lambda: conn.execute(sleeping).fetchone() == (0,))
+        conn.execute("CREATE TABLE go ()")
+    assert migrate(at, files) == [SECOND, THIRD]

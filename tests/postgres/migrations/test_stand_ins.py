@@ -1,0 +1,110 @@
+"""What a migration imports is a stand-in while its file loads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cruddur_cli.errors import BadInput
+from cruddur_cli.postgres.migrations import python_files
+
+SQL = "  def migrate_sql(self): return 'SELECT 1'\n"
+IMPORTS = {
+    "another module": "from utils.db import db",
+    "a third one": "from lib.db_local import db",
+    "a package that is not here": "import flask_of_nobody.ext as f\nfrom flask import current_app",
+    "a client that is here": "import psycopg\nimport boto3\nclient = boto3.client('s3')",
+    "everything of a module": "from lib.migration import *\nlogger = get_logger('x')",
+    "a relative one": "from ..lib.db import db\nfrom . import helpers",
+    "by name": "import importlib\ndb = importlib.import_module('lib.db').db",
+    "an object made of it": "from lib.db import Db\ndb = Db('postgres')\ndb.echo = True",
+    "set up": "from dotenv import load_dotenv\nload_dotenv()\nfrom lib.log import setup_logging\nsetup_logging('info')",
+    "a text for it": "from lib.db import config, Pool\npool = Pool(f'postgresql://{config.USER}@db')\npool.close()",
+    "a log": "from lib import log\nlog.info('create table bio')\nprint(f'with {log}')",
+    "a type": "from lib.db import Db\ndef f(db: Db | None = None) -> list[Db]: pass",
+    "its path": "import os, sys\nsys.path.append(os.getcwd())\nos.environ['A_NAME'] = 'x'\nfrom lib.db import db",
+    "in a try": "try:\n  from lib.db import db\nexcept ImportError:\n  db = None",
+}
+
+
+@pytest.mark.parametrize("text", IMPORTS.values(), ids=IMPORTS)
+def test_it_runs_unchanged_with_any_import(path: Path, text: str) -> None:
+    before = dict(os.environ)
+    path.write_text(f"{text}\nclass M:\n  def migrate_sql(): return 'SELECT 1'\nmigration = M")
+    assert python_files.sql(path, "migrate_sql").strip() == "SELECT 1"
+    assert dict(os.environ) == before
+
+
+TAINTED = {
+    "a format": "f'DROP TABLE {TABLE}'",
+    "format": "'DROP TABLE {}'.format(TABLE)",
+    "a percent sign": "'DROP TABLE %s' % TABLE",
+    "a sum": "'DROP TABLE ' + TABLE",
+    "the other way": "TABLE + ' '",
+    "str": "'DROP TABLE ' + str(TABLE)",
+    "an attribute": "f'DROP TABLE {TABLE.users.name}'",
+    "a key": "f'DROP TABLE {TABLE[\"users\"]}'",
+    "a text made for a real call": "textwrap.dedent(f'DROP TABLE {TABLE}')",
+    "a call": "f'DROP TABLE {TABLE(1)}'",
+    "a template": "TABLE.template('bio')",
+    "itself": "TABLE",
+    "a choice": "'SELECT 1' if TABLE else 'SELECT 2'",
+    "a comparison": "'SELECT 1' if TABLE == 'users' else 'SELECT 2'",
+    "a loop": "';'.join(f'DROP TABLE {one}' for one in TABLE)",
+    "hidden by a try": "guess(TABLE)",
+    "repr": "repr(TABLE)",
+}
+
+
+@pytest.mark.parametrize("text", TAINTED.values(), ids=TAINTED)
+def test_sql_out_of_a_stand_in_is_refused_with_the_line(path: Path, text: str) -> None:
+    guess = "def guess(x):\n  try: return str(x)\n  except: return 'users'\n"
+    path.write_text(
+        f"import textwrap; from lib.db import TABLE\n{guess}class M:\n  def migrate_sql(): return {text}\nmigration = M"
+    )
+    with pytest.raises(BadInput, match=r"TABLE.*not available here") as caught:
+        python_files.sql(path, "migrate_sql")
+    assert f"{path}, line {3 if 'guess' in text else 6}: " in caught.value.message
+    assert "--mark-applied 16811528612904313" in str(caught.value.hint)
+
+
+def test_a_joined_stand_in_is_refused_too(path: Path) -> None:
+    path.write_text("from lib.db import T\nclass M:\n  def migrate_sql(): return ','.join(['a', T])\nmigration = M")
+    with pytest.raises(BadInput, match="line 3: TypeError"):
+        python_files.sql(path, "migrate_sql")
+
+
+def test_a_decorator_of_the_application_over_the_sql_is_refused(path: Path) -> None:
+    path.write_text(
+        "from lib.db import render\nclass M:\n  @staticmethod\n  @render\n  def migrate_sql(): return ''\nmigration = M"
+    )
+    with pytest.raises(BadInput, match=r"from lib\.db\.render.*not available here"):
+        python_files.sql(path, "migrate_sql")
+
+
+LOADING = {
+    "a statement": "db.query_commit('DELETE FROM users')",
+    "a statement from a name": "SQL = 'x'\ndb.execute(SQL)",
+    "an effect": "db.backfill_handles()",
+    "its result kept": "rows = db.load('UPDATE users SET bio = 1')",
+    "small letters": "rows = db.load('delete from users')",
+    "two lines": "rows = db.load('update users u\\n set bio = 1')",
+}
+
+
+@pytest.mark.parametrize("text", LOADING.values(), ids=LOADING)
+def test_work_while_it_loads_is_refused_with_the_line(path: Path, text: str) -> None:
+    path.write_text(f"from lib.db import db\n{text}\nclass M:\n{SQL}migration = M")
+    with pytest.raises(BadInput, match=r"itself, which is not run here") as caught:
+        python_files.sql(path, "migrate_sql")
+    assert f"line {2 + text.count(chr(10))}: it calls lib.db.db." in caught.value.message
+
+
+def test_an_installed_package_may_make_a_part_of_the_sql(path: Path) -> None:
+    path.write_text(
+        "from dateutil.parser import parse\nWHEN = parse('2026-11-20')\n"
+        "class M:\n  def migrate_sql(): return f\"SELECT '{WHEN:%Y}'\"\nmigration = M"
+    )
+    assert python_files.sql(path, "migrate_sql").strip() == "SELECT '2026'"

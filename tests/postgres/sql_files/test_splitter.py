@@ -1,0 +1,126 @@
+"""Where a file of SQL is cut into statements, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from cruddur_cli.errors import BadInput
+from cruddur_cli.postgres.sql_files import splitter
+
+ONE_STATEMENT = {
+    "quotes": "SELECT ';', 'it''s;', \"a;\"\"b\"",
+    "an escaped quote": r"SELECT E'it\'s; \\', e'\\;'",
+    "a backslash in a plain string": r"SELECT '\', ';'",
+    "a string that goes on below": "SELECT E'a'  -- so;\n  'b\\'; c'",
+    "a name that ends in e": "SELECT true::name';\\'",
+    "dollars": "DO $$ BEGIN; END; $$",
+    "tagged dollars": "SELECT $a$ ; $b$ ; $$ ; $a$",
+    "dollars in a name": "SELECT a$b$, ';$b$'",
+    "parameters": "SELECT $1, ';', $2",
+    "line comments": "SELECT 1 -- ; ' $$ /*\n + 1",
+    "nested comments": "SELECT /* ; /* ; */ ' ; */ 1",
+    "an operator before a comment": "SELECT 1 +-- ;\n 2",
+    "parentheses": "CREATE RULE r AS ON INSERT TO t DO ALSO (SELECT 1; SELECT 2)",
+    "a body": "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 ELSE 2 END; END",
+    "a body of a procedure": "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; SELECT 2; END",
+    "other scripts": "SELECT 'ü;', \"名;\", $ä$ ; $ä$",
+}
+
+
+@pytest.mark.parametrize("text", ONE_STATEMENT.values(), ids=ONE_STATEMENT)
+def test_semicolons_that_end_nothing(text: str) -> None:
+    assert [found.text for found in splitter.split(f"{text};\n SELECT 2")] == [text, "SELECT 2"]
+
+
+@pytest.mark.parametrize("text", ["SELECT 'a;", 'SELECT "a;', "SELECT $x$ ; $$;", "/* a; /* b; */", "SELECT (1; 2;"])
+def test_what_is_not_closed_goes_to_the_server_whole(text: str) -> None:
+    assert [found.text for found in splitter.split(f"SELECT 1; {text}")] == ["SELECT 1", text]
+
+
+def test_where_a_statement_begins() -> None:
+    text = "-- one\r\n\r\nSELECT 1;\r\n/* two\n*/ ;; SELECT\n 2 ; -- three\n"
+    first, second = splitter.split(text)
+    assert (first.text, first.line, text[first.offset :][:8]) == ("SELECT 1", 3, "SELECT 1")
+    assert (second.text, second.line, second.offset) == ("SELECT\n 2", 5, text.index("SELECT\n"))
+
+
+def test_begin_outside_of_a_function_is_no_body() -> None:
+    assert (
+        len(splitter.split("BEGIN; CREATE TABLE begin_atomic (a int); END; CREATE FUNCTION f() AS 'begin'; SELECT 1"))
+        == 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "named", "hint"),
+    [
+        ("SELECT 1;\n\\c cruddur\n", 2, r"\c", "connection URL"),
+        ("SELECT 1; \\connect cruddur", 1, r"\connect", "connection URL"),
+        ("\r\n\r\n\\i other.sql", 3, r"\i", "--file"),
+        ("\\set ON_ERROR_STOP on", 1, r"\set", "first error"),
+        ("SELECT 1 \\gset", 1, r"\gset", "psql"),
+        ("SELECT 1\\;", 1, r"\;", "psql"),
+        ("\\", 1, "\\", "psql"),
+    ],
+)
+def test_what_belongs_to_psql(text: str, line: int, named: str, hint: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        splitter.split(text, source="schema.sql")
+    assert caught.value.message.startswith(f"schema.sql, line {line}: {named} is a command of psql")
+    assert caught.value.hint and hint in caught.value.hint
+    assert caught.value.fields == {"file": "schema.sql", "line": line}
+
+
+def test_backslashes_that_are_no_commands() -> None:
+    text = "\\restrict abc\nSELECT '\\c x', $$\n\\i y\n$$; -- \\c z\n/*\n\\c */\n\\unrestrict abc\n"
+    assert len(splitter.split(text)) == 1
+
+
+@pytest.mark.parametrize("copy", ["copy t (a, b)\nfrom stdin", "COPY t FROM STDIN WITH (FORMAT csv)"])
+@pytest.mark.parametrize("end", ["\\.\n", "\\.\r\n", "\\."])
+def test_rows_after_a_copy(copy: str, end: str) -> None:
+    text = f"SELECT 1;\n{copy}; -- so\n1;'\t\\.\n \\.\n{end}"
+    first, second = splitter.split(text)
+    assert (first.rows, second.text, second.line) == (None, copy, 2)
+    assert second.rows and text[slice(*second.rows)] == "1;'\t\\.\n \\.\n"
+    if end.endswith("\n"):
+        third = splitter.split(f"{text};\nSELECT 2")[2]
+        assert (third.text, third.line) == ("SELECT 2", text.count("\n") + 2)
+
+
+@pytest.mark.parametrize(
+    ("copy", "said"), [("COPY (SELECT 1) TO STDOUT;", "TO STDOUT"), ("COPY t FROM STDIN; SELECT 2;", "next line")]
+)
+def test_a_copy_that_psql_alone_can_do(copy: str, said: str) -> None:
+    with pytest.raises(BadInput, match=f"t, line 2: .*{said}"):
+        splitter.split(f"SELECT 1;\n{copy}\n1\t2\n\\.\n", source="t")
+
+
+@pytest.mark.parametrize("rest", ["", ";", ";\n", ";\n1\t2\n1\t", ";\n1\n\\", ";\n1\n \\.\n\\.x\n\n--\n"])
+def test_rows_that_have_no_end_are_half_of_a_dump(rest: str) -> None:
+    with pytest.raises(BadInput, match=r"t, line 2: .*seems to be incomplete") as caught:
+        splitter.split(f"SELECT 1;\nCOPY t FROM STDIN{rest}", source="t")
+    assert caught.value.hint and caught.value.hint.endswith("a line \\.")
+    assert caught.value.fields == {"file": "t", "line": 2}
+
+
+def test_a_copy_of_a_file_is_the_servers_business() -> None:
+    assert len(splitter.split("COPY t FROM '/stdin'; COPY t TO PROGRAM 'stdout'")) == 2
+
+
+def test_a_byte_order_mark_goes_and_windows_line_ends_stay() -> None:
+    assert splitter.decode(b"\xef\xbb\xbfSELECT 1;\r\n", source="x") == "SELECT 1;\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"SELECT 1;\nSELECT '\xe9';", "x, line 2: byte 0xe9"),
+        ("SELECT 1".encode("utf-16"), "x is UTF-16"),
+        (b"SELECT\n\n\0", "x, line 3: a NUL"),
+    ],
+)
+def test_what_is_not_text(content: bytes, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        splitter.decode(content, source="x")
+    assert caught.value.message.startswith(said)

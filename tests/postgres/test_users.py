@@ -1,0 +1,219 @@
+"""The people of the database: added once, found by handle, and joined with their Cognito ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from cruddur_cli.errors import BadInput, NotFound
+from cruddur_cli.postgres import users
+from cruddur_cli.postgres.users import Profile, SyncResult, User
+
+MIRA = "69f9cb8e-a528-527e-9423-2105bb97eba8"
+
+
+@pytest.fixture
+def conn(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """The seeded people, in a transaction that is not committed."""
+    with psycopg.connect(database) as opened:
+        yield opened
+        opened.rollback()
+
+
+@pytest.fixture
+def three(conn: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Zoe, then Ann and Bob at the same moment."""
+    conn.execute("DELETE FROM activities")
+    conn.execute("DELETE FROM users")
+    insert(conn, "zoe", "2023-01-01")
+    insert(conn, "bob", "2023-01-02")
+    insert(conn, "ann", "2023-01-02")
+    return conn
+
+
+def insert(conn: psycopg.Connection[Any], handle: str, created: str, *, uuid: str | None = None) -> None:
+    conn.execute(
+        "INSERT INTO users (uuid, display_name, handle, email, cognito_user_id, created_at)"
+        " VALUES (coalesce(%s::uuid, gen_random_uuid()), %s, %s, 'e', 'MOCK', %s)",
+        [uuid, handle.title(), handle, created],
+    )
+
+
+def row(conn: psycopg.Connection[Any], handle: str) -> tuple[Any, ...] | None:
+    query = "SELECT uuid::text, handle, display_name, email, cognito_user_id FROM users WHERE handle = %s"
+    return conn.execute(query, [handle]).fetchone()
+
+
+def test_a_person_without_name_and_email_gets_those_of_the_handle(conn: psycopg.Connection[Any]) -> None:
+    user, added = users.add(conn, "@mira")
+    assert added is True
+    assert user == User(users.stable_uuid("mira"), "mira", "mira", "mira@example.com", "MOCK")
+    assert row(conn, "mira") == (user.uuid, "mira", "mira", "mira@example.com", "MOCK")
+
+
+def test_a_person_has_the_name_and_the_email_that_were_given(conn: psycopg.Connection[Any]) -> None:
+    user, added = users.add(conn, "mira", name="Mira Lund", email="mira@cruddur.test")
+    assert (added, user.display_name, user.email) == (True, "Mira Lund", "mira@cruddur.test")
+    assert row(conn, "mira") == (user.uuid, "mira", "Mira Lund", "mira@cruddur.test", "MOCK")
+
+
+def test_a_person_who_exists_is_not_changed_and_not_counted_as_added(conn: psycopg.Connection[Any]) -> None:
+    first, _ = users.add(conn, "mira", name="Mira Lund")
+    again, added = users.add(conn, "mira", name="Another", email="another@example.com")
+    assert (again, added) == (first, False)
+    assert row(conn, "mira") == (first.uuid, "mira", "Mira Lund", "mira@example.com", "MOCK")
+
+
+def test_a_dry_run_returns_the_person_and_stores_nothing(conn: psycopg.Connection[Any]) -> None:
+    user, added = users.add(conn, "mira", dry_run=True)
+    assert (user.handle, added) == ("mira", True)
+    assert row(conn, "mira") is None
+
+
+def test_a_uuid_does_not_change_between_versions() -> None:
+    """Messages are stored under it."""
+    assert users.stable_uuid("mira") == MIRA
+
+
+def test_a_person_takes_back_the_uuid_that_a_copy_renamed(conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "person-1", "2023-01-01", uuid=MIRA)
+    user, added = users.add(conn, "mira", name="Mira Lund")
+    assert added
+    assert row(conn, "person-1") is None
+    assert row(conn, "mira") == (MIRA, "mira", "Mira Lund", "mira@example.com", "MOCK") == (user.uuid, *row_of(user))
+
+
+def row_of(user: User) -> tuple[str, str, str, str]:
+    return user.handle, user.display_name, user.email, user.cognito_user_id
+
+
+@pytest.mark.parametrize("handle", ["", "@", "a b", "a/b", "a#b", "a@b", "x" * 65, "a\x07b"])
+def test_what_cannot_be_a_handle_is_refused(conn: psycopg.Connection[Any], handle: str) -> None:
+    with pytest.raises(BadInput, match="cannot be a handle"):
+        users.add(conn, handle)
+
+
+def test_a_handle_has_up_to_64_characters(conn: psycopg.Connection[Any]) -> None:
+    user, added = users.add(conn, "x" * 64)
+    assert (user.handle, added) == ("x" * 64, True)
+
+
+def test_the_oldest_of_two_with_one_handle_is_found(three: psycopg.Connection[Any]) -> None:
+    """By time, not by UUID: the older one has the higher."""
+    old, new = "ffffffff-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"
+    insert(three, "mira", "2023-02-02", uuid=new)
+    insert(three, "mira", "2023-02-01", uuid=old)
+    assert users.find(three, "@mira") == Profile(old, "mira", "Mira")
+    user, added = users.add(three, "mira")
+    assert (user.uuid, added) == (old, False)
+
+
+def test_the_first_people_are_those_created_first_then_by_handle(three: psycopg.Connection[Any]) -> None:
+    assert users.first(three, 2) == ["zoe", "ann"]
+    assert users.first(three, 3, but="zoe") == ["ann", "bob"]
+    assert users.handles(three) == ["ann", "bob", "zoe"]
+
+
+def test_people_are_known_by_handle_and_by_uuid(three: psycopg.Connection[Any]) -> None:
+    insert(three, "mira", "2023-02-01", uuid=MIRA)
+    assert users.is_known(three, "@mira")
+    assert not users.is_known(three, "nobody")
+    assert users.present(three, [MIRA.upper(), "no uuid"]) == {MIRA}
+
+
+def test_an_unknown_handle_is_answered_with_a_near_one_and_all_there_are(three: psycopg.Connection[Any]) -> None:
+    with pytest.raises(NotFound) as caught:
+        users.find(three, "Zo")
+    error = caught.value
+    assert error.message == "There is no user 'Zo'. Did you mean 'zoe'?"
+    assert error.details == "There are: ann, bob, zoe"
+    assert error.fields["handles"] == ["ann", "bob", "zoe"]
+    with pytest.raises(NotFound) as caught:
+        users.find(three, "quite-another")
+    assert caught.value.message == "There is no user 'quite-another'."
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, ""), (21, " and 1 more")])
+def test_an_unknown_handle_is_answered_with_at_most_20(three: psycopg.Connection[Any], count: int, more: str) -> None:
+    for number in range(3, count):
+        insert(three, f"person{number:02}", "2024-01-01")
+    with pytest.raises(NotFound) as caught:
+        users.find(three, "q")
+    shown = ["ann", "bob", *(f"person{number:02}" for number in range(3, count)), "zoe"][:20]
+    assert caught.value.details == f"There are: {', '.join(shown)}{more}"
+
+
+def test_a_handle_that_differs_in_case_only_is_near() -> None:
+    assert users.near_handle("Mira", ["zoe", "mira"]) == "mira"
+    assert users.near_handle("mira", ["mira", "zoe"]) is None
+
+
+def copied(conn: psycopg.Connection[Any], *, dry_run: bool) -> tuple[int, list[str]]:
+    people = [
+        (MIRA.upper(), "mira", "Mira Lund"),
+        (MIRA, "again", "The same UUID"),
+        ("no uuid", "nobody", "Nobody"),
+        ("11111111-2222-4333-8444-555555555555", "zoe", "Another Zoe"),
+        ("11111111-2222-4333-8444-666666666666", "mira", "Another Mira"),
+    ]
+    return users.add_copied(conn, people, dry_run=dry_run)
+
+
+def test_people_of_a_copy_are_added_beside_those_who_exist(three: psycopg.Connection[Any]) -> None:
+    zoe = row(three, "zoe")
+    assert copied(three, dry_run=True) == (1, ["zoe", "mira"])
+    assert users.handles(three) == ["ann", "bob", "zoe"]
+    assert copied(three, dry_run=False) == (1, ["zoe", "mira"])
+    assert users.handles(three) == ["ann", "bob", "mira", "zoe"]
+    assert row(three, "mira") == (MIRA, "mira", "Mira Lund", "mira@example.com", "MOCK")
+    assert row(three, "zoe") == zoe
+    assert copied(three, dry_run=False) == (0, ["zoe", "mira"])
+
+
+def synced(conn: psycopg.Connection[Any], **how: bool) -> list[tuple[str | None, str]]:
+    """Ann has an id, Bob has another one, Zoe none; of Mira only Cognito knows, and two say that they are Kim."""
+    identities = [("ann", "a"), ("bob", "b"), ("zoe", "z"), ("mira", "m"), (None, "n"), ("kim", "1"), ("kim", "2")]
+    results = users.sync_cognito_ids(conn, identities, **how)
+    assert [(found.handle, found.cognito_user_id) for found in results[: len(identities)]] == identities
+    return [(found.handle, found.result) for found in results]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("only_mock", [True, False])
+def test_each_identity_of_a_sync_has_its_result(three: psycopg.Connection[Any], dry_run: bool, only_mock: bool) -> None:
+    insert(three, "kim", "2024-01-01")
+    three.execute("UPDATE users SET cognito_user_id = 'a' WHERE handle = 'ann'")
+    three.execute("UPDATE users SET cognito_user_id = 'other' WHERE handle = 'bob'")
+    assert synced(three, dry_run=dry_run, only_mock=only_mock) == [
+        ("ann", "unchanged"),
+        ("bob", "unchanged" if only_mock else "updated"),
+        ("zoe", "updated"),
+        ("mira", "no such user"),
+        (None, "no handle"),
+        ("kim", "duplicate handle"),
+        ("kim", "duplicate handle"),
+        ("kim", "still MOCK"),
+    ]
+    stored = dict(three.execute("SELECT handle, cognito_user_id FROM users").fetchall())
+    bob = "other" if dry_run or only_mock else "b"
+    assert stored == {"ann": "a", "bob": bob, "zoe": "MOCK" if dry_run else "z", "kim": "MOCK"}
+
+
+def test_two_people_of_one_handle_get_no_id(three: psycopg.Connection[Any]) -> None:
+    insert(three, "zoe", "2024-01-01")
+    results = users.sync_cognito_ids(three, [("zoe", "z"), ("ann", "a")])
+    assert [(found.handle, found.result) for found in results] == [
+        ("zoe", "duplicate handle"),
+        ("ann", "updated"),
+        ("bob", "still MOCK"),
+        ("zoe", "still MOCK"),
+    ]
+
+
+def test_ids_that_differ_from_the_pool_are_counted(three: psycopg.Connection[Any]) -> None:
+    three.execute("UPDATE users SET cognito_user_id = 'other' WHERE handle = 'bob'")
+    results = [SyncResult("bob", "b", "unchanged"), SyncResult("ann", "MOCK", "unchanged"), SyncResult("zoe", "z", "x")]
+    assert users.with_other_ids(three, results) == 1

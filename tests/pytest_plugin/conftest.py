@@ -1,0 +1,3 @@
+from .foreign import project
+
+__all__ = ["project"]

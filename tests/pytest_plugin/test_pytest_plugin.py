@@ -1,0 +1,194 @@
+"""The fixtures in projects of their own: with the example, with workers, without the engines, and after a kill."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .foreign import EXAMPLE, Project, outcomes
+
+# An application that connects when it is imported, and changes what it finds.
+APP = """
+import os
+import boto3
+import psycopg
+
+connection = psycopg.connect(os.environ["CONNECTION_URL"], autocommit=True)
+dynamodb = boto3.client("dynamodb")
+
+def count(table):
+    return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+def items():
+    return dynamodb.scan(TableName=os.environ["DDB_MESSAGE_TABLE"])["Items"]
+"""
+SEEDED = """
+import app, os, pytest
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_what_a_test_changes_is_undone(cruddur_seeded, turn):
+    found = app.items()
+    assert (app.count("users"), len(found)) == (4, 124)
+    assert "changed" not in {item.get("message", {}).get("S") for item in found}
+    app.connection.execute("DELETE FROM activities")
+    app.connection.execute("DELETE FROM users")
+    name, first = os.environ["DDB_MESSAGE_TABLE"], found[0]
+    app.dynamodb.delete_item(TableName=name, Key={key: first[key] for key in ("pk", "sk")})
+    app.dynamodb.put_item(TableName=name, Item={**found[1], "message": {"S": "changed"}})
+    new = {"pk": {"S": "MSG#new"}, "sk": {"S": "2026"}, "message": {"S": "changed"}}
+    app.dynamodb.put_item(TableName=name, Item=new)
+
+def test_a_database_of_its_own_is_empty(cruddur_database, cruddur_stores):
+    import psycopg
+    assert os.environ["CONNECTION_URL"] == cruddur_database != cruddur_stores.connection_url
+    with psycopg.connect(cruddur_database) as conn:
+        assert conn.execute("SELECT count(*) FROM users").fetchone() == (0,)
+
+def test_the_variable_is_the_old_one_afterwards(cruddur_stores):
+    assert os.environ["CONNECTION_URL"] == cruddur_stores.connection_url
+"""
+TABLES = """
+import boto3, os, pytest
+
+@pytest.mark.parametrize("number", range(200))
+def test_each_has_an_empty_table(cruddur_table, number):
+    assert os.environ["DDB_MESSAGE_TABLE"] == cruddur_table
+    dynamodb = boto3.client("dynamodb")
+    assert dynamodb.scan(TableName=cruddur_table)["Count"] == 0
+    dynamodb.put_item(TableName=cruddur_table, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+"""
+
+
+def test_the_module_loads_no_store_before_a_fixture_is_used() -> None:
+    code = (
+        "import cruddur_cli.pytest_plugin, sys; "
+        "print([name for name in ('botocore', 'boto3', 'psycopg', 'typer', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_run_that_uses_no_fixture_makes_nothing(project: Project) -> None:
+    project.write(test_a="import os\ndef test_it():\n    assert 'CONNECTION_URL' not in os.environ\n")
+    assert outcomes(project.pytest()) == {"passed": 1}
+    assert list(project.home.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_example_passes(project: Project, workers: str) -> None:
+    shutil.copytree(EXAMPLE, project.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    done = project.pytest("-n", workers)
+    assert outcomes(done) == {"passed": 9}, done.stdout + done.stderr
+    assert (project.runs(), project.processes()) == ([], [])
+
+
+def test_200_tests_with_a_table_each_and_an_application_that_connects_at_import(project: Project) -> None:
+    project.settings("cruddur_env = true", "pythonpath = .")
+    project.write(app=APP, conftest="import app  # connects\n", test_seeded=SEEDED, test_tables=TABLES)
+    # What a developer has set leads elsewhere; no request goes there.
+    (project.folder / "cruddur.toml").write_text(
+        'connection_url = "postgresql://me@127.0.0.1:9/mine"\n'
+        'dynamodb_endpoint = "http://127.0.0.1:9"\ntable = "mine"\n'
+    )
+    elsewhere = {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9", "DDB_MESSAGE_TABLE": "mine", "AWS_PROFILE": "mine"}
+    elsewhere |= {
+        "CONNECTION_URL": "postgresql://me@127.0.0.1:9/mine",
+        "PGHOST": "127.0.0.1",
+        "CRUDDUR_MY_HANDLE": "me",
+    }
+    done = project.pytest("-n", "2", **elsewhere)
+    assert outcomes(done) == {"passed": 204}, done.stdout + done.stderr
+    assert (project.runs(), project.processes()) == ([], [])
+
+
+def test_two_runs_at_once_do_not_meet(project: Project) -> None:
+    test = "def test_it(cruddur_seeded):\n    print('at', cruddur_seeded.endpoint, cruddur_seeded.table)\n"
+    project.write(test_a=test)
+    both = [
+        subprocess.Popen(
+            project.command("-s"), cwd=project.folder, env=project.environment(), stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    printed = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    assert len({line for text in printed for line in text.splitlines() if line.startswith("at http")}) == 2
+    assert (project.runs(), project.processes()) == ([], [])
+
+
+def test_the_run_after_a_killed_one_ends_its_engines(project: Project) -> None:
+    project.write(test_a="import os, signal\ndef test_it(cruddur_stores):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
+    assert project.pytest().returncode == -signal.SIGKILL
+    left, engines = project.runs(), project.processes()
+    assert len(left) == 1
+    assert engines
+    project.write(test_a="def test_it(cruddur_stores):\n    pass\n")
+    assert outcomes(project.pytest()) == {"passed": 1}
+    assert (project.runs(), project.processes()) == ([], [])
+
+
+def test_an_interrupted_run_leaves_nothing(project: Project) -> None:
+    project.write(test_a="import os, signal\ndef test_it(cruddur_stores):\n    os.kill(os.getpid(), signal.SIGINT)\n")
+    assert project.pytest().returncode == pytest.ExitCode.INTERRUPTED
+    assert (project.runs(), project.processes()) == ([], [])
+
+
+USES = "def test_it(cruddur_table):\n    pass\n"
+
+
+@pytest.fixture
+def without_engines(tmp_path: Path) -> str:
+    """A program that says what cruddur says where the extra is missing."""
+    program = tmp_path / "cruddur"
+    program.write_text("#!/bin/sh\necho 'The extra local is missing.' >&2\necho '  next: pip install' >&2\nexit 3\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_without_the_engines_the_test_fails_with_the_reason(project: Project, without_engines: str) -> None:
+    project.write(test_a=USES)
+    done = project.pytest(CRUDDUR_COMMAND=without_engines)
+    assert outcomes(done) == {"error": 1}
+    assert "The extra local is missing." in done.stdout
+    assert "next: pip install" in done.stdout
+    assert project.runs() == []
+
+
+def test_without_the_engines_tests_are_skipped_where_the_project_says_so(
+    project: Project, without_engines: str
+) -> None:
+    project.settings("cruddur_unavailable = skip", f"cruddur_command = {without_engines}", "cruddur_env = true")
+    project.write(test_a=USES)
+    assert outcomes(project.pytest("-rs")) == {"skipped": 1}
+
+
+def test_without_the_engines_the_run_does_not_begin_where_it_sets_variables(
+    project: Project, without_engines: str
+) -> None:
+    project.settings("cruddur_env = true")
+    project.write(test_a=USES)
+    done = project.pytest(CRUDDUR_COMMAND=without_engines)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "The extra local is missing." in done.stderr
+    assert project.runs() == []
+
+
+def test_a_program_that_is_not_there_is_named(project: Project) -> None:
+    project.write(test_a=USES)
+    done = project.pytest(CRUDDUR_COMMAND="/nonexistent/cruddur")
+    assert "/nonexistent/cruddur cannot be run: No such file or directory. Set CRUDDUR_COMMAND." in done.stdout
+
+
+def test_the_engines_come_from_another_environment(project: Project, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    program = tmp_path / "cruddur"
+    program.write_text(f'#!/bin/sh\necho "$1 $2" >> {said}\nexec {sys.executable} -m cruddur_cli "$@"\n')
+    program.chmod(0o755)
+    project.write(test_a=USES)
+    assert outcomes(project.pytest(CRUDDUR_COMMAND=str(program))) == {"passed": 1}
+    assert said.read_text().splitlines()[0] == "local up"

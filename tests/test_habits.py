@@ -1,0 +1,123 @@
+"""Makefile, .ci/run, pre-commit and .editorconfig say the same, and CONTRIBUTING.md names what there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of one target of the Makefile."""
+    found = re.search(rf"^{target}:[^\n]*\n((?:\t[^\n]*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert found is not None, target
+    return found[1].replace("\t", "").splitlines()
+
+
+def test_ci_runs_the_linters_of_the_makefile() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    # Without caches: it leaves no file in the checkout.
+    plain = [re.sub(r" --no-cache| --cache-dir \S+", "", line) for line in lines]
+    names = ("ruff", "mypy", "lint-imports", "python docs/")
+    assert [line for line in plain if line.startswith(names)] == [*recipe("lint"), *recipe("docs-check")]
+
+
+def test_pre_commit_runs_the_linters_of_the_makefile() -> None:
+    config = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"entry: (.*)", config) == recipe("lint")
+
+
+def test_the_makefile_runs_the_tests_as_the_readme_does() -> None:
+    assert recipe("test") == ["pytest"]
+    assert "pip install '.[test]' && pytest" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_editor_and_ruff_have_the_same_width_of_lines() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    width = project["tool"]["ruff"]["line-length"]
+    assert f"max_line_length = {width}" in (ROOT / ".editorconfig").read_text(encoding="utf-8")
+
+
+def test_python_files_are_indented_as_the_editor_is_told() -> None:
+    assert "indent_size = 4" in (ROOT / ".editorconfig").read_text(encoding="utf-8")
+    assert [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("  ")] == []
+
+
+@pytest.mark.parametrize("target", re.findall(r"`make ([a-z-]+)`", CONTRIBUTING))
+def test_a_target_that_contributing_names_is_in_the_makefile(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_]+/[\w./-]+|\w+\.(?:py|md|toml))`", CONTRIBUTING))))
+def test_a_file_that_contributing_names_exists(path: str) -> None:
+    assert (ROOT / path).exists() or (ROOT / "cruddur_cli" / path).exists()
+
+
+# Modules that have no test file of their own, and the one in which they are tested.
+TESTED_IN = {
+    "audit/model": "audit/test_checks",
+    "commands/ddb/applying": "commands/ddb/test_stream",
+    "commands/shared/examination": "commands/test_doctor",
+    "commands/shared/expected_schema": "commands/db/test_diff",
+    "commands/shared/mending": "commands/test_doctor",
+    "commands/shared/preconditions": "commands/test_reset",
+    "commands/shared/seeding": "commands/ddb/test_table",
+    "commands/shared/setup_steps": "commands/test_setup",
+    "commands/shared/steps": "commands/test_setup",
+    "commands/shared/way_back": "commands/ddb/test_backups",
+    "integrity/checks/between": "integrity/test_checks",
+    "integrity/checks/cognito": "integrity/test_checks",
+    "local/addresses": "commands/shared/test_connections",
+    "output/audit_findings": "commands/test_audit",
+    "output/help_page": "output/test_streams",
+    "output/show": "output/test_streams",
+    "postgres/catalogue": "postgres/migrations/test_runner",
+    "postgres/database": "commands/db/test_database",
+    "postgres/health": "commands/test_doctor",
+    "postgres/production_marker": "commands/test_stamped",
+    "postgres/sessions": "commands/db/test_sessions",
+}
+
+
+def _modules() -> list[str]:
+    package = ROOT / "cruddur_cli"
+    found = (path.relative_to(package) for path in package.rglob("*.py") if not path.name.startswith("__"))
+    return sorted(path.with_suffix("").as_posix() for path in found)
+
+
+def _own(module: str) -> Path:
+    folder, _, name = module.rpartition("/")
+    return ROOT / "tests" / folder / f"test_{name}.py"
+
+
+def test_every_module_has_a_test_file_of_its_name_or_is_listed_here() -> None:
+    assert [module for module in _modules() if not _own(module).exists() and module not in TESTED_IN] == []
+
+
+def test_the_list_of_other_test_files_is_up_to_date() -> None:
+    there = set(_modules())
+    assert [module for module in TESTED_IN if module not in there or _own(module).exists()] == []
+    assert [file for file in TESTED_IN.values() if not (ROOT / "tests" / f"{file}.py").exists()] == []
+
+
+# Two programs with the same idea each: `doctor` and `audit`.
+TWO_CHECKERS = {"Check", "Finding"}
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    """Apart from protocols, which have the name of the record that they show."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for module in _modules():
+        tree = ast.parse((ROOT / "cruddur_cli" / f"{module}.py").read_text(encoding="utf-8"))
+        for found in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+            bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
+            if "Protocol" not in bases and not found.name.startswith("_"):
+                places[found.name].append(module)
+    assert {name: there for name, there in places.items() if len(there) > 1 and name not in TWO_CHECKERS} == {}

@@ -1,0 +1,187 @@
+"""The history: whole lines by many processes, bounded, for the owner alone, without secrets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cruddur_cli import history, times
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history"
+
+
+def ended(folder: Path, *arguments: str, code: int = 0, secrets: tuple[str, ...] = (), **options: Any) -> history.Entry:
+    """The entry of a command that began and ended."""
+    history.begin(prod=False, folder=lambda: folder, **options)
+    assert history.end(arguments, code, secrets=lambda: secrets) is None
+    return history.read(folder)[0][0]
+
+
+def test_an_entry_says_what_when_where_and_by_whom(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "now", lambda: datetime(2026, 11, 20, 10, tzinfo=UTC))
+    monkeypatch.setenv("LOGNAME", "andrew")
+    history.begin(prod=True, folder=lambda: folder)
+    for _ in range(2):
+        history.acted_on("table t", "production")
+    history.agreed("Table t will be destroyed: 3 items.")
+    history.reported("table t deleted")
+    history.counted({"deleted": 3, "dry_run": False, "source": "x", "rate": 1.5})
+    assert history.end(["ddb", "drop", "--confirm", "a b"], 130, secrets=tuple) is None
+    (entry,), damaged = history.read(folder)
+    assert (entry.at, entry.user, entry.folder) == (datetime(2026, 11, 20, 10, tzinfo=UTC), "andrew", str(Path.cwd()))
+    assert (entry.environment, entry.command) == ("production", "cruddur ddb drop --confirm 'a b'")
+    assert (entry.stores, entry.reported, entry.counts) == (("table t",), ("table t deleted",), {"deleted": 3})
+    assert (entry.warning, entry.exit_code, damaged) == ("Table t will be destroyed: 3 items.", 130, 0)
+    assert entry.seconds >= 0
+
+
+def test_one_store_that_is_not_local_marks_the_command(folder: Path) -> None:
+    history.begin(prod=False, folder=lambda: folder)
+    for store, environment in (("a", "local"), ("b", "AWS"), ("c", "local")):
+        history.acted_on(store, environment)
+    history.end(["x"], 0, secrets=tuple)
+    assert (history.read(folder)[0][0].environment, history.read(folder)[0][0].stores) == ("AWS", ("a", "b", "c"))
+
+
+def test_what_no_command_began_is_not_written(folder: Path) -> None:
+    history.reported("x")
+    history.counted({"written": 1})
+    assert history.end(["x"], 0, secrets=tuple) is None
+    ended(folder, "first")
+    history.begin(prod=False, folder=lambda: folder)
+    history.forget()
+    assert history.end(["x"], 0, secrets=tuple) is None
+    assert [entry.command for entry in history.read(folder)[0]] == ["cruddur first"]
+
+
+def test_a_command_that_changed_nothing_has_no_line_unless_it_failed(folder: Path) -> None:
+    ended(folder, "first")
+    for code in (0, 4):
+        history.begin(prod=False, folder=lambda: folder)
+        history.counted({"changed": 0, "unchanged": 7})
+        assert history.end(["setup"], code, secrets=tuple) is None
+    assert [(entry.command, entry.exit_code) for entry in history.read(folder)[0]] == [
+        ("cruddur setup", 4),
+        ("cruddur first", 0),
+    ]
+
+
+def test_secrets_and_private_texts_are_not_written(folder: Path) -> None:
+    history.begin(prod=False, folder=lambda: folder, private=["see you at noon", ""])
+    for tell in (history.reported, history.agreed, lambda text: history.acted_on(text, "local")):
+        tell("postgresql://me:hidden1@host/db and s3cret-word-of-mine")
+    arguments = ["send", "see you at noon", "--url", "postgresql://me:hidden2@host/db", "", "s3cret-word-of-mine"]
+    assert history.end(arguments, 0, secrets=lambda: ("s3cret-word-of-mine",)) is None
+    text = (folder / history.NAME).read_text()
+    for hidden in ("noon", "hidden1", "hidden2", "s3cret"):
+        assert hidden not in text
+    (entry,), _ = history.read(folder)
+    assert entry.command == "cruddur send … --url postgresql://me:***@host/db '' ***"
+
+
+def test_the_file_is_the_owners_alone(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        ended(folder, "x")
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {history.NAME: 0o600, "lock": 0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    folder.mkdir(parents=True)
+    (tmp_path / "other").write_text("of another program")
+    (folder / history.NAME).symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic"):
+        history.append(folder, b"{}")
+    assert (tmp_path / "other").read_text() == "of another program"
+
+
+def test_a_full_file_is_replaced_and_two_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_BYTES", 3000)
+    for number in range(60):
+        ended(folder, str(number))
+        assert all(
+            (folder / name).stat().st_size <= 3000
+            for name in (history.NAME, history.BEFORE)
+            if (folder / name).exists()
+        )
+    found = [int(entry.command.removeprefix("cruddur ")) for entry in history.read(folder)[0]]
+    assert found == list(range(59, 59 - len(found), -1))
+    assert 8 < len(found) < 30
+
+
+def test_a_line_is_bounded(folder: Path) -> None:
+    history.begin(prod=False, folder=lambda: folder)
+    for number in range(5000):
+        history.reported(f"{number} " + "x" * 5000)
+    history.end(["y" * 100_000], 0, secrets=tuple)
+    assert (folder / history.NAME).stat().st_size < 100_000
+
+
+def test_half_a_line_and_foreign_lines_do_not_hide_the_others(folder: Path) -> None:
+    ended(folder, "first")
+    with (folder / history.NAME).open("ab") as file:
+        file.write(b'{"at": "no time"}\n[]\n\n{"at": "2026-')
+    ended(folder, "second")
+    found, damaged = history.read(folder)
+    assert [entry.command for entry in found] == ["cruddur second", "cruddur first"]
+    assert damaged == 3
+    assert history.read(folder / "missing") == ([], 0)
+
+
+def test_processes_that_write_at_once_lose_no_line(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from cruddur_cli import history; history.MAX_BYTES = 40_000\n"
+        "for n in range(40):\n"
+        "    history.begin(prod=False, folder=lambda: Path(sys.argv[1]))\n"
+        "    assert history.end([sys.argv[2], str(n)], 0, secrets=tuple) is None\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(folder), str(number)]) for number in range(4)]
+    assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
+    found, damaged = history.read(folder)
+    assert damaged == 0
+    assert len(found) == 160
+    assert {entry.command for entry in found} == {f"cruddur {w} {n}" for w in range(4) for n in range(40)}
+
+
+def test_a_lock_that_another_process_keeps_does_not_keep_a_line_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    monkeypatch.setattr(history, "_LOCK_WAIT_S", 0.05)
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert ended(folder, "x").command == "cruddur x"
+
+
+def test_what_cannot_be_written_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    history.begin(prod=False, folder=lambda: tmp_path / "file" / "history")
+    assert isinstance(history.end(["x"], 0, secrets=tuple), OSError)
+
+
+def test_root_writes_nothing_into_the_home_of_another_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under sudo, which may keep HOME."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    real = Path.stat
+
+    class Theirs:
+        st_uid, st_mode = 1000, 0o40700
+
+    monkeypatch.setattr(Path, "stat", lambda path, **options: Theirs() if path == folder.parent.parent else real(path))
+    with pytest.raises(PermissionError):
+        history.append(folder, b"{}")
+    assert not folder.parent.exists()

@@ -1,0 +1,173 @@
+"""Nothing that may be a password is left in a text, and every word that only looks like one is."""
+
+from __future__ import annotations
+
+import pytest
+
+from cruddur_cli import masking
+from cruddur_cli.settings import secrets
+
+WORDS = ["password", "cruddur", "postgres", "local", "table", "changes", "users", "cruddur-messages", "8000", "SELECT"]
+
+
+@pytest.mark.parametrize(
+    "password", ["plain-secret", "!@/%#: with space", "12/34", "a@b@c", "p%40ss", "what?x=1", "/cruddur@%", "co:lon"]
+)
+def test_no_password_is_left_in_a_masked_url(password: str) -> None:
+    masked = masking.connection_string(f"postgresql://cruddurroot:{password}@db.example:5432/cruddur?sslmode=require")
+    assert masked == "postgresql://cruddurroot:***@db.example:5432/cruddur?sslmode=require"
+
+
+def test_what_is_no_secret_stays_readable() -> None:
+    for url in (
+        "http://localhost:8000",
+        "https://vpce-1.example/path/below",
+        "postgresql://me@h/d",
+        "postgresql://h:5432/d",
+        "postgresql:///d?host=/tmp",
+        "postgresql://me@[::1]:5432/d?application_name=a@b",
+        "postgresql://h1:1,h2:2/d",
+        "host=h user=me",
+    ):
+        assert masking.connection_string(url) == url
+    assert masking.connection_string("postgresql://h/d?user=me&password=hidden1&sslmode=require") == (
+        "postgresql://h/d?user=me&password=***&sslmode=require"
+    )
+    assert masking.connection_string("host=h password='two words' dbname=d") == "host=h password=*** dbname=d"
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_password_that_is_a_word_masks_no_sentence_no_hint_and_no_sql(word: str) -> None:
+    environ = {"CONNECTION_URL": f"postgresql://me:{word}@localhost/cruddur", "PGPASSWORD": word}
+    for text in (
+        f"There is no {word!r} in the table cruddur-messages; check the password, then run cruddur db drop {word}.",
+        f"SELECT {word} FROM users WHERE {word} = 'x' -- {word}",
+        "export PROD_CONNECTION_URL=postgresql://user:password@host:5432/cruddur",
+        f"http://localhost:8000/{word}",
+    ):
+        if word != "password" or "=" not in text:
+            assert masking.text(text, secrets(environ)) == text
+    assert masking.text(f"see postgresql://me:{word}@localhost/cruddur now", secrets(environ)) == (
+        "see postgresql://me:***@localhost/cruddur now"
+    )
+    assert masking.text(f"PGPASSWORD={word} host=h", secrets(environ)) == "PGPASSWORD=*** host=h"
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2", "S3cret!", "wJalrXUtnFEMI", "AKIAIOSFODNN7EXAMPLE", "pa ss/w0rd", "a%20b!"]
+)
+def test_a_secret_that_is_no_word_is_masked_everywhere(secret: str) -> None:
+    environ = {"CONNECTION_URL": f"postgresql://me:{secret}@localhost/cruddur", "AWS_SECRET_ACCESS_KEY": secret}
+    assert masking.text(f"it said: {secret}, and ended", secrets(environ)) == "it said: ***, and ended"
+    if len(secret) < 12 and secret[0].isalnum() and secret[-1].isalnum():
+        assert masking.text(f"x{secret}y", secrets(environ)) == f"x{secret}y"
+
+
+def test_the_working_folder_and_other_paths_are_no_secrets() -> None:
+    environ = {
+        "PWD": "/home/m3/x1",
+        "OLDPWD": "/home/m3",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/t0ken",
+        "DB_PWD": "s3cret",
+    }
+    assert masking.text("/home/m3/x1 /home/m3 /var/run/t0ken s3cret", secrets(environ)) == (
+        "/home/m3/x1 /home/m3 /var/run/t0ken ***"
+    )
+
+
+def test_a_dummy_is_no_secret() -> None:
+    environ = {"AWS_SECRET_ACCESS_KEY": "cruddurlocal", "AWS_ACCESS_KEY_ID": "local"}
+    assert secrets(environ) == ()
+
+
+def test_a_traceback_shows_no_message_of_a_parser_of_connection_strings() -> None:
+    from psycopg.conninfo import conninfo_to_dict
+
+    url = "postgresql:/u:{}@h/d".format("Hidden1")  # a traceback shows lines of source
+    try:
+        try:
+            conninfo_to_dict(url)
+        except Exception as error:
+            raise ValueError("cannot read it") from error
+    except ValueError as error:
+        shown = masking.debug_traceback(error, ())
+    assert "Hidden1" not in shown
+    assert shown.count("Traceback (most recent call last)") == 2
+    assert shown.endswith("ValueError: cannot read it")
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("CREATE USER x PASSWORD 'hidden' VALID UNTIL 'never'", "CREATE USER x PASSWORD ***"),
+        ("alter role x with encrypted password E'hid\\'den;' login", "alter role x with encrypted password ***"),
+        ("CREATE ROLE x PASWORD 'hidden'", "CREATE ROLE x PASWORD ***"),
+        ("ALTER USER x PASSWORD hidden", "ALTER USER x PASSWORD ***"),
+        ("ALTER USER x PASSWORD $a$hidden$a$", "ALTER USER x PASSWORD ***"),
+        (
+            "CREATE USER MAPPING FOR x SERVER s OPTIONS (user 'hidden')",
+            "CREATE USER MAPPING FOR x SERVER s OPTIONS (user ***",
+        ),
+        (
+            "DO $$BEGIN EXECUTE 'ALTER ROLE x PASSWORD ' || 'hidden'; END$$",
+            "DO $$BEGIN EXECUTE 'ALTER ROLE x PASSWORD ***",
+        ),
+        ("CREATE SERVER s OPTIONS (password 'hidden')", "CREATE SERVER s OPTIONS (password ***"),
+        ("SELECT 1 FROM users WHERE password = 'hidden'", "SELECT 1 FROM users WHERE password = ***"),
+    ],
+)
+def test_a_statement_that_sets_a_password_ends_before_it(statement: str, shown: str) -> None:
+    assert masking.sql(statement) == shown
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE t (password text DEFAULT 'x', password_hash text)",
+        "ALTER ROLE x PASSWORD NULL",
+        "CREATE USER x IN GROUP y",
+        "SET password_encryption TO 'md5'",
+        "INSERT INTO users (handle) VALUES ('create user')",
+        "COMMENT ON COLUMN t.password IS 'a hash'",
+    ],
+)
+def test_a_statement_that_sets_no_password_stays_whole(statement: str) -> None:
+    assert masking.sql(statement) == statement
+    assert masking.sql_secret(statement) is None
+    assert masking.text(statement) == statement
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("LINE 1: ...USER x PASSWORD 'hidden' BOGUS", "LINE 1: ...USER x PASSWORD *** BOGUS"),
+        ("ROLE x PASSWORD 'hid''den' BOGUS", "ROLE x PASSWORD *** BOGUS"),
+        ("it ran EXECUTE 'x PASSWORD ''hidden'' LOGIN'", "it ran EXECUTE 'x PASSWORD *** LOGIN'"),
+        ("...with password 'hidden...", "...with password ***"),
+        ("next: create user x password hidden\nthen", "next: create user x password ***\nthen"),
+    ],
+)
+def test_a_password_in_sql_is_masked_in_a_text(text: str, shown: str) -> None:
+    assert masking.text(text) == shown
+    assert masking.text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'password authentication failed for user "hidden"',
+        "check the user and password in the connection URL (`cruddur config`)",
+        "CREATE ROLE and CREATE USER leave 'x' as it is",
+        "The password of 'me' is not known.",
+        'column "password" of relation "users" does not exist',
+    ],
+)
+def test_a_sentence_about_passwords_stays_whole(sentence: str) -> None:
+    assert masking.text(sentence) == sentence
+
+
+def test_what_a_server_says_of_a_statement_repeats_no_password() -> None:
+    statement = "CREATE USER x PASSWORD cruddur, x"
+    assert masking.said_of_sql('syntax error at or near "cruddur"', statement) == 'syntax error at or near "***"'
+    assert masking.said_of_sql('role "x" is there', statement) == 'role "x" is there'
+    assert masking.said_of_sql('role "cruddur" is there', "SELECT 'cruddur'") == 'role "cruddur" is there'
