@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from cruddur_cli.aws import user_pool
 from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.commands.shared import seed_files
 from cruddur_cli.dynamodb import tables
@@ -189,12 +190,23 @@ def engines(this_run: runs.Run) -> Iterator[Engines]:
     assert found.aws_endpoint is not None
     made = Engines(home, found.postgres_url, found.aws_endpoint)
     servers.hasten(made.database_url("postgres"))
+    _add_stranger(made.aws)
     try:
         yield made
     finally:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CRUDDUR_HOME", home)
             stack.reset()
+
+
+def _add_stranger(url: str) -> None:
+    """Put somebody into the demo pool, which all databases of a process share: no test may count its people."""
+    at = aws_client.Endpoint("cognito-idp", url, None, "the engine")
+    client = aws_client.open_client(at)
+    pool, _ = user_pool.make_demo_pool(client, at)
+    stranger = ("a-stranger", "A Person of Another Database", "stranger@example.com")
+    user_pool.add_people(user_pool.Cognito(client, at, pool), [stranger])
+    client.close()
 
 
 @pytest.fixture(scope="session")
