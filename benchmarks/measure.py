@@ -29,15 +29,15 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where commands run: an environment without anybody's settings, and a folder."""
 
     env: Mapping[str, str]
     folder: str
 
-    def having(self, **variables: str) -> Place:
+    def having(self, **variables: str) -> Target:
         """The same with more variables."""
-        return Place({**self.env, **variables}, self.folder)
+        return Target({**self.env, **variables}, self.folder)
 
     def run(self, *command: str, terminal: bool = False) -> Cost:
         """Run a command, which has to succeed; its output goes nowhere, or to a terminal that nobody reads."""

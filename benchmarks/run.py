@@ -25,8 +25,8 @@ from typing import Any
 import results
 import starting
 import transfer
-from places import aws_cli, dynamodb_local, engine
 from results import Grown, Ratio
+from targets import aws_cli, dynamodb_local, engine
 
 
 def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ratio]]]:
@@ -35,12 +35,12 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
     aws = aws_cli()
 
     def many(measure: Callable[..., Iterator[Ratio]], **options: Any) -> Iterator[Ratio]:
-        with engine() as (_, place):
-            yield from measure(place, **options)
+        with engine() as (_, target):
+            yield from measure(target, **options)
 
     def growth() -> Iterator[Ratio]:
-        with engine() as (_, place):
-            for each in transfer.growth(place, largest=large):
+        with engine() as (_, target):
+            for each in transfer.growth(target, largest=large):
                 grown.append(each)
                 note(f"{each.command}, {each.items:,} items: {each.seconds:.2f} s, {each.peak_mb:.0f} MB")
         yield from transfer.memory(grown, small=min(10_000, large // 10))

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from measure import Cost, Place, alternate
-from places import dynamodb_local, endpoints, stack, table
+from measure import Cost, Target, alternate
 from results import Ratio
+from targets import dynamodb_local, endpoints, stack, table
 
 _NOTHING = (sys.executable, "-c", "pass")
 _PACKAGES = {"typer", "rich", "botocore", "urllib3", "dateutil", "psycopg", "psycopg_binary", "cruddur_cli"}
@@ -20,9 +20,9 @@ _QUERY = (sys.executable, str(Path(__file__).parent / "peers" / "query.py"))
 
 def help_pages(runs: int) -> Iterator[Ratio]:
     """What it takes until a person sees help, against an interpreter that does nothing."""
-    with stack() as place:
+    with stack() as target:
         help_, version, nothing = alternate(
-            partial(place.cruddur, "--help"), partial(place.cruddur, "--version"), partial(place.run, *_NOTHING),
+            partial(target.cruddur, "--help"), partial(target.cruddur, "--version"), partial(target.run, *_NOTHING),
             runs=runs,
         )  # fmt: skip
     against = "`python -c pass`"
@@ -33,22 +33,22 @@ def help_pages(runs: int) -> Iterator[Ratio]:
 def shares(runs: int) -> dict[str, dict[str, float]]:
     """Where the time of a command goes before its first request, in milliseconds by package: what Python says of its
     imports, which takes a little longer than without; and ``rest`` is everything else."""
-    with stack() as place:
-        place.cruddur("setup")
+    with stack() as target:
+        target.cruddur("setup")
         lines = {
             "--help": ["--help"],
             "ddb get-conversation -o json": ["ddb", "get-conversation", "-o", "json"],
             "db ping": ["db", "ping"],
         }
-        return {name: _shares(place, line, runs) for name, line in lines.items()}
+        return {name: _shares(target, line, runs) for name, line in lines.items()}
 
 
-def _shares(place: Place, line: list[str], runs: int) -> dict[str, float]:
+def _shares(target: Target, line: list[str], runs: int) -> dict[str, float]:
     found: list[Counter[str]] = []
     for _ in range(runs):
-        log = f"{place.folder}/imports"
+        log = f"{target.folder}/imports"
         command = [sys.executable, "-X", "importtime", "-m", "cruddur_cli", *line]
-        cost = place.run("/bin/sh", "-c", f'"$@" 2>{log}', "sh", *command)
+        cost = target.run("/bin/sh", "-c", f'"$@" 2>{log}', "sh", *command)
         each: Counter[str] = Counter()
         for row in Path(log).read_text(encoding="utf-8").splitlines():
             own, _, name = row.removeprefix("import time:").rpartition("|")
@@ -65,31 +65,31 @@ def setting_up(runs: int) -> Iterator[Ratio]:
     first: list[Cost] = []
     second: list[Cost] = []
     for _ in range(runs):
-        with stack() as place:
-            first.append(place.cruddur("setup"))
-            second.append(place.cruddur("setup"))
+        with stack() as target:
+            first.append(target.cruddur("setup"))
+            second.append(target.cruddur("setup"))
     again, once = (median(cost.wall_ms for cost in costs) for costs in (second, first))
     yield Ratio("`cruddur setup` again", again, "the first one", once, "ms", 1 / 3)
 
 
 def conversations(runs: int) -> Iterator[Ratio]:
     """Reading a conversation, against a bare boto3 script that makes the same query."""
-    with stack() as place:
-        place.cruddur("setup")
-        named = place.having(AWS_ENDPOINT_URL_DYNAMODB=endpoints(place)["aws"])
+    with stack() as target:
+        target.cruddur("setup")
+        named = target.having(AWS_ENDPOINT_URL_DYNAMODB=endpoints(target)["aws"])
         yield from _read("embedded", named, runs)
         other = dynamodb_local()
         if other is None:
             return
-        with table(place.having(AWS_ENDPOINT_URL_DYNAMODB=other)) as local:
+        with table(target.having(AWS_ENDPOINT_URL_DYNAMODB=other)) as local:
             local.cruddur("ddb", "seed")
             yield from _read("DynamoDB Local", local, runs)
 
 
-def _read(where: str, place: Place, runs: int) -> Iterator[Ratio]:
-    read = partial(place.cruddur, "ddb", "get-conversation")
+def _read(where: str, target: Target, runs: int) -> Iterator[Ratio]:
+    read = partial(target.cruddur, "ddb", "get-conversation")
     as_json, drawn, bare = alternate(
-        partial(read, "-o", "json"), partial(read, terminal=True), partial(place.run, *_QUERY), runs=runs
+        partial(read, "-o", "json"), partial(read, terminal=True), partial(target.run, *_QUERY), runs=runs
     )
     for what, ours, bar in (("-o json`", as_json, 1.0), ("` drawn", drawn, 1.2)):
         name = f"`get-conversation {what}, {where}".replace(" `", "`")

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from measure import CRUDDUR, Cost, Place, alternate, middle
-from places import table
+from measure import CRUDDUR, Cost, Target, alternate, middle
 from results import Grown, Ratio
+from targets import table
 
 _PEER = (sys.executable, str(Path(__file__).parent / "peers" / "many.py"))
 _WIDTHS = (4, 8, 16)
 
 
-def seeding(place: Place, *, count: int, runs: int) -> Iterator[Ratio]:
+def seeding(target: Target, *, count: int, runs: int) -> Iterator[Ratio]:
     """``ddb seed`` against single puts, and against the best width of a bare loop of batches."""
     single = max(count // 10, 100)
     commands = {
@@ -25,7 +25,7 @@ def seeding(place: Place, *, count: int, runs: int) -> Iterator[Ratio]:
         "single": [*_PEER, "puts", str(single), "1"],
         **{f"{width}": [*_PEER, "batches", str(count), str(width)] for width in _WIDTHS},
     }
-    costs = alternate(*(partial(_written, place, *command) for command in commands.values()), runs=runs)
+    costs = alternate(*(partial(_written, target, *command) for command in commands.values()), runs=runs)
     took = {name: cost.wall_ms / 1000 for name, cost in zip(commands, costs, strict=True)}
     what, rate = f"`seed --messages {count} -o json`", count / took["ours"]
     yield Ratio(what, rate, "single puts", single / took["single"], "items/s", 12, at_least=True)
@@ -34,23 +34,23 @@ def seeding(place: Place, *, count: int, runs: int) -> Iterator[Ratio]:
     yield Ratio(what, rate, against, count / took[best], "items/s", 0.95, at_least=True)
 
 
-def _written(place: Place, *command: str) -> Cost:
-    with table(place) as own:
+def _written(target: Target, *command: str) -> Cost:
+    with table(target) as own:
         return own.run(*command)
 
 
-def write_units(place: Place, *, count: int) -> Iterator[Ratio]:
+def write_units(target: Target, *, count: int) -> Iterator[Ratio]:
     """The write units of seeding against one for each KB begun of each row, the index included."""
-    with table(place) as own:
+    with table(target) as own:
         done = json.loads(own.printed(*CRUDDUR, "ddb", "seed", "--messages", str(count), "-o", "json"))
     units = done["consumed_capacity"]["write_units"]
     # A message is one unit, and the index does not hold it; each of the two group rows is one there too.
     yield Ratio(f"`seed --messages {count}`", units, "one a row, and the index", count + 4, "WCU", 1.0)
 
 
-def reading(place: Place, *, count: int, runs: int, aws: str | None, is_local: bool) -> Iterator[Ratio]:
+def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local: bool) -> Iterator[Ratio]:
     """``ddb scan -o jsonl`` and ``ddb export`` of a full table, against a bare parallel loop and the AWS CLI."""
-    with table(place) as own:
+    with table(target) as own:
         own.cruddur("ddb", "seed", "--messages", str(count))
         spread = "64" if is_local else "1"
         commands = {
@@ -75,7 +75,7 @@ def reading(place: Place, *, count: int, runs: int, aws: str | None, is_local: b
         yield Ratio(f"`{ours}` of {count:,}", rates[ours], "`aws dynamodb scan`", rates["aws"], "items/s", 2, True)
 
 
-def growth(place: Place, *, largest: int) -> Iterator[Grown]:
+def growth(target: Target, *, largest: int) -> Iterator[Grown]:
     """What each command takes on 100 items, ten times as many, and so on.
 
     Seeding makes one conversation. What reads is measured on conversations of a hundred messages, as a table has them:
@@ -83,10 +83,10 @@ def growth(place: Place, *, largest: int) -> Iterator[Grown]:
     """
     count = 100
     while count <= largest:
-        file = Path(place.folder) / "conversations.jsonl"
+        file = Path(target.folder) / "conversations.jsonl"
         with file.open("w", encoding="utf-8") as stream:
             stream.writelines(_line(number) for number in range(count))
-        with table(place) as one, table(place) as many:
+        with table(target) as one, table(target) as many:
             for name, command, where in (
                 ("seed", ["seed", "--messages", str(count)], one),
                 ("get-conversation", ["get-conversation", "-o", "json"], one),

@@ -12,9 +12,9 @@ from typing import Any
 
 import botocore.session
 import psycopg
-from measure import Place, alternate
-from places import endpoints, stack
+from measure import Target, alternate
 from results import Ratio
+from targets import endpoints, stack
 
 from cruddur_cli.local import postgres
 
@@ -27,20 +27,20 @@ _INSERT = (
 
 def identities(*, count: int, runs: int) -> Iterator[Ratio]:
     """``db update-cognito-user-ids`` against a bare listing of the user pool."""
-    with stack() as place:
-        place.cruddur("setup")
-        endpoint = endpoints(place)["aws"]
+    with stack() as target:
+        target.cruddur("setup")
+        endpoint = endpoints(target)["aws"]
         pool = _fill_pool(endpoint, count)
-        with psycopg.connect(_url(place), autocommit=True) as conn:
+        with psycopg.connect(_url(target), autocommit=True) as conn:
             for number in range(count):
                 conn.execute(_INSERT.format(number).encode())
             forget = "UPDATE public.users SET cognito_user_id = 'MOCK' WHERE handle LIKE 'user%'"
             rounds = []
             for _ in range(runs + 1):
                 conn.execute(forget)
-                first = place.cruddur("db", "update-cognito-user-ids", "-o", "json")
-                again = place.cruddur("db", "update-cognito-user-ids", "-o", "json")
-                bare = place.having(BENCHMARK_ENDPOINT=endpoint, BENCHMARK_POOL=pool).run(*_LISTING)
+                first = target.cruddur("db", "update-cognito-user-ids", "-o", "json")
+                again = target.cruddur("db", "update-cognito-user-ids", "-o", "json")
+                bare = target.having(BENCHMARK_ENDPOINT=endpoint, BENCHMARK_POOL=pool).run(*_LISTING)
                 rounds.append([first, again, bare])
     took = [sorted(cost.wall_ms for cost in costs)[runs // 2] for costs in zip(*rounds[1:], strict=True)]
     for what, ours in (("all of them new", took[0]), ("nothing new", took[1])):
@@ -73,23 +73,23 @@ def sql_file(*, count: int, runs: int) -> Iterator[Ratio]:
     psql = shutil.which("psql")
     if psql is None:
         return
-    with stack() as place:
-        place.cruddur("setup")
-        text = place.printed(
+    with stack() as target:
+        target.cruddur("setup")
+        text = target.printed(
             sys.executable,
             "-c",
             "from cruddur_cli.commands.shared import seed_files; print(seed_files.text('schema.sql'))",
         )
-        file = Path(place.folder) / "many.sql"
+        file = Path(target.folder) / "many.sql"
         file.write_text(text + "".join(map(_INSERT.format, range(count))), encoding="utf-8")
         ours, theirs = alternate(
-            partial(place.cruddur, "db", "schema-load", "--yes", "--file", str(file)),
-            partial(place.run, psql, "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file), _url(place)),
+            partial(target.cruddur, "db", "schema-load", "--yes", "--file", str(file)),
+            partial(target.run, psql, "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file), _url(target)),
             runs=runs,
         )
     yield Ratio(f"`db schema-load`, {count:,} statements", ours.wall_ms, "psql", theirs.wall_ms, "ms")
 
 
-def _url(place: Place) -> str:
-    port = endpoints(place)["postgres"].rpartition(":")[2]
-    return postgres.url(Path(place.env["CRUDDUR_HOME"]), int(port))
+def _url(target: Target) -> str:
+    port = endpoints(target)["postgres"].rpartition(":")[2]
+    return postgres.url(Path(target.env["CRUDDUR_HOME"]), int(port))

@@ -137,20 +137,17 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
         if not 1 <= year <= 9998:
             raise BadInput(f"{year} is not a year.")
         return Window(datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
-    start = _typed(since, "--since", local) if since else None
-    end = _typed(until, "--until", local) if until else None
+    start = parse(since, "--since", local) if since else None
+    end = parse(until, "--until", local) if until else None
     if start and end and start >= end:
         raise BadInput(f"--since {since} is not before --until {until}.")
     return Window(start, end)
 
 
-def moment(text: str, option: str, local: tzinfo | None = None) -> datetime:
-    """The instant that a person typed for an option; without an offset it is local time. Raises BadInput."""
-    return _typed(text, option, local)
-
-
-def _typed(text: str, option: str, local: tzinfo | None) -> datetime:
-    from dateutil.parser import ParserError, parse
+def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
+    """The time that a person typed for an option, in UTC; without an offset it is local time. Raises BadInput."""
+    from dateutil.parser import ParserError
+    from dateutil.parser import parse as parse_date
     from dateutil.relativedelta import relativedelta
 
     typed = text.strip().lower()
@@ -163,7 +160,7 @@ def _typed(text: str, option: str, local: tzinfo | None) -> datetime:
         if typed in _DAYS:
             parsed, period = today - _DAYS[typed], "days"
         else:
-            parsed = parse(text, default=today if is_time else today.replace(month=1, day=1))
+            parsed = parse_date(text, default=today if is_time else today.replace(month=1, day=1))
             period = "" if is_time else _period(text)
         if option == "--until" and period:
             parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
@@ -180,9 +177,10 @@ def _period(text: str) -> str:
 
     A part that is not in the text is taken from the default, so that it differs between two defaults.
     """
-    from dateutil.parser import parse
+    from dateutil.parser import parse as parse_date
 
-    one, two = (parse(text, default=datetime(*parts)) for parts in ((2000, 1, 1, 0, 0, 0, 0), (2004, 2, 2, 1, 1, 1, 1)))
+    defaults = datetime(2000, 1, 1), datetime(2004, 2, 2, 1, 1, 1, 1)
+    one, two = (parse_date(text, default=default) for default in defaults)
     if one.hour == two.hour:
         return ""
     if one.day == two.day:

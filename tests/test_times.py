@@ -176,7 +176,7 @@ def test_a_day_a_month_and_a_year_begin_at_since_and_are_included_by_until(
     today(clock.DAYS[day])
     assert window(year=None, since=typed, until=None, local=UTC) == Window(first, None)
     assert window(year=None, since=None, until=typed, local=UTC) == Window(None, end)
-    assert times.moment(typed, "--to-time", local=UTC) == first
+    assert times.parse(typed, "--to-time", local=UTC) == first
     if first < end:
         assert window(year=None, since=typed, until=typed, local=UTC) == Window(first, end)
 

@@ -33,15 +33,15 @@ _SOURCES = (
 
 def written_at(description: str) -> datetime | None:
     """When this program wrote the rule with that description; None where it did not."""
-    return _moment(_WRITTEN, description)
+    return _parsed(_WRITTEN, description)
 
 
 def ends_at(description: str) -> datetime | None:
     """Until when the rule with that description was wanted; None where it says no end."""
-    return _moment(_ENDS, description)
+    return _parsed(_ENDS, description)
 
 
-def _moment(pattern: re.Pattern[str], description: str) -> datetime | None:
+def _parsed(pattern: re.Pattern[str], description: str) -> datetime | None:
     found = pattern.search(description)
     try:
         return datetime.strptime(found[1], "%Y-%m-%dT%H:%M%z") if found else None

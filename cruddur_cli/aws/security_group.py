@@ -113,7 +113,7 @@ def check(rule: Rule, address: Address) -> None:
     raise Protected(problem, hint=hint, code="unsuitable_rule")
 
 
-def point(
+def set_address(
     ec2: EC2, rule: Rule, *, address: Address, description: str, ends: bool = False, settle_s: float = 3.0
 ) -> RuleChange:
     """Point a checked rule at the address and read it back; a rule that allows it already is not changed.
@@ -155,7 +155,7 @@ def close(ec2: EC2, rule: Rule, *, description: str) -> RuleChange:
     nowhere = group_rules.CLOSED.get(rule.kind)
     if nowhere is None:
         raise Protected(f"Rule {rule.rule_id} of {rule.group_id} allows a {rule.kind} ({rule.source}), not an address.")
-    return point(ec2, rule, address=Address(nowhere, int(rule.kind[-1]), "revoked"), description=description)
+    return set_address(ec2, rule, address=Address(nowhere, int(rule.kind[-1]), "revoked"), description=description)
 
 
 def _read_back(ec2: EC2, rule: Rule, address: Address, description: str, settle_s: float) -> None:

@@ -31,7 +31,7 @@ def expiry() -> Expiry | None:
     The order is that of the SDK: the keys in the environment, then the profile's.
     """
     if all(os.environ.get(name) for name in _KEYS):
-        moment = _moment(os.environ.get("AWS_CREDENTIAL_EXPIRATION"))
+        moment = _parsed(os.environ.get("AWS_CREDENTIAL_EXPIRATION"))
         return None if moment is None else Expiry("the credentials in the environment", moment, "aws sso login")
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
@@ -54,7 +54,7 @@ def _of_profile(config: Mapping[str, Any], profile: str, passed: set[str]) -> Ex
         remedy = f"aws sso login --profile {profile}"
         return None if moment is None else Expiry(f"the SSO token of profile {profile}", moment, remedy)
     for name in _WRITTEN:
-        if (moment := _moment(found.get(name))) is not None:
+        if (moment := _parsed(found.get(name))) is not None:
             return Expiry(f"the credentials of profile {profile}", moment, f"aws sso login --profile {profile}")
     source = found.get("source_profile")
     return _of_profile(config, str(source), {*passed, profile}) if source else None
@@ -66,12 +66,12 @@ def _token(name: str) -> datetime | None:
     try:
         token = json.loads((Path.home() / ".aws" / "sso" / "cache" / f"{key}.json").read_text())
         is_renewed = {"refreshToken", "clientId", "registrationExpiresAt"} <= token.keys()
-        return None if is_renewed else _moment(token.get("expiresAt"))
+        return None if is_renewed else _parsed(token.get("expiresAt"))
     except (OSError, ValueError, AttributeError, RuntimeError):
         return None
 
 
-def _moment(text: object) -> datetime | None:
+def _parsed(text: object) -> datetime | None:
     from dateutil.parser import ParserError, parse
 
     try:

@@ -88,7 +88,7 @@ def paths() -> Iterator[tuple[str, ...]]:
 
 def completed() -> list[str]:
     """The words of the command whose options or values a shell completes; none where the command is not whole yet."""
-    text = completions.typed()
+    text = completions.command_line()
     words = text.split()[1:]
     whole = words if text.endswith(" ") else words[:-1]
     return next((list(path) for path in paths() if list(path) == whole[: len(path)]), [])

@@ -148,7 +148,7 @@ def _show(s: Settings, found: list[Finding], scope: Scope, *, strict: bool) -> N
     text = markdown.text(found, what=f"account {scope.account}, {scope.region}")
     github.keep_text(s, text)
     if s.output == AuditOutput.SARIF:
-        log = sarif.log(CHECKS, found, version=__version__, place=_place(s), strict=strict)
+        log = sarif.log(CHECKS, found, version=__version__, place=_repository_path(s), strict=strict)
         output.write(log)
     elif s.output == AuditOutput.MARKDOWN:
         output.write(text)
@@ -156,7 +156,7 @@ def _show(s: Settings, found: list[Finding], scope: Scope, *, strict: bool) -> N
         output.show(s, found, draw=output.findings, extra=report.counts(found))
 
 
-def _place(s: Settings) -> str:
+def _repository_path(s: Settings) -> str:
     """The file that SARIF's results point to, from the root of its repository."""
     if s.file is None:
         return FILE_NAME

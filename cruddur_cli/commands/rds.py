@@ -87,7 +87,7 @@ def update_sg_rule(
             sentence = f"The whole internet will be able to try to connect at tcp {PORT} through rule {rule.rule_id}."
             confirm.agree(s, sentence, name=rule.rule_id, remote=connections.is_far(ec2.at))
         mark = security_group.mark(_user(), platform.node(), times.now(), until=until)
-        change = security_group.point(ec2, rule, address=here, description=mark, ends=until is not None)
+        change = security_group.set_address(ec2, rule, address=here, description=mark, ends=until is not None)
         _tell_expired(s, ec2)
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})

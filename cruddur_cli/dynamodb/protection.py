@@ -97,7 +97,7 @@ def _mark(dynamodb: DynamoDB, *, dry_run: bool) -> Protection:
     name, marked = "tag of production", tables.is_stamped(dynamodb)
     if marked:
         return Protection(name, "there", "there", UNCHANGED)
-    known = dry_run or tables.stamp(dynamodb)
+    known = dry_run or tables.mark_production(dynamodb)
     return Protection(name, "missing", "there" if known else "missing", CHANGED if known else UNKNOWN)
 
 

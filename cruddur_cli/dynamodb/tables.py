@@ -253,7 +253,7 @@ def _is_slower(raw: dict[str, Any]) -> bool:
     return bool(0 < given < wanted)
 
 
-def stamp(dynamodb: DynamoDB) -> bool:
+def mark_production(dynamodb: DynamoDB) -> bool:
     """Tag the table as production, a second time changes nothing; False where the engine knows no tags."""
     return tag(dynamodb, [{"Key": _TAG, "Value": "production"}])
 

@@ -31,7 +31,7 @@ from .engine import (
     instant,
     last_words,
     listen,
-    moment,
+    local_time,
     number,
     spawn,
     wait_until_gone,
@@ -275,7 +275,7 @@ def _recovered(folder: Path) -> str | None:
     record = homes.read(folder / "running.json") or homes.read(folder / "alive")
     saved = homes.read(folder / "saved.json")
     same = saved.get("instance") == record.get("instance")
-    since = moment(saved.get("saved_at") if same else record.get("started_at"))
+    since = local_time(saved.get("saved_at") if same else record.get("started_at"))
     return f"{sentence}: what was written to it after {since} is lost; `cruddur setup` restores the seeded data"
 
 

@@ -85,7 +85,7 @@ class Keeper:
         self.first = loaded.first
         self.replay_s = loaded.replayed / REPLAY_BYTES_PER_S
         self.mark = frames.Mark(directory / generations.MARK)
-        path = generations.place(directory, loaded.generation) / "log"
+        path = generations.generation_folder(directory, loaded.generation) / "log"
         self.log = journal.Log(path, loaded.generation, loaded.size, self.mark)
         self.broken: str | None = None
         self.snapshot_error: str | None = None
@@ -164,14 +164,14 @@ class Keeper:
     async def _begin_generation(self) -> None:
         number = self.log.generation + 1
         size = await asyncio.to_thread(generations.begin_log, self.directory, number)
-        path = generations.place(self.directory, number) / "log"
+        path = generations.generation_folder(self.directory, number) / "log"
         before, self.log = self.log, journal.Log(path, number, size, self.mark, after=self.log)
         self.replay_s, replay_s = 0.0, self.replay_s
         try:
             self._append({"follows": before.end})
             await self.durable()
             snapshot = await self._snapshot(number)
-            await asyncio.to_thread(generations.point, self.directory, number, snapshot)
+            await asyncio.to_thread(generations.set_current, self.directory, number, snapshot)
         except BaseException:
             self.replay_s += replay_s
             raise

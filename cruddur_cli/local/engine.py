@@ -187,6 +187,6 @@ def instant(value: object) -> datetime | None:
     return None if (seconds := number(value)) is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def moment(value: object) -> str:
+def local_time(value: object) -> str:
     """A time from a file as a person reads it, in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value)) if isinstance(value, (int, float)) else "its start"

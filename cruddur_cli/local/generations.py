@@ -141,27 +141,28 @@ def exist(folder: Path) -> bool:
     """Whether there is data of this kind, whole or not; a first generation that was not finished holds none."""
     if (folder / POINTER).exists() or (folder / MARK).exists():
         return True
-    return _numbers(folder) not in ([], [1]) or (place(folder, 1) / "snapshot").exists()
+    return _numbers(folder) not in ([], [1]) or (generation_folder(folder, 1) / "snapshot").exists()
 
 
-def place(folder: Path, generation: int) -> Path:
+def generation_folder(folder: Path, generation: int) -> Path:
     """The folder of a generation."""
     return folder / f"generation-{generation}"
 
 
 def begin(folder: Path, contents: Contents, generation: int = 1) -> None:
     """Makes the first generation. Raises OSError, and leaves nothing that would be taken for one."""
-    shutil.rmtree(place(folder, generation), ignore_errors=True)
-    place(folder, generation).mkdir(mode=0o700)
+    shutil.rmtree(generation_folder(folder, generation), ignore_errors=True)
+    generation_folder(folder, generation).mkdir(mode=0o700)
     begin_log(folder, generation)
-    point(folder, generation, write(folder, generation, contents))
+    set_current(folder, generation, write(folder, generation, contents))
 
 
 def begin_log(folder: Path, generation: int) -> int:
     """The size of the generation's new, empty log. Raises OSError."""
-    place(folder, generation).mkdir(mode=0o700, exist_ok=True)
+    generation_folder(folder, generation).mkdir(mode=0o700, exist_ok=True)
     frames.sync_folder(folder)
-    return frames.create(place(folder, generation) / "log", json.dumps({"log": generation, "format": FORMAT}).encode())
+    header = json.dumps({"log": generation, "format": FORMAT})
+    return frames.create(generation_folder(folder, generation) / "log", header.encode())
 
 
 def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
@@ -169,7 +170,7 @@ def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
 
     Raises OSError, or Damaged when what was read is not what was written.
     """
-    path = place(folder, generation) / "snapshot"
+    path = generation_folder(folder, generation) / "snapshot"
     new = path.with_suffix(".new")
     size = checksum = count = synced = 0
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -198,7 +199,7 @@ def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
     return said
 
 
-def point(folder: Path, generation: int, snapshot: dict[str, int]) -> None:
+def set_current(folder: Path, generation: int, snapshot: dict[str, int]) -> None:
     """Makes the generation the one to start from. Raises OSError."""
     record = {"generation": generation, "snapshot": snapshot}
     homes.write(folder / POINTER, {**record, "checksum": _checksum(record)})
@@ -208,7 +209,7 @@ def remove_before(folder: Path, generation: int) -> None:
     """Deletes the generations before that one."""
     for number in _numbers(folder):
         if number < generation:
-            shutil.rmtree(place(folder, number), ignore_errors=True)
+            shutil.rmtree(generation_folder(folder, number), ignore_errors=True)
 
 
 def load(folder: Path) -> Loaded:
@@ -218,18 +219,18 @@ def load(folder: Path) -> Loaded:
     """
     notes: list[str] = []
     first, said = _start(folder, notes)
-    contents = _read_snapshot(place(folder, first) / "snapshot", first, said)
+    contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, said)
     with closing(frames.Mark(folder / MARK)) as file:
         mark = file.read()
     last = max([first, *_numbers(folder), *([mark[0]] if mark else [])])
-    while last > max(first, mark[0] if mark else 0) and not (place(folder, last) / "log").exists():
+    while last > max(first, mark[0] if mark else 0) and not (generation_folder(folder, last) / "log").exists():
         # The disk was full, or the power was cut, before it had a log.
-        shutil.rmtree(place(folder, last))
+        shutil.rmtree(generation_folder(folder, last))
         last -= 1
-    logs = [_read_log(place(folder, number) / "log", number) for number in range(first, last + 1)]
+    logs = [_read_log(generation_folder(folder, number) / "log", number) for number in range(first, last + 1)]
     while len(logs) > 1 and logs[-1].is_unused and (mark is None or mark[0] < last):
         # Begun just before a power cut.
-        shutil.rmtree(place(folder, last))
+        shutil.rmtree(generation_folder(folder, last))
         logs, last = logs[:-1], last - 1
     for log, after in zip(logs, [*logs[1:], None], strict=True):
         _check(log, after, mark, notes)
@@ -248,9 +249,9 @@ def merge(folder: Path, generation: int) -> dict[str, int]:
     """
     notes: list[str] = []
     first, said = _start(folder, notes)
-    contents = _read_snapshot(place(folder, first) / "snapshot", first, said)
+    contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, said)
     for number in range(first, generation):
-        path = place(folder, number) / "log"
+        path = generation_folder(folder, number) / "log"
         content = path.read_bytes()
         changes, end = frames.frames(content)
         if end < len(content):
@@ -289,7 +290,7 @@ def _start(folder: Path, notes: list[str]) -> tuple[int, dict[str, int] | None]:
     if record and record.pop("checksum", None) == _checksum(record):
         return record["generation"], record["snapshot"]
     # A snapshot has its name only when it is whole, and the files before it go only after that.
-    whole = [number for number in _numbers(folder) if (place(folder, number) / "snapshot").exists()]
+    whole = [number for number in _numbers(folder) if (generation_folder(folder, number) / "snapshot").exists()]
     problem = "is damaged" if path.exists() else "is missing"
     if not whole:
         raise Damaged(f"{path} {problem}, and there is no snapshot beside it")

@@ -45,7 +45,7 @@ def annotate(
     if not is_runner():
         return
     properties: dict[str, object] = {}
-    if file is not None and (place := _place(file)) is not None:
+    if file is not None and (place := _repository_path(file)) is not None:
         properties["file"] = place
         if line is not None:
             properties["line"] = line
@@ -70,7 +70,7 @@ def annotate_findings(s: Settings, found: Iterable[tuple[str, str, Level]]) -> N
         annotate(said, title=f"{s.command}: {check}", file=file, line=1, level=level)
 
 
-def _place(file: str) -> str | None:
+def _repository_path(file: str) -> str | None:
     """The file as GitHub names it, from the root of the repository; None where there is no such file."""
     path = Path(file)
     if not path.is_file():

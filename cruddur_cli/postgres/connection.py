@@ -306,7 +306,7 @@ def opened_maintenance(server: Server | str) -> Iterator[Connection[Any]]:
         conn.close()
 
 
-def reach(parameters: Mapping[str, Any]) -> Any:
+def connect_to_any_host(parameters: Mapping[str, Any]) -> Any:
     """A connection to the first host that gives one; after about 5 s no other host is tried. Raises psycopg.Error.
 
     A time-out of the URL's or the environment's own stays.
@@ -358,7 +358,7 @@ def _connect(server: Server) -> Connection[Any]:
     deadline = time.monotonic() + server.wait_s
     while True:
         try:
-            conn: Connection[Any] = reach(parameters)
+            conn: Connection[Any] = connect_to_any_host(parameters)
         except psycopg.Error as error:
             problem = _connection_problem(error, server)
             if time.monotonic() >= deadline or not isinstance(problem, CannotConnect):

@@ -21,13 +21,13 @@ HERE_6 = address.parse("2001:db8::7", origin="--ip")
 MARK = "cruddur me@laptop 2026-11-20T10:00Z"
 
 
-def point(ec2: EC2, rule_id: str = RULE, *, to: Address = HERE, settle_s: float = 0) -> security_group.RuleChange:
+def set_address(ec2: EC2, rule_id: str = RULE, *, to: Address = HERE, settle_s: float = 0) -> security_group.RuleChange:
     rule = security_group.find(ec2, group_id=GROUP, rule_id=rule_id)
-    return security_group.point(ec2, rule, address=to, description=MARK, settle_s=settle_s)
+    return security_group.set_address(ec2, rule, address=to, description=MARK, settle_s=settle_s)
 
 
 def test_the_rule_is_pointed_here_and_says_who_and_when(account: Account, ec2: EC2) -> None:
-    change = point(ec2)
+    change = set_address(ec2)
     assert change == security_group.RuleChange(GROUP, RULE, "198.51.100.1/32", "203.0.113.7/32", MARK, "updated")
     assert account.rules[RULE] == Entry(ipv4="203.0.113.7/32", description=MARK)
     assert account.operations() == [
@@ -38,7 +38,7 @@ def test_the_rule_is_pointed_here_and_says_who_and_when(account: Account, ec2: E
 
 
 def test_the_whole_rule_is_sent(account: Account, ec2: EC2) -> None:
-    point(ec2)
+    set_address(ec2)
     rule = "SecurityGroupRule.1.SecurityGroupRule"
     assert account.sent("ModifySecurityGroupRules") == [
         {
@@ -55,7 +55,7 @@ def test_the_whole_rule_is_sent(account: Account, ec2: EC2) -> None:
 
 def test_an_ipv6_rule_stays_one(account: Account, ec2: EC2) -> None:
     account.put(Entry(ipv4=None, ipv6="2001:db8::1/128"))
-    assert point(ec2, to=HERE_6).after == "2001:db8::7/128"
+    assert set_address(ec2, to=HERE_6).after == "2001:db8::7/128"
     assert account.rules[RULE] == Entry(ipv4=None, ipv6="2001:db8::7/128", description=MARK)
 
 
@@ -72,7 +72,7 @@ def test_an_ipv6_rule_stays_one(account: Account, ec2: EC2) -> None:
 )
 def test_a_persons_own_description_is_kept(account: Account, ec2: EC2, before: str | None, after: str) -> None:
     account.put(Entry(description=before))
-    assert point(ec2).description == after
+    assert set_address(ec2).description == after
     assert account.rules[RULE].description == after
     assert len(after) <= 255
 
@@ -89,13 +89,13 @@ def test_the_mark_holds_only_what_aws_takes(user: str, host: str) -> None:
 
 def test_a_rule_that_is_right_is_left_alone(account: Account, ec2: EC2) -> None:
     account.put(Entry(ipv4="203.0.113.7/32", description="of somebody"))
-    change = point(ec2)
+    change = set_address(ec2)
     assert (change.result, change.before, change.description) == ("unchanged", "203.0.113.7/32", "of somebody")
     assert account.operations() == ["DescribeSecurityGroupRules"]
 
 
 def test_a_read_only_endpoint_sends_nothing(account: Account) -> None:
-    change = point(opened(account, read_only=True))
+    change = set_address(opened(account, read_only=True))
     assert (change.before, change.after) == ("198.51.100.1/32", "203.0.113.7/32")
     assert account.operations() == ["DescribeSecurityGroupRules"]
     assert account.rules[RULE] == Entry()
@@ -115,14 +115,14 @@ def test_a_read_only_endpoint_sends_nothing(account: Account) -> None:
 def test_what_is_read_back_must_be_what_was_sent(account: Account, ec2: EC2, kept: Any, said: str) -> None:
     account.on_modify = kept
     with pytest.raises(Incomplete) as caught:
-        point(ec2)
+        set_address(ec2)
     assert caught.value.exit_code == 1
     assert said in caught.value.message
 
 
 def test_an_answer_that_is_late_is_waited_for(account: Account, ec2: EC2) -> None:
     account.stale_for = 3
-    assert point(ec2, settle_s=20).result == "updated"
+    assert set_address(ec2, settle_s=20).result == "updated"
     assert account.operations().count("DescribeSecurityGroupRules") == 5
     assert account.operations().count("ModifySecurityGroupRules") == 1
 
@@ -147,7 +147,7 @@ def test_a_rule_for_something_else_is_left_alone(
 ) -> None:
     account.put(entry)
     with pytest.raises(Protected) as caught:
-        point(ec2, to=to)
+        set_address(ec2, to=to)
     assert said in caught.value.message
     assert to.network in str(caught.value.hint)
     assert account.operations() == ["DescribeSecurityGroupRules"]
@@ -209,7 +209,7 @@ def test_a_list_that_cannot_be_read_does_not_hide_what_is_wrong(account: Account
 def test_what_the_policy_lacks_is_named(account: Account, ec2: EC2, message: str) -> None:
     account.fail("ModifySecurityGroupRules", denied(message))
     with pytest.raises(Refused, match=r"lack the permission ec2:ModifySecurityGroupRules\.$") as caught:
-        point(ec2)
+        set_address(ec2)
     assert (caught.value.exit_code, caught.value.code) == (5, "access_denied")
     assert account.rules[RULE] == Entry()
 
@@ -218,7 +218,7 @@ def test_what_the_policy_lacks_is_named(account: Account, ec2: EC2, message: str
 def test_credentials_that_are_not_accepted_are_a_setting(account: Account, ec2: EC2, code: str) -> None:
     account.fail("DescribeSecurityGroupRules", Refusal(code, "no", 401))
     with pytest.raises(NotConfigured):
-        point(ec2)
+        set_address(ec2)
 
 
 @pytest.mark.parametrize(
@@ -227,14 +227,14 @@ def test_credentials_that_are_not_accepted_are_a_setting(account: Account, ec2: 
 def test_a_busy_service_is_asked_again(account: Account, ec2: EC2, code: str, status: int) -> None:
     for operation in ("DescribeSecurityGroupRules", "ModifySecurityGroupRules"):
         account.fail(operation, *[Refusal(code, status=status)] * 2)
-    assert point(ec2).result == "updated"
+    assert set_address(ec2).result == "updated"
     assert account.operations().count("ModifySecurityGroupRules") == 3
 
 
 def test_another_rule_that_lets_it_in_already_is_named(account: Account, ec2: EC2) -> None:
     account.put(other("sgr-0000000000000002", ipv4="203.0.113.7/32", description="mine"))
     with pytest.raises(Refused, match=r"allows 203\.0\.113\.7/32 already") as caught:
-        point(ec2)
+        set_address(ec2)
     assert "sgr-0000000000000002" in str(caught.value.details)
     assert "--rule-id sgr-0000000000000002" in str(caught.value.hint)
     assert account.rules[RULE] == Entry()
@@ -318,10 +318,10 @@ def test_the_emulator_agrees_with_what_is_sent_and_read(emulator: str) -> None:
         try:
             rule = security_group.discover(ec2, group_ids=[group], address=HERE)
             assert rule.rule_id == made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-            assert security_group.point(ec2, rule, address=HERE, description=MARK).result == "updated"
+            assert security_group.set_address(ec2, rule, address=HERE, description=MARK).result == "updated"
             again = security_group.find(ec2, group_id=group, rule_id=rule.rule_id)
             assert (again.source, again.description, again.from_port) == ("203.0.113.7/32", MARK, 5432)
-            assert security_group.point(ec2, again, address=HERE, description="later").result == "unchanged"
+            assert security_group.set_address(ec2, again, address=HERE, description="later").result == "unchanged"
             with pytest.raises(NotFound):
                 security_group.find(ec2, group_id=group, rule_id="sgr-ffffffffffffffff")
         finally:

@@ -180,7 +180,7 @@ def test_a_database_that_is_marked_as_production_is_a_finding(world: World) -> N
 
 
 def test_a_table_that_is_marked_as_production_is_a_finding(world: World) -> None:
-    assert tables.stamp(world.table)
+    assert tables.mark_production(world.table)
     assert list(world.found()) == ["table-marked"]
 
 

@@ -48,7 +48,7 @@ WRITES_TO_THE_DATABASE = {
 def stamped_table(here: Here, table: DynamoDB) -> DynamoDB:
     """The commands' table as ``schema-load --prod --stream`` leaves it, with a conversation in it."""
     tables.create(table, stream=True, say=lambda _: None)
-    assert tables.stamp(table)
+    assert tables.mark_production(table)
     write(table, [message_row("2026", "hello"), group_row(ME, OTHER, "2026", "hello", group=GROUP)])
     Path("rows.jsonl").write_text(json.dumps(message_row("2027", "imported")) + "\n")
     return table
@@ -103,7 +103,7 @@ def test_an_engine_without_tags_is_not_asked_for_them(dynamodb_local: str | None
         at = aws_client.Endpoint("dynamodb", proxy.url, aws_client.LOCAL_REGION, "x")
         with opened(at, environment["DDB_MESSAGE_TABLE"]) as store:
             tables.create(store, say=lambda _: None)
-            assert not tables.stamp(store)
+            assert not tables.mark_production(store)
             proxy.take()
             tables.refuse_stamped(store)
             assert [operation for operation, _, _ in proxy.take()] == ["DescribeTable"]

@@ -169,7 +169,7 @@ class _Generator:
         return {"pk": {"S": pk}, "sk": {"S": sk}}
 
     def keys(self, count: int, *, present: bool = True) -> list[Item]:
-        found = {_place(key): key for key in (self.key(present=present) for _ in range(count))}
+        found = {_key(key): key for key in (self.key(present=present) for _ in range(count))}
         return list(found.values())
 
     def item(self, key: Item) -> Item:
@@ -177,23 +177,23 @@ class _Generator:
 
     def store(self, key: Item, item: Item | None) -> Item | None:
         """Put an item into the place of a key, or take it away; what was there comes back."""
-        old = self.table.pop(_place(key), None)
+        old = self.table.pop(_key(key), None)
         if item is not None:
-            self.table[_place(key)] = item
+            self.table[_key(key)] = item
         return old
 
     # Writes.
 
     def put(self) -> Operation:
         key = self.key(present=self.chance(0.5))
-        new = self.table[_place(key)] if _place(key) in self.table and self.chance(0.1) else self.item(key)
+        new = self.table[_key(key)] if _key(key) in self.table and self.chance(0.1) else self.item(key)
         old = self.store(key, new)
         units = rules.put_units(old, new, INDEXES)
         return Operation("PutItem", {"TableName": TABLE, "Item": new}, units, _other_halves([(old, new)]))
 
     def change(self, key: Item) -> tuple[Item, dict[str, Any]]:
         """An item as an update leaves it, and the update."""
-        old = self.table.get(_place(key), key)
+        old = self.table.get(_key(key), key)
         given = self.attributes()
         gone = [name for name in sorted(old) if name not in given and name not in key and self.chance(0.2)]
         new = {name: value for name, value in (old | given).items() if name not in gone}
@@ -252,11 +252,11 @@ class _Generator:
                 case "Delete":
                     actions.append({"Delete": {"TableName": TABLE, "Key": key}})
                 case _:
-                    there = _place(key) in self.table
+                    there = _key(key) in self.table
                     condition = "attribute_exists(pk)" if there else "attribute_not_exists(pk)"
                     check = {"TableName": TABLE, "Key": key, "ConditionExpression": condition}
                     actions.append({"ConditionCheck": check})
-                    checked.append(self.table.get(_place(key)))
+                    checked.append(self.table.get(_key(key)))
                     continue
             changes.append((self.store(key, new), new))
         units = documented.transact_write_units(changes, INDEXES, checked=checked)
@@ -267,7 +267,7 @@ class _Generator:
 
     def get(self) -> Operation:
         key, consistent = self.key(present=True), self.chance(0.5)
-        units = documented.get_units(self.table.get(_place(key)), consistent=consistent)
+        units = documented.get_units(self.table.get(_key(key)), consistent=consistent)
         request = {"TableName": TABLE, "Key": key, "ConsistentRead": consistent}
         return Operation("GetItem", self.narrowed(request), Units(units))
 
@@ -277,7 +277,7 @@ class _Generator:
 
     def batch_get(self) -> Operation:
         keys, consistent = self.keys(1 + self.below(10)), self.chance(0.5)
-        items = [self.table.get(_place(key)) for key in keys]
+        items = [self.table.get(_key(key)) for key in keys]
         units = Units(documented.batch_get_units(items, consistent=consistent))
         request = self.narrowed({"Keys": keys, "ConsistentRead": consistent})
         missing = items.count(None) * documented.get_units(None, consistent=consistent)
@@ -286,7 +286,7 @@ class _Generator:
 
     def transact_get(self) -> Operation:
         keys = self.keys(1 + self.below(5))
-        units = rules.transact_get_units(self.table.get(_place(key)) for key in keys)
+        units = rules.transact_get_units(self.table.get(_key(key)) for key in keys)
         request = {"TransactItems": [{"Get": {"TableName": TABLE, "Key": key}} for key in keys]}
         return Operation("TransactGetItems", request, Units(units))
 
@@ -387,7 +387,7 @@ def _other_halves(changes: Iterable[rules.Change], *, each: float = 1.0) -> dict
     return {OTHER_HALF: Units(0.0, {"some": each * met})} if met else {}
 
 
-def _place(key: Item) -> tuple[str, str]:
+def _key(key: Item) -> tuple[str, str]:
     return key["pk"]["S"], key["sk"]["S"]
 
 

@@ -94,7 +94,7 @@ def walk(dynamodb: Any, folder: Path) -> None:  # noqa: PLR0915 - one walk, step
     check(third)
 
     make_stale()
-    assert group_rows.place(dynamodb, group, (ME, OTHER), third) == (2, 0)
+    assert group_rows.overwrite(dynamodb, group, (ME, OTHER), third) == (2, 0)
     check(third)
 
     assert everything(dynamodb)[-1] == item

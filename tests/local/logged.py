@@ -8,7 +8,7 @@ from typing import Any
 
 from cruddur_cli import times
 from cruddur_cli.local import frames, generations
-from cruddur_cli.local.generations import Contents, place
+from cruddur_cli.local.generations import Contents, generation_folder
 
 TABLE = "1/us-east-1/t"
 
@@ -37,7 +37,7 @@ TABLES = {
 
 def append(folder: Path, generation: int, changes: list[dict[str, Any]], *, acknowledged: bool = True) -> list[int]:
     """Where each of the frames begins, and where the last one ends."""
-    path = place(folder, generation) / "log"
+    path = generation_folder(folder, generation) / "log"
     ends = [path.stat().st_size]
     with path.open("ab") as log:
         for change in changes:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from cruddur_cli.local import frames, generations
-from cruddur_cli.local.generations import Damaged, load, place
+from cruddur_cli.local.generations import Damaged, generation_folder, load
 from tests.local.logged import WRITES, append, count, write
 
 
 def test_a_log_cut_at_any_byte_gives_the_whole_writes_before_it(folder: Path) -> None:
     ends = append(folder, 1, [write(number) for number in range(WRITES)], acknowledged=False)
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     whole = path.read_bytes()
     for size in range(ends[2], ends[-1] + 1):
         path.write_bytes(whole[:size])
@@ -26,7 +26,7 @@ def test_a_log_cut_at_any_byte_gives_the_whole_writes_before_it(folder: Path) ->
 
 def test_garbage_after_a_power_cut_is_cut_off(folder: Path) -> None:
     append(folder, 1, [write(0)])
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     whole = path.read_bytes()
     for garbage in (b"\0" * 4096, random.Random(5).randbytes(300), b"\1\0\0\0"):
         path.write_bytes(whole + garbage)
@@ -36,7 +36,7 @@ def test_garbage_after_a_power_cut_is_cut_off(folder: Path) -> None:
 
 def test_a_log_cut_below_what_was_acknowledged_is_said(folder: Path) -> None:
     ends = append(folder, 1, [write(number) for number in range(WRITES)])
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     whole = path.read_bytes()
     for size in range(ends[-3], ends[-1]):
         path.write_bytes(whole[:size])
@@ -51,7 +51,7 @@ def test_a_log_cut_below_what_was_acknowledged_is_said(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["log", "snapshot"])
 def test_no_flipped_bit_goes_unnoticed(folder: Path, name: str) -> None:
     append(folder, 1, [write(number) for number in range(WRITES)])
-    path = place(folder, 1) / name
+    path = generation_folder(folder, 1) / name
     whole = path.read_bytes()
     for position in range(len(whole)):
         flipped = bytearray(whole)

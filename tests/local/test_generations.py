@@ -9,13 +9,13 @@ import pytest
 
 from cruddur_cli import times
 from cruddur_cli.local import frames, generations
-from cruddur_cli.local.generations import Contents, Damaged, begin, load, place
+from cruddur_cli.local.generations import Contents, Damaged, begin, generation_folder, load
 from tests.local.logged import TABLE, TABLES, WRITES, append, count, key, write
 
 
 def test_a_damaged_log_says_how_to_keep_what_is_before_it(folder: Path) -> None:
     ends = append(folder, 1, [write(number) for number in range(WRITES)])
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     damaged = bytearray(path.read_bytes())
     damaged[ends[3] + 20] ^= 4
     path.write_bytes(damaged)
@@ -30,7 +30,7 @@ def test_a_damaged_log_says_how_to_keep_what_is_before_it(folder: Path) -> None:
 def test_a_flipped_bit_in_the_middle_is_noticed_without_the_mark(folder: Path) -> None:
     ends = append(folder, 1, [write(number) for number in range(WRITES)])
     (folder / generations.MARK).unlink()
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     damaged = bytearray(path.read_bytes())
     damaged[ends[2] + 20] ^= 4
     path.write_bytes(damaged)
@@ -41,7 +41,7 @@ def test_a_flipped_bit_in_the_middle_is_noticed_without_the_mark(folder: Path) -
 @pytest.mark.parametrize("missing", ["log", "snapshot", ""])
 def test_a_missing_file_is_never_an_empty_start(folder: Path, missing: str) -> None:
     append(folder, 1, [write(0)])
-    path = place(folder, 1) / missing
+    path = generation_folder(folder, 1) / missing
     for file in [path] if missing else list(path.iterdir()):
         file.unlink()
     if not missing:
@@ -64,14 +64,14 @@ def test_the_data_is_found_without_the_pointer(folder: Path, damage: bytes | Non
 
 def test_an_empty_snapshot_in_whole_frames_is_noticed(folder: Path) -> None:
     append(folder, 1, [write(0)])
-    path = place(folder, 1) / "snapshot"
+    path = generation_folder(folder, 1) / "snapshot"
     path.write_bytes(frames.frame(b'{"snapshot": 1}') + frames.frame(b'{"end": 1}'))
     with pytest.raises(Damaged, match=str(path)):
         load(folder)
 
 
 def test_the_log_of_another_generation_is_noticed(folder: Path) -> None:
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     path.write_bytes(frames.frame(b'{"log": 2}'))
     with pytest.raises(Damaged, match="another generation"):
         load(folder)
@@ -79,7 +79,7 @@ def test_the_log_of_another_generation_is_noticed(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["log", "snapshot"])
 def test_the_files_of_a_later_version_are_not_read(folder: Path, name: str) -> None:
-    path = place(folder, 1) / name
+    path = generation_folder(folder, 1) / name
     path.write_bytes(frames.frame(json.dumps({name: 1, "format": 2}).encode()))
     (folder / generations.POINTER).unlink()
     with pytest.raises(Damaged, match="written by a later version"):
@@ -87,7 +87,7 @@ def test_the_files_of_a_later_version_are_not_read(folder: Path, name: str) -> N
 
 
 def test_a_first_generation_that_was_not_finished_holds_nothing(tmp_path: Path) -> None:
-    place(tmp_path, 1).mkdir()
+    generation_folder(tmp_path, 1).mkdir()
     assert not generations.exist(tmp_path)
     generations.begin_log(tmp_path, 1)
     assert not generations.exist(tmp_path)
@@ -107,7 +107,7 @@ def two_generations(folder: Path) -> int:
 def test_a_snapshot_holds_what_the_files_before_it_hold(folder: Path) -> None:
     writes = two_generations(folder)
     before = load(folder)
-    generations.point(folder, 2, generations.merge(folder, 2))
+    generations.set_current(folder, 2, generations.merge(folder, 2))
     generations.remove_before(folder, 2)
     assert [path.name for path in folder.glob("generation-*")] == ["generation-2"]
     after = load(folder)
@@ -118,9 +118,9 @@ def test_a_snapshot_holds_what_the_files_before_it_hold(folder: Path) -> None:
 def test_a_crash_at_any_step_of_a_new_generation_loses_nothing(folder: Path) -> None:
     writes = two_generations(folder)
     for step in (
-        lambda: (place(folder, 2) / "snapshot.new").write_bytes(b"half"),
+        lambda: (generation_folder(folder, 2) / "snapshot.new").write_bytes(b"half"),
         lambda: generations.merge(folder, 2),
-        lambda: generations.point(folder, 2, generations.merge(folder, 2)),
+        lambda: generations.set_current(folder, 2, generations.merge(folder, 2)),
         lambda: generations.remove_before(folder, 2),
     ):
         step()
@@ -130,32 +130,32 @@ def test_a_crash_at_any_step_of_a_new_generation_loses_nothing(folder: Path) -> 
 
 def test_a_generation_without_a_log_is_removed(folder: Path) -> None:
     append(folder, 1, [write(0)])
-    place(folder, 2).mkdir()
+    generation_folder(folder, 2).mkdir()
     loaded = load(folder)
     assert (count(loaded.contents), loaded.generation, loaded.notes) == (1, 1, [])
-    assert not place(folder, 2).exists()
+    assert not generation_folder(folder, 2).exists()
 
 
 def test_a_log_that_was_only_begun_is_removed(folder: Path) -> None:
     append(folder, 1, [write(0)])
-    with (place(folder, 1) / "log").open("ab") as log:
+    with (generation_folder(folder, 1) / "log").open("ab") as log:
         log.write(b"torn")
     generations.begin_log(folder, 2)
     loaded = load(folder)
     assert (count(loaded.contents), loaded.generation, loaded.notes) == (1, 1, [])
-    assert not place(folder, 2).exists()
+    assert not generation_folder(folder, 2).exists()
 
 
 def test_damage_in_a_closed_log_is_noticed(folder: Path) -> None:
     two_generations(folder)
-    path = place(folder, 1) / "log"
+    path = generation_folder(folder, 1) / "log"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     with pytest.raises(Damaged, match=str(path)):
         load(folder)
     with pytest.raises(Damaged, match=str(path)):
         generations.merge(folder, 2)
-    assert not (place(folder, 2) / "snapshot").exists()
+    assert not (generation_folder(folder, 2) / "snapshot").exists()
 
 
 def test_a_snapshot_that_is_not_what_was_written_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_a_snapshot_that_is_not_what_was_written_is_not_used(folder: Path, monke
     monkeypatch.setattr(generations, "_read_snapshot", lambda path, *rest: Contents(counter=4711))
     with pytest.raises(Damaged, match="does not hold what was written"):
         generations.write(folder, 2, Contents())
-    assert not (place(folder, 2) / "snapshot").exists()
+    assert not (generation_folder(folder, 2) / "snapshot").exists()
 
 
 def test_a_merge_drops_what_has_expired() -> None:

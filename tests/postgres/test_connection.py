@@ -129,7 +129,7 @@ def test_hosts_that_never_answer_are_given_up_within_five_seconds(silent: list[i
 def test_the_last_of_four_hosts_is_reached_where_the_others_refuse(postgres15: str) -> None:
     host, _, port = postgres15.partition("@")[2].partition("/")[0].partition(":")
     parameters = {"host": f"{host},{host},{host},{host}", "port": f"1,2,3,{port}", "user": "postgres"}
-    with connection.reach({**parameters, "dbname": "postgres"}) as conn:
+    with connection.connect_to_any_host({**parameters, "dbname": "postgres"}) as conn:
         assert conn.info.port == int(port)
 
 

@@ -15,9 +15,9 @@ for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
 
-def _place(check: Check) -> int:
+def _order(check: Check) -> int:
     name = check.decide.__module__.rpartition(".")[2]
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
-CHECKS = tuple(sorted(registered, key=_place))
+CHECKS = tuple(sorted(registered, key=_order))

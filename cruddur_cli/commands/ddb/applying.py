@@ -110,7 +110,7 @@ class StreamRun:
             self.reader.commit(batch)
         else:
             before = batch.records[applied.failure.index - 1] if applied.failure.index else None
-            place = Position(records.sequence_number(before), records.moment(before)) if before else None
+            place = Position(records.sequence_number(before), records.changed_at(before)) if before else None
             self.reader.commit_part(batch, place)
             self.failures.append((batch.shard_id, applied.failure))
         if batch.records or batch.closed or applied.failure:
@@ -143,7 +143,7 @@ class StreamRun:
 
     def _tell_progress(self, batch: stream_reader.Batch) -> None:
         rate = self.done.records / max(0.001, time.monotonic() - self._began)
-        last = records.moment(batch.records[-1]) if batch.records else None
+        last = records.changed_at(batch.records[-1]) if batch.records else None
         lag = "none" if batch.caught_up or last is None else f"{max(0.0, (times.now() - last).total_seconds()):,.0f} s"
         self.line.update(
             f"following {self.s.table}: {counted(self.done.records, 'record')}, "

@@ -25,7 +25,7 @@ def export(s: Settings, url: str, wait_s: float) -> None:
     from ...dynamodb.transfer import s3
     from ..shared import connections
 
-    place = _place(s, url)
+    place = _location(s, url)
     with connections.dynamodb(s) as dynamodb:
         connections.acting(s, f"export of table {s.table} to {place}, by DynamoDB itself: it uses no capacity")
         done = s3.export(dynamodb, place, say=lambda text: output.note(s, text), wait_s=wait_s)
@@ -39,7 +39,7 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
     from ...dynamodb.transfer import s3
     from ..shared import connections, way_back
 
-    place = _place(s, url)
+    place = _location(s, url)
     if into is None:
         raise BadInput("An import from S3 creates a new table.", hint="--into TABLE")
     settings.check_table_name(into, "--into")
@@ -63,7 +63,7 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
     return Exit.NO if done.errors or done.differences else Exit.DONE
 
 
-def _place(s: Settings, url: str) -> s3.S3Location:
+def _location(s: Settings, url: str) -> s3.S3Location:
     from ...dynamodb.transfer import s3
 
     place = s3.parse(url)

@@ -91,7 +91,7 @@ def process(
         stream_reader.opened(dynamodb, trace=connections.trace(s)) as source,
         live.line(s) as line,
     ):
-        path = checkpoint or _place(source)
+        path = checkpoint or _checkpoint_file(source)
         found = {} if start in {Start.LATEST, Start.OLDEST} else _load(s, path, source, start)
         reader = stream_reader.Reader(source, found, latest=start == Start.LATEST)
         run = applying.StreamRun(s, dynamodb, reader, path, line, frozenset(skip or ()))
@@ -154,7 +154,7 @@ def _changes(reader: stream_reader.Reader, *, once: bool) -> Iterator[Any]:
             applying.rest(reader)
 
 
-def _place(source: stream_reader.Stream) -> Path:
+def _checkpoint_file(source: stream_reader.Stream) -> Path:
     """The checkpoint of one stream: a recreated table has another."""
     from ...local import home
 

@@ -29,7 +29,7 @@ _MOST = 500
 _LINES = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
 
-def typed() -> str:
+def command_line() -> str:
     """The command line that is completed."""
     return next((os.environ[name] for name in _LINES if name in os.environ), "")
 
@@ -65,7 +65,7 @@ def versions(ctx: typer.Context, incomplete: str) -> list[Value]:
 
 
 def _asked(ctx: typer.Context, incomplete: str, ask: Callable[[Settings], Iterator[Value]]) -> list[Value]:
-    if ctx.params.get("prod") or {"--prod", "prod"} & set(typed().replace("=", " ").split()):
+    if ctx.params.get("prod") or {"--prod", "prod"} & set(command_line().replace("=", " ").split()):
         return []
     try:
         loaded = settings.load({"table": ctx.params.get("table"), "dry_run": True, "quiet": True})

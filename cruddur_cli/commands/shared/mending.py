@@ -95,7 +95,7 @@ def _mark_database(s: Settings, _: DynamoDB, __: Facts) -> None:
 
 
 def _mark_table(s: Settings, dynamodb: DynamoDB, _: Facts) -> None:
-    tables.stamp(dynamodb)
+    tables.mark_production(dynamodb)
 
 
 _MENDS: dict[str, Mend] = {

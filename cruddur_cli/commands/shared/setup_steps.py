@@ -336,7 +336,7 @@ def make_table(
         missing = tables.create(
             dynamodb, on_demand=on_demand, stream=stream, protected=s.prod, **settings, say=say, wait_s=wait_s
         )
-    if s.prod and not s.dry_run and not tables.stamp(dynamodb):
+    if s.prod and not s.dry_run and not tables.mark_production(dynamodb):
         output.warn(f"{dynamodb.at.label} does not support tags, so table {s.table} is not marked as production")
     if not missing:
         check_schema(s, dynamodb)

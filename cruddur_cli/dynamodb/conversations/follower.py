@@ -48,7 +48,7 @@ class Follower:
         # A store may have been away for days: what was written meanwhile is looked for from the last look on.
         self._looked = now
         self._known = {(sk, uuid) for sk, uuid in self._known if sk >= self._wide()}
-        return sorted(found, key=queries.moment)
+        return sorted(found, key=queries.created_at)
 
     def _wide(self) -> str:
         """A text before every way of writing a time since the last look."""

@@ -19,7 +19,7 @@ from ..client import DynamoDB
 from ..schema import GROUPS, Item, Message, Person, message_item, read_message
 from . import participants, transactions
 from .participants import Age, Participant, Participants
-from .queries import moment, partition, query
+from .queries import created_at, partition, query
 from .transactions import Action, TransactionPlan
 
 # A message, a claim, and for each of two people a put and so many deletes: ten actions. AWS takes 100, but DynamoDB
@@ -38,7 +38,7 @@ class Last:
     @classmethod
     def of(cls, message: Message) -> Last:
         """What they say of this one."""
-        return cls((moment(message), message.message), schema.last_said(message))
+        return cls((created_at(message), message.message), schema.last_said(message))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def advance(
     return transactions.carry_out(dynamodb, group, plan)[0]
 
 
-def place(
+def overwrite(
     dynamodb: DynamoDB, group: str, people: Sequence[Person], last: Message, *, dry_run: bool = False
 ) -> tuple[int, int]:
     """Make the two people's group rows say exactly what the last message says, and be the conversation's only ones.
@@ -153,9 +153,9 @@ def _newest(dynamodb: DynamoDB, group: str, last: Message) -> Message:
 
     Every program that sends now writes a time with a ``T``, in any offset.
     """
-    low = text_before_offset(moment(last))
+    low = text_before_offset(created_at(last))
     for page in query(dynamodb, **partition(f"MSG#{group}", low=low), ConsistentRead=True):
-        last = max(last, *map(read_message, page), key=moment)
+        last = max(last, *map(read_message, page), key=created_at)
     return last
 
 

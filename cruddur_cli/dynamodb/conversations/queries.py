@@ -24,7 +24,7 @@ _EPOCH = datetime.min.replace(tzinfo=UTC)
 def check_size(group: str, message: Message, people: Sequence[Person]) -> None:
     """Raise BadInput when DynamoDB would not take the message, or a group row whose last one it is: over 400 KB."""
     sizes = [item_size(message_item(group, message))]
-    last, sk = schema.last_said(message), sort_key(moment(message))
+    last, sk = schema.last_said(message), sort_key(created_at(message))
     # Every owner's uuid is as long as the other person's.
     sizes += [item_size(schema.group_item(other.uuid, group, other, last, sk)) for other in people]
     if max(sizes) > ITEM_LIMIT:
@@ -168,14 +168,14 @@ def latest(
         params["ExclusiveStartKey"] = place = answer.get("LastEvaluatedKey", place)
         if len(found) < limit:
             continue
-        found.sort(key=moment, reverse=True)
-        oldest = moment(found[limit - 1])
+        found.sort(key=created_at, reverse=True)
+        oldest = created_at(found[limit - 1])
         bound = text_before(oldest) if mixed else text_before_offset(oldest)
         if place["sk"]["S"] < bound or (not there_is_more and bound >= low):
             break
         low = bound
         params |= {**partition(f"MSG#{group}", window, low=low), "Limit": 1000}
-    found.sort(key=moment)
+    found.sort(key=created_at)
     return found[-limit:]
 
 
@@ -191,10 +191,10 @@ def tail(dynamodb: DynamoDB, group: str, *, limit: int) -> list[Message]:
         found += map(read_message, page)
         if len(found) >= limit:
             break
-    return sorted(found[:limit], key=moment)
+    return sorted(found[:limit], key=created_at)
 
 
-def moment(message: Message) -> datetime:
+def created_at(message: Message) -> datetime:
     """When a message was written; the beginning of time where its sort key is no time."""
     return message.created_at or _EPOCH
 

@@ -91,7 +91,7 @@ def replace_conversation(
     else:
         _write(dynamodb, requests(), count, advance)
     assert tally.last is not None
-    written, deleted = group_rows.place(dynamodb, group, people, tally.last, dry_run=dry_run)
+    written, deleted = group_rows.overwrite(dynamodb, group, people, tally.last, dry_run=dry_run)
     if tally.script.count:
         say(
             f"{tally.script.count:,} older messages of conversation {group} look like the scripts' own seed, and are"

@@ -15,7 +15,7 @@ from ..schema import Message, Person, written_by
 from . import group_rows, message_ids, participants
 from .group_rows import KeyTaken, Moved
 from .participants import Participants
-from .queries import check_size, moment, tail
+from .queries import check_size, created_at, tail
 
 # AWS refuses requests whose clock is further off than this ("Signature Version 4": 5 minutes), so a message that is
 # newer than our clock by less was sent by a machine whose clock is ahead; by more, its time is not used.
@@ -243,7 +243,7 @@ def last_lines(dynamodb: DynamoDB, sent: Sent, *, limit: int) -> list[Message]:
     """The conversation's last messages after sending, oldest first, the sent one among them unless it is older."""
     there = tail(dynamodb, sent.message_group_uuid, limit=limit + _LOOKBACK)
     if all(message.message_uuid != sent.message.message_uuid for message in there):
-        there = sorted([*there, sent.message], key=moment)
+        there = sorted([*there, sent.message], key=created_at)
     return there[-limit:]
 
 

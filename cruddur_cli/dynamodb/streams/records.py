@@ -52,7 +52,7 @@ def describe(record: Any) -> StreamRecord:
     except (AttributeError, TypeError, ValueError):
         entity, owner, shown = "other", "", dict(item)
     event = record.get("eventName") if isinstance(record, Mapping) else None
-    return StreamRecord(sequence_number(record), str(event or ""), moment(record), entity, owner, shown)
+    return StreamRecord(sequence_number(record), str(event or ""), changed_at(record), entity, owner, shown)
 
 
 def sequence_number(record: Any) -> str:
@@ -61,7 +61,7 @@ def sequence_number(record: Any) -> str:
     return found if isinstance(found, str) else ""
 
 
-def moment(record: Any) -> datetime | None:
+def changed_at(record: Any) -> datetime | None:
     """About when the change was made: to the second, on DynamoDB Local to the minute. Lambda gives a number."""
     found = _part(record, "dynamodb").get("ApproximateCreationDateTime")
     if isinstance(found, datetime):

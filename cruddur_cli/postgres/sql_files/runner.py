@@ -323,7 +323,7 @@ def _refusal(
     excerpt = ""
     row = row_offset(statement, text, error.diag.context) if statement else None
     if statement and error.diag.statement_position:
-        line, excerpt = _place(text, statement, statement.offset + int(error.diag.statement_position))
+        line, excerpt = _line_with_caret(text, statement, statement.offset + int(error.diag.statement_position))
     elif row is not None:
         line = text.count("\n", 0, row) + 1
         shown = text[row : row + _WIDTH + 1].partition("\n")[0].rstrip("\r")
@@ -364,7 +364,7 @@ def _shown(statement: Statement, length: int) -> str:
     return _clip(" ".join(masking.sql(statement.text).split()), length)
 
 
-def _place(text: str, statement: Statement, position: int) -> tuple[int, str]:
+def _line_with_caret(text: str, statement: Statement, position: int) -> tuple[int, str]:
     """The line of a position in a statement, and that line with a caret; a password that it sets is masked."""
     secret = masking.sql_secret(statement.text)
     if secret is None:

@@ -50,7 +50,7 @@ def production(
             f'table = "{empty.table}"\n[prod]\ntable = "{name}"\ndynamodb_endpoint = "{proxy.url}"\n'
         )
         tables.create(store, on_demand=True, say=lambda _: None)
-        tables.stamp(store)
+        tables.mark_production(store)
         write(store, conversation(GROUP, ME, OTHER, "secret"))
         write(store, conversation(ANOTHER, OTHER, THIRD, "private", day=21))
         write(store, [{"pk": {"S": "LOG#1"}, "sk": {"S": "1"}, "who": {"S": "andrewbrown"}}])
@@ -129,7 +129,7 @@ def test_copy_writes_nowhere_but_here(
     ran = here("ddb", "copy", "--from", "prod", "--table", theirs.table)
     assert ran.code == 6
     assert "marked as production" in ran.err
-    tables.stamp(empty)
+    tables.mark_production(empty)
     assert here("ddb", "copy", "--from", "prod").code == 6
     assert everything(empty) == []
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)

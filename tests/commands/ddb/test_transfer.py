@@ -290,7 +290,7 @@ def test_import_over_production_wants_its_name(
     assert everything(empty) == []
     assert here("ddb", "import", str(tmp_path / "a.jsonl"), "--prod", "--confirm", empty.table).code == 0
     assert len(everything(empty)) == 1
-    tables.stamp(empty)
+    tables.mark_production(empty)
     assert here("ddb", "import", str(tmp_path / "a.jsonl")).code == 6
 
 

@@ -157,7 +157,7 @@ def test_a_root_set_up_is_refused_before_anything_is_made(
         ran = here("setup", *words)
         assert ran.code == code, (words, ran.err)
     tables.create(table, say=lambda _: None)
-    assert tables.stamp(table)
+    assert tables.mark_production(table)
     ran = here("setup")
     assert ran.code == 6
     assert dumps.rows(empty_database) == {}

@@ -15,7 +15,7 @@ from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversations import queries
 from cruddur_cli.dynamodb.conversations import seed as seeding
-from cruddur_cli.dynamodb.conversations.group_rows import place
+from cruddur_cli.dynamodb.conversations.group_rows import overwrite
 from cruddur_cli.dynamodb.conversations.model import Line, Message, Person
 from cruddur_cli.errors import BadInput, Refused
 from cruddur_cli.times import instant, sort_key
@@ -251,7 +251,7 @@ def test_a_message_sent_while_seeding_is_never_overtaken(dynamodb: DynamoDB) -> 
             with opened(dynamodb.at, dynamodb.table) as other:
                 write(other, [message_row(sk, "sent", sender=OTHER)])
                 newest = Message("written sent", OTHER.uuid, OTHER.handle, OTHER.display_name, "sent", instant(sk))
-                place(other, GROUP, PAIR, newest)
+                overwrite(other, GROUP, PAIR, newest)
 
     dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", send)
     dynamodb.client.meta.events.register("before-call.dynamodb.BatchWriteItem", send)

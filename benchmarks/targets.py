@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from measure import CRUDDUR, Place
+from measure import CRUDDUR, Target
 
 _NOWHERE = "http://127.0.0.1:9"
 
 
 @contextmanager
-def stack() -> Iterator[Place]:
+def stack() -> Iterator[Target]:
     """An empty home, in which a stack may be started."""
     with tempfile.TemporaryDirectory(prefix="cruddur-benchmark-") as folder:
         Path(folder).chmod(0o711)  # for PostgreSQL's account, where root runs this
@@ -36,14 +36,14 @@ def stack() -> Iterator[Place]:
             "DDB_MESSAGE_TABLE": "cruddur-messages",
         }
         try:
-            yield Place(env, folder)
+            yield Target(env, folder)
         finally:
-            Place(env, folder).cruddur("local", "reset", "--yes")
+            Target(env, folder).cruddur("local", "reset", "--yes")
 
 
-def endpoints(place: Place) -> dict[str, str]:
+def endpoints(target: Target) -> dict[str, str]:
     """Where the engines of the stack listen, by name."""
-    status = place.printed(*CRUDDUR, "local", "status", "-o", "json")
+    status = target.printed(*CRUDDUR, "local", "status", "-o", "json")
     return {engine["name"]: engine["endpoint"] for engine in json.loads(status)["items"]}
 
 
@@ -53,20 +53,20 @@ def dynamodb_local() -> str | None:
 
 
 @contextmanager
-def engine() -> Iterator[tuple[str, Place]]:
+def engine() -> Iterator[tuple[str, Target]]:
     """The DynamoDB that many items are measured on, by name, and the users of a seeded database: DynamoDB Local where
     there is one, which is the quicker of the two and tells its capacity; else the embedded one."""
-    with stack() as place:
+    with stack() as target:
         other = dynamodb_local()
-        place.cruddur(*(["db", "setup"] if other else ["setup"]))
+        target.cruddur(*(["db", "setup"] if other else ["setup"]))
         name = "DynamoDB Local" if other else "the embedded engine"
-        yield name, place.having(AWS_ENDPOINT_URL_DYNAMODB=other or endpoints(place)["aws"])
+        yield name, target.having(AWS_ENDPOINT_URL_DYNAMODB=other or endpoints(target)["aws"])
 
 
 @contextmanager
-def table(place: Place) -> Iterator[Place]:
-    """The place with an empty table of its own."""
-    own = place.having(DDB_MESSAGE_TABLE=f"benchmark-{uuid.uuid4().hex[:8]}")
+def table(target: Target) -> Iterator[Target]:
+    """The target with an empty table of its own."""
+    own = target.having(DDB_MESSAGE_TABLE=f"benchmark-{uuid.uuid4().hex[:8]}")
     own.cruddur("ddb", "schema-load")
     try:
         yield own
