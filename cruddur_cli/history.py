@@ -1,13 +1,15 @@
 """Owns the history: what commands changed from this machine, when and by whom, as JSON lines in one file.
 
-A command collects what it acts on and what it changes while it runs, and is written as one line when it ends. A process
-that is killed with SIGKILL leaves no line. A history that cannot be written never fails a command.
+A command collects what it acts on and what it changes while it runs, and is written as one line when it ends. A command
+that is refused before it changes anything has no line, and neither has a process that is killed with SIGKILL. A history
+that cannot be written never fails a command.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,15 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from . import times
+from .errors import BadInput, CruddurError, NotConfigured, NotFound, Protected
 
 NAME = "history.jsonl"
 BEFORE = "history.1.jsonl"
 """The lines before those in ``NAME``; the file that was before it is deleted."""
 MAX_BYTES = 1_000_000
+NOT_WRITTEN = "This command is not in the history:"
+"""How a warning begins that ends with what ``end`` returns."""
 _MAX_TEXT = 2000
 _MAX_TEXTS = 20
 _LOCK_WAIT_S = 1.0
 _HIDDEN = "…"
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class _Running:
     warning: str | None = None
     reported: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_TEXTS))
     counts: dict[str, int] = field(default_factory=dict)
+    has_changed: bool = False
+    is_refused: bool = False
 
 
 _running: _Running | None = None
@@ -92,12 +100,25 @@ def agreed(warning: str) -> None:
     """A person, or an option, agreed to what the command warned of."""
     if _running is not None:
         _running.warning = warning
+        _running.has_changed = True
 
 
-def reported(text: str) -> None:
-    """The command told what it did."""
+def reported(text: str, *, is_change: bool = False) -> None:
+    """The command told what it did; ``is_change`` where it has changed a store."""
     if _running is not None:
         _running.reported.append(text)
+        _running.has_changed |= is_change
+
+
+def failed(error: CruddurError) -> None:
+    """The command ended with this error. Some kinds are raised before anything is changed, unless their fields count.
+
+    A setting that is wrong may be found after a store was opened: credentials expire while a command runs.
+    """
+    if _running is None or any(type(value) is int and value for value in error.fields.values()):
+        return
+    is_early = isinstance(error, NotConfigured) and not _running.stores
+    _running.is_refused = is_early or isinstance(error, BadInput | NotFound | Protected)
 
 
 def counted(counts: Mapping[str, object]) -> None:
@@ -107,21 +128,33 @@ def counted(counts: Mapping[str, object]) -> None:
         _running.counts.update(found)
 
 
-def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Sequence[str]]) -> OSError | None:
+def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Sequence[str]]) -> str | None:
     """Write the line of the command that ran with these arguments; returns why that was not possible.
 
-    A command that succeeded and says that it changed nothing has no line. ``secrets`` gives the words that are masked
-    in every text.
+    A command that succeeded and says that it changed nothing has no line, and neither has one that was refused first.
+    ``secrets`` gives the words that are masked in every text.
     """
     running = _running
     forget()
     if running is None or (exit_code == 0 and running.counts.get("changed") == 0):
         return None
+    if running.is_refused and not running.has_changed:
+        return None
+    try:
+        append(running.folder(), json.dumps(_line(running, arguments, exit_code, secrets())).encode())
+    except CruddurError as error:
+        return error.message
+    except OSError as error:
+        return f"{error.filename or 'the file'}: {error.strerror or error}."
+    except Exception as error:  # noqa: BLE001 - it never fails the command
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _line(running: _Running, arguments: Sequence[str], exit_code: int, known: Sequence[str]) -> dict[str, object]:
     import shlex
 
     from . import masking
-
-    known = secrets()
 
     def shown(text: str) -> str:
         text = masking.text(text, known)
@@ -129,7 +162,7 @@ def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Seque
 
     words = [_HIDDEN if word in running.private else word for word in arguments]
     command = " ".join(word if word == _HIDDEN else shlex.quote(word) for word in ("cruddur", *words))
-    line = {
+    return {
         "at": times.sort_key(running.at),
         "user": _user(),
         "host": os.uname().nodename if hasattr(os, "uname") else "",
@@ -143,11 +176,6 @@ def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Seque
         "exit_code": exit_code,
         "seconds": round(time.monotonic() - running.began, 3),
     }
-    try:
-        append(running.folder(), json.dumps(line).encode())
-    except OSError as error:
-        return error
-    return None
 
 
 def append(folder: Path, line: bytes) -> None:
@@ -158,12 +186,12 @@ def append(folder: Path, line: bytes) -> None:
     _check_owner(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder) as is_locked:
-        descriptor = _open(folder / NAME)
+        descriptor = _open(folder / NAME, _APPEND)
         try:
             if is_locked and os.fstat(descriptor).st_size + len(line) > MAX_BYTES:
                 (folder / NAME).replace(folder / BEFORE)
                 os.close(descriptor)
-                descriptor = _open(folder / NAME)
+                descriptor = _open(folder / NAME, _APPEND)
             size = os.fstat(descriptor).st_size
             is_whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
             os.write(descriptor, (b"" if is_whole else b"\n") + line + b"\n")
@@ -177,24 +205,29 @@ def read(folder: Path) -> tuple[list[Entry], int]:
     damaged = 0
     for name in (BEFORE, NAME):
         try:
-            lines = (folder / name).read_bytes().splitlines()
+            descriptor = _open(folder / name, os.O_RDONLY)
         except FileNotFoundError:
             continue
-        for line in lines:
-            try:
-                found.append(_entry(json.loads(line)))
-            except (ValueError, KeyError, TypeError):
-                damaged += bool(line.strip())
+        with os.fdopen(descriptor, "rb") as file:
+            for line in file:
+                try:
+                    found.append(_entry(json.loads(line)))
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    damaged += bool(line.strip())
     return sorted(found, key=lambda entry: entry.at, reverse=True), damaged
 
 
 def _entry(line: Any) -> Entry:
+    """The entry of a line. Raises ValueError, KeyError or TypeError for a line that ``end`` did not write."""
     at = times.instant(line["at"])
-    if at is None:
-        raise ValueError(line["at"])
     values = {one.name: line[one.name] for one in fields(Entry)}
     texts = {name: tuple(map(str, line[name])) for name in ("stores", "reported")}
-    return Entry(**{**values, **texts, "at": at, "exit_code": int(line["exit_code"]), "counts": dict(line["counts"])})
+    counts = {name: int(number) for name, number in dict(line["counts"]).items()}
+    is_text = all(isinstance(values[name], str) for name in ("user", "host", "folder", "environment", "command"))
+    if at is None or not is_text or not isinstance(values["warning"], str | None):
+        raise ValueError(line)
+    numbers = {"exit_code": int(line["exit_code"]), "seconds": float(line["seconds"]), "counts": counts}
+    return Entry(**{**values, **texts, **numbers, "at": at})
 
 
 def _check_owner(folder: Path) -> None:
@@ -205,9 +238,17 @@ def _check_owner(folder: Path) -> None:
         raise PermissionError(1, "it belongs to another user", str(there))
 
 
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    return os.open(path, flags, 0o600)
+def _open(path: Path, flags: int) -> int:
+    """A descriptor of a regular file of this user; never waits. Raises OSError, also for a link and for other files."""
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o600)
+    found = os.fstat(descriptor)
+    is_foreign = hasattr(os, "geteuid") and found.st_uid != os.geteuid()
+    if stat.S_ISREG(found.st_mode) and not is_foreign:
+        return descriptor
+    os.close(descriptor)
+    raise PermissionError(1, "it belongs to another user" if is_foreign else "it is not a regular file", str(path))
 
 
 @contextmanager
@@ -221,7 +262,7 @@ def _locked(folder: Path) -> Iterator[bool]:
     except ImportError:  # Windows
         yield False
         return
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open(folder / "lock", _APPEND)
     try:
         deadline = time.monotonic() + _LOCK_WAIT_S
         is_locked = False

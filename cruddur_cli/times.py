@@ -132,13 +132,13 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
     ``yesterday`` are days; ``30m``, ``1h``, ``7d`` and ``2w`` are that long before now. Raises BadInput.
     """
     if year is not None:
-        if since or until:
+        if since is not None or until is not None:
             raise BadInput("--year cannot be used with --since or --until.")
         if not 1 <= year <= 9998:
             raise BadInput(f"{year} is not a year.")
         return Window(datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
-    start = parse(since, "--since", local) if since else None
-    end = parse(until, "--until", local) if until else None
+    start = None if since is None else parse(since, "--since", local)
+    end = None if until is None else parse(until, "--until", local)
     if start and end and start >= end:
         raise BadInput(f"--since {since} is not before --until {until}.")
     return Window(start, end)
@@ -154,6 +154,8 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
     try:
         if ago := _AGO.fullmatch(typed):
             return now() - int(ago[1]) * _UNITS[ago[2]]
+        if typed[:1] in {"", "-", "+"}:  # dateutil takes -1h for one o'clock
+            raise ValueError(typed)
         today = now().astimezone(local).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
         # What is left out: of a time the day, which is today; of a date the year, which is this one, and its beginning.
         is_time = _CLOCK.fullmatch(typed) is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,16 @@ from typing import Any
 import pytest
 
 from cruddur_cli import history, times
+from cruddur_cli.errors import (
+    BadInput,
+    CannotConnect,
+    CruddurError,
+    Incomplete,
+    NotConfigured,
+    NotFound,
+    Protected,
+    Refused,
+)
 
 
 @pytest.fixture
@@ -75,6 +87,46 @@ def test_a_command_that_changed_nothing_has_no_line_unless_it_failed(folder: Pat
     ]
 
 
+REFUSALS: list[tuple[CruddurError, bool]] = [
+    (BadInput("x"), False),
+    (Protected("x"), False),
+    (NotFound("x"), False),
+    (NotConfigured("x"), False),
+    (Refused("x"), True),
+    (CannotConnect("x"), True),
+    (Incomplete("x"), True),
+    (BadInput("x", fields={"in_table": 0, "line": True}), False),
+    (BadInput("x", fields={"in_table": 7}), True),
+]
+
+
+@pytest.mark.parametrize(("error", "is_written"), REFUSALS)
+def test_a_command_that_was_refused_before_it_changed_anything_has_no_line(
+    folder: Path, error: CruddurError, is_written: bool
+) -> None:
+    def found(collect: Callable[[], object] = lambda: None) -> int:
+        history.begin(prod=False, folder=lambda: folder)
+        collect()
+        history.failed(error)
+        assert history.end(["x"], error.exit_code, secrets=tuple) is None
+        return len(history.read(folder)[0])
+
+    history.failed(error)  # no command runs
+    assert found() == is_written
+    assert found(lambda: history.reported("7 rows would be lost")) == 2 * is_written
+    assert found(lambda: history.agreed("Table t will be destroyed.")) == 1 + 2 * is_written
+    assert found(lambda: history.reported("table t: dropped", is_change=True)) == 2 + 2 * is_written
+
+
+def test_a_setting_that_is_wrong_after_a_store_was_opened_is_recorded(folder: Path) -> None:
+    """Credentials that expire."""
+    history.begin(prod=True, folder=lambda: folder)
+    history.acted_on("table t", "production")
+    history.failed(NotConfigured("x"))
+    history.end(["x"], 3, secrets=tuple)
+    assert len(history.read(folder)[0]) == 1
+
+
 def test_secrets_and_private_texts_are_not_written(folder: Path) -> None:
     history.begin(prod=False, folder=lambda: folder, private=["see you at noon", ""])
     for tell in (history.reported, history.agreed, lambda text: history.acted_on(text, "local")):
@@ -98,13 +150,42 @@ def test_the_file_is_the_owners_alone(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [history.NAME, "lock"])
+def test_a_link_is_not_followed(folder: Path, tmp_path: Path, name: str) -> None:
     folder.mkdir(parents=True)
     (tmp_path / "other").write_text("of another program")
-    (folder / history.NAME).symlink_to(tmp_path / "other")
+    (folder / name).symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="symbolic"):
         history.append(folder, b"{}")
     assert (tmp_path / "other").read_text() == "of another program"
+    if name == history.NAME:
+        with pytest.raises(OSError, match="symbolic"):
+            history.read(folder)
+
+
+def test_a_pipe_in_its_place_is_refused_at_once(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / history.NAME)
+    for use in (lambda: history.read(folder), lambda: history.append(folder, b"{}")):
+        with pytest.raises(PermissionError, match="it is not a regular file"):
+            use()
+
+
+def test_a_file_of_another_user_is_neither_read_nor_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended(folder, "x")
+    before = (folder / history.NAME).read_bytes()
+    real = os.fstat
+
+    class Theirs:
+        st_uid, st_mode = os.geteuid() + 1, 0o100666
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", lambda descriptor: Theirs())
+        for use in (lambda: history.read(folder), lambda: history.append(folder, b"{}")):
+            with pytest.raises(PermissionError, match="it belongs to another user"):
+                use()
+    assert os.fstat is real
+    assert (folder / history.NAME).read_bytes() == before
 
 
 def test_a_full_file_is_replaced_and_two_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,11 +213,14 @@ def test_a_line_is_bounded(folder: Path) -> None:
 def test_half_a_line_and_foreign_lines_do_not_hide_the_others(folder: Path) -> None:
     ended(folder, "first")
     with (folder / history.NAME).open("ab") as file:
-        file.write(b'{"at": "no time"}\n[]\n\n{"at": "2026-')
+        whole = json.loads((folder / history.NAME).read_bytes())
+        for name, value in (("counts", {"written": "many"}), ("counts", 7), ("command", None), ("warning", [])):
+            file.write(json.dumps({**whole, name: value}).encode() + b"\n")
+        file.write(b"\xff\xfe\n" + b"[" * 200_000 + b"\n" + b'{"at": "no time"}\n[]\n\n{"at": "2026-')
     ended(folder, "second")
     found, damaged = history.read(folder)
     assert [entry.command for entry in found] == ["cruddur second", "cruddur first"]
-    assert damaged == 3
+    assert damaged == 9
     assert history.read(folder / "missing") == ([], 0)
 
 
@@ -170,7 +254,7 @@ def test_a_lock_that_another_process_keeps_does_not_keep_a_line_out(
 def test_what_cannot_be_written_comes_back(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     history.begin(prod=False, folder=lambda: tmp_path / "file" / "history")
-    assert isinstance(history.end(["x"], 0, secrets=tuple), OSError)
+    assert history.end(["x"], 0, secrets=tuple) == f"{tmp_path / 'file' / 'history'}: Not a directory."
 
 
 def test_root_writes_nothing_into_the_home_of_another_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

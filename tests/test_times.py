@@ -134,6 +134,11 @@ def test_what_people_type_is_local_time_unless_it_says(since: str | None, until:
     ("year", "since", "until"),
     [
         (None, "soon", None),
+        (None, "", None),
+        (None, None, " "),
+        (2026, "", None),
+        (None, "-1h", None),
+        (None, "+2d", None),
         (None, None, "2026-02-30"),
         (None, "2026-11-21", "2026-11-20"),
         (2026, "2026-01-01", None),

@@ -38,11 +38,11 @@ def run(arguments: list[str]) -> int:
     history.forget()
     code = _run(arguments)
     try:
-        problem: BaseException | None = history.end(arguments, code, secrets=settings.secrets)
-    except (Exception, KeyboardInterrupt, _Ended) as error:  # noqa: BLE001 - it never fails the command
-        problem = error
-    if problem is not None and "--debug" in arguments:
-        output.tell(f"The history was not written: {problem}")
+        problem = history.end(arguments, code, secrets=settings.secrets)
+    except (KeyboardInterrupt, _Ended):
+        problem = "it was interrupted."
+    if problem is not None:
+        output.warn(f"{history.NOT_WRITTEN} {problem}")
     return code
 
 
@@ -62,6 +62,7 @@ def _run(arguments: list[str]) -> int:
         output.tell(f"interrupted: {error.message}")
         return error.exit_code
     except CruddurError as error:
+        history.failed(error)
         _trace(error, debug)
         _say(error, arguments, wanted)
         return error.exit_code

@@ -31,7 +31,8 @@ def history(
     """Show what commands changed from here: when, by whom, on which stores. Newest first; --prod shows only production.
 
     The history is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. Secrets and the text of
-    messages are not in it. Dry runs are not in it, and neither is a command that was killed with SIGKILL.
+    messages are not in it. Dry runs are not in it, and neither are commands that were refused before they changed
+    anything, or killed with SIGKILL.
 
     cruddur history --since 7d --prod
     """

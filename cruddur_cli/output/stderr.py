@@ -50,7 +50,7 @@ def note(s: Settings, text: str) -> None:
 
 def done(s: Settings, text: str) -> None:
     """A step that changed something, and is committed; silent with --quiet."""
-    history.reported(text)
+    history.reported(text, is_change=True)
     if not s.quiet:
         tell(f"✓ {text}", lead="✓", style="green")
 

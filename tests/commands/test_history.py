@@ -19,6 +19,7 @@ from cruddur_cli import history, times
 from cruddur_cli.dynamodb.client import DynamoDB
 from tests.commands.conftest import Here, parsed
 from tests.commands.production import TABLE, Run, make_table, production
+from tests.conftest import Run as Command
 
 __all__ = ["production"]
 FIELDS = [
@@ -52,21 +53,34 @@ def test_commands_that_change_something_are_recorded_and_others_are_not(
     assert here("ddb", "drop", "--no-such-option").code == 2
     found = shown(here)
     assert all(list(one) == FIELDS for one in found)
+    # What was refused is not among them.
     assert [(one["command"], one["exit_code"]) for one in found] == [
-        ("cruddur ddb drop", 5),
         ("cruddur ddb drop --yes", 0),
-        ("cruddur ddb drop", 6),
         ("cruddur ddb seed -q", 0),
         ("cruddur ddb schema-load", 0),
     ]
-    dropped, refused, seeded = found[1], found[2], found[3]
+    dropped, seeded = found[0], found[1]
     assert table.table in dropped["warning"]
     assert "items" in dropped["warning"]
     assert table.table in dropped["stores"][0]
     assert dropped["reported"] == [f"table {table.table}: dropped"]
-    assert (refused["warning"], refused["reported"]) == (None, [])
     assert seeded["counts"]["written"] > 100
     assert {one["environment"] for one in found} == {"local"}
+
+
+def test_that_psql_was_opened_is_recorded_without_what_it_is_to_do(
+    state: Path, here: Here, cruddur: Command, environment: dict[str, str]
+) -> None:
+    nowhere = {"CONNECTION_URL": environment["CONNECTION_URL"].rpartition("/")[0] + "/not_there"}
+    assert cruddur("db", "connect", env=nowhere).code == 5
+    assert shown(here) == []
+    ran = cruddur("db", "connect", "--", "-XAtc", "SELECT 'see you at noon'")
+    assert (ran.code, ran.out) == (0, "see you at noon\n"), ran.err
+    (entry,) = shown(here)
+    assert (entry["command"], entry["exit_code"]) == ("cruddur db connect", 0)
+    assert "database" in entry["stores"][0]
+    assert entry["reported"][0].endswith(" was opened; what was done in it is not recorded")
+    assert "noon" not in (state / history.NAME).read_text()
 
 
 def test_the_text_of_a_message_is_not_recorded(state: Path, here: Here, table: DynamoDB) -> None:
@@ -83,7 +97,8 @@ def test_production_is_marked_and_alone_with_prod(
     monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "state"))
     make_table()
     assert production("ddb", "protect", "--prod").code == 0
-    production("ddb", "drop", "--yes")  # no local store is set: whatever comes of it
+    history.begin(prod=False, folder=lambda: tmp_path / "state" / "history")
+    history.end(["db", "seed"], 0, secrets=tuple)
     assert production("ddb", "protect", "--off", "--prod", "--confirm", TABLE).code == 0
     every = json.loads(production("history", "-o", "json").out)["items"]
     assert [one["environment"] for one in every] == ["production", "local", "production"]
@@ -135,9 +150,9 @@ def test_a_home_that_cannot_be_written_fails_no_command(
     (foreign / "thesis.txt").write_text("mine")
     for home in (tmp_path / "file", foreign):
         monkeypatch.setenv("CRUDDUR_HOME", str(home))
-        ran = here("ddb", "schema-load")
-        assert (ran.code, "history" in ran.err) == (0, False)
-        assert "The history was not written: " in here("ddb", "schema-load", "--debug").err
+        ran = here("ddb", "schema-load", "-q")
+        assert (ran.code, ran.err.count("warning: This command is not in the history: ")) == (0, 1)
+        assert str(home) in ran.err
     assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
     assert here("ddb", "drop", "--yes").code == 0
 

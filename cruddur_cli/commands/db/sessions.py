@@ -7,12 +7,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ... import output, times
-from ...errors import BadInput, CannotConnect, Exit, NotConfigured
+from ... import history, output, settings, times
+from ...errors import BadInput, CannotConnect, CruddurError, Exit, NotConfigured
 from ...output import live
 from ...output.text import counted, when
 from ...settings import Settings
@@ -51,9 +52,11 @@ def connect(
 ) -> None:
     """Open psql (or pgcli) on the database. The password is never in the argument list.
 
+    `cruddur history` shows that it was opened, and not what was done in it.
+
     cruddur db connect -- -c 'SELECT count(*) FROM users'
     """
-    from ...local import stack
+    from ...local import home, stack
     from ...postgres import programs
     from ..shared import connections
 
@@ -61,8 +64,18 @@ def connect(
     program = shutil.which("psql") or shutil.which("pgcli") or stack.psql()
     if program is None:
         raise NotConfigured("Neither psql nor pgcli is installed.", hint="apt install postgresql-client")
-    connections.acting_on(s, at)
-    _check(s, at)
+    history.begin(prod=s.prod, folder=home.history)
+    try:
+        connections.acting_on(s, at)
+        _check(s, at)
+    except CruddurError:
+        history.forget()
+        raise
+    history.reported(f"{Path(program).name} was opened; what was done in it is not recorded", is_change=True)
+    # psql takes the place of this process, and its arguments may hold what people wrote.
+    problem = history.end(["db", "connect", *(["--prod"] if s.prod else [])], Exit.DONE, secrets=settings.secrets)
+    if problem is not None:
+        output.warn(f"{history.NOT_WRITTEN} {problem}")
     os.execve(program, [program, *programs.leftover(at), *(arguments or [])], programs.environment(at))
 
 

@@ -136,7 +136,7 @@ def restore(
     settings.check_table_name(into, "--into")
     if (backup is None) == (to_time is None):
         raise BadInput("Name a backup or a time to restore.", hint="cruddur ddb list-backups")
-    moment = times.parse(to_time, "--to-time") if to_time else None
+    moment = times.parse(to_time, "--to-time") if to_time is not None else None
     with connections.dynamodb(s) as dynamodb:
         source_name = f"{s.table} at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment else backup
         connections.acting(s, f"table {into} from {source_name}, {dynamodb.at.label}")
