@@ -32,7 +32,7 @@ from typing import Any
 import typer
 
 from cruddur_cli import settings
-from cruddur_cli.audit import policies
+from cruddur_cli.audit import controls, policies
 from cruddur_cli.audit.checks import CHECKS
 from cruddur_cli.cli import tree
 from cruddur_cli.commands.shared import help
@@ -172,12 +172,19 @@ def settings_table() -> str:
 # The audit.
 
 
+def _control(name: str) -> str:
+    """A control with a link to its page."""
+    page = controls.page(name)
+    return f"[{name}]({page})" if page else name
+
+
 def audit_parts() -> dict[str, str]:
     """The policy that an audit needs, and a row for each check."""
     rows = ["| check | severity | what | control | needs |", "|---|---|---|---|---|"]
     for check in CHECKS:
         needs = ", ".join(f"`{permission}`" for permission in check.permissions)
-        rows.append(f"| `{check.name}` | {check.severity} | {check.title} | {'; '.join(check.controls)} | {needs} |")
+        named = "; ".join(map(_control, check.controls))
+        rows.append(f"| `{check.name}` | {check.severity} | {check.title} | {named} | {needs} |")
     policy = json.dumps(policies.policy(CHECKS), indent=2)
     return {"policy": f"```json\n{policy}\n```", "checks": "\n".join(rows)}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from . import controls
 from .model import ACCEPTED, FAIL, UNSEEN, Check, Finding
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -39,11 +40,13 @@ def log(
 
 
 def _rule(check: Check) -> dict[str, Any]:
+    pages = list(filter(None, map(controls.page, check.controls)))
     return {
         "id": check.name,
         "name": "".join(part.capitalize() for part in check.name.split("-")),
         "shortDescription": {"text": check.title},
         "fullDescription": {"text": f"{check.title}. Implements: {'; '.join(check.controls)}."},
+        **({"helpUri": pages[0]} if pages else {}),
         "help": {"text": f"Reads: {', '.join(check.permissions)}."},
         "defaultConfiguration": {"level": _LEVELS[check.severity]},
         "properties": {"tags": ["security"], "security-severity": _SCORES[check.severity]},

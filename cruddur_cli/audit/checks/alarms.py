@@ -16,7 +16,7 @@ ALARMS = Ask(
     pages=("MetricAlarms", "NextToken", "NextToken"),
 )
 _CONTROLS = (
-    "DynamoDB Developer Guide, Monitoring metrics in DynamoDB with Amazon CloudWatch",
+    "DynamoDB Developer Guide, DynamoDB metrics and dimensions",
     "Security Hub CloudWatch.15",
     "AWS Config cloudwatch-alarm-action-check",
 )

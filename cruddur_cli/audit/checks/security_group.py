@@ -85,7 +85,12 @@ def _revoke(seen: Seen, rule: dict[str, Any]) -> str:
     "access-open",
     "PostgreSQL's port is not open to the whole internet",
     severity="critical",
-    controls=("Security Hub EC2.19", "Security Hub EC2.18", "AWS Config restricted-common-ports"),
+    controls=(
+        "Security Hub EC2.19",
+        "AWS Config restricted-common-ports",
+        "Security Hub EC2.18",
+        "AWS Config vpc-sg-open-only-to-authorized-ports",
+    ),
     asks=(INSTANCES, RULES),
     resource=_resource,
 )

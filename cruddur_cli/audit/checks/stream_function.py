@@ -86,6 +86,7 @@ def _least(seen: Seen) -> dict[str, Any]:
     severity="high",
     controls=(
         "AWS Well-Architected Framework, SEC03-BP02 Grant least privilege access",
+        "Security Hub IAM.21",
         "AWS Config iam-policy-no-statements-with-full-access",
     ),
     asks=(FUNCTION, INLINE, INLINE_TEXTS, ATTACHED, MANAGED, MANAGED_TEXTS),

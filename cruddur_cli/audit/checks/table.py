@@ -163,7 +163,7 @@ def point_in_time_recovery(seen: Seen) -> Verdict:
     "table-backup",
     f"The last backup is not older than {BACKUP_DAYS} days",
     severity="medium",
-    controls=("Security Hub DynamoDB.4", "AWS Config dynamodb-last-backup-recovery-point-created"),
+    controls=("AWS Config dynamodb-last-backup-recovery-point-created",),
     asks=(BACKUPS,),
     resource=_table,
 )
@@ -184,7 +184,7 @@ def backup(seen: Seen) -> Verdict:
     "table-tags",
     "The table has a tag that names its owner",
     severity="low",
-    controls=("Security Hub DynamoDB.5", "AWS Config tagged-dynamodb-table"),
+    controls=("Security Hub DynamoDB.5",),
     asks=(TAGS,),
     resource=_table,
 )

@@ -1,0 +1,40 @@
+"""Where AWS describes a control: the page of a Security Hub control, of a Config rule, or of a guide."""
+
+from __future__ import annotations
+
+import re
+
+_HUB = re.compile(r"Security Hub (?P<service>[A-Za-z0-9]+)\.(?P<number>\d+)")
+_RULE = re.compile(r"AWS Config (?P<rule>[a-z0-9-]+)")
+_DOCS = "https://docs.aws.amazon.com"
+_GUIDES = {
+    "Amazon Cognito Developer Guide, Signing up and confirming user accounts": (
+        "cognito/latest/developerguide/signing-up-users-in-your-app.html"
+    ),
+    "Amazon RDS User Guide, Rotating your SSL/TLS certificate": (
+        "AmazonRDS/latest/UserGuide/UsingWithRDS.SSL-certificate-rotation.html"
+    ),
+    "AWS PrivateLink Guide, Control access to VPC endpoints using endpoint policies": (
+        "vpc/latest/privatelink/vpc-endpoints-access.html"
+    ),
+    "DynamoDB Developer Guide, Blocking public access with resource-based policies in DynamoDB": (
+        "amazondynamodb/latest/developerguide/rbac-bpa-rbp.html"
+    ),
+    "DynamoDB Developer Guide, Logging DynamoDB operations by using AWS CloudTrail": (
+        "amazondynamodb/latest/developerguide/logging-using-cloudtrail.html"
+    ),
+    "DynamoDB Developer Guide, DynamoDB metrics and dimensions": (
+        "amazondynamodb/latest/developerguide/metrics-dimensions.html"
+    ),
+}
+
+
+def page(control: str) -> str | None:
+    """The address of the page that describes a control; None for one that is known by its title alone."""
+    if found := _HUB.fullmatch(control):
+        service, number = found["service"].lower(), found["number"]
+        return f"{_DOCS}/securityhub/latest/userguide/{service}-controls.html#{service}-{number}"
+    if found := _RULE.fullmatch(control):
+        return f"{_DOCS}/config/latest/developerguide/{found['rule']}.html"
+    path = _GUIDES.get(control)
+    return path and f"{_DOCS}/{path}"
