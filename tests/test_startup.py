@@ -84,6 +84,12 @@ def test_a_conversation_as_json_imports_neither_rich_nor_psycopg_nor_boto3(
     assert "botocore" in modules
 
 
+def test_a_store_that_is_named_costs_nothing_of_the_embedded_stack() -> None:
+    code = "import sys, cruddur_cli.commands.shared.connections; print('cruddur_cli.local.stack' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 _AS_ON_WINDOWS = """
 import os, signal, sys
 import rich.console, subprocess, tempfile, typer

@@ -151,7 +151,14 @@ def get_conversation(
     window = times.window(year=year, since=since, until=until)
     pair = None if partner is None else _pair(s, partner)
     with connections.dynamodb(s) as dynamodb:
-        uuid = group if group is not None else (_between(dynamodb, *pair) if pair else _mine(s, dynamodb))
+        zoneless = Zoneless()
+
+        def latest(uuid: str) -> list[Message]:
+            return queries.latest(dynamodb, uuid, window=window, limit=limit, see=zoneless.see)
+
+        # Most often the seeded conversation is the one that is meant, and its messages say so.
+        seeded = latest(SEEDED_GROUP) if group is None and not pair and not follow else None
+        uuid = group if group is not None else (_between(dynamodb, *pair) if pair else _mine(s, dynamodb, seeded or []))
         mine = pair[0].handle if pair else s.my_handle
         if follow:
             if uuid is None:
@@ -162,8 +169,7 @@ def get_conversation(
                     code="conversation_not_found",
                 )
             _follow(s, dynamodb, uuid, mine, window, limit)
-        zoneless = Zoneless()
-        read = queries.latest(dynamodb, uuid, window=window, limit=limit, see=zoneless.see) if uuid else []
+        read = [] if uuid is None else seeded if seeded is not None and uuid == SEEDED_GROUP else latest(uuid)
         why = ""
         if pair and uuid is None:
             why = _none_between(s, *pair)
@@ -255,15 +261,21 @@ def _none_between(s: Settings, mine: Person, other: Person) -> str:
     )
 
 
-def _mine(s: Settings, dynamodb: DynamoDB) -> str:
+def _mine(s: Settings, dynamodb: DynamoDB, seeded: list[Message]) -> str:
     """Your conversation with the other person; the seeded one where there is none, or where you are not known.
 
-    PostgreSQL, which takes longer than the rest of the command, is not asked where the seeded one is between the two.
+    Neither the index nor PostgreSQL, which takes longer than the rest of the command, is asked where the messages
+    ``seeded`` of the seeded conversation show that it is between the two.
     """
-    from ...dynamodb.conversations import participants, queries
+    from ...dynamodb.conversations import queries
+
+    both = {s.my_handle, s.other_handle}
+    if {message.user_handle for message in seeded} == both:
+        return SEEDED_GROUP
+    from ...dynamodb.conversations import participants
     from ..shared import people
 
-    if participants.handles(dynamodb, SEEDED_GROUP) == {s.my_handle, s.other_handle}:
+    if participants.handles(dynamodb, SEEDED_GROUP) == both:
         return SEEDED_GROUP
     try:
         mine, other = people.pair(s, writes=False)

@@ -14,7 +14,7 @@ from ... import history, output, settings
 from ...aws_client import client as aws_client
 from ...dynamodb import client as message_store
 from ...errors import CannotConnect, CruddurError, NotConfigured, NotFound, Protected
-from ...local import addresses, stack
+from ...local import addresses
 from ...settings import Settings
 
 # What one store alone needs is imported where that store is opened: no command pays for the others.
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from ...aws import group_rules, instance, user_pool
+    from ...local import stack
     from ...postgres import connection
 
 
@@ -250,6 +251,8 @@ def _embedded(s: Settings, **which: bool) -> stack.Stack:
 
     Raises CannotConnect, with the engine in ``fields``, where it does not run and this command starts none.
     """
+    from ...local import stack
+
     if not s.starts_engines:
         found = stack.running(**which)
         for name, wanted, where in (("PostgreSQL", "postgres", found.postgres_url), ("AWS", "aws", found.aws_endpoint)):

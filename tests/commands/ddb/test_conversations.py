@@ -95,6 +95,23 @@ def test_the_conversation_is_found_by_default_by_id_and_by_its_people(seeded: He
     assert seeded("ddb", "get-conversation", SEEDED, "--with", "bayko").code == 2
 
 
+def test_neither_the_index_nor_postgresql_is_asked_where_the_messages_say_whose_they_are(
+    seeded: Here, table: DynamoDB
+) -> None:
+    def read(*options: str) -> dict[str, Any]:
+        return parsed(seeded("ddb", "get-conversation", *options, "-o", "json"))
+
+    both = read()
+    assert both["consumed_capacity"]["indexes"] == {}
+    # One message has one writer: whose the conversation is stands in the group rows.
+    last = read("--limit", "1")
+    assert list(last["consumed_capacity"]["indexes"]) == ["message-group-sk-index"]
+    assert last["items"] == both["items"][-1:]
+    write(table, [group_row(ME, THIRD, "2026-02-03T10:00:00.000000+00:00", "hello", group="with the third")])
+    write(table, [message_row("2026-02-03T10:00:00.000000+00:00", "hello", group="with the third")])
+    assert [item["message"] for item in read("--other-handle", "altbrown")["items"]] == ["hello"]
+
+
 def test_the_applications_own_queries_read_what_was_seeded(seeded: Here, table: DynamoDB) -> None:
     """Partition key by equality, begins_with(sk, year), newest first, limit 20."""
     shown = parsed(seeded("ddb", "get-conversation", "-o", "json"))["items"]
