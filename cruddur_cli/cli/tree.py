@@ -37,7 +37,7 @@ class Section:
 COMMANDS: dict[str, tuple[Section, ...]] = {
     "": (
         Section("Commands", "setup", ("setup",)),
-        Section("Commands", "doctor", ("doctor",)),
+        Section("Commands", "doctor.command", ("doctor",)),
         Section("Commands", "audit", ("audit",)),
         Section("Commands", "config", ("config",)),
         Section("Commands", "history", ("history",)),

@@ -57,7 +57,7 @@ def no_handle(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("cognito-only-here", "medium")
+@check("cognito-only-here", "medium", fixable=True)
 def only_here(facts: Facts) -> Iterator[Found]:
     """People of the database are not in the user pool."""
     for pool, database in both(facts):

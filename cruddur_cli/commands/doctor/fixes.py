@@ -17,9 +17,9 @@ from ...integrity.model import Database, Facts, Finding, TableFacts
 from ...output.text import counted
 from ...postgres import production_marker
 from ...settings import Settings
-from . import confirm, connections, setup_steps
+from ..shared import confirm, connections, setup_steps
 
-Mend = Callable[[Settings, DynamoDB, Facts], None]
+Fix = Callable[[Settings, DynamoDB, Facts], None]
 
 
 def agree(s: Settings, found: Iterable[Finding], dynamodb: DynamoDB) -> None:
@@ -28,11 +28,12 @@ def agree(s: Settings, found: Iterable[Finding], dynamodb: DynamoDB) -> None:
     confirm.agree(s, f"doctor will fix: {names}.", name=s.table, remote=_is_remote(s, dynamodb))
 
 
-def mend(s: Settings, found: Iterable[Finding], facts: Facts) -> None:
+def fix(s: Settings, found: Iterable[Finding], facts: Facts) -> None:
     """Fix these findings, each by itself: a warning names one that cannot be fixed, and the others continue."""
     s = replace(s, starts_engines=False)
+    wanted = {one.check for one in found}
     with connections.dynamodb(s, changes=True) as dynamodb:
-        for how in dict.fromkeys(_MENDS[one.check] for one in found):
+        for how in (each for each, checks in _FIXES.items() if wanted & checks):
             try:
                 how(s, dynamodb, facts)
             except CruddurError as error:
@@ -84,9 +85,8 @@ def _ids(s: Settings, _: DynamoDB, __: Facts) -> None:
     output.note(s, f"Cognito ids of {counted(updated, 'person', 'people')} written")
 
 
-def _demo_pool(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
+def _demo_pool(s: Settings, _: DynamoDB, __: Facts) -> None:
     setup_steps.make_pool(s, [])
-    _ids(s, dynamodb, facts)  # who is new in the pool has an id to be written
 
 
 def _mark_database(s: Settings, _: DynamoDB, __: Facts) -> None:
@@ -98,12 +98,14 @@ def _mark_table(s: Settings, dynamodb: DynamoDB, _: Facts) -> None:
     tables.mark_production(dynamodb)
 
 
-_MENDS: dict[str, Mend] = {
-    **dict.fromkeys(table_checks.WRONG, _conversations),
-    "names-changed": _names,
-    "cognito-only-here": _demo_pool,
-    "cognito-id-mock": _ids,
-    "cognito-id-of-another": _ids,
-    "database-not-marked": _mark_database,
-    "table-not-marked": _mark_table,
+# Who is new in the demo pool has an id to be written.
+_FIXES: dict[Fix, frozenset[str]] = {
+    _conversations: frozenset(table_checks.WRONG),
+    _names: frozenset({"names-changed"}),
+    _demo_pool: frozenset({"cognito-only-here"}),
+    _ids: frozenset({"cognito-only-here", "cognito-id-mock", "cognito-id-of-another"}),
+    _mark_database: frozenset({"database-not-marked"}),
+    _mark_table: frozenset({"table-not-marked"}),
 }
+"""Each fix, in the order in which they run, and the checks whose findings it fixes."""
+FIXED = frozenset[str]().union(*_FIXES.values())

@@ -17,7 +17,7 @@ from ...integrity.model import Clock, Contradiction, Machine, Problem, Unresolve
 from ...local import extra, home
 from ...postgres import connection
 from ...settings import Settings
-from . import connections
+from ..shared import connections
 
 _ENGINES = {"PostgreSQL": "postgres", "AWS": "aws"}
 # Settings whose value in cruddur.toml is hidden by a variable.

@@ -1,4 +1,4 @@
-"""``cruddur doctor``: what is wrong in the stores, and the command that fixes it."""
+"""The command ``cruddur doctor``: read, check, fix what may be fixed, show."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import output
-from ..errors import BadInput, Exit
-from ..output import github
-from ..settings import Settings
-from .shared.options import MAX_UNITS, command
+from ... import output
+from ...errors import BadInput, Exit
+from ...output import github
+from ...settings import Settings
+from ..shared.options import MAX_UNITS, command
 
 if TYPE_CHECKING:
-    from ..integrity.model import Facts, Finding
+    from ...integrity.model import Facts, Finding
 
 
 @command(shows=True, asks=True, table=True, reports=True, also={"max_units": MAX_UNITS})
@@ -35,10 +35,10 @@ def doctor(
 
     cruddur doctor -o json
     """
-    from ..dynamodb.client import DynamoDB
-    from ..integrity import model
-    from ..integrity.checks import CHECKS
-    from .shared import examination, mending
+    from ...dynamodb.client import DynamoDB
+    from ...integrity import model
+    from ...integrity.checks import CHECKS
+    from . import examination, fixes
 
     if fix and (source is not None or s.max_units is not None):
         raise BadInput("--fix reads the whole table.", hint="leave --from and --max-units out")
@@ -53,8 +53,8 @@ def doctor(
         fixable = [one for one in found if one.fixable]
         fixed = 0
         if fix and fixable and isinstance(dynamodb, DynamoDB):
-            mending.agree(looking, fixable, dynamodb)
-            mending.mend(s, fixable, facts)
+            fixes.agree(looking, fixable, dynamodb)
+            fixes.fix(s, fixable, facts)
             dynamodb.tags.clear()  # they may have changed
             facts, found = look()
             fixed = len({one.check for one in fixable} - {one.check for one in found})

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import output, times
+from ...aws_client import client as aws_client
 from ...aws_client import observations
 from ...dynamodb import scanning, schema, tables
 from ...dynamodb.capacity import estimate as estimates
@@ -25,7 +27,8 @@ from ...postgres import catalogue, database, health, production_marker
 from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
 from ...settings import Settings
-from . import capacity_guard, connections, expected_schema, load_sql, this_machine, throttling
+from ..shared import capacity_guard, connections, expected_schema, load_sql
+from . import this_machine
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Without --max-units, production's table is read for no more than this: 8 MB, eventually consistent.
 _PRODUCTION_UNITS = 1_000.0
+_DAY = timedelta(days=1)
+_THROTTLE_METRICS = ("ReadThrottleEvents", "WriteThrottleEvents")
 
 
 def looking(s: Settings) -> Settings:
@@ -173,7 +178,7 @@ def _exported(source: input_files.Source) -> TableFacts:
 def _described(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
     with observations.observed(dynamodb.client) as seen:
         found = _read_table(s, dynamodb, whole)
-    number, unseen = throttling.in_a_day(s, dynamodb.at) if s.prod and dynamodb.at.url is None else (None, "")
+    number, unseen = _throttled_in_a_day(s, dynamodb.at) if s.prod and dynamodb.at.url is None else (None, "")
     return replace(
         found,
         ahead_s=seen.ahead_s,
@@ -181,6 +186,38 @@ def _described(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
         throttled_in_a_day=number,
         unseen_metrics=unseen,
     )
+
+
+def _throttled_in_a_day(s: Settings, at: aws_client.Endpoint) -> tuple[int | None, str]:
+    """How many requests to the table and its index were throttled in the last 24 hours; None and the reason if unknown.
+
+    Asks AWS: only for a table that is there. Source: "DynamoDB metrics and dimensions".
+    """
+    here = aws_client.Endpoint("cloudwatch", None, at.region, read_only=True)
+    try:
+        with aws_client.opened(here, trace=connections.trace(s)) as client:
+            return round(sum(_throttle_events(client, here, s.table))), ""
+    except CruddurError as error:
+        return None, error.message
+
+
+def _throttle_events(client: Any, here: aws_client.Endpoint, table: str) -> Iterator[float]:
+    of_table = [{"Name": "TableName", "Value": table}]
+    of_index = [*of_table, {"Name": "GlobalSecondaryIndexName", "Value": schema.INDEX}]
+    end = times.now()
+    for metric in _THROTTLE_METRICS:
+        for dimensions in (of_table, of_index):
+            params = {
+                "Namespace": "AWS/DynamoDB",
+                "MetricName": metric,
+                "Dimensions": dimensions,
+                "StartTime": end - _DAY,
+                "EndTime": end,
+                "Period": int(_DAY.total_seconds()),
+                "Statistics": ["Sum"],
+            }
+            answer = aws_client.call(client, "get_metric_statistics", params, at=here)
+            yield from (point["Sum"] for point in answer["Datapoints"])
 
 
 def _read_table(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:

@@ -19,9 +19,9 @@ import pytest
 from cruddur_cli import times
 from cruddur_cli.local import home as homes
 from tests.commands.conftest import Here
-from tests.commands.doctored import World, world
 from tests.commands.production import Run, make_table, production
 from tests.conftest import Engines
+from tests.integrity.doctored import World, world
 
 __all__ = ["production", "world"]
 

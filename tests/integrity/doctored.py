@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,12 +12,13 @@ import psycopg
 import pytest
 
 from cruddur_cli import times
+from cruddur_cli.aws import user_pool
 from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB
+from tests import dumps
+from tests.commands.conftest import Here
 from tests.conftest import SEEDED
-
-from .conftest import Here
 
 Item = dict[str, Any]
 
@@ -39,6 +40,12 @@ class World:
         assert (ran.code == 1) == bool(items)
         assert all("\n" not in item["evidence"] and item["remedy"] for item in items)
         return {item["check"]: item for item in items}
+
+    def finds_alone(self, check: str) -> None:
+        """The check finds something and no other does; looking has written nothing."""
+        before = dumps.rows(self.environment["CONNECTION_URL"]), dumps.items(self.environment)
+        assert list(self.found()) == [check]
+        assert (dumps.rows(self.environment["CONNECTION_URL"]), dumps.items(self.environment)) == before
 
     def sql(self, text: str) -> None:
         """Run SQL in the database and commit."""
@@ -94,6 +101,10 @@ class World:
         return own
 
 
+Breaks = dict[str, Callable[[World], None]]
+"""What makes each check of a module fail, and no other."""
+
+
 @dataclass
 class PoolOfOnesOwn:
     """A user pool that is not the demo pool."""
@@ -113,3 +124,30 @@ def world(here: Here, environment: dict[str, str], table: DynamoDB) -> Iterator[
     assert here("setup").code == 0
     yield World(here, environment, table)
     tables.drop(table, say=lambda _: None)
+
+
+@pytest.fixture
+def pooled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The same with a user pool that is not the demo pool, in which everybody is."""
+    pool = world.pool("andrewbrown", "bayko", "altbrown", "londo")
+    monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", pool.id)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", world.environment["AWS_ENDPOINT_URL_DYNAMODB"])
+    assert world.here("db", "update-cognito-user-ids").code == 0
+    assert world.found() == {}
+    world.own_pool = pool
+    return world
+
+
+@pytest.fixture
+def demo_pool(world: World) -> Iterator[None]:
+    """The demo pool, which other tests use too, has the same people afterwards."""
+    url = world.environment["AWS_ENDPOINT_URL_DYNAMODB"]
+    at = aws_client.Endpoint("cognito-idp", url, aws_client.LOCAL_REGION, "Cognito")
+    client = aws_client.open_client(at)
+    pool = user_pool.require_pool(client, at)
+    cognito = user_pool.Cognito(client, at, pool)
+    before = {account.username for account in user_pool.identities(cognito)}
+    yield
+    for account in list(user_pool.identities(cognito)):
+        if account.username not in before:
+            client.admin_delete_user(UserPoolId=pool, Username=account.username)

@@ -1,0 +1,1 @@
+"""``cruddur doctor``: what is wrong in the stores, and the command that fixes it."""

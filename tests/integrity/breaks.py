@@ -1,0 +1,8 @@
+"""What makes each check fail, and no other: the changes that the tests of each module of checks make."""
+
+from __future__ import annotations
+
+from tests.integrity.checks import test_between, test_cognito, test_dynamodb, test_postgres
+from tests.integrity.doctored import Breaks
+
+BREAKS: Breaks = test_postgres.BREAKS | test_dynamodb.BREAKS | test_cognito.BREAKS | test_between.BREAKS
