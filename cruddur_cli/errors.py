@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -21,10 +22,22 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+@dataclass(frozen=True)
+class Again:
+    """The command line that failed, with other options. An error has it in the place of a hint, for the command line.
+
+    ``add`` are options to add (``-o``, ``jsonl``); an option of ``without`` is left out, with its value.
+    """
+
+    add: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
 class CruddurError(Exception):
     """Something that a person can act on.
 
-    ``message`` is one sentence: what failed, and on which store. ``hint`` is the next command to run, or advice.
+    ``message`` is one sentence: what failed, and on which store. ``hint`` is the next command to run, or advice; with
+    ``again`` the command line makes the hint out of its own arguments.
     ``code`` is for programs, in snake case. ``details`` is shown below the sentence (a list of handles, a caret).
 
     An error never changes: to add context, raise another one: ``raise error.changed(hint=…) from error``.
@@ -38,6 +51,7 @@ class CruddurError(Exception):
         message: str,
         *,
         hint: str | None = None,
+        again: Again | None = None,
         code: str | None = None,
         details: str | None = None,
         fields: Mapping[str, object] | None = None,
@@ -45,6 +59,7 @@ class CruddurError(Exception):
         super().__init__(message)
         self.message: Final = message
         self.hint: Final = hint
+        self.again: Final = again
         self.details: Final = details
         self.code = code or type(self).code
         self.fields: Final[Mapping[str, object]] = MappingProxyType(dict(fields or {}))

@@ -218,6 +218,10 @@ def _wanted_output(arguments: list[str]) -> str:
 def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
     from .. import masking
 
+    if error.again is not None:
+        from . import suggestions
+
+        error = error.changed(hint=suggestions.same_command(arguments, error.again, end=_end(arguments)))
     error = masking.error(error, settings.secrets())
     error = error.changed(
         message=_shortened(error.message), hint=_shortened(error.hint, longest=10_000) if error.hint else None

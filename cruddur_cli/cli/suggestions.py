@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from .. import settings
+from ..errors import Again
 from . import tree
 
 # Other words for a command, by the group in which they are typed: the scripts' names, and what other programs call it.
@@ -114,6 +116,8 @@ _RISKY = {
     ("local", "reset"),
 }
 _MOST = 3
+# The short names of options, by the long ones.
+_SHORT = {"--output": "-o", "--dry-run": "-n", "--yes": "-y", "--quiet": "-q"}
 
 
 def command(context: Any, arguments: Sequence[str]) -> tuple[str | None, str | None]:
@@ -176,3 +180,30 @@ def table_option(context: Any, message: str) -> str | None:
     if given[1].lower() in settings.RESERVED_NAMES:
         return production(context.command_path)
     return f"{context.command_path} --table {given[1]}"
+
+
+def same_command(arguments: Sequence[str], again: Again, *, end: int) -> str:
+    """The command line with other options, ready to paste; ``end`` is the number of arguments that are the program's.
+
+    An option that is added takes the place of the same option. Of a command that destroys, overwrites or costs money,
+    only what to change is said.
+    """
+    if _RISKY & {tuple(arguments[:size]) for size in (2, 3)}:
+        left = f"leave out {' and '.join(again.without)}" if again.without else ""
+        return ", ".join(filter(None, [left, f"add {' '.join(again.add)}" if again.add else ""]))
+    valued = tree.valued()
+    without = {_long(name) for name in [*again.without, *(word for word in again.add if word.startswith("-"))]}
+    kept, words = list[str](), list(arguments[:end])
+    while words:
+        word = words.pop(0)
+        name, is_joined, _ = word.partition("=")
+        short = word[:2] if word[:1] == "-" and word[1:2] != "-" and word[:2] in valued else None
+        size = int((name in valued and not is_joined) or (short is not None and word == short))
+        option, words = [word, *words[:size]], words[size:]
+        if not word.startswith("-") or _long(short or name) not in without:
+            kept += option
+    return shlex.join(["cruddur", *kept, *again.add, *arguments[end:]])
+
+
+def _long(option: str) -> str:
+    return next((long for long, short in _SHORT.items() if option == short), option)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from ..errors import BadInput
+from ..errors import Again, BadInput
 from .streams import columns
 
 STDOUT = "-"
@@ -53,7 +53,7 @@ def check(path: str, form: str) -> None:
     """Raise BadInput where no picture can be written, before a command begins. ``-`` is standard output."""
     if path == STDOUT:
         if form != "table":
-            raise BadInput(f"--svg - and -o {form} both write to standard output.", hint="--svg FILE")
+            raise BadInput(f"--svg - and -o {form} both write to standard output.", again=Again(without=("-o",)))
         return
     place = Path(path)
     if place.is_dir() or not place.parent.is_dir():

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-def tell(text: str, *, wrap: bool = True, lead: str = "", style: str = "") -> None:
+def tell(text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = "", style: str = "") -> None:
     """A line on stderr, free of anything that a terminal would obey; a closed stderr is no error.
 
-    On a terminal it is broken between words; ``wrap`` is False for what a program reads. Else passwords in URLs and SQL
-    are masked. Where the terminal shows colours, ``lead``, the beginning of the text, has the ``style``, or all of it
-    where ``lead`` is empty.
+    On a terminal it is broken between words, if ``is_broken``; ``wrap`` is False for what a program reads. Else
+    passwords in URLs and SQL are masked. Where the terminal shows colours, ``lead``, the beginning of the text, has the
+    ``style``, or all of it where ``lead`` is empty.
     """
     if sys.stderr is None:
         return
@@ -31,7 +31,7 @@ def tell(text: str, *, wrap: bool = True, lead: str = "", style: str = "") -> No
         text = masking.text(text)
     text = printable(text, keep="\n\t")
     try:
-        if wrap and is_terminal(sys.stderr):
+        if wrap and is_broken and is_terminal(sys.stderr):
             text = wrapped(text, columns(sys.stderr))
         if style and is_coloured(sys.stderr) and text.startswith(lead):
             text = painted(text[: len(lead)], style) + text[len(lead) :] if lead else painted(text, style)
@@ -101,7 +101,9 @@ def fail(error: CruddurError, program: str, output: str) -> None:
     if error.details:
         tell("\n".join(f"  {line}" for line in error.details.splitlines()))
     if error.hint:
-        tell(f"  next: {error.hint}", lead="  next:", style="bold")
+        # A command is pasted, and a line break would cut it in two; the terminal breaks it by itself.
+        is_command = error.hint.startswith("cruddur ")
+        tell(f"  next: {error.hint}", is_broken=not is_command, lead="  next:", style="bold")
 
 
 def summary(extra: Mapping[str, object]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
 from cruddur_cli.cli import suggestions, tree
+from cruddur_cli.errors import Again
 from tests.commands.conftest import Here
 
 
@@ -88,3 +90,32 @@ def test_every_other_word_leads_to_a_command_there_is() -> None:
         for word, meant in words.items():
             assert (*group.split(), *meant.split()) in known, (group, word)
             assert (*group.split(), word) not in known, (group, word)
+
+
+@pytest.mark.parametrize(
+    ("line", "again", "expected"),
+    [
+        ("ddb scan --typed", Again(("-o", "jsonl")), "cruddur ddb scan --typed -o jsonl"),
+        ("ddb scan -ocsv --typed", Again(("-o", "jsonl")), "cruddur ddb scan --typed -o jsonl"),
+        ("ddb scan --output=csv --typed", Again(("-o", "jsonl")), "cruddur ddb scan --typed -o jsonl"),
+        ("ddb scan --output csv --pk 'a b'", Again(without=("-o",)), "cruddur ddb scan --pk 'a b'"),
+        (
+            "ddb stats --from x --sample 3 -q",
+            Again(without=("--sample", "--segments")),
+            "cruddur ddb stats --from x -q",
+        ),
+        ("db connect --prod -- --prod", Again(without=("--prod",)), "cruddur db connect -- --prod"),
+        ("local reset --prod --yes", Again(without=("--prod",)), "leave out --prod"),
+        ("ddb drop --yes", Again(("-o", "jsonl")), "add -o jsonl"),
+    ],
+)
+def test_a_hint_is_the_same_command_with_other_options(line: str, again: Again, expected: str) -> None:
+    arguments = shlex.split(line)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    assert suggestions.same_command(arguments, again, end=end) == expected
+
+
+def test_what_may_not_be_combined_is_refused_with_the_command_that_may(here: Here) -> None:
+    ran = here("ddb", "get-conversation", "--follow", "--year", "2026", "-o", "jsonl")
+    assert ran.code == 2
+    assert '"hint": "cruddur ddb get-conversation --follow -o jsonl"' in ran.err

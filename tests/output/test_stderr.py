@@ -53,3 +53,15 @@ def test_no_colour_where_none_is_wanted(
 
 def test_no_colour_where_nothing_watches(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [line for line in told(capsys) if "\x1b" in line]
+
+
+def test_a_command_to_paste_is_never_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "40")
+    hint = "cruddur ddb get-conversation --with bayko --follow -o jsonl"
+    output.fail(Refused("A sentence of some words that is longer than the line.", hint=hint), "cruddur x", "table")
+    error, *_, last = capsys.readouterr().err.splitlines()
+    assert len(error.replace(RED, "").replace("\x1b[0m", "")) <= 40
+    assert last.endswith(hint)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ... import history, output, settings, times
-from ...errors import BadInput, CannotConnect, CruddurError, Exit, NotConfigured
+from ...errors import Again, BadInput, CannotConnect, CruddurError, Exit, NotConfigured
 from ...output import live
 from ...output.text import counted, when
 from ...settings import Settings
@@ -121,9 +121,12 @@ def list_sessions(
     from ..shared import connections
 
     if interval is not None and not watch:
-        raise BadInput("--interval is for --watch.", hint="cruddur db sessions --watch")
+        raise BadInput("--interval is for --watch.", again=Again(("--watch",)))
     if watch and s.svg:
-        raise BadInput("--svg cannot be used with --watch, which does not end by itself.")
+        raise BadInput(
+            "--svg cannot be used with --watch, which does not end by itself.",
+            again=Again(without=("--watch", "--interval")),
+        )
     at = connections.server(s)
 
     def look() -> list[Session]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ... import output, times
-from ...errors import BadInput, CannotConnect, CruddurError, Interrupted, NotConfigured, NotFound
+from ...errors import Again, BadInput, CannotConnect, CruddurError, Interrupted, NotConfigured, NotFound
 from ...output import live
 from ...output.text import counted
 from ...settings import SEEDED_GROUP, Settings
@@ -139,11 +139,15 @@ def get_conversation(
     from ..shared import connections
 
     if follow and (year is not None or until):
-        raise BadInput("--follow has no end: leave --year and --until out.")
+        raise BadInput(
+            "--follow has no end, so it takes neither --year nor --until.", again=Again(without=("--year", "--until"))
+        )
     if follow and s.output == "json":
-        raise BadInput("-o json is one object, and --follow has no end.", hint="-o jsonl")
+        raise BadInput("-o json is one object, and --follow has no end.", again=Again(("-o", "jsonl")))
     if follow and s.svg:
-        raise BadInput("--svg cannot be used with --follow, which does not end by itself.")
+        raise BadInput(
+            "--svg cannot be used with --follow, which does not end by itself.", again=Again(without=("--follow",))
+        )
     if group is not None and partner is not None:
         raise BadInput("GROUP and --with name two conversations: give one of them.")
     if group is not None and not group.strip():

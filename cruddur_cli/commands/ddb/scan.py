@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import output
-from ...errors import BadInput
+from ...errors import Again, BadInput
 from ...output import github
 from ...settings import Settings
 from ..shared.options import command
@@ -67,11 +67,14 @@ def scan(
     from ..shared import capacity_guard, connections
 
     if typed and s.output not in {"json", "jsonl"}:
-        raise BadInput("--typed works only with -o json or -o jsonl.", hint="-o jsonl")
+        raise BadInput("--typed works only with -o json or -o jsonl.", again=Again(("-o", "jsonl")))
     most = limit or (_SCREENFUL if s.output == "table" else None)
     selection = _selection(pk, entity, where or [])
     if selection and selection.pk is not None and segments:
-        raise BadInput("--segments is for reading the whole table, and --pk names one partition.")
+        raise BadInput(
+            "--segments is for reading the whole table, and --pk names one partition.",
+            again=Again(without=("--segments",)),
+        )
     with (
         connections.dynamodb(s) as dynamodb,
         capacity_guard.limited(s, dynamodb, lambda table: capacity_guard.of_scan(table, most, selection)),
@@ -153,7 +156,7 @@ def stats(
 
     if source is not None:
         if sample or segments:
-            raise BadInput("--from always reads the whole export.", hint="leave --sample and --segments out")
+            raise BadInput("--from always reads the whole export.", again=Again(without=("--sample", "--segments")))
         _stats_of_export(s, source)
         return
     with connections.dynamodb(s) as dynamodb:

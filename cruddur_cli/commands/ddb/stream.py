@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import output, settings
-from ...errors import BadInput, CruddurError, Exit, NotConfigured
+from ...errors import Again, BadInput, CruddurError, Exit, NotConfigured
 from ...output import live
 from ...output.text import counted
 from ...settings import Settings
@@ -85,7 +85,9 @@ def process(
     if once and follow:
         raise BadInput("--once and --follow exclude each other.")
     if follow and s.dry_run:
-        raise BadInput("--dry-run changes nothing, so there is nothing to follow.", hint="--dry-run --once")
+        raise BadInput(
+            "--dry-run changes nothing, so there is nothing to follow.", again=Again(("--once",), without=("--follow",))
+        )
     with (
         connections.dynamodb(s, changes=True) as dynamodb,
         stream_reader.opened(dynamodb, trace=connections.trace(s)) as source,
@@ -117,7 +119,7 @@ def tail(
     from ..shared import connections
 
     if s.output == "json" and not once and limit is None:
-        raise BadInput("-o json is one object, and a stream has no end.", hint="-o jsonl, or --once")
+        raise BadInput("-o json is one object, and a stream has no end.", again=Again(("-o", "jsonl")))
     with connections.dynamodb(s) as dynamodb, stream_reader.opened(dynamodb, trace=connections.trace(s)) as source:
         reader = stream_reader.Reader(source, {}, latest=start == TailStart.LATEST)
         changes = live.as_they_come(islice(_changes(reader, once=once), limit))
@@ -203,7 +205,10 @@ def package(
     content, modules = lambda_package.build()
     if out == "-":
         if output.is_terminal(sys.stdout):
-            raise BadInput("An archive cannot be written to a terminal.", hint="--out FILE")
+            raise BadInput(
+                "An archive cannot be written to a terminal.",
+                hint="cruddur ddb stream package --out cruddur-stream.zip",
+            )
         sys.stdout.buffer.write(content)
         return
     path = Path(out)

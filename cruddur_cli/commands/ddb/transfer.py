@@ -14,7 +14,7 @@ import typer
 
 from ... import output
 from ...dynamodb.transfer import Format
-from ...errors import BadInput, CannotConnect, CruddurError, Exit, Incomplete, Interrupted, Refused
+from ...errors import Again, BadInput, CannotConnect, CruddurError, Exit, Incomplete, Interrupted, Refused
 from ...output.text import counted
 from ...settings import Settings
 from ..shared.options import LONGEST_S, Wait, command
@@ -86,17 +86,25 @@ def export(
 
     if s3.is_place(file):
         if format or segments or restart or escape_formulas:
-            raise BadInput("DynamoDB's own export has no options.", hint="leave out --format, --segments, --restart")
+            raise BadInput(
+                "DynamoDB's own export has no options.",
+                hint="leave out --format, --segments, --restart and --escape-formulas",
+            )
         s3.export(s, file, wait_s)
         return Exit.DONE
     scanning.give_memory_back()
     streams = is_stream(file)
     if file == "-" and s.output != "table":
-        raise BadInput("-o cannot be used here, because the items go to stdout.", hint="--format")
+        raise BadInput(
+            "-o cannot be used here, because the items go to stdout; --format gives their form.",
+            again=Again(without=("-o",)),
+        )
     zipped = formats.zipped(file)
     chosen = format or formats.guess(file)
     if escape_formulas and chosen != Format.CSV:
-        raise BadInput("--escape-formulas works only with CSV, and this file is not CSV.", hint="--format csv")
+        raise BadInput(
+            "--escape-formulas works only with CSV, and this file is not CSV.", again=Again(("--format", "csv"))
+        )
     with connections.dynamodb(s) as dynamodb:
         table = tables.describe(dynamodb)
         tally = capacity_guard.ItemCounter()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ... import output
 from ...aws import user_pool
 from ...aws_client import client as aws_client
-from ...errors import BadInput, NotConfigured
+from ...errors import Again, BadInput, NotConfigured
 from ...local import home
 from ...postgres import connection
 from ...settings import Settings
@@ -84,7 +84,9 @@ def _url(at: connection.Server) -> str:
 def refuse_prod(s: Settings) -> None:
     """Raise BadInput where a command that is about this machine alone was given ``--prod``."""
     if s.prod:
-        raise BadInput("--prod has no meaning here: the embedded stack is on this machine.", hint="leave out --prod")
+        raise BadInput(
+            "--prod has no meaning here: the embedded stack is on this machine.", again=Again(without=("--prod",))
+        )
 
 
 def written(found: Mapping[str, str], form: Form) -> str:
