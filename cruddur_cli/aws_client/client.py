@@ -41,12 +41,14 @@ class Timeouts:
 
 TIMEOUTS = Timeouts()
 # Codes that mean "later", not "no": "Error retries and exponential backoff in AWS".
-_BUSY = {
+THROTTLED = {
     "ThrottlingException",
     "Throttling",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "TooManyRequestsException",
+}
+_BUSY = THROTTLED | {
     "TransactionInProgressException",
     "TransactionConflictException",
     "InternalServerError",

@@ -9,8 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .. import times
-
-_THROTTLED = {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"}
+from .client import THROTTLED
 
 
 @dataclass
@@ -29,7 +28,7 @@ def observed(client: Any) -> Iterator[Observed]:
     def look(
         response_dict: Mapping[str, Any] | None = None, parsed_response: Mapping[str, Any] | None = None, **_: Any
     ) -> None:
-        if ((parsed_response or {}).get("Error") or {}).get("Code") in _THROTTLED:
+        if ((parsed_response or {}).get("Error") or {}).get("Code") in THROTTLED:
             seen.throttled += 1
         elif seen.ahead_s is None and response_dict is not None:
             seen.ahead_s = _ahead(response_dict.get("headers") or {})

@@ -49,7 +49,6 @@ def setup(
         load_sql,
         migration_step,
         people,
-        preconditions,
         seeding,
         setup_steps,
         steps,
@@ -62,7 +61,7 @@ def setup(
     with connections.dynamodb(s, changes=True) as dynamodb:
         confirm.replace(s, what=at.label, name=at.database, remote=connections.is_foreign(at))
         scripts = load_sql.Scripts(s)
-        preconditions.check(s, at, dynamodb, lines, source, scripts=scripts)
+        setup_steps.check_all(s, at, dynamodb, lines, source, scripts=scripts)
         done: list[steps.Step] = []
         planned = migration_step.plan(s, at, wanted=not no_migrate)
         has_tables = setup_steps.make_database(

@@ -11,7 +11,8 @@ from ..errors import NotConfigured
 from . import cluster
 from . import home as homes
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+"""The names and addresses of this machine."""
 
 
 def is_aws(url: str) -> bool:
@@ -21,7 +22,7 @@ def is_aws(url: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK and _has_port("aws", port)
+    return parts.scheme == "http" and (parts.hostname or "") in LOOPBACK and _has_port("aws", port)
 
 
 def is_postgres(parameters: Mapping[str, Any]) -> bool:
@@ -30,7 +31,7 @@ def is_postgres(parameters: Mapping[str, Any]) -> bool:
     The person's own database keeps the Cognito ids that the demo pool does not know.
     """
     host, port = str(parameters.get("host") or ""), str(parameters.get("port") or "")
-    if parameters.get("hostaddr") or host not in _LOOPBACK or not port.isdecimal():
+    if parameters.get("hostaddr") or host not in LOOPBACK or not port.isdecimal():
         return False
     if (parameters.get("user"), parameters.get("dbname")) != (cluster.USER, cluster.DATABASE) or not _has_port(
         "postgres", int(port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Refused
@@ -46,6 +47,14 @@ def ping(conn: Connection[Any], server: Server, elapsed_ms: float) -> Pong:
     return Pong(
         server.host, server.port, row[1], row[2], row[0].split()[0], conn.pgconn.ssl_in_use, round(elapsed_ms, 1)
     )
+
+
+def clock(conn: Connection[Any]) -> datetime:
+    """What the server's clock says."""
+    row = conn.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
 
 
 def exists(conn: Connection[Any], name: str) -> bool:

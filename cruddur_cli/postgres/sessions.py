@@ -22,6 +22,20 @@ _FIND = """
            AND clock_timestamp() - state_change >= make_interval(secs => %(idle_s)s)))
     ORDER BY backend_start, pid
 """
+# "Explicit Locking": these table locks conflict with what INSERT, UPDATE and DELETE take.
+_BLOCKING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
+_HOLDERS = """
+    SELECT DISTINCT ON (a.pid) a.pid, a.state, l.mode, c.oid::regclass::text
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE l.granted AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database
+            WHERE datname = current_database())
+        AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+        AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        AND (l.mode = ANY(%s) OR EXISTS (SELECT FROM pg_stat_activity w
+            WHERE w.wait_event_type = 'Lock' AND a.pid = ANY(pg_blocking_pids(w.pid))))
+    ORDER BY a.pid, l.mode
+"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,16 @@ class Ended:
     result: str
 
 
+@dataclass(frozen=True)
+class Blocker:
+    """A session with a lock that keeps others from writing to a table."""
+
+    pid: int
+    state: str | None
+    mode: str
+    relation: str
+
+
 def find(
     conn: Connection[Any],
     database: str,
@@ -60,6 +84,11 @@ def find(
     """
     given = {"database": database, "user": user, "application": application, "idle_s": idle_s}
     return [Session(*row) for row in conn.execute(_FIND, given).fetchall()]
+
+
+def blockers(conn: Connection[Any]) -> list[Blocker]:
+    """The sessions that keep others from writing to a table of this database, or that others wait for."""
+    return [Blocker(*row) for row in conn.execute(_HOLDERS.encode(), [list(_BLOCKING)]).fetchall()]
 
 
 def end(conn: Connection[Any], sessions: Sequence[Session], *, cancel: bool = False) -> list[Ended]:

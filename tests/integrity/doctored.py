@@ -121,7 +121,8 @@ class PoolOfOnesOwn:
 @pytest.fixture
 def world(here: Here, environment: dict[str, str], table: DynamoDB) -> Iterator[World]:
     """A Cruddur in which nothing is wrong."""
-    assert here("setup").code == 0
+    ran = here("setup")
+    assert ran.code == 0, ran.err
     yield World(here, environment, table)
     tables.drop(table, say=lambda _: None)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from cruddur_cli.local import home as homes
 from cruddur_cli.local import stack
+from cruddur_cli.local.engine import Engine
 
 REPOSITORY = Path(__file__).parents[2]
 TABLE = "cruddur-messages"
@@ -80,7 +81,7 @@ def pids() -> dict[str, int]:
     return {engine.name: engine.pid for engine in stack.status() if engine.pid}
 
 
-def engine(name: str) -> stack.Engine:
+def engine(name: str) -> Engine:
     return next(engine for engine in stack.status() if engine.name == name)
 
 

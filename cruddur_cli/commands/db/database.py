@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ... import output
-from ...errors import CruddurError, NotFound
+from ... import output, settings
+from ...errors import CruddurError, NotFound, Protected
 from ...output import github
 from ...output.text import counted
 from ...settings import Settings
@@ -62,11 +64,11 @@ def release_copy(s: Settings) -> None:
     A dump contains the mark, and a marked database refuses every change without --prod.
     """
     from ...postgres import production_marker
-    from ..shared import confirm, connections, copies
+    from ..shared import confirm, connections
 
     at = connections.server(s)
     connections.acting_on(s, at)
-    copies.refuse_production(s, at)
+    _refuse_production(s, at)
     with connections.postgres(s, at=at) as conn:
         if not production_marker.is_production(conn):
             output.note(s, f"{at.label} has no production mark; nothing was changed")
@@ -217,3 +219,35 @@ def ping(s: Settings) -> None:
     with connections.postgres(s, at=at) as conn:
         pong = database.ping(conn, at, (time.monotonic() - began) * 1000)
     output.show(s, [pong], draw=output.details)
+
+
+def _refuse_production(s: Settings, at: connection.Server) -> None:
+    """Raise Protected for what may be production: --prod, a remote host or RDS, the server of PROD_CONNECTION_URL."""
+    from ...postgres import connection
+    from ..shared import connections
+
+    if s.prod:
+        raise Protected("db release-copy is for copies of production, never for production itself.")
+    if connections.is_foreign(at):
+        raise Protected(f"{at.label} is not on this machine or its network, so it may be production itself.")
+    theirs = settings.load({"prod": True})
+    if theirs.connection_url is None:
+        return
+    origin = theirs.origins["connection_url"]
+    parameters = connection.completed(connection.parse_url(theirs.connection_url, origin=origin))
+    host = str(parameters.get("hostaddr") or parameters.get("host") or "")
+    if connection.port(parameters) == at.port and _addresses(host) & _addresses(at.address or at.host):
+        raise Protected(f"{at.label} is on the server that {origin} names, so it may be production itself.")
+
+
+def _addresses(hosts: str) -> set[str]:
+    """Where the names lead; the names themselves where they do not resolve, and one word for this machine."""
+    from ...local import addresses
+
+    found: set[str] = set()
+    for host in hosts.split(","):
+        names = {host.lower()}
+        with suppress(OSError):
+            names |= {str(entry[4][0]) for entry in socket.getaddrinfo(host or "localhost", None)}
+        found |= {"localhost"} if not host or names & addresses.LOOPBACK or host.startswith("/") else names
+    return found

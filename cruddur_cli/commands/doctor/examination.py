@@ -23,7 +23,7 @@ from ...integrity.differences import Difference
 from ...integrity.model import Clock, Database, Facts, OtherStore, Pool, Problem, TableFacts
 from ...integrity.rows import Rows
 from ...local import extra, stack
-from ...postgres import catalogue, database, health, production_marker
+from ...postgres import catalogue, database, production_marker, sessions, users
 from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
 from ...settings import Settings
@@ -111,11 +111,11 @@ def _database(s: Settings) -> Database:
             label=at.label,
             version=conn.info.server_version,
             missing_tables=missing,
-            columns=frozenset(health.columns(conn)) if has_users else frozenset(),
-            people=health.people(conn) if has_users else [],
+            columns=frozenset(users.column_names(conn)) if has_users else frozenset(),
+            people=users.read_all(conn) if has_users else [],
             migrations=migrations,
             has_file=has_file,
-            blockers=health.blockers(conn),
+            blockers=sessions.blockers(conn),
             is_production=production_marker.is_production(conn),
             ahead_s=_ahead(conn),
             differences=_differences(s, conn),
@@ -136,7 +136,7 @@ def _differences(s: Settings, conn: Connection[Any]) -> list[Difference] | None:
 def _ahead(conn: Connection[Any]) -> float:
     """How far the server's clock is ahead of this machine's, in seconds."""
     before = times.of_this_machine()
-    server = health.clock(conn)
+    server = database.clock(conn)
     after = times.of_this_machine()
     return (server - (before + (after - before) / 2)).total_seconds()
 

@@ -14,7 +14,7 @@ from ... import settings
 from ...aws_client import credentials
 from ...errors import CruddurError
 from ...integrity.model import Clock, Contradiction, Machine, Problem, Unresolved
-from ...local import extra, home
+from ...local import addresses, extra, home
 from ...postgres import connection
 from ...settings import Settings
 from ..shared import connections
@@ -22,7 +22,6 @@ from ..shared import connections
 _ENGINES = {"PostgreSQL": "postgres", "AWS": "aws"}
 # Settings whose value in cruddur.toml is hidden by a variable.
 _HIDDEN = ("connection_url", "dynamodb_endpoint", "aws_endpoint", "table", "region", "user_pool_id")
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def stopped_engines(stores: Iterable[object]) -> list[str]:
@@ -112,7 +111,7 @@ def _plain(value: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return value
-    host = "localhost" if host in _LOOPBACK else host
+    host = "localhost" if host in addresses.LOOPBACK else host
     scheme = "postgresql" if parts.scheme == "postgres" else parts.scheme
     return f"{scheme}://{login}{at}{host}:{port or ''}{parts.path.rstrip('/')}?{parts.query}"
 

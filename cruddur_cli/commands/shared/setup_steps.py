@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ... import output
+from ... import output, times
 from ...aws import user_pool
 from ...aws_client import client as aws_client
 from ...dynamodb import tables
 from ...dynamodb.client import DynamoDB
+from ...dynamodb.conversations import seed
 from ...dynamodb.conversations.model import Line, Person
 from ...dynamodb.conversations.seed import Seeded
 from ...dynamodb.table_settings import TableSettings
@@ -18,8 +19,8 @@ from ...errors import CannotConnect, CruddurError, Incomplete, NotConfigured, No
 from ...local import home, stack
 from ...output.text import counted
 from ...postgres import connection, database, production_marker, users
-from ...settings import Settings
-from . import connections, migration_step, seeding, try_database
+from ...settings import SEEDED_GROUP, Settings
+from . import connections, migration_step, people, seeding, try_database
 from .steps import Step, done
 
 if TYPE_CHECKING:
@@ -27,6 +28,47 @@ if TYPE_CHECKING:
 
     from . import load_sql
 # What reads and runs files of SQL is imported by the steps that do so: every ddb command comes by here.
+_ANY_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+def check_all(
+    s: Settings, at: connection.Server, dynamodb: DynamoDB, lines: list[Line], source: str, *, scripts: load_sql.Scripts
+) -> None:
+    """Raise what would stop a set-up half-way: a table of another schema, a line that is too long, a missing person.
+
+    The database need not be there. A table that is marked as production was refused when it was opened.
+    """
+    check_schema(s, dynamodb)
+    _check_people(s, at, scripts)
+    pair = (Person(_ANY_UUID, s.my_handle, s.my_handle), Person(_ANY_UUID, s.other_handle, s.other_handle))
+    seed.check(lines, pair, group=SEEDED_GROUP, source=source, now=times.now())
+
+
+def _check_people(s: Settings, at: connection.Server, scripts: load_sql.Scripts) -> None:
+    """Raise NotFound where a handle that is set is neither in the database nor in the seeds that would fill it."""
+    is_fixed = s.prod or connections.is_foreign(at)
+    try:
+        with connections.postgres(s, at=at) as conn:
+            if "users" not in database.missing_tables(conn) and users.handles(conn):
+                if len(users.first(conn, 2)) < 2 and not is_fixed:
+                    return  # the set-up skips the conversation, and says why
+                chosen = people.handles(s, conn, at)
+                for handle in (chosen.mine, chosen.other):
+                    users.find(conn, handle)
+                return
+    except NotFound as error:
+        if error.code != "database_not_found":
+            raise
+    fixed = [name for name in ("my_handle", "other_handle") if is_fixed or s.origins[name] != "default"]
+    seeds = scripts.seed if fixed else None
+    for name in fixed:
+        handle = str(getattr(s, name)).removeprefix("@")
+        if seeds is not None and handle not in seeds.text:
+            raise NotFound(
+                f"There is no user {handle!r}: {at.label} has no users yet, and {seeds.source} does not name this one.",
+                hint="name a person of the seed file with --my-handle and --other-handle",
+                code="user_not_found",
+            )
 
 
 def make_database(
@@ -165,14 +207,14 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "demo user pool", "would get the people of the database", changed=True)
         return
     with connections.postgres(s) as conn:
-        people = users.everyone(conn)
+        everyone = users.everyone(conn)
     with aws_client.opened(at, trace=connections.trace(s)) as client, home.locked(home.locate()):
         if s.dry_run and user_pool.find_pool(client, at, user_pool.DEMO_POOL) is None:
             done(s, steps, "demo user pool", "would be created", changed=True)
             return
         pool, made = user_pool.make_demo_pool(client, at)
         connections.acting(s, f"user pool {user_pool.DEMO_POOL}, {at.label} at {at.url}")
-        added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), people)
+        added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), everyone)
         done(
             s,
             steps,

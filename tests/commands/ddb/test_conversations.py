@@ -99,7 +99,8 @@ def test_neither_the_index_nor_postgresql_is_asked_where_the_messages_say_whose_
     seeded: Here, table: DynamoDB
 ) -> None:
     def read(*options: str) -> dict[str, Any]:
-        return parsed(seeded("ddb", "get-conversation", *options, "-o", "json"))
+        found: dict[str, Any] = parsed(seeded("ddb", "get-conversation", *options, "-o", "json"))
+        return found
 
     both = read()
     assert both["consumed_capacity"]["indexes"] == {}
