@@ -95,6 +95,10 @@ def _dispatch(arguments: list[str]) -> int:
 
     from . import tree
 
+    if arguments[:1] in (["--install-completion"], ["--show-completion"]):
+        from . import completion_scripts
+
+        completion_scripts.complete_first_tab()
     # Completion says so in a variable of its own.
     is_completion = f"_{PROGRAM.upper()}_COMPLETE" in os.environ
     wanted = tree.completed() if is_completion else arguments[:3] or ["--help"]

@@ -53,6 +53,25 @@ def default() -> Path:
     return user_home / ".local" / "share" / "cruddur"
 
 
+def backups() -> Path:
+    """Where files of local backups are: beside the embedded stack's folder, so that `local reset` keeps them.
+
+    Raises NotConfigured when the environment names no home at all.
+    """
+    there = locate()
+    return there.with_name(f"{there.name}-backups")
+
+
+def caches() -> Path:
+    """The folder of what can be made again: ``cruddur`` under the XDG cache directory, whether or not it exists.
+
+    Raises RuntimeError where the environment names no home.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG specification says that a relative path there is to be ignored.
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "cruddur"
+
+
 def history() -> Path:
     """The folder of the history, whether or not it exists.
 

@@ -102,6 +102,11 @@ class Server:
         return replace(self, database=database)
 
 
+def load_driver() -> None:
+    """Load psycopg, which takes longer than a connection does."""
+    import psycopg  # noqa: F401
+
+
 def parse_url(url: str, *, origin: str) -> dict[str, Any]:
     """The parameters of a connection URL (``postgres://`` or ``postgresql://``) or of a libpq key=value string.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from ... import output, settings, times
 from ...errors import BadInput, Exit, NotFound
 from ...output.text import counted
 from ...settings import Settings
+from ..shared import completions
 from ..shared.options import LONGEST_S, Wait, command
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def backup(
 def _make(s: Settings, dynamodb: DynamoDB, name: str, wait_s: float) -> tuple[Backup, bool]:
     from ...dynamodb import backups, tables
     from ...dynamodb.transfer import backup_files
+    from ...local import home
 
     def say(text: str) -> None:
         output.note(s, text)
@@ -67,7 +68,7 @@ def _make(s: Settings, dynamodb: DynamoDB, name: str, wait_s: float) -> tuple[Ba
     if not dynamodb.at.local:
         return backups.create(dynamodb, name, say=say, wait_s=wait_s)
     with output.progress(s, "backing up", tables.describe(dynamodb).items) as advance:
-        return backup_files.create(dynamodb, _root(), name, say=say, advance=advance)
+        return backup_files.create(dynamodb, home.backups(), name, say=say, advance=advance)
 
 
 @command(shows=True, table=True)
@@ -78,11 +79,12 @@ def list_backups(s: Settings) -> None:
     """
     from ...dynamodb import backups, tables
     from ...dynamodb.transfer import backup_files
+    from ...local import home
     from ..shared import connections
 
     settings.check_table_name(s.table, s.origins["table"])
     with connections.dynamodb(s) as dynamodb:
-        found = backup_files.listed(_root(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
+        found = backup_files.listed(home.backups(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
         output.show(s, found, draw=output.details if len(found) == 1 else None)
         if not dynamodb.at.local:
             _say_window(s, dynamodb)
@@ -113,7 +115,12 @@ def restore(
     s: Settings,
     into: Annotated[str, typer.Option("--into", metavar="TABLE", help="The new table. It must not exist.")],
     backup: Annotated[
-        str | None, typer.Argument(metavar="[BACKUP]", help="The backup's name or ARN; locally also a file.")
+        str | None,
+        typer.Argument(
+            metavar="[BACKUP]",
+            autocompletion=completions.backups,
+            help="The backup's name or ARN; locally also a file.",
+        ),
     ] = None,
     to_time: Annotated[
         str | None,
@@ -160,9 +167,10 @@ def restore(
 def _source(s: Settings, dynamodb: DynamoDB, name: str | None, moment: datetime | None) -> Backup | None:
     from ...dynamodb import backups
     from ...dynamodb.transfer import backup_files
+    from ...local import home
 
     if name is not None:
-        return backup_files.find(_root(), s.table, name) if dynamodb.at.local else backups.find(dynamodb, name)
+        return backup_files.find(home.backups(), s.table, name) if dynamodb.at.local else backups.find(dynamodb, name)
     assert moment is not None
     if dynamodb.at.local:
         raise BadInput("A local engine has no point-in-time recovery.", hint="cruddur ddb list-backups")
@@ -245,11 +253,3 @@ def protect(
             output.note(s, f"{one.setting}: {dynamodb.at.label} does not support it")
     if not off and not dynamodb.at.local:
         output.note(s, f"Point-in-time recovery costs money for each GB: the table has {table.bytes / 2**30:.3f} GB.")
-
-
-def _root() -> Path:
-    """Where files of local backups are: beside the embedded stack's folder, so that `local reset` keeps them."""
-    from ...local import home
-
-    there = home.locate()
-    return there.with_name(f"{there.name}-backups")

@@ -13,6 +13,7 @@ from ... import output, settings
 from ...errors import BadInput, CruddurError, Exit, NotFound, Protected
 from ...output.text import counted
 from ...settings import Settings
+from ..shared import completions
 from ..shared.options import command
 from . import transfer
 
@@ -40,6 +41,7 @@ def copy(
         typer.Option(
             "--handle",
             metavar="HANDLE",
+            autocompletion=completions.local_handles,
             help="Copy only this person's conversations. Needs PROD_CONNECTION_URL to find the person.",
         ),
     ] = None,

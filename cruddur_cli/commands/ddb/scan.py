@@ -13,6 +13,7 @@ from ... import output
 from ...errors import Again, BadInput
 from ...output import github
 from ...settings import Settings
+from ..shared import completions
 from ..shared.options import command
 from . import transfer
 from .transfer import Segments
@@ -42,7 +43,13 @@ class EntityFilter(StrEnum):
 def scan(
     s: Settings,
     pk: Annotated[
-        str | None, typer.Option("--pk", metavar="KEY", help="Query this partition key, such as MSG#ID or GRP#USER.")
+        str | None,
+        typer.Option(
+            "--pk",
+            metavar="KEY",
+            autocompletion=completions.partition_keys,
+            help="Query this partition key, such as MSG#ID or GRP#USER.",
+        ),
     ] = None,
     entity: Annotated[
         EntityFilter | None, typer.Option("--entity", help="Only messages, or only message groups.")

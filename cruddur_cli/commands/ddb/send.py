@@ -81,7 +81,12 @@ def start_conversation(
 def send_message(
     s: Settings,
     text: Text,
-    group: Annotated[str | None, typer.Option("--group", metavar="GROUP", help="The conversation's id.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="GROUP", autocompletion=completions.conversations, help="The conversation's id."
+        ),
+    ] = None,
     receiver: Annotated[
         str | None,
         typer.Option(

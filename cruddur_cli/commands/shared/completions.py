@@ -1,7 +1,8 @@
 """Values that a shell completes: people, tables, conversations, migrations.
 
-Only stores of this machine and its network are asked, and only those that run. After any error a shell gets no value
-and no message: a person who presses Tab asked for neither.
+Only stores of this machine and its network are asked, and only those that run; a database that a connection string
+names, only where a command has found that it is local (``local_databases``). After any error a shell gets no value and
+no message: a person who presses Tab asked for neither.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from ... import settings
 from ...errors import CruddurError
 
 if TYPE_CHECKING:
+    from ...postgres.connection import Server
     from ...settings import Settings
 
 Value = tuple[str, str]
 _PATIENCE_S = 0.2  # for a store to answer
-_DRIVER_S = 0.3  # for Python to load the driver of PostgreSQL
 _MOST = 500
 # The words of the command line up to the cursor or whole, as Typer's scripts for the shells hand them over.
 _LINES = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
@@ -39,6 +40,11 @@ def handles(ctx: typer.Context, incomplete: str) -> list[Value]:
     return _asked(ctx, incomplete, _handles)
 
 
+def local_handles(ctx: typer.Context, incomplete: str) -> list[Value]:
+    """The same of the local database, for a command that also reads production: many people are in both."""
+    return _asked(ctx, incomplete, _handles, words=frozenset({"--prod"}))
+
+
 def tables(ctx: typer.Context, incomplete: str) -> list[Value]:
     """The tables of the local DynamoDB."""
     return _asked(ctx, incomplete, _tables)
@@ -47,6 +53,16 @@ def tables(ctx: typer.Context, incomplete: str) -> list[Value]:
 def conversations(ctx: typer.Context, incomplete: str) -> list[Value]:
     """The ids of conversations, with the people in them."""
     return _asked(ctx, incomplete, _conversations)
+
+
+def backups(ctx: typer.Context, incomplete: str) -> list[Value]:
+    """The local backups of the table. Asks no store."""
+    return _asked(ctx, incomplete, _backups)
+
+
+def partition_keys(ctx: typer.Context, incomplete: str) -> list[Value]:
+    """The partition keys of the messages of each conversation, with the people in it."""
+    return _asked(ctx, incomplete, lambda s: ((f"MSG#{group}", people) for group, people in _conversations(s)))
 
 
 def versions(ctx: typer.Context, incomplete: str) -> list[Value]:
@@ -64,8 +80,15 @@ def versions(ctx: typer.Context, incomplete: str) -> list[Value]:
         return []
 
 
-def _asked(ctx: typer.Context, incomplete: str, ask: Callable[[Settings], Iterator[Value]]) -> list[Value]:
-    if ctx.params.get("prod") or {"--prod", "prod"} & set(command_line().replace("=", " ").split()):
+def _asked(
+    ctx: typer.Context,
+    incomplete: str,
+    ask: Callable[[Settings], Iterator[Value]],
+    *,
+    words: frozenset[str] = frozenset({"--prod", "prod"}),
+) -> list[Value]:
+    """What ``ask`` finds; nothing where one of the ``words`` says that the command is for production."""
+    if ctx.params.get("prod") or words & set(command_line().replace("=", " ").split()):
         return []
     try:
         loaded = settings.load({"table": ctx.params.get("table"), "dry_run": True, "quiet": True})
@@ -75,28 +98,58 @@ def _asked(ctx: typer.Context, incomplete: str, ask: Callable[[Settings], Iterat
         return []
 
 
-def _bounded(more_s: float = 0) -> None:
+def _bounded() -> None:
     """End this process, silently, when a store does not answer in time; a lookup of a name cannot be interrupted."""
-    timer = threading.Timer(_PATIENCE_S + more_s, os._exit, (0,))
+    timer = threading.Timer(_PATIENCE_S, os._exit, (0,))
     timer.daemon = True
     timer.start()
 
 
 def _handles(s: Settings) -> Iterator[Value]:
-    from ...postgres import connection, database, production_marker
+    from . import local_databases
+
+    known = local_databases.handles(s)
+    if known is not None:
+        yield from known
+        return
+    from ...postgres import connection
     from . import connections
 
-    _bounded(_DRIVER_S)
+    connection.load_driver()
+    _bounded()
     at = connections.server(s)
-    if not at.embedded and connections.is_remote(at.host, at.address):
+    if not at.embedded and (
+        not local_databases.is_local(s) or connections.is_remote(at.host, at.address) or _is_as_production(at)
+    ):
         return
     with connection.opened(replace(at, read_only=True)) as conn:
-        # Behind a tunnel production has an address of this machine.
-        if database.is_rds(conn) or production_marker.is_production(conn):
+        if not at.embedded and not local_databases.note(s, conn):
             return
-        yield from conn.execute(
+        found = conn.execute(
             "SELECT handle, coalesce(display_name, '') FROM public.users ORDER BY handle LIMIT 500"
         ).fetchall()
+    local_databases.keep(s, found)
+    yield from found
+
+
+def _is_as_production(at: Server) -> bool:
+    """Whether production has the same user, password and database: then this may be a tunnel to it."""
+    from ...postgres import connection
+
+    url = settings.load({"prod": True}).connection_url
+    if url is None:
+        return False
+    found = connection.parse_url(url, origin="PROD_CONNECTION_URL")
+    names = ("user", "password", "dbname")
+    return [found.get(name) for name in names] == [at.parameters.get(name) for name in names]
+
+
+def _backups(s: Settings) -> Iterator[Value]:
+    from ...dynamodb.transfer import backup_files
+    from ...local import home
+
+    for one in backup_files.listed(home.backups(), s.table):
+        yield one.backup, ""
 
 
 def _tables(s: Settings) -> Iterator[Value]:

@@ -16,6 +16,7 @@ from ...dynamodb import client as message_store
 from ...errors import CannotConnect, CruddurError, NotConfigured, NotFound, Protected
 from ...local import addresses
 from ...settings import Settings
+from . import local_databases
 
 # What one store alone needs is imported where that store is opened: no command pays for the others.
 if TYPE_CHECKING:
@@ -184,7 +185,18 @@ def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None
     with connection.opened(at, trace=trace(s)) as conn, locks.named(conn, at):
         if changes and not s.prod and not s.dry_run:
             production_marker.refuse(conn, at.label)
+        if not s.prod and not at.embedded and local_databases.is_due(s) and _is_own(s, at):
+            local_databases.note(s, conn)
         yield conn
+    if changes and not s.dry_run:
+        local_databases.forget_handles(s)
+
+
+def _is_own(s: Settings, at: connection.Server) -> bool:
+    """Whether this is the very database that the settings name, at an address of this machine or its network."""
+    own = server(s)
+    is_same = (own.host, own.address, own.port, own.database) == (at.host, at.address, at.port, at.database)
+    return is_same and not is_remote(at.host, at.address)
 
 
 def refuse_stamped(s: Settings, at: connection.Server) -> None:

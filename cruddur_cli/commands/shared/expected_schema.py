@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -130,9 +129,7 @@ def _key(script: Script, migrations: Sequence[Migration]) -> str | None:
 
 def _folder() -> Path:
     """Raises RuntimeError where the environment names no home."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification says that a relative path there is to be ignored.
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "cruddur" / "schemas"
+    return home.caches() / "schemas"
 
 
 def _read(key: str | None) -> Definitions | None:

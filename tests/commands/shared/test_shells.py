@@ -21,7 +21,7 @@ SHELLS = {
     "zsh": ["zsh", "-i"],
     "fish": ["fish", "-i"],
 }
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 @pytest.fixture(params=sorted(SHELLS))
@@ -32,10 +32,8 @@ def shell(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def test_values_are_completed_after_the_installation(
-    shell: str, cruddur: Run, environment: dict[str, str], tmp_path: Path
-) -> None:
-    assert cruddur("db", "setup").code == 0
+def installed(shell: str, environment: dict[str, str], tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """The variables and the home of a person who has run --install-completion in that shell."""
     programs = tmp_path / "programs"
     programs.mkdir()
     program = programs / "cruddur"
@@ -52,15 +50,33 @@ def test_values_are_completed_after_the_installation(
         "SHELL": shutil.which(shell) or "",
     }
     # The shell that is to be set up is the one that starts the command.
-    installed = subprocess.run(
+    done = subprocess.run(
         [shell, "-c", "cruddur --install-completion; true"],
         env=variables, cwd=home, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
-    assert f"{shell} completion installed" in installed.stdout
+    assert f"{shell} completion installed" in done.stdout
+    return variables, home
+
+
+def test_values_are_completed_after_the_installation(
+    shell: str, cruddur: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    variables, home = installed(shell, environment, tmp_path)
+    assert cruddur("db", "setup", env={"HOME": str(home)}).code == 0
     with Typing(SHELLS[shell], variables, home) as terminal:
         terminal.types("cruddur ddb list-conversations --with and")
-        # zsh loads the script at the first Tab, and asks it from the second on. A busy machine may be late once, too.
-        terminal.sees("andrewbrown", pressing="\t")
+        # The first Tab is enough; a busy machine may be late. fish may draw only what is new in the line.
+        terminal.sees("rewbrown", pressing="\t")
+
+
+def test_zsh_completes_at_the_first_tab(cruddur: Run, environment: dict[str, str], tmp_path: Path) -> None:
+    """Typer's own script only loads itself then. No store is asked, so that one Tab has to do."""
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    variables, home = installed("zsh", environment, tmp_path)
+    with Typing(SHELLS["zsh"], variables, home) as terminal:
+        terminal.types("cruddur ddb list-conv\t")
+        terminal.sees("ersations")
 
 
 class Typing:
