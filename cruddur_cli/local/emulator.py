@@ -195,7 +195,7 @@ class Keeper:
         return found
 
     def _append(self, change: dict[str, Any]) -> None:
-        content = json.dumps(change, separators=(",", ":")).encode()
+        content = generations.encoded(change)
         self.log.append(content)
         self.replay_s += len(content) / REPLAY_BYTES_PER_S + REPLAY_FRAME_S
         if self.replay_s > REPLAY_S:

@@ -46,12 +46,13 @@ class Contents:
     """All data, as plain values.
 
     ``documents``: small things under their keys, as JSON. ``items``: table, partition key, sort key, item.
-    ``streams``: the position of the first record that is kept, and the records. ``counter``: of sequence numbers.
+    ``streams``: the position of the first record that is kept, and the records as JSON: few are ever read again, and
+    a start would take three times as long to read them all. ``counter``: of sequence numbers.
     """
 
     documents: dict[str, str] = field(default_factory=dict)
     items: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    streams: dict[str, tuple[int, list[Any]]] = field(default_factory=dict)
+    streams: dict[str, tuple[int, list[bytes]]] = field(default_factory=dict)
     counter: int = 0
 
     def apply(self, change: dict[str, Any]) -> None:
@@ -77,7 +78,7 @@ class Contents:
         for stream, (position, records) in change.get("records", {}).items():
             first, kept_records = self.streams.setdefault(stream, (position, []))
             # A record that is there already is not there twice.
-            kept_records += records[max(0, first + len(kept_records) - position) :]
+            kept_records += map(_as_json, records[max(0, first + len(kept_records) - position) :])
         self.counter = change.get("counter", self.counter)
 
     def changes(self) -> Iterator[dict[str, Any]]:
@@ -120,9 +121,42 @@ class Contents:
                 del self.streams[stream]
                 continue
             expired = 0
-            while expired < len(records) and records[expired]["dynamodb"]["ApproximateCreationDateTime"] < oldest:
+            while expired < len(records) and _created_at(records[expired]) < oldest:
                 expired += 1
             self.streams[stream] = (first + expired, records[expired:])
+
+
+def encoded(change: dict[str, Any]) -> bytes:
+    """A change as a frame holds it: JSON with the number of each stream's records, then each record on its own line."""
+    lines = []
+    if streams := change.get("records"):
+        lines = [_as_json(record) for _, records in streams.values() for record in records]
+        numbers = {stream: [position, len(records)] for stream, (position, records) in streams.items()}
+        change = {**change, "records": numbers}
+    return b"\n".join([_as_json(change), *lines])
+
+
+def decoded(payload: bytes) -> dict[str, Any]:
+    """The change in a frame; records stay JSON."""
+    head, *lines = payload.split(b"\n")
+    change: dict[str, Any] = json.loads(head)
+    first = 0
+    for stream, (position, number) in change.get("records", {}).items():
+        # Before 0.2.0 was finished, the records were there.
+        if isinstance(number, int):
+            change["records"][stream] = (position, lines[first : first + number])
+            first += number
+    return change
+
+
+def _as_json(value: Any) -> bytes:
+    """One line: no JSON has a line break unless somebody asks for it."""
+    return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
+
+
+def _created_at(record: bytes) -> float:
+    created: float = json.loads(record)["dynamodb"]["ApproximateCreationDateTime"]
+    return created
 
 
 @dataclass
@@ -177,7 +211,7 @@ def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
 
         def put(value: dict[str, Any]) -> None:
             nonlocal size, checksum, count, synced
-            content = frames.frame(json.dumps(value, separators=(",", ":")).encode())
+            content = frames.frame(encoded(value))
             file.write(content)
             size, checksum, count = size + len(content), zlib.crc32(content, checksum), count + 1
             if size - synced > SYNC_BYTES:
@@ -235,7 +269,7 @@ def load(folder: Path) -> Loaded:
     for log, after in zip(logs, [*logs[1:], None], strict=True):
         _check(log, after, mark, notes)
         for change in log.changes:
-            contents.apply(json.loads(change))
+            contents.apply(decoded(change))
     size = logs[-1].end or begin_log(folder, last)
     if logs[-1].end < len(logs[-1].content):
         os.truncate(logs[-1].path, size)
@@ -257,7 +291,7 @@ def merge(folder: Path, generation: int) -> dict[str, int]:
         if end < len(content):
             raise Damaged(f"{path} is damaged at byte {end}")
         for change in changes[1:]:
-            contents.apply(json.loads(change))
+            contents.apply(decoded(change))
     contents.prune()
     return write(folder, generation, contents)
 
@@ -309,7 +343,7 @@ def _read_snapshot(path: Path, generation: int, said: dict[str, int] | None) -> 
     if end < len(content) or (said and said != {"size": len(content), "checksum": zlib.crc32(content)}):
         where = f"at byte {end} of {len(content)}" if end < len(content) else "or of another time"
         raise Damaged(f"{path} is damaged {where}: the tables and users saved in it cannot be read")
-    values = [json.loads(payload) for payload in payloads]
+    values = [decoded(payload) for payload in payloads]
     _check_format(path, values[:1])
     if not values or values[0].get("snapshot") != generation or values[-1].get("end") != len(values) - 1:
         raise Damaged(f"{path} is cut short: the tables and users saved in it cannot be read")

@@ -57,6 +57,21 @@ class _Watched(dict[Any, Any]):
         super().__setitem__(key, value)
 
 
+class _Records(list[Any]):
+    """The records of a stream; one that was read from the disk is made of its JSON once somebody looks at it."""
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        record = super().__getitem__(place)
+        if isinstance(record, bytes):
+            record = self[place] = json.loads(record)
+        return record
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(len(self)))
+
+
 class _NoCopy:
     """The module ``copy`` for a service whose state is only looked at: a copy would take ten times as long."""
 
@@ -216,7 +231,7 @@ class Services:
                 is_new = True
             end = trimmed + len(records)
             if end > stream.told:
-                found[stream.name] = (stream.told, records[stream.told - trimmed :])
+                found[stream.name] = (stream.told, list.__getitem__(records, slice(stream.told - trimmed, None)))
                 stream.told = end
         return found, is_new
 
@@ -349,7 +364,10 @@ class Services:
                 live[tuple(key)] = value["stream"]
             elif store == "closed_streams":
                 position, records = contents.streams.get(value.pop("stream"), (value["trimmed"], []))
-                dynamodb._closed_streams._data[tuple(key)] = value | {"records": records, "trimmed": position}
+                dynamodb._closed_streams._data[tuple(key)] = value | {
+                    "records": _Records(records),
+                    "trimmed": position,
+                }
             elif store == "tokens":
                 dict.__setitem__(self._tokens, tuple(key), value)
         dynamodb.load_persisted_state(state)
@@ -357,7 +375,7 @@ class Services:
             dynamodb._update_counts(table)
         for live_key, stream in live.items():
             position, records = contents.streams.get(stream, (0, []))
-            dynamodb._stream_records._data[live_key] = records
+            dynamodb._stream_records._data[live_key] = _Records(records)
             dynamodb._stream_trimmed._data[live_key] = position
         dynamodb._stream_seq_counter = contents.counter
 

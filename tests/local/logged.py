@@ -41,7 +41,7 @@ def append(folder: Path, generation: int, changes: list[dict[str, Any]], *, ackn
     ends = [path.stat().st_size]
     with path.open("ab") as log:
         for change in changes:
-            content = frames.frame(json.dumps(change).encode())
+            content = frames.frame(generations.encoded(change))
             log.write(content)
             ends.append(ends[-1] + len(content))
     if acknowledged:
@@ -54,6 +54,6 @@ def count(contents: Contents) -> int:
     rows = contents.items.get(TABLE, {}).get("p", {})
     assert list(rows) == [str(number) for number in range(len(rows))]
     records = contents.streams.get("stream", (0, []))[1]
-    assert [record["dynamodb"]["number"] for record in records] == list(range(len(rows)))
+    assert [json.loads(record)["dynamodb"]["number"] for record in records] == list(range(len(rows)))
     assert contents.counter == len(rows)
     return len(rows)

@@ -169,7 +169,7 @@ def test_a_snapshot_that_is_not_what_was_written_is_not_used(folder: Path, monke
 
 def test_a_merge_drops_what_has_expired() -> None:
     now = times.now().timestamp()
-    stream = [{"dynamodb": {"ApproximateCreationDateTime": now - age}} for age in (90_000, 10)]
+    stream = [json.dumps({"dynamodb": {"ApproximateCreationDateTime": now - age}}).encode() for age in (90_000, 10)]
     contents = Contents(
         documents=TABLES
         | {
@@ -189,7 +189,27 @@ def test_a_merge_drops_what_has_expired() -> None:
 def test_large_contents_are_the_same_after_a_snapshot(tmp_path: Path) -> None:
     rows = {f"p{number}": {"s": {"é😀": {"S": "x"}}} for number in range(5000)}
     contents = Contents(
-        documents=dict(TABLES), items={TABLE: rows}, streams={"a": (3, []), "b": (0, [1] * 5000)}, counter=9
+        documents=dict(TABLES), items={TABLE: rows}, streams={"a": (3, []), "b": (0, [b"1"] * 5000)}, counter=9
     )
     begin(tmp_path, contents)
     assert load(tmp_path).contents == contents
+
+
+def test_records_are_the_same_after_a_log() -> None:
+    """Nothing in them is taken for the end of one; those that a snapshot has already are not there twice."""
+    records = [{"text": text} for text in ("\n", "\r\n\u2028", "", "{}\n{}", "é😀\x00")]
+    change = {"items": {"t": {}}, "records": {"a": (0, records), "b": (7, []), "c": (1, records[:1])}, "counter": 3}
+    contents = Contents()
+    for _ in range(2):
+        contents.apply(generations.decoded(generations.encoded(change)))
+    found = {
+        name: (position, [json.loads(each) for each in held]) for name, (position, held) in contents.streams.items()
+    }
+    assert found == {"a": (0, records), "b": (7, []), "c": (1, records[:1])}
+    assert contents.counter == 3
+
+
+def test_records_inside_the_change_are_read_as_well() -> None:
+    contents = Contents()
+    contents.apply(generations.decoded(json.dumps({"records": {"a": [2, [{"n": 1}, {"n": 2}]]}}).encode()))
+    assert contents.streams == {"a": (2, [b'{"n":1}', b'{"n":2}'])}
