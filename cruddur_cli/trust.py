@@ -37,6 +37,10 @@ def read(path: Path) -> bytes:
         if found.st_size > LARGEST:
             raise NotConfigured(f"{path} has {found.st_size:,} bytes; at most {LARGEST:,} are read.", code="too_large")
         _check(path, found)
+        # Another user's link to one of the user's own files says that it counts here.
+        link = path.lstat()
+        if stat.S_ISLNK(link.st_mode) and link.st_uid not in _mine():
+            _refuse(path, path.parent, f"is a link of another user ({_user(link.st_uid)})")
         content = b""
         while part := os.read(descriptor, LARGEST + 1 - len(content)):
             content += part
@@ -64,9 +68,12 @@ def add(folder: Path) -> Path:
 
 
 def _check(path: Path, found: os.stat_result) -> None:
-    folder = path if stat.S_ISDIR(found.st_mode) else path.parent
-    why = _doubt(path, found)
-    if why and not _is_trusted(folder):
+    if why := _doubt(path, found):
+        _refuse(path, path if stat.S_ISDIR(found.st_mode) else path.parent, why)
+
+
+def _refuse(path: Path, folder: Path, why: str) -> None:
+    if not _is_trusted(folder):
         raise NotConfigured(
             f"{path} {why}, so it is not used.",
             hint=f"check its contents, then: cruddur config --trust  (or export {VARIABLE}={folder})",
@@ -76,8 +83,7 @@ def _check(path: Path, found: os.stat_result) -> None:
 
 def _doubt(path: Path, found: os.stat_result) -> str:
     """Why a file may be another user's word; empty where only this user can have written it."""
-    mine = {os.geteuid(), 0, *([int(os.environ["SUDO_UID"])] if _is_sudo() else [])}
-    if found.st_uid not in mine:
+    if found.st_uid not in _mine():
         return f"belongs to another user ({_user(found.st_uid)})"
     if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:  # a user cannot replace another user's file there
         return ""
@@ -88,8 +94,10 @@ def _doubt(path: Path, found: os.stat_result) -> str:
     return ""
 
 
-def _is_sudo() -> bool:
-    return os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal()
+def _mine() -> set[int]:
+    """The accounts whose word counts: the user's, root's, and for root the user who became root by sudo."""
+    is_sudo = os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal()
+    return {os.geteuid(), 0, *([int(os.environ["SUDO_UID"])] if is_sudo else [])}
 
 
 def _is_private(gid: int, uid: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import pytest
 from cruddur_cli import settings, trust
 from cruddur_cli.errors import BadInput, NotConfigured
 from cruddur_cli.postgres.migrations import files, python_files
+from tests import runs
 from tests.commands.conftest import Here, here  # noqa: F401 - a fixture
 
 MARK = "cruddur-of-a-stranger"
@@ -185,3 +188,166 @@ def test_a_migration_of_sql_of_another_user_is_not_read(tmp_path: Path) -> None:
     path.chmod(0o646)
     with pytest.raises(NotConfigured, match="every user"):
         files.up(files.find(folder)[0])
+
+
+def test_a_link_of_another_user_is_refused_until_its_folder_is_trusted(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "elsewhere.toml"
+    file.rename(target)
+    file.symlink_to(target)
+    assert settings.load().region == MARK
+    real = Path.lstat
+
+    def owned(path: Path) -> os.stat_result:
+        found = list(real(path))
+        found[4] = os.geteuid() + 4321
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", owned)
+    with pytest.raises(NotConfigured, match="is a link of another user"):
+        settings.load()
+    monkeypatch.setenv(trust.VARIABLE, str(file.parent))
+    assert settings.load().region == MARK
+
+
+# Accounts that no system gives out by itself; a process needs no entry in a file to have one.
+MINE, THEIRS = 64321, 64322
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other users and becomes one of them")
+
+
+@pytest.fixture
+def shared(this_run: runs.Run) -> Iterator[Path]:
+    """A folder that every account of this machine can reach, and ``checkout`` in it, which all can write."""
+    folder = this_run.own(f"accounts-{os.getpid()}")
+    (folder / "checkout").mkdir()
+    (folder / "checkout").chmod(0o1777)
+    yield folder / "checkout"
+    shutil.rmtree(folder)
+
+
+def put(path: Path, owner: int, mode: int = 0o644, *, group: int | None = None, text: str = "") -> Path:
+    path.write_text(text or f'region = "{MARK}"\n')
+    os.chown(path, owner, owner if group is None else group)
+    path.chmod(mode)
+    return path
+
+
+def as_user(uid: int, verb: Callable[[], str]) -> str:
+    """What ``verb`` returns in a process of that account, or the code and the message of the error that it raises."""
+    settings.load()  # what it imports late, the other account may not be allowed to read
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        said = "it ended otherwise"
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            said = verb()
+        except NotConfigured as error:
+            said = f"{error.code}: {error.message}"
+        except BaseException as error:  # noqa: BLE001 - it goes to the parent, whatever it is
+            said = repr(error)
+        finally:
+            os.write(writer, said.encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    return said
+
+
+def region_in(folder: Path, **variables: str) -> Callable[[], str]:
+    def verb() -> str:
+        os.environ.update({"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")} | variables)
+        os.chdir(folder)
+        return str(settings.load().region)
+
+    return verb
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "said"),
+    [
+        (MINE, MINE, 0o644, MARK),
+        (MINE, MINE, 0o600, MARK),
+        (MINE, MINE, 0o664, MARK),
+        (0, 0, 0o644, MARK),
+        (MINE, THEIRS, 0o664, f"can be written by the group number {THEIRS}"),
+        (MINE, MINE, 0o646, "can be written by every user"),
+        (0, 0, 0o666, "can be written by every user"),
+        (THEIRS, THEIRS, 0o644, f"belongs to another user (number {THEIRS})"),
+        (THEIRS, MINE, 0o664, f"belongs to another user (number {THEIRS})"),
+        (THEIRS, THEIRS, 0o600, "Permission denied"),
+    ],
+)
+def test_the_files_of_real_accounts(shared: Path, owner: int, group: int, mode: int, said: str) -> None:
+    put(shared / "cruddur.toml", owner, mode, group=group)
+    found = as_user(MINE, region_in(shared))
+    assert said in found, found
+    if said != MARK:
+        assert MARK not in found and found.partition(":")[0] in {"not_trusted", "not_configured"}, found
+    if "another" in said or "every" in said:
+        assert as_user(MINE, region_in(shared, **{trust.VARIABLE: str(shared)})) == MARK
+
+
+@as_root
+def test_root_obeys_another_account_only_after_sudo(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(shared / "cruddur.toml", THEIRS)
+    monkeypatch.chdir(shared)
+    with pytest.raises(NotConfigured, match="belongs to another user"):
+        settings.load()
+    monkeypatch.setenv("SUDO_UID", str(MINE))
+    with pytest.raises(NotConfigured, match="belongs to another user"):
+        settings.load()
+    monkeypatch.setenv("SUDO_UID", str(THEIRS))
+    assert settings.load().region == MARK
+
+
+@as_root
+def test_what_another_account_puts_in_the_place_of_the_file(shared: Path) -> None:
+    file = shared / "cruddur.toml"
+    own = put(shared / "own.toml", MINE)
+    theirs = put(shared / "theirs.toml", THEIRS)
+    made: dict[str, Callable[[], object]] = {
+        "is a link of another user": lambda: file.symlink_to(own),
+        "belongs to another user": lambda: file.symlink_to(theirs),
+        "is not a regular file": lambda: os.mkfifo(file),
+        "has 65,537 bytes": lambda: put(file, THEIRS, text="#" * 65_537),
+    }
+    for said, make in made.items():
+        make()
+        os.chown(file, THEIRS, THEIRS, follow_symlinks=False)
+        found = as_user(MINE, region_in(shared))
+        assert said in found and MARK not in found, found
+        file.unlink()
+    file.symlink_to(own)
+    os.chown(file, MINE, MINE, follow_symlinks=False)
+    assert as_user(MINE, region_in(shared)) == MARK
+
+
+@as_root
+def test_a_list_of_trusted_folders_of_another_account_trusts_nothing(shared: Path) -> None:
+    put(shared / "cruddur.toml", THEIRS)
+    (shared / "config" / "cruddur").mkdir(parents=True)
+    listed = put(shared / "config" / "cruddur" / "trusted-folders", THEIRS, text=f"{shared}\n")
+    assert "belongs to another user" in as_user(MINE, region_in(shared))
+    os.chown(listed, MINE, MINE)
+    assert as_user(MINE, region_in(shared)) == MARK
+
+
+@as_root
+@pytest.mark.parametrize("whose", ["file", "folder"])
+def test_a_python_migration_of_a_real_account_is_not_run(shared: Path, whose: str) -> None:
+    folder = shared / "migrations"
+    folder.mkdir()
+    proof = shared / "proof"
+    text = MIGRATION.format(proof=str(proof))
+    path = put(folder / "16811528612904313_add.py", THEIRS if whose == "file" else MINE, text=text)
+    if whose == "folder":
+        os.chown(folder, THEIRS, THEIRS)
+    assert "belongs to another user" in as_user(MINE, lambda: python_files.sql(path, "migrate_sql"))
+    assert not proof.exists()
