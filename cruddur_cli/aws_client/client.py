@@ -335,6 +335,10 @@ def speaks(url: str, service: str, target: str, body: str, expected: str, *, tim
         ) from error
 
 
+FALSE_ANSWERS = {"damaged_answer", "not_the_service"}
+"""The codes of the errors that say that something answered, and that it is not to be believed."""
+
+
 def _foreign(error: Exception, at: Endpoint) -> CannotConnect:
     """The error for answers that are not the service's, try after try."""
     if isinstance(error, answers.Foreign) and error.damaged:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import getpass
 import platform
 import re
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import output, times
-from ..errors import BadInput, CruddurError, Exit
+from ..errors import BadInput, CruddurError, Exit, NotConfigured
 from ..output.text import counted
 from ..settings import Settings
 from .shared.options import LONGEST_S, Wait, command
@@ -67,7 +67,7 @@ def update_sg_rule(
         bool,
         typer.Option("--anywhere", help="Allow every address on the internet. Asks you to type the rule's id first."),
     ] = False,
-) -> None:
+) -> int:
     """Allow this machine's address in the security group. The rule is read back; a correct rule is not changed.
 
     cruddur rds update-sg-rule --discover --dry-run
@@ -88,11 +88,12 @@ def update_sg_rule(
             confirm.agree(s, sentence, name=rule.rule_id, remote=connections.is_far(ec2.at))
         mark = security_group.mark(_user(), platform.node(), times.now(), until=until)
         change = security_group.set_address(ec2, rule, address=here, description=mark, ends=until is not None)
-        _tell_expired(s, ec2)
+        code = _tell_expired(s, ec2)
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})
     done = "would be updated: it would allow" if updated and s.dry_run else "allows" if updated else "already allows"
     output.note(s, f"{change.rule_id} {done} {change.after} ({here.origin})" + (f", not {change.before}" * updated))
+    return code
 
 
 @command(shows=True, changes=True, also={**_RULE, **_INSTANCE})
@@ -141,10 +142,10 @@ def status(s: Settings) -> int:
         found = instance.find(rds, name=s.db_instance)
         found = _wait(s, rds, found, AVAILABLE, ends=(STOPPED, *STUCK))
     output.show(s, [found], draw=output.details)
-    _tell_expired(s)
+    code = _tell_expired(s)
     if found.status == STOPPED:
         output.note(s, f"{found.instance} is stopped: cruddur rds start --instance {found.instance} --wait 900")
-    return Exit.DONE if found.status == AVAILABLE else Exit.NO
+    return code if found.status == AVAILABLE else Exit.NO
 
 
 @command(shows=True, changes=True, waits=True, also=_INSTANCE)
@@ -194,7 +195,7 @@ def snapshot(
         str | None, typer.Argument(metavar="[NAME]", help="The snapshot's name. Default: the instance and the time.")
     ] = None,
     wait_s: Wait = LONGEST_S,
-) -> None:
+) -> int:
     """Take a snapshot of the instance and wait for it. If a snapshot has that NAME, no second one is taken.
 
     A snapshot is kept until you delete it, and its storage costs money.
@@ -212,17 +213,17 @@ def snapshot(
         connections.acting(s, what, aws=connections.is_far(rds.at))
         if s.dry_run:
             output.show(s, [], extra={"written": 0, "unchanged": 0, "dry_run": True})
-            return
+            return Exit.DONE
         done, made = snapshots.create(rds, one, chosen, say=lambda text: output.note(s, text), wait_s=wait_s)
     extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
     output.show(s, [done], draw=output.details, extra=extra)
     if not made:
         output.note(s, f"snapshot {chosen} exists already")
-    _tell_expired(s)
+    return _tell_expired(s)
 
 
 @command(shows=True, also=_INSTANCE)
-def list_snapshots(s: Settings) -> None:
+def list_snapshots(s: Settings) -> int:
     """List the snapshots of the instance, newest first."""
     from ..aws import instance, snapshots
     from .shared import connections
@@ -231,7 +232,7 @@ def list_snapshots(s: Settings) -> None:
         one = instance.find(rds, name=s.db_instance)
         if not output.show(s, snapshots.listed(rds, one)):
             output.note(s, f"{one.instance} has no snapshot: cruddur rds snapshot takes one.")
-    _tell_expired(s)
+    return _tell_expired(s)
 
 
 def _end(duration: str | None) -> datetime | None:
@@ -245,19 +246,31 @@ def _end(duration: str | None) -> datetime | None:
     return times.now() + timedelta(**{unit: int(found[1])})
 
 
-def _tell_expired(s: Settings, ec2: EC2 | None = None) -> None:
-    """Warn of rules whose end has passed. A command that does something else does not fail for want of this."""
+def _tell_expired(s: Settings, ec2: EC2 | None = None) -> int:
+    """Warn of rules whose end has passed. Exit code 1 where what answers is not EC2, or its answer arrives damaged.
+
+    Where EC2 is not set up, refuses or cannot be reached, a command that does something else does not fail.
+    """
     from ..aws import group_rules
+    from ..aws_client import client as aws_client
     from .shared import connections
 
-    with suppress(CruddurError):
+    found = []
+    code = Exit.DONE
+    try:
         with nullcontext(ec2) if ec2 else connections.ec2(s) as opened:
             found = group_rules.expired(opened, times.now())
-        for rule in found:
-            output.warn(
-                f"rule {rule.rule_id} of {rule.group_id} still allows {rule.source}, although its time is over"
-                f" ({rule.expires_at:%Y-%m-%d %H:%MZ}): cruddur rds revoke --expired"
-            )
+    except NotConfigured:
+        pass
+    except CruddurError as error:
+        output.warn(f"cannot tell which rules have expired: {error.message}")
+        code = Exit.NO if error.code in aws_client.FALSE_ANSWERS else Exit.DONE
+    for rule in found:
+        output.warn(
+            f"rule {rule.rule_id} of {rule.group_id} still allows {rule.source}, although its time is over"
+            f" ({rule.expires_at:%Y-%m-%d %H:%MZ}): cruddur rds revoke --expired"
+        )
+    return code
 
 
 def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: str, done: str, is_idle: bool) -> int:
@@ -272,7 +285,7 @@ def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: s
     after = _wait(s, rds, after, goal, ends=STUCK) if waits else after
     extra = {"updated": int(not is_idle), "unchanged": int(is_idle), "dry_run": s.dry_run}
     output.show(s, [after], draw=output.details, extra=extra)
-    _tell_expired(s)
+    code = _tell_expired(s)
     if goal == STOPPED and not s.dry_run:
         moment = f"at {after.restarts_at:%Y-%m-%d %H:%MZ}" if after.restarts_at else "seven days after it stopped"
         output.note(
@@ -281,7 +294,7 @@ def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: s
     if waits and after.status != goal:
         output.note(s, f"{after.instance} is {after.status}, not {goal}, after {s.wait_s:g} s: cruddur rds status")
         return Exit.NO
-    return Exit.DONE
+    return code
 
 
 def _wait(s: Settings, rds: RDS, one: Instance, goal: str, *, ends: tuple[str, ...]) -> Instance:
