@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from cruddur_cli.commands.shared import seed_files
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.local import stack
-from tests import clock, processes, runs
+from tests import clock, libraries, processes, runs
 from tests.postgres import servers
 
 _OURS = (
@@ -48,6 +49,8 @@ SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL)
+
+libraries.keep()
 
 
 def _is_foreign(name: str) -> bool:
@@ -122,6 +125,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = run.temporary / "pytest"
     if today := config.getoption("today"):
         clock.set_to(today, folder=run.temporary)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: nobody needs to look through it for cycles, and a copy of this process
+    shares it for as long as nobody does."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

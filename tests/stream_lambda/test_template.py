@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cfnlint.api  # type: ignore[import-untyped]
 import pytest
 
 from cruddur_cli.audit import policies
@@ -19,6 +18,8 @@ RESOURCES: dict[str, Any] = MADE["Resources"]
 
 
 def lint(made: dict[str, Any]) -> list[str]:
+    import cfnlint.api  # type: ignore[import-untyped]  # here: it takes seconds, in each process that runs tests
+
     found = cfnlint.api.lint(json.dumps(made), regions=["us-east-1", "eu-central-1"])
     return [f"{match.rule.id} {match.message}" for match in found]
 
