@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ..dynamodb.schema import GROUP_PREFIX, MESSAGE_PREFIX, Item, read_group, read_message
+from ..dynamodb.schema import GROUP_PREFIX, MESSAGE_PREFIX, Item, read_other
 from ..times import has_no_zone, instant, is_canonical
 
 CLAIM_PREFIX = "CLAIM#"
@@ -100,20 +100,20 @@ def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
         return
     moment = instant(sk)
     _see_time(found, pk, sk, moment, now)
+    other = read_other(item)
+    if other.uuid:
+        found.names[other.uuid, other.handle, other.display_name] += 1
     if is_group:
-        owner, group = pk.removeprefix(GROUP_PREFIX), read_group(item)
+        owner, group = pk.removeprefix(GROUP_PREFIX), _key(item, "message_group_uuid")
         found.owners.add(owner)
         found.years[moment.year if moment else 0] += 1
-        _name(found, group.user_uuid, group.user_handle, group.user_display_name)
-        if group.user_uuid == owner:
-            found.with_oneself.add(f"{group.message_group_uuid} of {owner}")
-        one = _conversation(found, group.message_group_uuid, most)
+        if other.uuid == owner:
+            found.with_oneself.add(f"{group} of {owner}")
+        one = _conversation(found, group, most)
         if one is not None:
             one.rows.setdefault(owner, []).append(moment or _EPOCH)
-            one.others.add(group.user_uuid)
+            one.others.add(other.uuid)
         return
-    message = read_message(item)
-    _name(found, message.user_uuid, message.user_handle, message.user_display_name)
     one = _conversation(found, pk.removeprefix(MESSAGE_PREFIX), most)
     if one is not None and moment is not None and (moment > one.newest or not one.newest_key):
         one.newest, one.newest_key = moment, sk
@@ -122,17 +122,12 @@ def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
 def _see_time(found: Rows, pk: str, sk: str, moment: datetime | None, now: datetime) -> None:
     if moment is not None and moment > now + _AHEAD:
         found.future.add(f"{pk} {sk}")
-    if is_canonical(_NINE_DECIMALS.sub(r"\1\2", sk)):
+    if is_canonical(sk) or is_canonical(_NINE_DECIMALS.sub(r"\1\2", sk)):
         return
     if moment is not None and (has_no_zone(sk) or not re.search(r"(Z|[+-]00:?00|[+-]00)$", sk)):
         found.other_zone.add(f"{pk} {sk}")
     else:
         found.other_form.add(f"{pk} {sk}")
-
-
-def _name(found: Rows, uuid: str, handle: str | None, name: str | None) -> None:
-    if uuid:
-        found.names[uuid, handle, name] += 1
 
 
 def _conversation(found: Rows, group: str, most: int) -> Conversation | None:

@@ -11,6 +11,7 @@ import copy
 import json
 import marshal
 import threading
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -85,6 +86,21 @@ class _NoCopy:
         return getattr(copy, name)
 
 
+def items_after(
+    items: list[Any], start: Mapping[str, Any], table: Mapping[str, Any], *, value_of: Callable[[Any], str]
+) -> list[Any]:
+    """The items behind the key ``start``; ``items`` are in the order of their keys, as a scan has them.
+
+    ministack compares every item with the key, for each page: two thirds of the work of reading a large table.
+    """
+    names = [name for name in (table["pk_name"], table["sk_name"]) if name]
+
+    def key(item: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(value_of(item.get(name, {})) for name in names)
+
+    return items[bisect_right(items, key(start), key=key) :]
+
+
 class Services:
     """The data of the emulator, and how much of it has been told."""
 
@@ -105,6 +121,7 @@ class Services:
         self._tokens = self._dynamodb._txn_idempotency._data = _Watched(self._dynamodb._txn_idempotency._data)
         for name in ("_set_item", "_remove_item"):
             setattr(self._dynamodb, name, self._telling(getattr(self._dynamodb, name)))
+        self._dynamodb._apply_exclusive_start_key_scan = partial(items_after, value_of=self._dynamodb._extract_key_val)
 
     def restore(self, contents: Contents) -> None:
         """Puts saved data into the emulator, which is empty."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import importlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cruddur_cli.local import aws, stack
+from cruddur_cli.local.services import items_after
 
 from .engines import client
 from .test_kills import kill
@@ -285,3 +287,49 @@ known = {{"tables", "stream_records", "stream_trimmed", "closed_streams", "txn_i
 assert scoped == {{f"_{{name}}" for name in known}}, scoped
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_scan_in_pages_gives_each_item_once_in_the_order_of_one_page(home: Path) -> None:
+    stack.up(postgres=False)
+    dynamodb = client("dynamodb")
+    for kind in ("S", "N", "B"):
+        _scanned_in_pages(dynamodb, kind)
+
+
+def _scanned_in_pages(dynamodb: Any, kind: str) -> None:
+    texts = [f"{number}" for number in (1, 10, 100, 11, 12, 2, 20, 21, 3, 30)]
+    keys = [base64.b64encode(text.encode()) if kind == "B" else text for text in texts]
+    name = f"pages-of-{kind}"
+    dynamodb.create_table(
+        TableName=name,
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": kind},
+        ],
+        KeySchema=SCHEMA["KeySchema"],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for pk in ("a", "A", "é", "b"):
+        for sk in keys:
+            dynamodb.put_item(TableName=name, Item={"pk": {"S": pk}, "sk": {kind: sk}})
+    whole = dynamodb.scan(TableName=name)["Items"]
+    assert len(whole) == 40
+    for limit in (1, 3, 39, 40):
+        pages = dynamodb.get_paginator("scan").paginate(TableName=name, PaginationConfig={"PageSize": limit})
+        assert [found for page in pages for found in page["Items"]] == whole
+    # A key that was deleted meanwhile is a place to go on from, too.
+    dynamodb.delete_item(TableName=name, Key=whole[17])
+    assert dynamodb.scan(TableName=name, ExclusiveStartKey=whole[17])["Items"] == whole[18:]
+
+
+def test_what_follows_a_key_is_what_the_emulator_itself_finds() -> None:
+    dynamodb = importlib.import_module("ministack.services.dynamodb")
+    rows = [item(pk, sk) for pk in ("a", "b") for sk in ("1", "10", "2")]
+    table = {"pk_name": "pk", "sk_name": "sk"}
+    starts = [item(pk, sk) for pk in ("0", "a", "aa", "b", "c") for sk in ("", "1", "11", "2", "3")]
+    for start in starts:
+        found = items_after(rows, start, table, value_of=dynamodb._extract_key_val)
+        assert found == dynamodb._apply_exclusive_start_key_scan(rows, start, table)
+    alone = {"pk_name": "pk", "sk_name": None}
+    rows = [{"pk": {"S": pk}} for pk in "abc"]
+    assert items_after(rows, {"pk": {"S": "b"}}, alone, value_of=dynamodb._extract_key_val) == rows[2:]
