@@ -31,7 +31,7 @@ def doctor(
 
     Without --fix nothing is changed. Each finding is one line: the evidence, the cost of the fix, and the command that
     fixes it. Exit code 1 if there is a finding. An embedded engine that does not run is a finding; it is not started.
-    If reading the table costs more than --max-units (1,000 with --prod), only a sample is read.
+    If reading the table costs more than --max-units (1,000 with --prod), only a sample is read; --fix then refuses.
 
     cruddur doctor -o json
     """
@@ -40,10 +40,12 @@ def doctor(
     from ...integrity.checks import CHECKS
     from . import examination, fixes
 
-    if fix and (source is not None or s.max_units is not None):
-        raise BadInput("--fix reads the whole table.", hint="leave --from and --max-units out")
+    if fix and source is not None:
+        raise BadInput("--fix changes the table, and an export is none.", hint="leave --from out")
     looking = examination.looking(s)
     with examination.table(looking, source) as dynamodb:
+        if fix and isinstance(dynamodb, DynamoDB):
+            examination.refuse_to_fix_a_sample(looking, dynamodb)
 
         def look() -> tuple[Facts, list[Finding]]:
             facts = examination.facts(looking, dynamodb, whole=fix)
@@ -54,7 +56,7 @@ def doctor(
         fixed = 0
         if fix and fixable and isinstance(dynamodb, DynamoDB):
             fixes.agree(looking, fixable, dynamodb)
-            fixes.fix(s, fixable, facts)
+            fixes.fix(s, fixable, facts, limiter=dynamodb.limiter)
             dynamodb.tags.clear()  # they may have changed
             facts, found = look()
             fixed = len({one.check for one in fixable} - {one.check for one in found})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ...dynamodb.capacity import estimate as estimates
 from ...dynamodb.capacity.limiter import RateLimiter
 from ...dynamodb.client import DynamoDB
 from ...dynamodb.transfer import input_files
-from ...errors import CruddurError, Incomplete
+from ...errors import CruddurError, Incomplete, Protected
 from ...integrity import differences
 from ...integrity import rows as integrity_rows
 from ...integrity.differences import Difference
@@ -38,6 +39,8 @@ T = TypeVar("T")
 _PRODUCTION_UNITS = 1_000.0
 _DAY = timedelta(days=1)
 _THROTTLE_METRICS = ("ReadThrottleEvents", "WriteThrottleEvents")
+# To find what is wrong, to write names, and to check what was fixed.
+_FIX_READS = 3
 
 
 def looking(s: Settings) -> Settings:
@@ -297,17 +300,17 @@ def _rows(s: Settings, dynamodb: DynamoDB, described: dict[str, Any], whole: boo
     """The account of the table's items: of all of them, or of as many as the units allow, from all over the table."""
     scanning.give_memory_back()
     items, size = described.get("ItemCount", 0), described.get("TableSizeBytes", 0)
-    most = s.max_units or (_PRODUCTION_UNITS if s.prod and not whole else None)
-    provisioned = estimates.throughput(described)
-    # What is bounded fits into burst capacity; a whole table in production leaves half to the application.
-    rate = provisioned.read / 2 if s.prod and most is None and provisioned is not None else None
+    most = _most_units(s)
     expected = capacity_guard.of_scan(described)
-    if most is not None or s.prod:
-        bound = "" if most is None else f"; at most {most:g} RCU are used"
-        output.tell(capacity_guard.sentence(expected, rate=rate) + bound)
+    if most is not None and dynamodb.limiter is None:
+        provisioned = estimates.throughput(described)
+        # What is sampled fits into burst capacity; a whole table in production leaves half to the application.
+        rate = provisioned.read / 2 if s.prod and whole and provisioned is not None else None
+        unit = "capacity units" if whole else "RCU"
+        output.tell(f"{capacity_guard.sentence(expected, rate=rate)}; at most {most:g} {unit} are used")
         mean = size / items if items else 0.0
         dynamodb.limiter = RateLimiter(max_units=most, rate=rate, indexes=[schema.GROUPS], item_bytes=mean)
-    is_sample = most is not None and expected.read_units > most
+    is_sample = most is not None and not whole and expected.read_units > most
     if is_sample and most is not None:
         pages = scanning.sample(dynamodb, int(items * most / expected.read_units), parts=max(1, int(most / 2)))
     else:
@@ -316,6 +319,31 @@ def _rows(s: Settings, dynamodb: DynamoDB, described: dict[str, Any], whole: boo
     found = integrity_rows.collect(affordable, now=times.now())
     found.is_sample = is_sample or affordable.is_cut
     return found
+
+
+def _most_units(s: Settings) -> float | None:
+    return s.max_units or (_PRODUCTION_UNITS if s.prod else None)
+
+
+def refuse_to_fix_a_sample(s: Settings, dynamodb: DynamoDB) -> None:
+    """Return if the table can be read as often as a fix reads it. Raises Protected, before anything is read."""
+    most = _most_units(s)
+    if most is None:
+        return
+    try:
+        described = tables.description(dynamodb)
+    except CruddurError:  # which is a finding
+        return
+    units = capacity_guard.of_scan(described).read_units
+    # A limit that is nearly reached makes pages small, and each is rounded up.
+    needed = math.ceil(1.2 * _FIX_READS * units) + 10
+    if needed > most:
+        raise Protected(
+            f"--fix reads all of table {dynamodb.table} up to {_FIX_READS} times, {units:,.10g} RCU each, and the limit"
+            f" is {most:g} capacity units. Nothing was read.",
+            hint=f"--max-units {needed}",
+            code="max_units",
+        )
 
 
 class _Affordable:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ... import output
 from ...dynamodb import scanning, tables
+from ...dynamodb.capacity.limiter import RateLimiter
 from ...dynamodb.client import DynamoDB
 from ...dynamodb.conversations import repair
 from ...dynamodb.schema import Person
@@ -22,21 +23,29 @@ from ..shared import confirm, connections, setup_steps
 Fix = Callable[[Settings, DynamoDB, Facts], None]
 
 
-def agree(s: Settings, found: Iterable[Finding], dynamodb: DynamoDB) -> None:
-    """Return if the findings may be fixed. Raises Protected."""
+def agree(s: Settings, found: Sequence[Finding], dynamodb: DynamoDB) -> None:
+    """Say what will be fixed, and return if it may be. Raises Protected."""
+    for one in found:
+        output.tell(f"{one.check}: {one.evidence} ({one.cost})")
     names = ", ".join(dict.fromkeys(one.check for one in found))
     confirm.agree(s, f"doctor will fix: {names}.", name=s.table, remote=_is_remote(s, dynamodb))
 
 
-def fix(s: Settings, found: Iterable[Finding], facts: Facts) -> None:
-    """Fix these findings, each by itself: a warning names one that cannot be fixed, and the others continue."""
+def fix(s: Settings, found: Iterable[Finding], facts: Facts, *, limiter: RateLimiter | None) -> None:
+    """Fix these findings, each by itself: a warning names one that cannot be fixed, and the others continue.
+
+    Raises Incomplete where the limit of capacity units ends it.
+    """
     s = replace(s, starts_engines=False)
     wanted = {one.check for one in found}
     with connections.dynamodb(s, changes=True) as dynamodb:
+        dynamodb.limiter = limiter
         for how in (each for each, checks in _FIXES.items() if wanted & checks):
             try:
                 how(s, dynamodb, facts)
             except CruddurError as error:
+                if error.code == "max_units":
+                    raise error.adding("What was fixed until then is kept.") from error
                 output.warn(error.message)
         output.used(s, dynamodb.meter, brief=True)
 

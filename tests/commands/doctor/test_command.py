@@ -53,7 +53,3 @@ def test_production_without_the_marks_that_protect_it_is_found(
     found = json.loads(ran.out)["items"]
     assert [item["check"] for item in found] == ["database-not-marked", "table-not-marked"]
     assert dumps.rows(database) == before
-
-
-def test_fix_reads_the_whole_table_only(world: World) -> None:
-    assert world.here("doctor", "--fix", "--max-units", "2").code == 2

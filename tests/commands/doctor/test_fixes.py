@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from cruddur_cli import times
 from cruddur_cli.commands.doctor import fixes
 from cruddur_cli.integrity.checks import CHECKS
 from tests import dumps
@@ -120,9 +122,50 @@ def test_fix_gives_production_the_marks_once_its_name_is_confirmed(
     monkeypatch.setenv("PROD_CONNECTION_URL", database)
     refused = production("doctor", "--prod", "--fix", "--yes")
     assert refused.code == 6
-    assert refused.err.index("RCU") < refused.err.index("doctor will fix: database-not-marked, table-not-marked")
+    asked = refused.err.index("doctor will fix: database-not-marked, table-not-marked")
+    assert refused.err.index("RCU") < refused.err.index("is not marked as production") < asked
     left = json.loads(production("doctor", "--prod", "-o", "json").out)["items"]
     assert [item["check"] for item in left] == ["database-not-marked", "table-not-marked"]
     ran = production("doctor", "--prod", "--fix", "--confirm", "cruddur-messages", "-o", "json")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["fixed"] == 2
+
+
+def test_fix_refuses_a_table_that_it_may_not_read_whole_before_it_reads(world: World) -> None:
+    BREAKS["conversation-behind"](world)
+    before = world.items()
+    ran = world.here("doctor", "--fix", "--yes", "--max-units", "5", "-o", "json")
+    assert ran.code == 6
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert error["code"] == "max_units"
+    assert "up to 3 times" in error["message"]
+    assert world.items() == before
+    needed = int(error["hint"].split()[1]) + 50  # of which the rest is for writes
+    ran = world.here("doctor", "--fix", "--yes", "--max-units", f"{needed}", "-o", "json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["fixed"] == 1
+    assert not json.loads(ran.out)["sampled"]
+
+
+def test_fix_stops_at_the_limit_and_keeps_what_it_fixed(world: World) -> None:
+    everyone = world.rows()
+    message = world.messages()[-1]
+    newest = times.instant(message["sk"]["S"])
+    assert newest is not None
+    for number in range(40):
+        group = f"another-{number}"
+        world.put(message, pk=f"MSG#{group}", message_uuid=group)
+        for row in everyone:
+            sk = times.sort_key(newest - timedelta(seconds=number + 1))
+            world.put(row, message_group_uuid=group, sk=sk)
+    needed = json.loads(world.here("doctor", "--fix", "--yes", "--max-units", "1", "-o", "json").err.splitlines()[-1])
+    least = needed["error"]["hint"].split()[1]
+    ran = world.here("doctor", "--fix", "--yes", "--max-units", least)
+    assert ran.code == 1
+    assert "Stopped before the limit" in ran.err
+    assert "What was fixed until then is kept." in ran.err
+    assert "nothing is wrong" not in ran.err
+    left = world.found()["conversation-behind"]["evidence"]
+    assert "40 conversations" not in left
+    assert world.here("doctor", "--fix", "--yes").code == 0
+    assert world.found() == {}
