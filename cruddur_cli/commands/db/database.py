@@ -14,11 +14,11 @@ from ...errors import CruddurError, NotFound, Protected
 from ...output import github
 from ...output.text import counted
 from ...settings import Settings
-from ..shared.options import SCHEMA_FILE, SEED_FILE, SQL_FILES, STATEMENT_TIMEOUT, CopyFirst, NoMigrate, command
+from ..shared.options import SCHEMA_FILE, SEED_FILE, SQL_FILES, STATEMENT_TIMEOUT, Copy, CopyFirst, NoMigrate, command
 
 if TYPE_CHECKING:
     from ...postgres import connection
-    from ..shared import migration_step, steps
+    from ..shared import load_sql, migration_step, steps
 
 
 @command(shows=True, changes=True, asks=True, waits=True, reports=True, also=SQL_FILES | STATEMENT_TIMEOUT)
@@ -148,31 +148,44 @@ def schema_load(s: Settings, backup: CopyFirst = None) -> None:
     Asks if rows would be lost. Other objects, such as those that migrations created, stay; `db reset` recreates
     everything. A dump by pg_dump can be loaded into an empty database, with its rows.
     """
-    from ...postgres import locks
-    from ..shared import confirm, connections, copy_first, load_sql
+    from ..shared import confirm, connections, load_sql
 
     script = load_sql.read_schema(s)
     at = connections.server(s)
     connections.acting_on(s, at)
     try:
-        effects = load_sql.rehearse_schema(s, at, script)
-        with connections.postgres(s, at=at) as conn:
-            load_sql.warn_of_rest(conn, script, effects)
-        if s.dry_run:
-            output.note(s, f"{script}")
-            output.note(s, f"the schema would be loaded; lost: {effects if effects else 'nothing'}")
+        is_local = not s.prod and not connections.is_foreign(at)
+        if is_local and not s.dry_run and confirm.is_given(s, name=at.database, remote=False):
+            load_sql.schema_at_once(s, at, script)
+        elif not _load_after_asking(s, at, script, backup):
             return
-        connections.refuse_stamped(s, at)
-        if effects:
-            copy_first.offer(s, at, backup)
-            what, remote = f"The tables of {at.label}", connections.is_foreign(at)
-            confirm.destroy(s, what=what, name=at.database, losing=str(effects), remote=remote)
-        with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
-            locks.take(conn, say=lambda text: output.note(s, text))
-            load_sql.schema(s, conn, at, script)
     except CruddurError as error:
         raise load_sql.unchanged(error) from error
     output.note(s, "✓ schema: loaded")
+
+
+def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Script, backup: Copy | None) -> bool:
+    """Rehearse a schema, ask if rows would be lost, and load it; False in a dry run."""
+    from ...postgres import locks
+    from ...postgres.migrations import runner as migration_runner
+    from ..shared import confirm, connections, copy_first, load_sql
+
+    effects = load_sql.rehearse_schema(s, at, script)
+    with connections.postgres(s, at=at) as conn:
+        load_sql.warn_of_rest(migration_runner.recorded(conn), script, effects)
+    if s.dry_run:
+        output.note(s, f"{script}")
+        output.note(s, f"the schema would be loaded; lost: {effects if effects else 'nothing'}")
+        return False
+    connections.refuse_stamped(s, at)
+    if effects:
+        copy_first.offer(s, at, backup)
+        what, remote = f"The tables of {at.label}", connections.is_foreign(at)
+        confirm.destroy(s, what=what, name=at.database, losing=str(effects), remote=remote)
+    with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
+        locks.take(conn, say=lambda text: output.note(s, text))
+        load_sql.schema(s, conn, at, script)
+    return True
 
 
 @command(shows=True, changes=True, asks=True, reports=True, also=SEED_FILE | STATEMENT_TIMEOUT)

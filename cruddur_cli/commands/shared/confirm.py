@@ -27,7 +27,7 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = 
         raise Protected(
             f"{sentence} --confirm says {s.confirm!r}, but its name is {name!r}.", hint=f"pass --confirm {name}"
         )
-    if s.confirm == name or (s.yes and not _strict(s, remote)):
+    if is_given(s, name=name, remote=remote):
         if not s.quiet:
             output.tell(sentence)
         history.agreed(sentence)
@@ -39,6 +39,11 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = 
     elif output.ask(f"{sentence} Continue? [y/N]", bold=losing).lower() not in {"y", "yes"}:
         raise Protected("Not confirmed. Nothing was changed.")
     history.agreed(sentence)
+
+
+def is_given(s: Settings, *, name: str, remote: bool) -> bool:
+    """Whether ``agree`` asks nothing, because an option has answered: ``--yes`` locally, or ``--confirm`` the name."""
+    return s.confirm == name or (s.confirm is None and s.yes and not _strict(s, remote))
 
 
 def replace(s: Settings, *, what: str, name: str, remote: bool, sentence: str | None = None) -> None:

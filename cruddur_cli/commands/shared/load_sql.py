@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ... import output
 from ...errors import BadInput, CruddurError, Exit, NotConfigured, Refused
 from ...output.text import counted
-from ...postgres import database, production_marker, users
+from ...postgres import database, locks, production_marker, users
 from ...postgres.connection import Server
 from ...postgres.migrations import runner as migration_runner
 from ...postgres.sql_files import idempotent_seed, rehearsal, splitter
@@ -226,6 +226,21 @@ def _rehearse(s: Settings, at: Server, script: Script, execute: Any) -> rehearsa
         return rehearsal.run(conn, at, script.text, lambda: execute(conn), is_production=is_production)
 
 
+def schema_at_once(s: Settings, at: Server, script: Script) -> None:
+    """Load a schema over a local database where no question is left: the file runs once, without a rehearsal.
+
+    What it destroys is counted and said before it is committed.
+    """
+    with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
+        production_marker.refuse(conn, at.label)
+        locks.take(conn, say=lambda text: output.note(s, text))
+        applied = migration_runner.recorded(conn)
+        effects = rehearsal.watch(conn, lambda: schema(s, conn, at, script))
+        warn_of_rest(applied, script, effects)
+        if effects:
+            confirm.destroy(s, what=f"The tables of {at.label}", name=at.database, losing=str(effects), remote=False)
+
+
 def schema(s: Settings, conn: Connection[Any], at: Server, script: Script) -> None:
     """Load a schema, all of it or nothing; no migration counts as applied to it but those that it names itself."""
     output.note(s, str(script))
@@ -253,10 +268,12 @@ def _run_schema(conn: Connection[Any], at: Server, script: Script, *, say: sql_r
         raise Refused(error.message, hint=hint, code=error.code, details=error.details, fields=error.fields) from error
 
 
-def warn_of_rest(conn: Connection[Any], script: Script, effects: rehearsal.Effects) -> None:
-    """Say what a schema file leaves in the database: tables that it does not drop, and what migrations made."""
+def warn_of_rest(applied: Sequence[str], script: Script, effects: rehearsal.Effects) -> None:
+    """Say what a schema file leaves in the database: tables that it does not drop, and what migrations made.
+
+    ``applied`` are the migrations that were recorded before.
+    """
     staying = [table for table in effects.staying if table not in database.BOOKKEEPING]
-    applied = migration_runner.recorded(conn)
     said = []
     if staying:
         said.append(f"{script.source} does not drop {', '.join(staying)}: they are not changed")

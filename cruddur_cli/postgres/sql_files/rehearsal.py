@@ -1,4 +1,4 @@
-"""What a file of SQL destroys: found by running it in a transaction, counting before and after, and rolling back."""
+"""What a file of SQL destroys: found by running it in a transaction, and counting before and after."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def run(
     run destroys nothing. ``is_production`` says that nothing may be locked for a rehearsal.
     """
     before = _tables(conn)
-    filled = {oid: table for oid, table in before.items() if table.rows and table.relation not in database.BOOKKEEPING}
+    filled = _filled(before)
     if not filled:
         conn.rollback()
         return Effects(staying=tuple(table.name for table in before.values()))
@@ -119,6 +119,20 @@ def run(
     finally:
         if not conn.closed:
             conn.rollback()
+
+
+def watch(conn: Connection[Any], execute: Callable[[], object]) -> Effects:
+    """What ``execute`` destroys in the transaction of ``conn``; whether that is committed is the caller's business.
+
+    Nothing is unknown then: it has happened. Raises what ``execute`` raises.
+    """
+    before = _tables(conn)
+    execute()
+    return _compare(conn, before, _filled(before))
+
+
+def _filled(tables: dict[int, _Table]) -> dict[int, _Table]:
+    return {oid: table for oid, table in tables.items() if table.rows and table.relation not in database.BOOKKEEPING}
 
 
 def _reason(conn: Connection[Any], text: str) -> str:

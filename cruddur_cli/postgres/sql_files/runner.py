@@ -146,7 +146,7 @@ def _insert(conn: Connection[Any], few: Sequence[Statement]) -> bool:
     from psycopg import Error
 
     try:
-        sent = b"\n;".join(connection.encoded(conn, statement.text) for statement in few)
+        sent = connection.encoded(conn, "\n;".join(statement.text for statement in few))
     except UnicodeEncodeError:
         return False
     try:

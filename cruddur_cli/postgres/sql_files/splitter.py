@@ -31,6 +31,26 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# An INSERT of plain values from behind its first word to its semicolon: the same tokens, read in one go, because a file
+# may hold very many of them. Each token can match in one way only, so that what does not fit is left soon. What has a
+# comment, a dollar, an escaped string or deep parentheses is read token by token.
+_ATOM = r"""
+    \s+(?!\s)
+  | (?![eE]'|\s)[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*(?![A-Za-z0-9_$\x80-\U0010ffff])
+  | [0-9]+(?![0-9])
+  | '[^']*'
+  | "[^"]*"
+  | -(?!-)
+  | /(?!\*)
+  | [^\s'"$\\;()\-/A-Za-z0-9_\x80-\U0010ffff]
+"""
+_GROUP = rf"\((?:{_ATOM}|\((?:{_ATOM}|\((?:{_ATOM})*\))*\))*\)"
+_INSERT = re.compile(
+    rf"(?P<head>(?:\s|[.]|(?!\s){_NAME}[A-Za-z0-9_\x80-\U0010ffff]*(?![A-Za-z0-9_$\x80-\U0010ffff]))+)"
+    rf"(?=\()(?:{_GROUP}|{_ATOM})*;",
+    re.VERBOSE,
+)
+_WORD = re.compile(rf"{_NAME}[A-Za-z0-9_\x80-\U0010ffff]*")
 # A string that goes on after a line end is one string, and an escaped one stays escaped.
 _CONTINUED = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*(?=')")
 _ESCAPED_REST = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<end>')?", re.DOTALL)
@@ -56,7 +76,8 @@ _HARMLESS = {"\\restrict", "\\unrestrict"}
 class Statement:
     """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
 
-    ``words`` are its first words outside of parentheses and quotes, upper case. ``rows`` is where in the file the rows
+    ``words`` are its first words outside of parentheses and quotes, upper case; of an INSERT only those before its
+    first parenthesis are sure to be there. ``rows`` is where in the file the rows
     begin and end that a COPY … FROM STDIN reads.
     """
 
@@ -152,6 +173,15 @@ def _statements(text: str) -> Sequence[Statement]:
         current = _Open()
         return after
 
+    def take(word: str, after: int) -> int:
+        """Keep a bare word; where to read on: after it, or after the INSERT that it begins."""
+        current.take(word)
+        plain = _INSERT.match(text, after) if current.words == ["INSERT"] and not current.parens else None
+        if plain is None:
+            return after
+        current.words += map(str.upper, _WORD.findall(plain["head"]))
+        return close(plain.end() - 1, plain.end())
+
     while match := _TOKEN.match(text, position):
         kind, start, position = match.lastgroup, position, match.end()
         if kind in {"space", "line"}:
@@ -175,7 +205,7 @@ def _statements(text: str) -> Sequence[Statement]:
             end = text.find(match[0], position)
             position = len(text) if end < 0 else end + len(match[0])
         elif kind == "word":
-            current.take(match[0])
+            position = take(match[0], position)
         elif kind == "open":
             current.parens += 1
         elif kind == "close" and current.parens:

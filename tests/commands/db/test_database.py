@@ -10,15 +10,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from cruddur_cli.postgres.sql_files import runner
 from tests import dumps
 from tests.commands.conftest import Here
 from tests.commands.marked import is_marked
 from tests.conftest import Engines
 from tests.terminals import in_terminal
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 ANDREW = "8b1d22bf-cedf-4fbb-b137-63dc54b4770d"
 
@@ -137,6 +142,33 @@ def test_schema_load_over_rows_is_refused_without_a_terminal_and_counts_them(her
     assert dumps.rows(database) == before
     assert here("db", "schema-load", "--yes").code == 0
     assert dumps.rows(database)["users"] == []
+
+
+@pytest.mark.parametrize("answer", [("--yes",), ("--confirm", "NAME")])
+def test_with_an_answer_in_advance_a_schema_is_loaded_once_and_says_what_is_lost(
+    here: Here, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: tuple[str, ...]
+) -> None:
+    loaded: list[str] = []
+    load = runner.run
+
+    def counted(conn: Connection[Any], text: str, **more: Any) -> int:
+        loaded.append(text)
+        return load(conn, text, **more)
+
+    monkeypatch.setattr(runner, "run", counted)
+    file = tmp_path / "schema.sql"
+    file.write_text(
+        "DROP TABLE activities; CREATE TABLE activities (number serial); INSERT INTO activities DEFAULT VALUES;"
+    )
+    ran = here("db", "schema-load", "--file", str(file), *(word.replace("NAME", named(database)) for word in answer))
+    assert ran.code == 0
+    assert len(loaded) == 1
+    assert "will be destroyed: 4 activities." in ran.err
+    assert "does not drop users: they are not changed" in ran.err
+    assert run(database, "SELECT number FROM activities") == [(1,)]
+    before = dumps.rows(database)
+    ran = here("db", "schema-load", "--file", str(file), "--yes", "--confirm", "another")
+    assert (ran.code, dumps.rows(database)) == (6, before)
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 6, 4), ("\n", 6, 4), ("\x04", 6, 4)])

@@ -83,6 +83,13 @@ def test_what_is_lost_is_counted_and_comes_back(at: Server, url: str, text: str,
     assert state(url) == before
 
 
+@pytest.mark.parametrize(("text", "lost"), DELETED)
+def test_what_is_lost_is_counted_where_it_is_to_be_committed(at: Server, text: str, lost: str) -> None:
+    with connection.opened(at) as conn:
+        effects = rehearsal.watch(conn, lambda: runner.run(conn, text, source="file.sql", server=at))
+    assert (str(effects) if effects else "", effects.unknown) == (lost, "")
+
+
 def test_the_tables_that_stay_are_named(at: Server) -> None:
     effects = rehearse(at, "DROP TABLE activities; CREATE TABLE activities (i int)")
     assert effects.staying == ("my table", "other.log", "schema_information", "users")

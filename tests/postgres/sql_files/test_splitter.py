@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+
 import pytest
 
 from cruddur_cli.errors import BadInput
@@ -35,6 +38,42 @@ def test_semicolons_that_end_nothing(text: str) -> None:
 @pytest.mark.parametrize("text", ["SELECT 'a;", 'SELECT "a;', "SELECT $x$ ; $$;", "/* a; /* b; */", "SELECT (1; 2;"])
 def test_what_is_not_closed_goes_to_the_server_whole(text: str) -> None:
     assert [found.text for found in splitter.split(f"SELECT 1; {text}")] == ["SELECT 1", text]
+
+
+def test_an_insert_is_cut_where_any_other_statement_is() -> None:
+    """Most INSERTs are read in one go. With another first word of as many letters they are read token by token."""
+    chance = random.Random(11)
+    tokens = [
+        "(", ")", "(", ")", "((", "))", ",", ";", "; ", " ", "\n", "\u00a0", "\u00a0E", "E", "e", "x", "1", "1e",
+        "$1", "$$", "'a'", "'", "''", "'b;'", "E'\\'", '"c;"', '"', "-", "--", "--\n", "/", "/*", "*/", "\u00fc", ".",
+        "::", "=", "a$",
+    ]  # fmt: skip
+    for number in range(20_000):
+        body = "".join(chance.choices(tokens, k=chance.randrange(1, 14)))
+        closing = chance.choice(["", ")", "');", "*/", '"', "$$"])
+        head = chance.choice(["INTO t ", "", "INTO a.b"])
+        text = f"INSERT {head}({body}{closing}); INSERT INTO t VALUES ({number}); SELECT 1"
+        assert _cuts(text) == _cuts(text.replace("INSERT", "UPDATE")), text
+
+
+def _cuts(text: str) -> object:
+    try:
+        return [(found.offset, found.line, len(found.text)) for found in splitter.split(text)]
+    except BadInput as error:
+        return error.message
+
+
+@pytest.mark.parametrize("end", [");", "'", "(", "$"])
+def test_a_very_long_insert_is_read_in_good_time(end: str) -> None:
+    text = "INSERT INTO t VALUES (" + ", ".join(f"({number}, 'x')" for number in range(100_000)) + end
+    began = time.process_time()
+    assert len(splitter.split(text)) == 1
+    assert time.process_time() - began < 20
+
+
+def test_the_first_words_of_an_insert() -> None:
+    (found,) = splitter.split("INSERT INTO public.users (handle) VALUES ('x') ON CONFLICT DO NOTHING;")
+    assert found.words[:4] == ("INSERT", "INTO", "PUBLIC", "USERS")
 
 
 def test_where_a_statement_begins() -> None:
