@@ -26,7 +26,7 @@ def completed(cruddur: Run, line: str, *, word: str = "", **env: str | None) -> 
 def shows(cruddur: Run, line: str, *values: str, **env: str | None) -> bool:
     """Whether the values are among those of the line; a busy machine may be late, and is asked again for a while."""
     deadline = time.monotonic() + 60
-    while not set(values) <= set(completed(cruddur, line, **env)):
+    while not set(values) <= set(completed(cruddur, line, word="", **env)):
         if time.monotonic() > deadline:
             return False
     return True
