@@ -16,6 +16,8 @@ from ..settings import FILE_NAME, Settings
 from .shared.options import command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..audit.accepted import Acceptance
     from ..audit.model import Finding, Scope, Seen
 
@@ -87,14 +89,16 @@ def audit(
     if not s.prod:
         raise BadInput("audit checks production only.", hint="cruddur audit --prod")
     settings.check_table_name(s.table, s.origins["table"])
-    entries = _accepted(accepted, no_accepted)
+    path = _accepted_file(accepted, no_accepted)
+    entries = _accepted(path)
     seen = _collect(s, vpc, function)
     found = report.findings(CHECKS, seen, entries)
     for line in report.notes(found, entries, seen):
         output.warn(line)
     if s.output != AuditOutput.SARIF:  # which code scanning shows, to those who may see it
         bad = [one for one in found if report.is_bad([one], strict=strict)]
-        github.annotate_findings(s, ((one.check, _sentence(one), "error") for one in bad))
+        if bad and github.is_runner():
+            _annotate(s, bad, path)
     _show(s, found, seen.scope, strict=strict)
     number = report.counts(found)
     output.note(s, f"{len(found)} checks: " + ", ".join(f"{count} {name}" for name, count in number.items()))
@@ -105,13 +109,26 @@ def _sentence(one: Finding) -> str:
     return f"{one.title}: {one.evidence}." + (f"\nnext: {one.remedy}" if one.remedy else "")
 
 
-def _accepted(name: str | None, none: bool) -> list[Acceptance]:
+def _annotate(s: Settings, bad: Sequence[Finding], accepted: Path | None) -> None:
+    from .shared import checkout_lines
+
+    github.annotate_findings(
+        s, ((one.check, _sentence(one), "error", checkout_lines.of_audit(s, one, accepted)) for one in bad)
+    )
+
+
+def _accepted_file(name: str | None, none: bool) -> Path | None:
     from ..audit import accepted
-    from ..audit.checks import CHECKS
 
     if none and name is not None:
         raise BadInput("--accepted and --no-accepted contradict each other.", hint="leave one of them out")
-    path = None if none else Path(name) if name is not None else accepted.find(Path.cwd())
+    return None if none else Path(name) if name is not None else accepted.find(Path.cwd())
+
+
+def _accepted(path: Path | None) -> list[Acceptance]:
+    from ..audit import accepted
+    from ..audit.checks import CHECKS
+
     return [] if path is None else accepted.read(path, [check.name for check in CHECKS])
 
 

@@ -63,11 +63,11 @@ def annotate_error(error: CruddurError, program: str) -> None:
     annotate("\n".join(filter(None, said)), title=program, file=file, line=line if isinstance(line, int) else None)
 
 
-def annotate_findings(s: Settings, found: Iterable[tuple[str, str, Level]]) -> None:
-    """An annotation for each finding, which is its check and what there is to say; they point to ``cruddur.toml``."""
-    file = None if s.file is None else str(s.file)
-    for check, said, level in found:
-        annotate(said, title=f"{s.command}: {check}", file=file, line=1, level=level)
+def annotate_findings(s: Settings, found: Iterable[tuple[str, str, Level, tuple[str, int] | None]]) -> None:
+    """An annotation for each finding: its check, what there is to say, and the file and line it comes from, if any."""
+    for check, said, level, line in found:
+        file, number = line or (None, None)
+        annotate(said, title=f"{s.command}: {check}", file=file, line=number, level=level)
 
 
 def _repository_path(file: str) -> str | None:

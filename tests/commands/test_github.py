@@ -108,6 +108,17 @@ def test_each_finding_of_doctor_is_annotated_and_summarized(here: Here, job: Pat
     assert all(item["check"].replace("_", "\\_") in summary(job) for item in items)
 
 
+def test_a_finding_of_doctor_is_annotated_at_the_migration_it_comes_from(
+    here: Here, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert here("setup", "-q").code == 0
+    migration = job / "backend-flask" / "db" / "migrations" / "1001_add_bio.sql"
+    migration.write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")  # the first command has changed the environment of this process
+    found = {title: (file, line) for file, line, title, _ in annotated(here("doctor").err)}
+    assert found["cruddur doctor: migrations-pending"] == (f"backend-flask/db/migrations/{migration.name}", "1")
+
+
 def test_a_command_that_shows_data_writes_a_summary_only_if_asked(here: Here, job: Path) -> None:
     assert here("ddb", "setup", "--no-summary").code == 0
     assert here("ddb", "list-conversations").code == 0

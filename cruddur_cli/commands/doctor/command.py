@@ -13,6 +13,8 @@ from ...settings import Settings
 from ..shared.options import MAX_UNITS, command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...integrity.model import Facts, Finding
 
 
@@ -63,10 +65,8 @@ def doctor(
         meter = getattr(dynamodb, "meter", None)
         extra = {"checks": len(CHECKS), "fixed": fixed, "sampled": model.is_sample(facts)}
         output.show(s, found, draw=output.plain(_line), meter=meter, extra=extra)
-    if found:
-        github.annotate_findings(
-            s, ((one.check, f"{one.evidence}.\nnext: {one.remedy}", github.LEVELS[one.severity]) for one in found)
-        )
+    if found and github.is_runner():
+        _annotate(s, facts, found)
     for line in model.notes(facts):
         output.note(s, line)
     if fix and found:
@@ -74,6 +74,23 @@ def doctor(
     if not found:
         output.note(s, f"{len(CHECKS)} checks: nothing is wrong")
     return Exit.NO if found else Exit.DONE
+
+
+def _annotate(s: Settings, facts: Facts, found: Sequence[Finding]) -> None:
+    from ..shared import checkout_lines
+
+    github.annotate_findings(
+        s,
+        (
+            (
+                one.check,
+                f"{one.evidence}.\nnext: {one.remedy}",
+                github.LEVELS[one.severity],
+                checkout_lines.of_doctor(s, facts, one),
+            )
+            for one in found
+        ),
+    )
 
 
 def _line(one: Finding) -> str:

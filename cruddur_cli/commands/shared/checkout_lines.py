@@ -1,0 +1,128 @@
+"""The line of the checkout that a finding comes from: a migration, the schema, or a setting in ``cruddur.toml``.
+
+A finding of what is in a store alone has no such line. It gets the setting that names the store, if the file has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import CruddurError
+from ...integrity import model
+from ...postgres.migrations import files
+from ...settings import Settings
+from . import load_sql
+
+if TYPE_CHECKING:
+    from ...audit.model import Finding as AuditFinding
+    from ...integrity.model import Database, Facts, Finding
+
+Line = tuple[str, int]
+_SETTINGS = {
+    "postgres": ("connection_url",),
+    "dynamodb": ("dynamodb_endpoint", "aws_endpoint", "table"),
+    "cognito": ("user_pool_id", "cognito_endpoint"),
+    "machine": ("home",),
+}
+_AUDITED = {
+    "table": ("table", "dynamodb_endpoint"),
+    "database": ("db_instance", "rds_endpoint"),
+    "access": ("security_group_id", "security_group_rule_id", "ec2_endpoint"),
+    "pool": ("user_pool_id", "cognito_endpoint"),
+}
+
+
+def of_doctor(s: Settings, facts: Facts, one: Finding) -> Line | None:
+    """The line of a finding of ``doctor``; None where there is no file."""
+    found: Line | None = None
+    with suppress(CruddurError, OSError, ValueError):
+        if isinstance(facts.database, model.Database):
+            found = _of_database(s, facts.database, one.check)
+        if one.check in {"variables-contradict", "host-unresolved"}:
+            found = _of_names(s, facts, one.check)
+    return found or _setting(s, _SETTINGS.get(one.store, ()))
+
+
+def of_audit(s: Settings, one: AuditFinding, accepted: Path | None) -> Line | None:
+    """The line of a finding of ``audit``: its entry among the accepted findings, which is over; else the setting."""
+    over = None if accepted is None else _line(accepted, rf'check\s*=\s*["\']{re.escape(one.check)}["\']')
+    return over or _setting(s, _AUDITED.get(one.check.partition("-")[0], ()))
+
+
+def _of_database(s: Settings, database: Database, check: str) -> Line | None:
+    if check in {"migrations-pending", "migrations-adopted"}:
+        state = check.removeprefix("migrations-")
+        every = () if isinstance(database.migrations, model.Problem) else database.migrations or ()
+        first = next((each.version for each in every if each.state == state), None)
+        return next(((str(each.path), 1) for each in _migrations(s) if each.version == first), None)
+    objects: list[str] = []
+    if check == "tables-missing":
+        objects = [f"table public.{name}" for name in database.missing_tables]
+    elif check == "schema-differs":
+        objects = [each.object for each in database.differences or ()]
+    elif check == "columns-missing":
+        objects = ["table public.users"]
+    return next((line for each in objects if (line := _definition(s, each)) is not None), None)
+
+
+def _definition(s: Settings, thing: str) -> Line | None:
+    """Where an object, such as ``column public.users.bio``, is made: the newest migration that names it, or the schema.
+
+    A column that no file names has the line of its table.
+    """
+    kind, _, name = thing.partition(" ")
+    owner, _, word = name.rpartition(".")
+    table = (word if kind == "table" else owner.rpartition(".")[2]).strip('"')
+    head = rf"CREATE\s+TABLE\b.*\b{re.escape(table)}\b"
+    pattern = head if kind == "table" else rf"\b{re.escape(word.strip(chr(34)))}\b"
+    for each in reversed(_migrations(s)):
+        if (found := _line(each.path, pattern, skip_comments=True)) is not None:
+            return found
+    schema = load_sql.locate(s, "schema.sql")
+    return None if schema is None else _line(schema, pattern, after=head) or _line(schema, head)
+
+
+def _migrations(s: Settings) -> Sequence[files.Migration]:
+    folder = load_sql.find_migrations(s)
+    return [] if folder is None or not folder.is_dir() else files.find(folder)
+
+
+def _of_names(s: Settings, facts: Facts, check: str) -> Line | None:
+    def names() -> Iterator[str]:
+        if check == "variables-contradict":
+            for each in facts.machine.contradictions:
+                yield from (each.used.split()[0], each.other.split()[0])
+        else:
+            origins = {each.origin for each in facts.machine.unresolved}
+            yield from (name for name, origin in s.origins.items() if origin in origins)
+
+    return _setting(s, tuple(names()), otherwise=False)
+
+
+def _setting(s: Settings, names: Sequence[str], *, otherwise: bool = True) -> Line | None:
+    """The first of the settings in ``cruddur.toml``; with ``otherwise`` its first line where none is there."""
+    if s.file is None:
+        return None
+    for name in names:
+        if (found := _line(s.file, rf"\s*{re.escape(name)}\s*=", after=r"\s*\[prod\]" if s.prod else None)) is not None:
+            return found
+    return (str(s.file), 1) if otherwise else None
+
+
+def _line(path: Path, pattern: str, *, after: str | None = None, skip_comments: bool = False) -> Line | None:
+    """The first line of a file that has the pattern, behind the first that has ``after``; None where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    start = 0
+    if after is not None:
+        start = next((number for number, text in enumerate(lines) if re.search(after, text, re.IGNORECASE)), len(lines))
+    for number, text in enumerate(lines[start:], start + 1):
+        if re.search(pattern, text.partition("--")[0] if skip_comments else text, re.IGNORECASE):
+            return str(path), number
+    return None
