@@ -48,11 +48,28 @@ _ROLE = re.compile(
     r"(?is)\b(?:CREATE|ALTER)\s+(?:USER|ROLE|GROUP)\s+[^\s'$].*?(?:(?=['$])|\bPASSWORD\b(?!\s+NULL\b)\s*)"
 )
 _SETS_PASSWORD = re.compile(r"(?i)\b(?:PASSWORD|PASSWD|PWD)\b\s*(?:=|:=|\bTO\b)?\s*(?=['\"$]|[EN]'|U&')")
+# Columns for secrets, where a statement names them: of INSERT and COPY, and what is set or compared.
+_SECRET_COLUMN = r"\w*(?:password|passwd|passphrase|pwd|secret|token|api_?key|private_?key|credential)\w*"
+_NAME = r'(?:"[^"]*"|[\w$])+(?:\s*\.\s*(?:"[^"]*"|[\w$])+)*'
+_INSERT = re.compile(
+    rf"(?is)\bINSERT\s+INTO\s+{_NAME}(?:\s+AS\s+{_NAME})?\s*\((?P<columns>[^)]*)\)"
+    r"\s*(?:OVERRIDING\s+\w+\s+VALUE\s*)?(?:VALUES\s*)?"
+)
+_COPY = re.compile(rf"(?is)\bCOPY\s+{_NAME}\s*\((?P<columns>[^)]*)\)\s*FROM\b")
+_CSV_HEADER = re.compile(r"(?is)\bCOPY\b.*\bFROM\b.*\bHEADER\b")
+_SETS_COLUMN = re.compile(
+    rf"(?i)\b{_SECRET_COLUMN}\"?\s*(?::=|=)\s*(?=[^,;\n]*['$])"
+    rf"|\([^()']*\b{_SECRET_COLUMN}[^()']*\)\s*=\s*(?=[^;\n]*['$])"
+)
+# What a server repeats of rows: of the one that it refuses, of a key, and of the rows of a COPY.
+_ROW = re.compile(r"(?s)(Failing row contains \().*(\))")
+_KEY = re.compile(rf"(?i)(\bKey \([^()]*\b{_SECRET_COLUMN}[^()]*\)=\().*(\))")
+_COPIED = re.compile(r"(?m)^((?:CONTEXT:\s*)?COPY [^\n]*?, line \d+[^\n]*?: )\".*$")
 _QUOTED = re.compile(r'"([^"]+)"?')
 # In psycopg's message of a server's error: the line of the statement, cut on both sides, or what a function ran.
 _ANY_SERVER_LINE = re.compile(r"(?m)^((?:LINE \d+|QUERY):\s*).*$")
 _SERVER_LINE = re.compile(r"(?im)^((?:LINE \d+|QUERY):\s*).*(?:['$\"]|PASSWORD).*$")
-_QUERY = re.compile(rf"\?(?:(?:{_KEYS})=[^&\s]*(?:&|$))*")
+_QUERY = re.compile(rf"\?(?:(?:{_KEYS})=[^&#\s]*(?:&|$))*")
 _PAIRS = re.compile(rf"\s*(?:(?:{_KEYS})\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^'\s\\]|\\.)*)(?:\s+|$))+")
 
 
@@ -97,9 +114,24 @@ def text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def sql_secret(statement: str) -> int | None:
-    """The position in a statement of SQL from which on it may hold a password; None where it sets none."""
-    found = [one.end() for one in (_ROLE.search(statement), _SETS_PASSWORD.search(statement)) if one]
+    """The position in a statement of SQL from which on it may hold a password or another secret; None where none is."""
+    found = [
+        one.end() for one in (pattern.search(statement) for pattern in (_ROLE, _SETS_PASSWORD, _SETS_COLUMN)) if one
+    ]
+    found += [one.end() for one in _INSERT.finditer(statement) if _names_secret(one["columns"])]
     return min(found, default=None)
+
+
+def rows_secret(statement: str, rows: str) -> bool:
+    """Whether the rows of a COPY … FROM STDIN hold a column for secrets, by the statement or the header of a CSV."""
+    found = _COPY.search(statement)
+    if found:
+        return _names_secret(found["columns"])
+    return _CSV_HEADER.search(statement) is not None and _names_secret(rows.partition("\n")[0])
+
+
+def _names_secret(columns: str) -> bool:
+    return re.search(_SECRET_COLUMN, columns, re.IGNORECASE) is not None
 
 
 def sql(statement: str) -> str:
@@ -108,19 +140,27 @@ def sql(statement: str) -> str:
     return statement if start is None else statement[:start] + MASK
 
 
-def said_of_sql(said: str, statement: str) -> str:
-    """What a server says of a statement, without the quoted parts of it that may be a password."""
+def said_of_sql(said: str, statement: str, rows: str = "") -> str:
+    """What a server says of a statement and of the rows it copies, without the parts that may be a secret."""
     start = sql_secret(statement)
-    if start is None:
+    said = _KEY.sub(rf"\g<1>{MASK}\g<2>", said)
+    if rows and rows_secret(statement, rows):
+        shown, hidden = statement, rows
+    elif start is not None:
+        shown, hidden = statement[:start], statement[start:]
+    else:
         return text(said)
-    shown, hidden = statement[:start], statement[start:]
 
     def mask(found: re.Match[str]) -> str:
         # The server cuts what is long, and ends it with three points.
         part = found[1].removesuffix("...")
         return f'"{MASK}"' if part not in shown and part in hidden else found[0]
 
-    return text(_QUOTED.sub(mask, said))
+    return text(_without_rows(_QUOTED.sub(mask, said)))
+
+
+def _without_rows(said: str) -> str:
+    return _COPIED.sub(rf'\g<1>"{MASK}"', _ROW.sub(rf"\g<1>{MASK}\g<2>", said))
 
 
 def error(error: CruddurError, secrets: Iterable[str] = ()) -> CruddurError:
@@ -187,5 +227,7 @@ def _without_sql(error: BaseException) -> str:
     if state is None:
         return said
     if state == "42601":  # a syntax error: what is a password cannot be told
-        said = _QUOTED.sub(f'"{MASK}"', _ANY_SERVER_LINE.sub(rf"\g<1>{MASK}", said))
-    return _SERVER_LINE.sub(rf"\g<1>{MASK}", said)
+        said = _ANY_SERVER_LINE.sub(rf"\g<1>{MASK}", said)
+    if state == "42601" or state.startswith("22"):  # a value that cannot be used is quoted
+        said = _QUOTED.sub(f'"{MASK}"', said)
+    return _KEY.sub(rf"\g<1>{MASK}\g<2>", _without_rows(_SERVER_LINE.sub(rf"\g<1>{MASK}", said)))

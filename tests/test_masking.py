@@ -114,6 +114,26 @@ def test_a_traceback_shows_no_message_of_a_parser_of_connection_strings() -> Non
         ),
         ("CREATE SERVER s OPTIONS (password 'hidden')", "CREATE SERVER s OPTIONS (password ***"),
         ("SELECT 1 FROM users WHERE password = 'hidden'", "SELECT 1 FROM users WHERE password = ***"),
+        (
+            "INSERT INTO users (handle, password) VALUES ('x', 'hidden')",
+            "INSERT INTO users (handle, password) VALUES ***",
+        ),
+        ('insert into "a".u AS b("API_Key")values(1)', 'insert into "a".u AS b("API_Key")values***'),
+        ("INSERT INTO t (auth_token) SELECT 'hidden'", "INSERT INTO t (auth_token) ***"),
+        (
+            "INSERT INTO t (a, password_hash) OVERRIDING SYSTEM VALUE VALUES (1, 'hidden')",
+            "INSERT INTO t (a, password_hash) OVERRIDING SYSTEM VALUE VALUES ***",
+        ),
+        (
+            "UPDATE users SET a = 1, password_digest = crypt('hidden', x)",
+            "UPDATE users SET a = 1, password_digest = ***",
+        ),
+        ('UPDATE users SET "clientSecret" = $$hidden$$', 'UPDATE users SET "clientSecret" = ***'),
+        ("UPDATE users SET (a, token) = ('x', 'hidden')", "UPDATE users SET (a, token) = ***"),
+        (
+            "WITH x AS (INSERT INTO t (secret) VALUES ('hidden')) SELECT 1",
+            "WITH x AS (INSERT INTO t (secret) VALUES ***",
+        ),
     ],
 )
 def test_a_statement_that_sets_a_password_ends_before_it(statement: str, shown: str) -> None:
@@ -129,6 +149,9 @@ def test_a_statement_that_sets_a_password_ends_before_it(statement: str, shown: 
         "SET password_encryption TO 'md5'",
         "INSERT INTO users (handle) VALUES ('create user')",
         "COMMENT ON COLUMN t.password IS 'a hash'",
+        "INSERT INTO users (handle, email) VALUES ('token', 'a secret')",
+        "COPY users (handle, password) FROM STDIN",
+        "UPDATE users SET handle = 'x' WHERE token IS NULL",
     ],
 )
 def test_a_statement_that_sets_no_password_stays_whole(statement: str) -> None:
@@ -171,3 +194,37 @@ def test_what_a_server_says_of_a_statement_repeats_no_password() -> None:
     assert masking.said_of_sql('syntax error at or near "cruddur"', statement) == 'syntax error at or near "***"'
     assert masking.said_of_sql('role "x" is there', statement) == 'role "x" is there'
     assert masking.said_of_sql('role "cruddur" is there', "SELECT 'cruddur'") == 'role "cruddur" is there'
+
+
+ROWS = "bob\thidden1\nliz\thidden2\n"
+
+
+def test_what_a_server_says_of_rows_repeats_no_secret() -> None:
+    copy, other = "COPY users (handle, password) FROM STDIN", "COPY users (handle, email) FROM STDIN"
+    for said, shown in (
+        ('COPY users, line 2: "liz\thidden2"', 'COPY users, line 2: "***"'),
+        ('COPY users, line 2, column password: "hidden2"', 'COPY users, line 2, column password: "***"'),
+        ('invalid input syntax for type uuid: "hidden2"', 'invalid input syntax for type uuid: "***"'),
+        ("Failing row contains (1, (liz), hidden2).", "Failing row contains (***)."),
+        ('null value in column "handle" of relation "users"', 'null value in column "handle" of relation "users"'),
+    ):
+        assert masking.said_of_sql(said, copy, ROWS) == shown
+        assert masking.said_of_sql(said, other, ROWS) == said
+    said = "Key (handle, api_token)=(liz, hidden2) already exists."
+    assert masking.said_of_sql(said, "SELECT 1") == "Key (handle, api_token)=(***) already exists."
+    assert masking.said_of_sql("Key (handle)=(liz) already exists.", copy, ROWS) == "Key (handle)=(liz) already exists."
+
+
+@pytest.mark.parametrize(
+    ("statement", "first", "is_secret"),
+    [
+        ("COPY users (handle, password) FROM STDIN", "", True),
+        ('copy "a b"."c" ("Token") from stdin', "", True),
+        ("COPY users (handle) FROM STDIN WITH (FORMAT csv, HEADER)", "password", False),
+        ("COPY users FROM STDIN WITH (FORMAT csv, HEADER)", "handle,password", True),
+        ("COPY users FROM STDIN WITH (FORMAT csv, HEADER)", "handle,email", False),
+        ("COPY users FROM STDIN", "handle,password", False),
+    ],
+)
+def test_rows_are_secret_where_a_column_is(statement: str, first: str, is_secret: bool) -> None:
+    assert masking.rows_secret(statement, f"{first}\nx\ty\n") is is_secret

@@ -316,8 +316,10 @@ def _refusal(
     if error.sqlstate is None or isinstance(error, errors.AdminShutdown):
         return connection.translate(error, server)
 
+    rows = text[slice(*statement.rows)] if statement and statement.rows else ""
+
     def said(part: str | None) -> str:
-        return masking.said_of_sql(part or "", statement.text if statement else "")
+        return masking.said_of_sql(part or "", statement.text if statement else "", rows)
 
     line = statement.line if statement else text.count("\n") + 1
     excerpt = ""
@@ -327,6 +329,8 @@ def _refusal(
     elif row is not None:
         line = text.count("\n", 0, row) + 1
         shown = text[row : row + _WIDTH + 1].partition("\n")[0].rstrip("\r")
+        if statement and masking.rows_secret(statement.text, rows):
+            shown = masking.MASK
         excerpt = f"{line} | {_clip(shown, _WIDTH)}"
     place = f"{source}, line {line}: " if statement else f"{source}, at its end: "
     if isinstance(error, errors.LockNotAvailable):

@@ -193,6 +193,29 @@ def test_no_error_shows_a_password_that_the_file_sets(at: Server, text: str, lin
     assert "nobody" not in text or "nobody" in traceback + error.details
 
 
+LOGINS = "CREATE TABLE logins (id integer PRIMARY KEY, password text); INSERT INTO logins VALUES (1, 'x');"
+SECRET_VALUES = [
+    ("INSERT INTO logins (id, password) VALUES ('hidden', 'hidden');", 2),
+    ("INSERT INTO logins (id,\n  password)\n  VALUES (NULL, 'hidden');", 2),
+    ("INSERT INTO logins (id, password) VALUES (1, 'hidden'), (1, 'hidden');", 2),
+    ("INSERT INTO logins (id, password) VALUES (3, 'hidden') BOGUS;", 2),
+    ("UPDATE logins SET id = NULL, password = lower('hidden');", 2),
+    ("COPY logins (id, password) FROM STDIN;\n3\thidden\nhidden\thidden\n\\.", 4),
+    ("COPY logins (id, password) FROM STDIN;\n3\thidden\n\\N\thidden\n\\.", 4),
+    ("COPY logins (id, password) FROM STDIN;\n3\thidden\thidden\n\\.", 3),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), SECRET_VALUES)
+def test_no_error_shows_a_value_of_a_column_for_secrets(at: Server, text: str, line: int) -> None:
+    error = refusal(at, f"{LOGINS}\n{text}")
+    assert error.details
+    assert "hidden" not in error.message + error.details
+    assert error.fields["line"] == line
+    assert masking.MASK in error.details + error.message
+    assert "hidden" not in masking.debug_traceback(error, ())
+
+
 def test_the_caret_below_a_masked_password_stands_at_its_beginning(at: Server) -> None:
     error = refusal(at, "SELECT 1;\nCREATE USER x PASSWORD 'hidden' BOGUS;")
     assert error.details
