@@ -86,7 +86,12 @@ def list_backups(s: Settings) -> None:
     with connections.dynamodb(s) as dynamodb:
         found = backup_files.listed(home.backups(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
         output.show(s, found, draw=output.details if len(found) == 1 else None)
-        if not dynamodb.at.local:
+        if dynamodb.at.local:
+            for name, into in backup_files.unfinished(home.backups(), s.table):
+                output.note(
+                    s, f"Table {into} is incomplete, its restore was ended: cruddur ddb restore {name} --into {into}"
+                )
+        else:
             _say_window(s, dynamodb)
         is_missing = not found and not tables.exists(dynamodb)
     flag = " --prod" if s.prod else ""
@@ -133,7 +138,7 @@ def restore(
     """Restore a backup, or an earlier time, into a new table. The old table is not changed.
 
     It waits, compares the new table with its source, and says how to switch over. With --prod it marks the new table as
-    production and protects it. An interrupted restore continues on AWS: run the same command again to wait for it.
+    production and protects it. Run the command again to complete an interrupted restore; on AWS it continues by itself.
 
     cruddur ddb restore before-the-migration --into cruddur-messages-2 --prod
     """
@@ -183,6 +188,7 @@ def _restore(
 ) -> Restored:
     from ...dynamodb import backups
     from ...dynamodb.transfer import backup_files
+    from ...local import home
 
     def say(text: str) -> None:
         output.note(s, text)
@@ -190,7 +196,7 @@ def _restore(
     if dynamodb.at.local:
         assert source is not None
         with output.progress(s, "restoring", None) as advance:
-            return backup_files.restore(dynamodb, into, source, say=say, advance=advance)
+            return backup_files.restore(dynamodb, home.backups(), into, source, say=say, advance=advance)
     done = backups.restore(dynamodb, into, backup=source, moment=moment, say=say, wait_s=wait_s)
     return replace(done, items=_counted(s, replace(dynamodb, table=into)))
 

@@ -7,14 +7,16 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ...errors import CruddurError, NotFound, Protected
-from .. import tables
+from .. import sealing, tables
 from ..backups import AVAILABLE, Backup, Restored, check_name
 from ..client import DynamoDB
-from . import Format, exporter, importer, input_files
+from . import Format, checkpoints, exporter, importer, input_files
 
 _ENDING = ".jsonl.gz"
+_NOTE = ".unfinished-restore"
 Say = Callable[[str], None]
 Advance = Callable[[int], None]
 
@@ -52,27 +54,35 @@ def find(root: Path, table: str, name: str) -> Backup:
     )
 
 
-def restore(dynamodb: DynamoDB, into: str, backup: Backup, *, say: Say, advance: Advance) -> Restored:
-    """The new table with every item of the file. Raises Protected where there is a table of that name already.
+def restore(dynamodb: DynamoDB, root: Path, into: str, backup: Backup, *, say: Say, advance: Advance) -> Restored:
+    """The new table with every item of the file. One that was killed is completed.
 
-    If it cannot be completed, the table that was begun is dropped.
+    Raises Protected where there is another table of that name already. If it cannot be completed, the table that was
+    begun is dropped.
     """
     target = replace(dynamodb, table=into)
-    if tables.exists(target):
-        raise Protected(
-            f"There is a table {into!r} already, and a restore creates a new table.",
-            hint=f"--into {into}-restored",
-            code="table_exists",
-        )
     source = input_files.find(backup.location, Format.JSONL)
-    tables.create(target, say=say)
-    try:
-        work = importer.Importer(target, compare=False)
-        work.run(input_files.items(source), advance=advance)
-    except BaseException:
-        with suppress(CruddurError):
-            tables.drop(target, say=say)
-        raise
+    note = _note(root, into)
+    about = {"what": "restore", "files": source.identity(), "backup": backup.backup, "from": backup.table_name}
+    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with checkpoints.alone(note):
+        resumes = tables.exists(target)
+        if resumes:
+            _check_unfinished(target, note, about)
+            say(f"table {into}: its restore was started before")
+        else:
+            checkpoints.save(note, {}, about=about)
+            tables.create(target, say=say)
+        try:
+            checkpoints.save(note, {"table": _identity(target)}, about=about)
+            work = importer.Importer(target, compare=resumes)
+            work.run(input_files.items(source), advance=advance)
+        except BaseException:
+            with suppress(CruddurError):
+                tables.drop(target, say=say)
+                checkpoints.remove(note)
+            raise
+        checkpoints.remove(note)
     table = tables.describe(target)
     return Restored(
         table_name=into,
@@ -82,6 +92,52 @@ def restore(dynamodb: DynamoDB, into: str, backup: Backup, *, say: Say, advance:
         items=table.items,
         differences=tuple(tables.differences(table)),
     )
+
+
+def _check_unfinished(target: DynamoDB, note: Path, about: dict[str, Any]) -> None:
+    """Return if the table is what a killed restore of the same backup left. Raises Protected."""
+    hint = f"--into {target.table}-restored"
+    try:
+        written, state = sealing.unseal(note.read_bytes())
+    except (OSError, sealing.Unusable):
+        written, state = {}, {}
+    # Killed before it could note which table it had created: that one is still empty.
+    is_its_table = state["table"] == _identity(target) if "table" in state else not tables.describe(target).items
+    if not written or not is_its_table:
+        raise Protected(
+            f"There is a table {target.table!r} already, and a restore creates a new table.",
+            hint=hint,
+            code="table_exists",
+        )
+    if written != about:
+        raise Protected(
+            f"Table {target.table!r} is an unfinished restore of backup {written.get('backup')!r}, and this is another"
+            " backup, or the file was changed.",
+            hint=f"{hint}, or cruddur ddb drop --table {target.table}",
+            code="table_exists",
+        )
+
+
+def _identity(target: DynamoDB) -> str:
+    """What tells a table from a later one of the same name. The embedded engine rounds the time to seconds."""
+    made = checkpoints.identity(target, tables.describe(target))["created_at"]
+    return f"{made} {tables.description(target).get('TableId', '')}"
+
+
+def unfinished(root: Path, table: str) -> list[tuple[str, str]]:
+    """Restores of the table's backups that were not completed: the backup and the new table of each."""
+    found = []
+    for note in sorted(root.glob(f"*{_NOTE}")):
+        with suppress(OSError, sealing.Unusable):
+            written, _ = sealing.unseal(note.read_bytes())
+            if written.get("from") == table:
+                found.append((str(written.get("backup")), note.name.removesuffix(_NOTE)))
+    return found
+
+
+def _note(root: Path, into: str) -> Path:
+    """Where it is noted that the restore into a table is not finished."""
+    return root / f"{into}{_NOTE}"
 
 
 def _path(root: Path, table: str, name: str) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import botocore.exceptions
 import pytest
 
 from cruddur_cli import times
-from cruddur_cli.dynamodb import backups
+from cruddur_cli.dynamodb import backups, tables
 from cruddur_cli.dynamodb.client import DynamoDB
+from tests import processes
 from tests.commands.conftest import Here, parsed
 from tests.commands.production import TABLE, Run, client, make_table, production
+from tests.dynamodb.rows import everything
 
 __all__ = ["production"]
 
@@ -294,6 +298,50 @@ def test_a_local_restore_that_fails_leaves_no_half_table(here: Here, table: Dyna
     ran = here("ddb", "restore", str(broken), "--into", into)
     assert ran.code != 0
     assert into not in here("ddb", "list-tables", "-o", "json").out
+
+
+def test_a_local_restore_that_was_killed_is_named_and_completed(
+    here: Here, table: DynamoDB, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert here("ddb", "setup").code == 0
+    for number in range(2_000):
+        dumped = {"pk": {"S": f"MSG#{number % 50}"}, "sk": {"S": f"{number:06}"}, "message_uuid": {"S": f"{number}"}}
+        with (tmp_path / "many.jsonl").open("a") as file:
+            file.write(json.dumps(dumped) + "\n")
+    assert here("ddb", "import", str(tmp_path / "many.jsonl"), "--yes").code == 0
+    assert here("ddb", "backup", "before").code == 0
+    into = replace(table, table=f"{table.table}-back")
+    words = ["ddb", "restore", "before", "--into", into.table]
+    try:
+        for least in (0, 25, 1_000):
+            running = processes.start(words, environment=environment, cwd=tmp_path)
+            while running.poll() is None and _count(into) < least:
+                time.sleep(0.01)
+            if least == 0:
+                while running.poll() is None and not tables.exists(into):
+                    time.sleep(0.001)
+            running.kill()
+            running.communicate(timeout=60)
+        assert tables.exists(into), "it was killed each time, or is complete"
+        if _count(into) < 2_000:
+            assert f"Table {into.table} is incomplete" in here("ddb", "list-backups").err
+            assert "another backup" in here(*words[:2], str(tmp_path / "many.jsonl"), *words[3:]).err
+        ran = here(*words, "-o", "json")
+        if ran.code == 6:  # the last one was quicker than the kill
+            assert "There is a table" in ran.err
+        else:
+            assert "its restore was started before" in ran.err
+            assert parsed(ran)["items"][0]["expected_items"] == _count(table)
+        assert everything(into) == everything(table)
+        assert "incomplete" not in here("ddb", "list-backups").err
+        again = here(*words)
+        assert (again.code, "There is a table" in again.err) == (6, True)
+    finally:
+        tables.drop(into, say=lambda _: None)
+
+
+def _count(dynamodb: DynamoDB) -> int:
+    return len(everything(dynamodb)) if tables.exists(dynamodb) else -1
 
 
 def test_a_local_table_is_protected_as_far_as_its_engine_can(here: Here, table: DynamoDB) -> None:

@@ -66,14 +66,48 @@ def test_a_restored_table_holds_every_item_and_a_table_that_exists_is_kept(dynam
     write(dynamodb, ROWS)
     found, _ = backup(dynamodb, root, "first")
     with pytest.raises(Protected, match="There is a table"):
-        backup_files.restore(dynamodb, dynamodb.table, found, say=silent, advance=silent)
+        backup_files.restore(dynamodb, root, dynamodb.table, found, say=silent, advance=silent)
     into = replace(dynamodb, table=f"{dynamodb.table}-restored")
     reads = dynamodb.meter.total().read_units
-    done = backup_files.restore(dynamodb, into.table, found, say=silent, advance=silent)
+    done = backup_files.restore(dynamodb, root, into.table, found, say=silent, advance=silent)
     try:
         assert (done.table_name, done.restored_from, done.expected_items) == (into.table, "first", 30)
         assert done.differences == ()
         assert dynamodb.meter.total().read_units - reads <= 1, "nothing is compared in an empty table"
         assert everything(into) == everything(dynamodb)
+    finally:
+        tables.drop(into, say=silent)
+
+
+def test_only_the_table_that_a_killed_restore_left_is_completed(dynamodb: DynamoDB, root: Path) -> None:
+    write(dynamodb, ROWS)
+    first, _ = backup(dynamodb, root, "first")
+    second, _ = backup(dynamodb, root, "second")
+    into = replace(dynamodb, table=f"{dynamodb.table}-restored")
+
+    def killed(_: object) -> None:
+        raise SystemExit
+
+    def run(which: Backup) -> None:
+        backup_files.restore(dynamodb, root, into.table, which, say=silent, advance=silent)
+
+    try:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr(tables, "drop", lambda *_, **__: killed(_))
+            backup_files.restore(dynamodb, root, into.table, first, say=silent, advance=killed)
+        assert backup_files.unfinished(root, dynamodb.table) == [("first", into.table)]
+        assert backup_files.unfinished(root, "another") == []
+        with pytest.raises(Protected, match="unfinished restore of backup 'first'"):
+            run(second)
+        tables.drop(into, say=silent)
+        tables.create(into, say=silent)
+        write(into, ROWS[:1])
+        with pytest.raises(Protected, match="There is a table"):
+            run(first)
+        assert everything(into) == ROWS[:1]
+        tables.drop(into, say=silent)
+        run(first)
+        assert everything(into) == everything(dynamodb)
+        assert backup_files.unfinished(root, dynamodb.table) == []
     finally:
         tables.drop(into, say=silent)
