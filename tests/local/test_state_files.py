@@ -78,7 +78,8 @@ def test_a_damaged_file_with_an_earlier_copy(old: Path, said: list[str], damage:
     path = old / "aws" / "state" / "dynamodb.json"
     damage(path)
     stack.up(postgres=False, say=said.append)
-    assert str(path) in said[0] and "the copy saved at" in said[0]
+    problem = "is missing" if damage is Path.unlink else "is damaged"
+    assert f"{path} {problem}" in said[0] and "the copy saved at" in said[0]
     assert sort_keys() == ["0", "1", "2", "3", "4"]
     assert len(list((old / "aws").glob("damaged/dynamodb-*.json"))) == (damage is not Path.unlink)
 

@@ -74,7 +74,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "postgres/migrations/runner": ("", "db/migrations"),
     "postgres/migrations/stand_ins": ("migrations/python_files", "db/migrations"),
     "postgres/users": ("shared/people db/database", "cognito ddb/copy"),
-    "commands/db/users": ("db/database", "cognito"),
+    "commands/db/users": ("db/database", "checks/cognito cognito"),
     "commands/shared/confirm": ("", "reset"),
     "commands/shared/connections": ("stamped", "local"),
     "commands/shared/expected_schema": ("db/diff", "db/migrations"),

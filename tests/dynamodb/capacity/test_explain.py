@@ -28,3 +28,13 @@ def test_expected_units_of_what_is_put_are_those_of_its_size() -> None:
     lines = explain("TransactWriteItems", {"TransactItems": [{"Put": {"Item": large}}, {"Put": {"Item": group}}]})
     assert lines[2] == "    expected: 6 WCU"
     assert lines[4] == "    expected: 6 WCU and 6 in message-group-sk-index"
+
+
+def test_a_delete_costs_twice_in_a_transaction() -> None:
+    delete = {"Key": {"pk": {"S": "MSG#g"}, "sk": {"S": "1"}}}
+    for operation, request, units in (
+        ("TransactWriteItems", {"TransactItems": [{"Delete": delete}]}, 2),
+        ("DeleteItem", delete, 1),
+    ):
+        told = "\n".join(explain(operation, request))
+        assert f"expected: {units} WCU for each KB begun of the stored item" in told, told

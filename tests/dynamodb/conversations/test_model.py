@@ -93,6 +93,12 @@ def test_a_file_without_a_message_is_refused(content: bytes) -> None:
         parse(content, "talk.txt")
 
 
+def test_a_line_without_a_text_is_named_with_its_person() -> None:
+    with pytest.raises(BadInput) as caught:
+        parse(b"Person 1: hello\nPerson 2:  \n", source="talk.txt")
+    assert caught.value.details == "talk.txt, line 2: there is no text after Person 2"
+
+
 def test_messages_are_a_minute_apart_in_one_width_and_repeat_the_lines() -> None:
     lines = [Line(1, 1, "a"), Line(2, 2, "b"), Line(3, 1, "c")]
     schedule = schedule_for(7, NOW, year=NOW.year)

@@ -22,7 +22,9 @@ import pytest
 from cruddur_cli import times
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.conversations import send as sending
+from cruddur_cli.dynamodb.conversations import transactions
 from cruddur_cli.dynamodb.conversations.model import Person
+from cruddur_cli.errors import Refused
 from cruddur_cli.integrity import rows as integrity_rows
 from cruddur_cli.integrity.checks.dynamodb import WRONG
 from tests.dynamodb.rows import ME, OTHER, everything
@@ -179,3 +181,20 @@ def test_two_people_who_start_at_once_meet_in_one_conversation(dynamodb: DynamoD
     acknowledged = finish(processes)
     assert {each.group for each in acknowledged} == {sending.group_of(ME, OTHER)}
     assert assert_right(dynamodb, acknowledged) == PROCESSES
+
+
+@pytest.mark.parametrize(
+    ("codes", "is_overtaken"),
+    [
+        (["ConditionalCheckFailed", "None"], True),
+        (["TransactionConflict"], True),
+        (["None", "None"], False),
+        ([], False),
+        (["ValidationError"], False),
+        (["ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded"], False),
+    ],
+)
+def test_only_another_writer_is_a_reason_to_try_again(codes: list[str], is_overtaken: bool) -> None:
+    response = {"CancellationReasons": [{"Code": code} for code in codes]}
+    error = Refused("x", fields={"response": response})
+    assert transactions._was_overtaken(error) is is_overtaken

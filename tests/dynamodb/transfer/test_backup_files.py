@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +112,18 @@ def test_only_the_table_that_a_killed_restore_left_is_completed(dynamodb: Dynamo
         assert backup_files.unfinished(root, dynamodb.table) == []
     finally:
         tables.drop(into, say=silent)
+
+
+def test_an_item_that_a_backup_has_twice_is_expected_once(dynamodb: DynamoDB, root: Path) -> None:
+    write(dynamodb, ROWS)
+    found, _ = backup(dynamodb, root, "twice")
+    path = Path(found.location)
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip.compress(b"".join([*lines, *lines[:7]])))
+    into = f"{dynamodb.table}-restored"
+    done = backup_files.restore(dynamodb, root, into, found, say=silent, advance=silent)
+    try:
+        assert done.expected_items == 30
+        assert len(everything(replace(dynamodb, table=into))) == 30
+    finally:
+        tables.drop(replace(dynamodb, table=into), say=silent)

@@ -68,6 +68,11 @@ def test_the_sql_is_on_its_lines(path: Path) -> None:
         assert not "".join(lines[: line - 1]).strip()
 
 
+def test_the_sql_of_a_file_that_begins_with_empty_lines_is_on_its_lines(path: Path) -> None:
+    path.write_text(f"\n\n{GENERATED}")
+    assert python_files.sql(path, "migrate_sql").splitlines()[7] == GENERATED.splitlines()[5]
+
+
 def test_up_down_up(at: Server, files: Folder, path: Path) -> None:
     path.write_text(GENERATED)
     (files.path / "lib").mkdir()
