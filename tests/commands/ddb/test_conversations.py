@@ -390,6 +390,34 @@ def test_follow_prints_each_new_message_once_and_outlives_an_outage(
     assert said.count("consumed capacity") == 1
 
 
+def test_follow_believes_no_false_answer_and_misses_no_message(
+    seeded: Here, table: DynamoDB, environment: dict[str, str]
+) -> None:
+    false = (faults.empty, faults.flipped, faults.other_shape)
+    kinds: list[Any] = []
+
+    def change(*answer: Any) -> Any:
+        return kinds[0](*answer) if kinds else None
+
+    with faults.falsified(environment["AWS_ENDPOINT_URL_DYNAMODB"], change) as proxy:
+        process = following(environment, "--limit", "1", "-o", "jsonl", url=proxy.url)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        shown = []
+        for kind in false:
+            kinds.append(kind)
+            while "Waiting for it" not in (line := process.stderr.readline()):
+                assert line, "it ended"
+            write(table, [message_row(sort_key(now()), kind.__name__, group=SEEDED)])
+            kinds.clear()
+            shown.append(json.loads(process.stdout.readline())["message"])
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (130, "")
+    assert shown == [kind.__name__ for kind in false]
+
+
 def test_follow_shows_lines_through_a_pipe_and_waits_for_the_first_message(
     here: Here, table: DynamoDB, environment: dict[str, str]
 ) -> None:
