@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +67,15 @@ def without_parts(differences: Iterable[Difference], covered: Iterable[str]) -> 
     """The differences that are neither these objects nor parts of them, such as the indexes of a table."""
     names = set(covered)
     return [each for each in differences if each.object not in names and _table(each) not in names]
+
+
+def tables_as_wholes(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences, of which a table that is missing altogether is one: its columns and indexes are left out, and so
+    are the sequences that PostgreSQL names after its columns."""
+    missing = {each.object for each in differences if each.change == "missing" and each.object.startswith("table ")}
+    sequences = tuple(f"sequence {name.partition(' ')[2]}_" for name in missing)
+    rest = [each for each in without_parts(differences, missing) if not each.object.startswith(sequences)]
+    return [each for each in differences if each.object in missing or each in rest]
 
 
 def _table(one: Difference) -> str:

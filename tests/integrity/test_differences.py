@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cruddur_cli.integrity.differences import Difference, compare, owner_of, without_parts
+from cruddur_cli.integrity.differences import Difference, compare, owner_of, tables_as_wholes, without_parts
 
 SCHEMA = {
     "column public.users.bio": "text",
@@ -48,6 +48,17 @@ def test_the_parts_of_a_missing_table_are_not_named_again() -> None:
     others = {name: text for name, text in SCHEMA.items() if "bio" not in name}
     (left,) = without_parts(compare(others, SCHEMA), ["column public.users.bio"])
     assert left.object == "index public.by_bio"
+
+
+def test_a_table_that_is_missing_altogether_is_one_difference() -> None:
+    found = compare({"table public.activities": "", "table public.more": "", "column public.more.a": "text"}, SCHEMA)
+    assert [each.object for each in tables_as_wholes(found)] == [
+        "table public.more",
+        "column public.more.a",
+        "table public.users",
+    ]
+    some = compare({name: text for name, text in SCHEMA.items() if "bio" not in name}, SCHEMA)
+    assert tables_as_wholes(some) == some
 
 
 def test_a_name_in_quotes_may_have_dots() -> None:

@@ -28,7 +28,8 @@ def diff(s: Settings) -> int:
     """Compare the schema with what the schema file and all migrations make. Exit code 1 if they differ.
 
     `-` is what the database has, `+` is what the files make. The files are loaded into a temporary database on the same
-    server, never on one of production. Owners, privileges and comments are not compared.
+    server, never on one of production. A table that is missing is one difference, without its columns and
+    indexes. Owners, privileges and comments are not compared.
 
     cruddur db diff -o json
     """
@@ -47,7 +48,7 @@ def diff(s: Settings) -> int:
         is_production = production_marker.is_production(conn)
         pending = sum(row.state == "pending" for row in migration_runner.status(conn, files))
     expected = expected_schema.of_files(s, at, script, files, is_production=is_production)
-    found = differences.compare(actual, expected)
+    found = differences.tables_as_wholes(differences.compare(actual, expected))
     with_migrations = f", and {counted(len(files), 'migration')}" if files else ""
     output.note(s, f"{at.label} against {script}{with_migrations}")
     output.show(s, found, draw=output.difference, extra={"pending": pending, "objects": len(actual)})

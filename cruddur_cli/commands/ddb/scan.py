@@ -56,7 +56,11 @@ def scan(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="NAME=VALUE", help="Only items with this attribute. Repeat it for several."),
+        typer.Option(
+            "--where",
+            metavar="NAME=VALUE",
+            help="Only items with this attribute: a text, a number, true or false. Repeat it for several.",
+        ),
     ] = None,
     limit: Limit = None,
     segments: Segments = None,
@@ -65,7 +69,8 @@ def scan(
     """Show every item of the table. A terminal shows them by entity; -o jsonl, json and csv stream them.
 
     --pk reads one partition instead of the table. --entity and --where hide items after they are read: they do not
-    reduce the consumed capacity.
+    reduce the consumed capacity. --where compares whole attributes. It finds nothing in binary values, sets, lists and
+    maps: use -o jsonl and jq.
 
     cruddur ddb scan --entity message --where user_handle=bayko
     """
@@ -107,7 +112,9 @@ def scan(
         if s.output == "table" and limit is None and count == _SCREENFUL:
             output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")
         if not count and selection:
-            output.note(s, f"No item of table {s.table} on {dynamodb.at.label} matches.")
+            nested = any(sign in condition.partition("=")[0] for condition in where or [] for sign in ".[")
+            why = " --where compares whole attributes, and does not look into lists and maps." if nested else ""
+            output.note(s, f"No item of table {s.table} on {dynamodb.at.label} matches.{why}")
         elif not count:
             output.note(s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed fills it.")
 

@@ -99,6 +99,12 @@ def test_what_is_changed_alone_is_the_only_difference(here: Here, rich: str, nam
     assert (found[name]["actual"] is None) == (change == "missing")
 
 
+def test_a_table_that_is_missing_altogether_is_one_line(here: Here, rich: str) -> None:
+    run(rich, "DROP TABLE public.activities")
+    found = here("db", "diff")
+    assert [line for line in found.out.splitlines() if "activities" in line] == ["+ table public.activities"]
+
+
 def test_objects_of_every_other_kind_are_named(here: Here, database: str) -> None:
     run(database, OBJECTS)
     run(

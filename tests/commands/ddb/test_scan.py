@@ -91,6 +91,9 @@ def test_a_partition_an_entity_and_attributes_are_selected(engine: Here) -> None
     none = engine("ddb", "scan", "--where", "user_handle=nobody")
     assert (none.code, none.out) == (0, "")
     assert " matches.\n" in none.err
+    nested = engine("ddb", "scan", "--where", "tags.colour=red")
+    assert nested.out == ""
+    assert "--where compares whole attributes, and does not look into lists and maps.\n" in nested.err
     assert engine("ddb", "drop", "--yes").code == 0
 
 
