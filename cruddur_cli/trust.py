@@ -14,7 +14,7 @@ from pathlib import Path
 from .errors import NotConfigured
 
 VARIABLE = "CRUDDUR_TRUSTED_FOLDERS"
-LARGEST = 64 * 1024
+_LARGEST = 64 * 1024
 """The most bytes that ``cruddur.toml`` may have."""
 # File systems that make up owners and permissions: every file looks writable by every user there.
 _WITHOUT_PERMISSIONS = {
@@ -34,15 +34,15 @@ def read(path: Path) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise NotConfigured(f"{path} is not a regular file.", code="not_a_file")
-        if found.st_size > LARGEST:
-            raise NotConfigured(f"{path} has {found.st_size:,} bytes; at most {LARGEST:,} are read.", code="too_large")
+        if found.st_size > _LARGEST:
+            raise NotConfigured(f"{path} has {found.st_size:,} bytes; at most {_LARGEST:,} are read.", code="too_large")
         _check(path, found)
         # Another user's link to one of the user's own files says that it counts here.
         link = path.lstat()
         if stat.S_ISLNK(link.st_mode) and link.st_uid not in _mine():
             _refuse(path, path.parent, f"is a link of another user ({_user(link.st_uid)})")
         content = b""
-        while part := os.read(descriptor, LARGEST + 1 - len(content)):
+        while part := os.read(descriptor, _LARGEST + 1 - len(content)):
             content += part
         return content
     finally:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import boto3
 
 DEMO_POOL = "cruddur-demo"
-DEMO_CLIENT = "cruddur-demo"
+_DEMO_CLIENT = "cruddur-demo"
 # The password of all people in the demo pool, which is on this machine only and holds no real account.
 DEMO_PASSWORD = "Cruddur-demo-1"
 _PAGE = 60  # "ListUsers": at most 60 a page
@@ -144,7 +144,7 @@ def make_demo_pool(client: Any, at: Endpoint) -> tuple[str, bool]:
         flows = ["USER_PASSWORD_AUTH", "ADMIN_USER_PASSWORD_AUTH", "USER_SRP_AUTH", "REFRESH_TOKEN_AUTH"]
         params = {
             "UserPoolId": pool,
-            "ClientName": DEMO_CLIENT,
+            "ClientName": _DEMO_CLIENT,
             "ExplicitAuthFlows": [f"ALLOW_{flow}" for flow in flows],
             "PreventUserExistenceErrors": "ENABLED",
         }
@@ -157,7 +157,7 @@ def app_client(cognito: Cognito) -> str | None:
     """The id of the demo pool's app client, which has no secret; None where there is none."""
     params = {"UserPoolId": cognito.pool, "MaxResults": _PAGE}
     answer = aws_client.call(cognito.client, "list_user_pool_clients", params, at=cognito.at)
-    found = [each["ClientId"] for each in answer.get("UserPoolClients", []) if each.get("ClientName") == DEMO_CLIENT]
+    found = [each["ClientId"] for each in answer.get("UserPoolClients", []) if each.get("ClientName") == _DEMO_CLIENT]
     return str(found[0]) if found else None
 
 

@@ -23,9 +23,9 @@ class Difference:
 
 
 def compare(actual: Mapping[str, str], expected: Mapping[str, str]) -> list[Difference]:
-    """The differences, in the order of ``diff_order``. Both descriptions map an object to its definition."""
+    """The differences, in the order of ``_diff_order``. Both descriptions map an object to its definition."""
     found = []
-    for name in sorted({*actual, *expected}, key=diff_order):
+    for name in sorted({*actual, *expected}, key=_diff_order):
         before, after = actual.get(name), expected.get(name)
         if before is None:
             found.append(Difference(name, "missing", after, None))
@@ -39,7 +39,7 @@ def compare(actual: Mapping[str, str], expected: Mapping[str, str]) -> list[Diff
 _PARTS = ("table", "column", "constraint", "trigger", "policy")
 
 
-def diff_order(name: str) -> tuple[str, int, str]:
+def _diff_order(name: str) -> tuple[str, int, str]:
     """Where an object stands in a diff: a table before its columns, and those before what they are part of."""
     kind, _, rest = name.partition(" ")
     if kind not in _PARTS:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from ..dynamodb.schema import GROUP_PREFIX, MESSAGE_PREFIX, Item, read_other
 from ..times import has_no_zone, instant, is_canonical
 
-CLAIM_PREFIX = "CLAIM#"
+_CLAIM_PREFIX = "CLAIM#"
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 # Clocks of machines that write differ by as much.
 _AHEAD = timedelta(minutes=5)
@@ -90,7 +90,7 @@ def collect(items: Iterable[Item], *, now: datetime, most: int = 10_000) -> Rows
 def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
     found.items += 1
     pk, sk = _key(item, "pk"), _key(item, "sk")
-    if pk.startswith(CLAIM_PREFIX):
+    if pk.startswith(_CLAIM_PREFIX):
         found.claims += 1
         return
     is_group, is_message = pk.startswith(GROUP_PREFIX), pk.startswith(MESSAGE_PREFIX)

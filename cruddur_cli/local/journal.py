@@ -51,11 +51,6 @@ class Log:
                 self.error = error
         return self.end
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether everything that was added is on the disk."""
-        return self._synced == self.end
-
     async def durable(self, position: int, *, alone: bool = False) -> None:
         """Returns once the log is on the disk up to there.
 

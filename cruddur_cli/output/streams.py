@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NARROW = 60  # columns; with fewer, tables and frames break every word
-PIPE_WIDTH = 160  # columns of what a program or a file gets
+_PIPE_WIDTH = 160  # columns of what a program or a file gets
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -44,7 +44,7 @@ def columns(stream: TextIO) -> int:
         return 80
 
 
-def console(stream: TextIO, *, piped: int = PIPE_WIDTH) -> Console:
+def console(stream: TextIO, *, piped: int = _PIPE_WIDTH) -> Console:
     """A console for one stream, as wide as COLUMNS or its terminal says.
 
     A pipe is as wide as stderr's terminal, where a person sees its end (``| head``, ``| less``), else ``piped``.

@@ -20,9 +20,9 @@ from . import silence
 if TYPE_CHECKING:
     from psycopg import Connection
 
-MAINTENANCE = "postgres"
+_MAINTENANCE = "postgres"
 LOCK_S = 5
-CLIENT_CHECK_S = 2
+_CLIENT_CHECK_S = 2
 _CONNECT_S = 4.0
 _LEAST_S = 2  # psycopg and libpq take no less
 # What libpq says before it has asked any server, or once a server does not do what sslmode wants.
@@ -40,7 +40,7 @@ _BOUNDS = f"""
     SELECT pg_backend_pid(),
         CASE WHEN current_setting('lock_timeout') = '0' THEN set_config('lock_timeout', '{LOCK_S}s', true) END,
         CASE WHEN current_setting('client_connection_check_interval', true) = '0' AND version() LIKE '%%-linux-%%'
-            THEN set_config('client_connection_check_interval', '{CLIENT_CHECK_S}s', true) END,
+            THEN set_config('client_connection_check_interval', '{_CLIENT_CHECK_S}s', true) END,
         CASE WHEN %s::text IS NOT NULL THEN set_config('statement_timeout', %s, true) END
 """
 _TLS = re.compile(r"ssl|certificate|private key", re.IGNORECASE)
@@ -92,7 +92,7 @@ class Server:
             host=host,
             port=number,
             database=database,
-            user=str(parameters.get("user") or os_user()),
+            user=str(parameters.get("user") or _os_user()),
             label=f"database {database!r} on {where}",
             address=address,
         )
@@ -211,7 +211,7 @@ def port(parameters: Mapping[str, Any]) -> int:
     return int(text)
 
 
-def os_user() -> str:
+def _os_user() -> str:
     """The user that libpq logs in as if none is named: that of the operating system."""
     try:
         return getpass.getuser()
@@ -299,7 +299,7 @@ def opened_maintenance(server: Server | str) -> Iterator[Connection[Any]]:
 
     server = Server.at(server) if isinstance(server, str) else server
     try:
-        conn = _connect(server.on(MAINTENANCE))
+        conn = _connect(server.on(_MAINTENANCE))
     except NotFound:
         conn = _connect(server.on("template1"))
     try:

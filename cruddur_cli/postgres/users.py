@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SHOWN_HANDLES = 20
 # The application's own name comes first; some of its copies have the other.
-ID_COLUMNS = ("cognito_user_id", "cognito_user_uuid")
+_ID_COLUMNS = ("cognito_user_id", "cognito_user_uuid")
 _SYNC = """
     UPDATE public.users AS u SET {id} = i.sub
     FROM unnest(%s::text[], %s::text[]) AS i(handle, sub)
@@ -111,14 +111,14 @@ def column_names(conn: Connection[Any]) -> set[str]:
     return {row[0] for row in conn.execute(query).fetchall()}
 
 
-def id_column(conn: Connection[Any]) -> str:
+def _id_column(conn: Connection[Any]) -> str:
     """The name of the column that holds a person's Cognito id. Raises NotFound."""
     there = column_names(conn)
-    for name in ID_COLUMNS:
+    for name in _ID_COLUMNS:
         if name in there:
             return name
     raise NotFound(
-        f"public.users has no column {ID_COLUMNS[0]}.",
+        f"public.users has no column {_ID_COLUMNS[0]}.",
         details=f"Its columns: {', '.join(sorted(there)) or 'none, as there is no such table'}",
         code="column_missing",
     )
@@ -137,7 +137,7 @@ def read_all(conn: Connection[Any]) -> list[User]:
     there = column_names(conn)
     wanted = ["uuid::text", "handle", "display_name", "email"]
     named = [name if name.partition(":")[0] in there else "''" for name in wanted]
-    held_in = next((name for name in ID_COLUMNS if name in there), "''")
+    held_in = next((name for name in _ID_COLUMNS if name in there), "''")
     query = f"SELECT {', '.join(named)}, coalesce({held_in}, '') FROM public.users ORDER BY 2, 1"
     return [User(*row) for row in conn.execute(query.encode()).fetchall()]
 
@@ -210,7 +210,7 @@ def add(
     )
     if not dry_run and not _renamed(conn, user):
         conn.execute(
-            f"INSERT INTO public.users (uuid, handle, display_name, email, {id_column(conn)})"
+            f"INSERT INTO public.users (uuid, handle, display_name, email, {_id_column(conn)})"
             " VALUES (%s, %s, %s, %s, %s)",
             [user.uuid, user.handle, user.display_name, user.email, user.cognito_user_id],
         )
@@ -233,7 +233,7 @@ def _renamed(conn: Connection[Any], user: User) -> bool:
     """Whether a person has that UUID under a handle that a copy made up: they get their own."""
     done = conn.execute(
         f"UPDATE public.users SET handle = %s, display_name = %s, email = %s WHERE uuid = %s::uuid"
-        f" AND {id_column(conn)} = 'MOCK'",
+        f" AND {_id_column(conn)} = 'MOCK'",
         [user.handle, user.display_name, user.email, user.uuid],
     )
     return done.rowcount > 0
@@ -263,7 +263,7 @@ def add_copied(
         taken.add(handle)
         new[number] = number, handle, name
     if new and not dry_run:
-        columns, values = f"uuid, handle, display_name, {id_column(conn)}", "i.uuid, i.handle, i.name, 'MOCK'"
+        columns, values = f"uuid, handle, display_name, {_id_column(conn)}", "i.uuid, i.handle, i.name, 'MOCK'"
         if "email" in column_names(conn):
             columns, values = f"{columns}, email", f"{values}, i.handle || '@example.com'"
         conn.execute(
@@ -277,7 +277,7 @@ def add_copied(
 def _whole(conn: Connection[Any], handle: str) -> User:
     oldest = "created_at, uuid" if "created_at" in column_names(conn) else "uuid"
     row = conn.execute(
-        f"SELECT uuid::text, handle, display_name, email, {id_column(conn)} FROM public.users"
+        f"SELECT uuid::text, handle, display_name, email, {_id_column(conn)} FROM public.users"
         f" WHERE handle = %s ORDER BY {oldest} LIMIT 1",
         [handle],
     ).fetchone()
@@ -299,7 +299,7 @@ def sync_cognito_ids(
     ``only_mock`` an existing id stays.
     """
     everyone = list(identities)
-    column = id_column(conn)
+    column = _id_column(conn)
     subs: dict[str, str] = {}
     twice: set[str] = set()
     for handle, sub in everyone:
@@ -333,7 +333,7 @@ def sync_cognito_ids(
 
 def with_other_ids(conn: Connection[Any], results: Iterable[SyncResult]) -> int:
     """How many of those that a sync left unchanged have another id than the pool says."""
-    ids = dict(conn.execute(f"SELECT handle, {id_column(conn)} FROM public.users".encode()).fetchall())
+    ids = dict(conn.execute(f"SELECT handle, {_id_column(conn)} FROM public.users".encode()).fetchall())
     return sum(row.result == "unchanged" and ids.get(row.handle or "") != row.cognito_user_id for row in results)
 
 
@@ -344,7 +344,7 @@ def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str |
     """
     rows = [(stable_uuid(handle), handle, sub, email or f"{handle}@example.com") for handle, sub, email in people]
     added = conn.execute(
-        f"INSERT INTO public.users (uuid, display_name, handle, email, {id_column(conn)})"
+        f"INSERT INTO public.users (uuid, display_name, handle, email, {_id_column(conn)})"
         " SELECT i.uuid, i.handle, i.handle, i.email, i.sub"
         " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS i(uuid, handle, sub, email)"
         " WHERE NOT EXISTS (SELECT FROM public.users AS u WHERE u.handle = i.handle)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,18 +96,17 @@ def scan(
             plain = pages if typed else map(_made_plain, pages)
             count = output.show_pages(s, plain, meter=dynamodb.meter)
         else:
-            items: Iterator[Any] = (item for page in pages for item in page)
+            items: Iterable[Any] = (item for page in pages for item in page)
             change = queries.decode if s.output == "table" else (lambda item: item) if typed else queries.plain
             draw: Callable[[Console, Sequence[Any]], None] = output.entities
-            if s.svg and s.output != "table":
-                # A picture is drawn from rows, which the machine formats do not have.
-                found = list(items)
-                items, rows = iter(found), [queries.decode(item) for item in found[:_SCREENFUL]]
-                draw = lambda out, _: output.entities(out, rows)  # noqa: E731
-            if s.output == "table" and s.summary:
-                shown = list(items)
-                items = iter(shown)
-                github.keep(s, list(map(queries.plain, shown)), columns=schema.COLUMNS, meter=dynamodb.meter)
+            if s.summary if s.output == "table" else s.svg:
+                # The items are wanted in a second form as well: plain in the summary of a job, as rows in a picture.
+                items = found = list(items)
+                if s.output == "table":
+                    github.keep(s, list(map(queries.plain, found)), columns=schema.COLUMNS, meter=dynamodb.meter)
+                else:
+                    rows = [queries.decode(item) for item in found[:_SCREENFUL]]
+                    draw = lambda out, _: output.entities(out, rows)  # noqa: E731
             count = output.show(s, map(change, items), draw=draw, columns=schema.COLUMNS, meter=dynamodb.meter)
         if s.output == "table" and limit is None and count == _SCREENFUL:
             output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")

@@ -40,7 +40,7 @@ def fix(s: Settings, found: Iterable[Finding], facts: Facts, *, limiter: RateLim
     wanted = {one.check for one in found}
     with connections.dynamodb(s, changes=True) as dynamodb:
         dynamodb.limiter = limiter
-        for how in (each for each, checks in _FIXES.items() if wanted & checks):
+        for how in (each for each, checks in FIXES.items() if wanted & checks):
             try:
                 how(s, dynamodb, facts)
             except CruddurError as error:
@@ -108,7 +108,7 @@ def _mark_table(s: Settings, dynamodb: DynamoDB, _: Facts) -> None:
 
 
 # Who is new in the demo pool has an id to be written.
-_FIXES: dict[Fix, frozenset[str]] = {
+FIXES: dict[Fix, frozenset[str]] = {
     _conversations: frozenset(table_checks.WRONG),
     _names: frozenset({"names-changed"}),
     _demo_pool: frozenset({"cognito-only-here"}),
@@ -117,4 +117,3 @@ _FIXES: dict[Fix, frozenset[str]] = {
     _mark_table: frozenset({"table-not-marked"}),
 }
 """Each fix, in the order in which they run, and the checks whose findings it fixes."""
-FIXED = frozenset[str]().union(*_FIXES.values())

@@ -10,7 +10,7 @@ from typing import Any
 from ..schema import Index
 from .rules import PAGE_LIMIT, Item, item_size, put_units, read_units, write_units
 
-BURST_S = 300
+_BURST_S = 300
 """How many seconds' worth of unused capacity a table keeps ("DynamoDB burst and adaptive capacity")."""
 
 
@@ -124,7 +124,7 @@ def throughput(description: Mapping[str, Any]) -> Throughput | None:
     return Throughput(*units(description), indexes)
 
 
-def seconds_at(units: float, per_second: float, *, burst_s: float = BURST_S) -> float:
+def seconds_at(units: float, per_second: float, *, burst_s: float = _BURST_S) -> float:
     """Seconds until ``units`` are used at a provisioned rate, where ``burst_s`` seconds' worth of it lay unused before.
 
     Burst capacity is used as fast as it is asked for, but is not guaranteed ("DynamoDB burst and adaptive capacity").
@@ -135,7 +135,7 @@ def seconds_at(units: float, per_second: float, *, burst_s: float = BURST_S) -> 
 
 
 def with_time(
-    estimate: Estimate, provisioned: Throughput | None, *, rate: float | None = None, burst_s: float = BURST_S
+    estimate: Estimate, provisioned: Throughput | None, *, rate: float | None = None, burst_s: float = _BURST_S
 ) -> Estimate:
     """The estimate with ``seconds``: table and indexes work side by side, so the slowest counts; so does ``rate``, the
     units a second that the command keeps to by itself, of which nothing is saved up."""

@@ -11,7 +11,7 @@ from ..client import DynamoDB
 from ..schema import Message, read_message
 from . import queries
 
-OVERLAP = timedelta(minutes=1)
+_OVERLAP = timedelta(minutes=1)
 """How far before the last message each look begins: the clocks of two writers differ, and reads lag behind writes."""
 # Only a row in another form or with another offset stands further away, up to 15 hours, and looking there costs more.
 _WIDE_S = 10.0
@@ -43,7 +43,7 @@ class Follower:
         now = times.now()
         wide = self._wide()
         is_wide = time.monotonic() >= self._wide_at
-        low = wide if is_wide or self._last is None else max(wide, times.sort_key(min(self._last, now) - OVERLAP))
+        low = wide if is_wide or self._last is None else max(wide, times.sort_key(min(self._last, now) - _OVERLAP))
         found = self._read(low, is_wide=is_wide)
         # A store may have been away for days: what was written meanwhile is looked for from the last look on.
         self._looked = now
@@ -52,7 +52,7 @@ class Follower:
 
     def _wide(self) -> str:
         """A text before every way of writing a time since the last look."""
-        return times.text_before(self._looked - OVERLAP)
+        return times.text_before(self._looked - _OVERLAP)
 
     def _read(self, low: str, *, is_wide: bool) -> list[Message]:
         """The messages from a sort key on that are not known; they are known as soon as every page is read."""

@@ -21,7 +21,7 @@ from .queries import check_size, created_at, tail
 # newer than our clock by less was sent by a machine whose clock is ahead; by more, its time is not used.
 SKEW = timedelta(minutes=5)
 # How far back a message is looked for whose id does not tell when it was written.
-RECENT = 200
+_RECENT = 200
 _KEY_LIMIT = 2048
 _TRIES = 20
 # Keys read beyond the lines that are shown: those of messages with other offsets may stand behind the sent one's.
@@ -106,7 +106,7 @@ def send(
     Where the two have several it is ``prefer``, else the newest.
 
     With ``message_uuid`` it is stored once however often it is sent. An id of cruddur has the time, and so the key;
-    one of another kind is looked for among the last ``RECENT`` messages. The time is the clock's, or a microsecond
+    one of another kind is looked for among the last 200 messages. The time is the clock's, or a microsecond
     after a message that is newer than the clock by less than ``SKEW``.
 
     Raises BadInput before anything is asked, NotFound where there is no such conversation or the sender is not in it,
@@ -249,7 +249,7 @@ def last_lines(dynamodb: DynamoDB, sent: Sent, *, limit: int) -> list[Message]:
 
 def _find(dynamodb: DynamoDB, group: str, message: Message) -> Message | None:
     """The message with that id among the last ones. Raises Refused where it has another text or sender."""
-    for stored in tail(dynamodb, group, limit=RECENT):
+    for stored in tail(dynamodb, group, limit=_RECENT):
         if stored.message_uuid == message.message_uuid:
             group_rows.check_same(group, stored, message)
             return stored

@@ -17,7 +17,7 @@ from .checkpoints import Lost, Position
 # "GetRecords": at most 1,000 records or 1 MB a page. A batch is what is applied before the position is kept.
 PAGE = 1000
 BATCH = 10_000
-BATCH_PAGES = 16
+_BATCH_PAGES = 16
 # A page may be empty although its shard holds more further on; so many in a row are taken as its end for now.
 _EMPTY_PAGES = 5
 _EMPTY_PAUSE_S = 0.25
@@ -243,7 +243,7 @@ class Reader:
             empty = 0 if page else empty + 1
             # A closed shard says where it ends; of an open one only empty pages tell.
             caught_up = closed or (empty >= empty_pages and not shard.closed)
-            if caught_up or len(records) >= limit or pages >= BATCH_PAGES:
+            if caught_up or len(records) >= limit or pages >= _BATCH_PAGES:
                 return Batch(shard.shard_id, records, position, caught_up, closed)
             if not page and not shard.closed:
                 time.sleep(_EMPTY_PAUSE_S)

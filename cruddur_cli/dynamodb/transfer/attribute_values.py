@@ -16,8 +16,8 @@ from typing import Any
 from ..capacity.rules import ITEM_LIMIT, canonical, item_size, significant
 from ..schema import GROUPS, Item
 
-KEY_BYTES = {"pk": 2048, "sk": 1024}
-DEPTH = 32
+_KEY_BYTES = {"pk": 2048, "sk": 1024}
+_DEPTH = 32
 # No Decimal has a longer exponent, not even a zero.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,18})?", re.ASCII)
 
@@ -47,7 +47,7 @@ def read(item: Any, *, json_bytes: int) -> Item:
     for name, value in item.items():
         if type(value) is not dict or len(value) != 1 or type(value.get("S")) is not str:
             _value(name, value, 1)
-    for name, most in KEY_BYTES.items():
+    for name, most in _KEY_BYTES.items():
         text = item.get(name, {}).get("S")
         if not text:
             raise MalformedItem(f"has no {name} that is a string")
@@ -79,8 +79,8 @@ def _value(name: str, value: Any, depth: int) -> None:
     """Check one value; binary texts become bytes in place."""
     if type(value) is not dict or len(value) != 1:
         raise MalformedItem(f'has a value that is not typed, {name!r}: a string is {{"S": "…"}}')
-    if depth > DEPTH:
-        raise MalformedItem(f"nests more than {DEPTH} levels deep in {name!r}")
+    if depth > _DEPTH:
+        raise MalformedItem(f"nests more than {_DEPTH} levels deep in {name!r}")
     ((kind, content),) = value.items()
     check = _KINDS.get(kind)
     if check is None:

@@ -21,7 +21,7 @@ from .input_files import Place, Placed, Source
 Item = dict[str, Any]
 # "BatchGetItem": 100 keys a call. Large items end a group sooner, so that little is held.
 GROUP = 100
-GROUP_BYTES = 1024 * 1024
+_GROUP_BYTES = 1024 * 1024
 NEW, REPLACED, UNCHANGED = range(3)
 _INVALID = "ValidationException"
 
@@ -293,7 +293,7 @@ def _groups(found: Iterator[Placed], limit: float | None = None) -> Iterator[Por
         group.places[key] = place
         group.last, group.lines = place, group.lines + 1
         size, units = size + length, units + each
-        if len(group.items) == most or size >= GROUP_BYTES:
+        if len(group.items) == most or size >= _GROUP_BYTES:
             yield group
             group = None
     if group is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 TABLE = "public.cruddur_migrations"
-LEGACY = "public.schema_information"
+_LEGACY = "public.schema_information"
 _COLUMN = "last_successful_run"
 _COLUMNS = (
     "version text PRIMARY KEY, name text NOT NULL, applied_at timestamptz, adopted boolean NOT NULL DEFAULT false"
@@ -365,7 +365,7 @@ def forget(conn: Connection[Any]) -> None:
     if _is_there(conn, TABLE):
         conn.execute(f"DELETE FROM {TABLE}".encode())
     if _COLUMN in _legacy_columns(conn):
-        conn.execute(f"UPDATE {LEGACY} SET last_successful_run = '0'".encode())
+        conn.execute(f"UPDATE {_LEGACY} SET last_successful_run = '0'".encode())
 
 
 def _state(conn: Connection[Any], files: Iterable[Migration]) -> _State:
@@ -416,12 +416,12 @@ def _legacy(conn: Connection[Any]) -> str | None:
     """The number in ``schema_information``; None where there is none. Raises Refused for what is no number."""
     if _COLUMN not in _legacy_columns(conn):
         return None
-    row = conn.execute(f"SELECT last_successful_run::text FROM {LEGACY} LIMIT 1".encode()).fetchone()
+    row = conn.execute(f"SELECT last_successful_run::text FROM {_LEGACY} LIMIT 1".encode()).fetchone()
     text = (row[0] or "0").strip().replace(".", "") if row else None
     if text is not None and not re.fullmatch(r"[0-9]+", text):
         raise Refused(
-            f"{LEGACY} should hold the number of the newest migration, and holds {text!r}.",
-            hint=f"if no migration was applied, set it to 0: UPDATE {LEGACY} SET last_successful_run = '0';",
+            f"{_LEGACY} should hold the number of the newest migration, and holds {text!r}.",
+            hint=f"if no migration was applied, set it to 0: UPDATE {_LEGACY} SET last_successful_run = '0';",
             code="bad_schema_information",
         )
     return text
@@ -439,18 +439,18 @@ def _mark(conn: Connection[Any], applied: Iterable[str]) -> None:
         newest = migration_files.comparable(newest)
     columns = _legacy_columns(conn)
     if not columns:
-        conn.execute(f"CREATE TABLE {LEGACY} (id integer PRIMARY KEY, last_successful_run text)".encode())
+        conn.execute(f"CREATE TABLE {_LEGACY} (id integer PRIMARY KEY, last_successful_run text)".encode())
         columns = {"id", _COLUMN}
     if _COLUMN not in columns:
         return
-    if not conn.execute(f"UPDATE {LEGACY} SET last_successful_run = %s".encode(), [newest]).rowcount:
+    if not conn.execute(f"UPDATE {_LEGACY} SET last_successful_run = %s".encode(), [newest]).rowcount:
         names, values = ("id, ", "1, ") if "id" in columns else ("", "")
-        conn.execute(f"INSERT INTO {LEGACY} ({names}last_successful_run) VALUES ({values}%s)".encode(), [newest])
+        conn.execute(f"INSERT INTO {_LEGACY} ({names}last_successful_run) VALUES ({values}%s)".encode(), [newest])
 
 
 def _legacy_columns(conn: Connection[Any]) -> set[str]:
     """The columns of ``schema_information``, none where it is missing; some people's has no id."""
-    return _columns(conn, LEGACY)
+    return _columns(conn, _LEGACY)
 
 
 def _columns(conn: Connection[Any], table: str) -> set[str]:

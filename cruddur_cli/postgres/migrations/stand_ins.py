@@ -112,14 +112,14 @@ class Application:
     def refuse(self, what: StandIn, text: str, *, is_work: bool = False) -> NoReturn:
         """Raise NotAvailable, with the line of the file that runs."""
         frame = self._frame()
-        reason = Reason(frame.f_lineno if frame else None, text, name_of(what).partition(".")[0], is_work)
+        reason = Reason(frame.f_lineno if frame else None, text, _name_of(what).partition(".")[0], is_work)
         self.reasons.append(reason)
         raise NotAvailable(reason)
 
     @staticmethod
     def reason_for(what: StandIn, line: int | None) -> Reason:
         """Why SQL that is a stand-in cannot be run."""
-        return Reason(line, _VALUE.format(name_of(what)), name_of(what).partition(".")[0], is_work=False)
+        return Reason(line, _VALUE.format(_name_of(what)), _name_of(what).partition(".")[0], is_work=False)
 
     def is_running(self) -> bool:
         """Whether the file asks, and not this program."""
@@ -176,7 +176,7 @@ def _root(node: ast.expr) -> str | None:
     return found.id if isinstance(found, ast.Name) else None
 
 
-def name_of(what: StandIn) -> str:
+def _name_of(what: StandIn) -> str:
     """The dotted name of what a stand-in stands for."""
     name: str = object.__getattribute__(what, "_StandIn__name")
     return name
@@ -185,7 +185,7 @@ def name_of(what: StandIn) -> str:
 def _refused(text: str) -> Any:
     def refuse(self: StandIn, *_: object) -> Any:
         application: Application = object.__getattribute__(self, "_StandIn__application")
-        application.refuse(self, text.format(name_of(self)))
+        application.refuse(self, text.format(_name_of(self)))
 
     return refuse
 
