@@ -54,6 +54,15 @@ def pair(sk: str = OLD, *, group: str = GROUP) -> list[Any]:
     return [group_row(ME, OTHER, sk, "before", group=group), group_row(OTHER, ME, sk, "before", group=group)]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_message_whose_time_cannot_be_read_moves_nothing_and_is_named(dynamodb: DynamoDB, dry_run: bool) -> None:
+    write(dynamodb, pair())
+    before = everything(dynamodb)
+    done = advance(dynamodb, GROUP, message(at=None), write_message=True, dry_run=dry_run)
+    assert done == Moved(0, 0, 0, f"message written hello of conversation {GROUP} has no readable time")
+    assert everything(dynamodb) == before
+
+
 @pytest.mark.parametrize("people", [None, (ME, OTHER), (OTHER, ME)])
 @pytest.mark.parametrize("sender", [ME, OTHER])
 def test_both_rows_move_to_the_message(dynamodb: DynamoDB, sender: Person, people: Any) -> None:
