@@ -24,7 +24,7 @@ _ROWS = 200
 _LONGEST = 200_000  # characters of a command; GitHub refuses a step's summary of more than 1 MiB
 
 
-def _is_runner() -> bool:
+def is_runner() -> bool:
     """Whether this process is a step of GitHub Actions."""
     return settings.given_environment().get("GITHUB_ACTIONS") == "true"
 
@@ -42,7 +42,7 @@ def annotate(
     message: str, *, title: str, file: str | None = None, line: int | None = None, level: Level = "error"
 ) -> None:
     """An annotation of the step, on stderr; nothing outside of GitHub Actions. A file that is not there is left out."""
-    if not _is_runner():
+    if not is_runner():
         return
     properties: dict[str, object] = {}
     if file is not None and (place := _repository_path(file)) is not None:
