@@ -245,26 +245,26 @@ def template(engines: Engines) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def databases(engines: Engines) -> Iterator[servers.Spares]:
+    """The databases of the tests of this process."""
+    made = servers.Spares(engines.database_url("postgres"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def empty_database(engines: Engines) -> Iterator[str]:
+def empty_database(databases: servers.Spares) -> Iterator[str]:
     """The URL of an empty database of this test's own."""
-    yield from _database(engines, "template0")
+    with databases.lend("template0") as url:
+        yield url
 
 
 @pytest.fixture
-def database(engines: Engines, template: str) -> Iterator[str]:
+def database(databases: servers.Spares, template: str) -> Iterator[str]:
     """The URL of a database of this test's own, with schema and seeded users."""
-    yield from _database(engines, template)
-
-
-def _database(engines: Engines, template: str) -> Iterator[str]:
-    import psycopg
-
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(engines.database_url("postgres"), autocommit=True) as conn:
-        conn.execute(servers.create(conn, name, template))
-        yield engines.database_url(name)
-        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+    with databases.lend(template) as url:
+        yield url
 
 
 @pytest.fixture(params=["embedded", "dynamodb-local"])

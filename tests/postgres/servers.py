@@ -108,6 +108,66 @@ def create(conn: psycopg.Connection[Any], name: str, template: str) -> bytes:
     return f"CREATE DATABASE {name} TEMPLATE {template} {strategy}".encode()
 
 
+class Spares:
+    """Databases on one server, each lent to one test; one that the test did not touch is lent again."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._base = url.rpartition("/")[0]
+        self._spare: dict[str, list[tuple[str, object]]] = {}
+        self._conn: psycopg.Connection[Any] | None = None
+
+    @contextmanager
+    def lend(self, template: str) -> Iterator[str]:
+        """The URL of a database of this test's own, like ``template``, until the end."""
+        conn = self._connection()
+        spare = self._spare.setdefault(template, [])
+        name, made = spare.pop() if spare else self._make(conn, template)
+        yield f"{self._base}/{name}"
+        conn = self._connection()
+        if self._state(conn, name) == made:
+            spare.append((name, made))
+        else:
+            conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+    def close(self) -> None:
+        """Close the connection; the databases end with their server."""
+        if self._conn is not None:
+            self._conn.close()
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        try:
+            if self._conn is not None:
+                self._conn.execute("SELECT 1")
+                return self._conn
+        except psycopg.OperationalError:  # a test has ended it, or the server
+            pass
+        self._conn = psycopg.connect(self._url, autocommit=True)
+        return self._conn
+
+    def _make(self, conn: psycopg.Connection[Any], template: str) -> tuple[str, object]:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        conn.execute(create(conn, name, template))
+        return name, self._state(conn, name)
+
+    @staticmethod
+    def _state(conn: psycopg.Connection[Any], name: str) -> object:
+        """What differs after anybody has connected to the database or altered it; never None for one that is there.
+
+        A session counts itself before it leaves the list of sessions, so the list is read first.
+        """
+        here = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        sessions = conn.execute(here.encode(), [name]).fetchone()
+        seen = conn.execute(
+            "SELECT d.oid, d.xmin::text, s.sessions, s.xact_commit, s.xact_rollback,"
+            " (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = d.oid),"
+            " (SELECT count(*) FROM pg_shdescription WHERE objoid = d.oid)"
+            " FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid WHERE d.datname = %s",
+            [name],
+        ).fetchone()
+        return (sessions, seen) if seen else object()
+
+
 @contextmanager
 def database(url: str) -> Iterator[str]:
     """An empty database on the server of that URL, until the end."""
