@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -114,6 +114,27 @@ def run(
         raise
     assert command.returncode is not None
     return subprocess.CompletedProcess(["cruddur", *arguments], command.returncode, out, err)
+
+
+def apart(do: Callable[[], object]) -> str | None:
+    """Does it in a copy of this process, which alone is changed by it; the traceback of what it raised, or None."""
+    with tempfile.TemporaryFile() as raised:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if process == 0:
+            try:
+                gc.freeze()
+                do()
+            except BaseException:  # noqa: BLE001  # an assertion that failed, above all
+                raised.write(traceback.format_exc().encode("utf-8", "backslashreplace"))
+                raised.flush()
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(process, 0)
+        raised.seek(0)
+        text = raised.read().decode()
+    return text or (f"it ended with status {status}" if status else None)
 
 
 def _content(file: IO[bytes]) -> bytes:

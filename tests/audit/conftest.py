@@ -6,15 +6,44 @@ from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
+from moto.core.models import MockAWS
 
+from tests import processes
 from tests.audit.account import Account, build
+from tests.audit.alone import audit
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[tuple[MockAWS, Account]]:
+    """An account by moto in which every check passes, and what makes moto answer for it."""
+    mock = mock_aws()
+    mock.start()
+    account = build()
+    audit(account)  # opens the clients, for all copies
+    account.asked.clear()
+    mock.stop(remove_data=False)
+    yield mock, account
+    mock.reset()
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """An account by moto in which every check passes."""
+def account(built: tuple[MockAWS, Account], monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """An account by moto in which every check passes; what a test of this folder changes is its own."""
     # So many clients look for credentials at so many places otherwise.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
-        yield build()
+    mock, account = built
+    mock.start(reset=False)
+    yield account
+    mock.stop(remove_data=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run what changes the account in a copy of this process: to make the account takes five times as long."""
+    if "account" not in pyfuncitem.fixturenames:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    if raised := processes.apart(lambda: pyfuncitem.obj(**arguments)):
+        pytest.fail(raised, pytrace=False)
+    return True
