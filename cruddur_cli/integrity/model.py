@@ -343,6 +343,11 @@ def notes(facts: Facts) -> list[str]:
                 f"A sample: {count(facts.table.rows.items, 'item')} read. Not checked: the group rows of conversations,"
                 " and whether any conversation is of this year. What was not read may be wrong, too."
             )
+        if facts.prod and facts.table.stream_off and facts.table.stream_view is None:
+            said.append(
+                "The table has no stream, so no Lambda function moves its group rows. If one should: "
+                + facts.command("ddb schema-load --stream", table=True)
+            )
         if facts.table.unseen_metrics:
             said.append(f"Not checked: throttled requests of the last 24 hours. {facts.table.unseen_metrics}")
         if shift:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from cruddur_cli.integrity.checks import CHECKS
-from cruddur_cli.integrity.model import Problem, findings, notes
+from cruddur_cli.integrity.model import Problem, TableFacts, findings, notes
+from cruddur_cli.integrity.rows import Rows
 from tests.integrity.facts import FACTS
 
 
@@ -18,3 +20,27 @@ def test_the_advice_of_an_error_that_is_no_command_goes_into_the_evidence() -> N
 def test_what_was_not_compared_is_said() -> None:
     problem = Problem("There is no answer.", None, "cannot_connect")
     assert any("Not checked" in line for line in notes(replace(FACTS, database=problem)))
+
+
+def test_a_table_of_production_without_a_stream_is_said_and_is_no_finding() -> None:
+    table = TableFacts(
+        label="DynamoDB",
+        keys="pk",
+        expected_keys="pk",
+        index_keys="i",
+        expected_index_keys="i",
+        projection="ALL",
+        write_capacity=None,
+        index_write_capacity=None,
+        stream_view=None,
+        is_production=True,
+        rows=Rows(),
+        stream_off="aws dynamodb update-table …",
+    )
+    facts = replace(FACTS, prod=True, table=table)
+    assert [line for line in notes(facts) if "cruddur ddb schema-load --stream --prod" in line]
+    assert not [one for one in findings(CHECKS, facts) if "stream" in one.check]
+    others: dict[str, dict[str, Any]] = {"here": {"prod": False}, "export": {"table": replace(table, stream_off="")}}
+    others["on"] = {"table": replace(table, stream_view="NEW_IMAGE")}
+    for changes in others.values():
+        assert not [line for line in notes(replace(facts, **changes)) if "no stream" in line]

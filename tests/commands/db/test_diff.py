@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from cruddur_cli import times
 from cruddur_cli.commands.shared import connections
 from cruddur_cli.postgres import production_marker
-from tests import dumps
+from tests import dumps, processes
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
 from tests.commands.shared.test_rebuild import OBJECTS, checkout, databases, owner
@@ -87,6 +90,37 @@ def test_the_schema_that_its_file_made_has_no_difference(here: Here, rich: str) 
     before = dumps.rows(rich)
     assert differences(here) == {}
     assert dumps.rows(rich) == before
+
+
+def test_what_a_killed_diff_leaves_is_dropped_by_the_next(
+    here: Here, rich: str, environment: dict[str, str], tmp_path: Path, today: Callable[[datetime], None]
+) -> None:
+    home = tmp_path / "home"
+    schema = home / "backend-flask" / "db" / "schema.sql"
+    schema.write_text(f"{RICH} SELECT pg_sleep(600);")
+    sleeps = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(600)%%' AND pid <> pg_backend_pid()"
+    running = processes.start(["db", "diff"], environment=environment, cwd=home)
+    try:
+        _until(lambda: bool(run(rich, sleeps)))
+    finally:
+        running.kill()
+        running.communicate(timeout=60)
+    (left,) = databases(rich)
+    run(rich, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{left}'")
+    _until(lambda: not run(rich, f"SELECT 1 FROM pg_stat_activity WHERE datname = '{left}'"))
+    schema.write_text(RICH)
+    assert differences(here) == {}
+    assert databases(rich) == {left}, "another command may be about to use a young one"
+    today(times.now() + timedelta(hours=2))
+    assert differences(here) == {}
+    assert databases(rich) == set()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", CHANGES)
