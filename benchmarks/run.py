@@ -6,6 +6,7 @@ Every figure is of a whole process, start-up included. What is compared takes tu
 else the machine does hits both. Many items are measured on DynamoDB Local where TEST_DYNAMODB_LOCAL names one (one of
 its own is best: it gets slower with what it has held), else on the embedded engine. The AWS CLI takes part where `aws`
 is to be found, or AWS_CLI says, and psql where it is installed. Everything else is started here, and deleted again.
+It takes about a quarter of an hour.
 
 The table is printed as Markdown; --save writes benchmarks/last.json, from which docs/generate.py makes the tables of
 docs/performance.md; with --only, it replaces what those parts have measured. Exit code 1 when a bar is missed.
@@ -26,7 +27,7 @@ import results
 import starting
 import transfer
 from results import Grown, Ratio
-from targets import aws_cli, dynamodb_local, engine
+from targets import aws_cli, dynamodb_local, engine, stack
 
 
 def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ratio]]]:
@@ -40,10 +41,15 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
 
     def growth() -> Iterator[Ratio]:
         with engine() as (_, target):
-            for each in transfer.growth(target, largest=large):
+            for each in transfer.growth(target, largest=large // 10):
                 grown.append(each)
                 note(f"{each.command}, {each.items:,} items: {each.seconds:.2f} s, {each.peak_mb:.0f} MB")
-        yield from transfer.memory(grown, small=min(10_000, large // 10))
+        yield from transfer.steady(grown)
+
+    def memory() -> Iterator[Ratio]:
+        with stack() as target:
+            target.cruddur("db", "setup")
+            yield from transfer.memory(target, small=large // 10, large=large, runs=min(few, 3))
 
     def user_part(name: str) -> Iterator[Ratio]:
         import users
@@ -52,16 +58,19 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
 
     items = large // 10
     return {
+        # First, while this process is small: a process begins with the peak memory of the one that starts it.
+        "memory": memory,
         "help": partial(starting.help_pages, runs),
+        "pages": partial(starting.slowest_page, runs),
         "conversation": partial(starting.conversations, runs),
         "setup": partial(starting.setting_up, few),
+        "completion": partial(starting.completion, runs),
+        "plugin": partial(starting.plugin, min(few, 3)),
         "seed": partial(many, transfer.seeding, count=min(10_000, items), runs=few),
         "units": partial(many, transfer.write_units, count=min(10_000, items)),
-        # Three rounds: the bare loops take a quarter of a minute each.
         "read": partial(
-            many, transfer.reading, count=items, runs=min(few, 3), aws=aws, is_local=dynamodb_local() is not None
+            many, transfer.reading, count=items // 2, runs=min(few, 3), aws=aws, is_local=dynamodb_local() is not None
         ),
-        # Peak memory before anything large is imported here: a process begins with that of the one that starts it.
         "growth": growth,
         "users": partial(user_part, "identities"),
         "sql": partial(user_part, "sql_file"),

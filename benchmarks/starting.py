@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from measure import Cost, Target, alternate
+from measure import CRUDDUR, Cost, Target, alternate
 from results import Ratio
 from targets import dynamodb_local, endpoints, stack, table
+
+from cruddur_cli.cli import tree
 
 _NOTHING = (sys.executable, "-c", "pass")
 _PACKAGES = {"typer", "rich", "botocore", "urllib3", "dateutil", "psycopg", "psycopg_binary", "cruddur_cli"}
@@ -28,6 +30,34 @@ def help_pages(runs: int) -> Iterator[Ratio]:
     against = "`python -c pass`"
     yield Ratio("`cruddur --help`", help_.wall_ms, against, nothing.wall_ms, "ms", 12)
     yield Ratio("`cruddur --version`", version.wall_ms, against, nothing.wall_ms, "ms", 6)
+
+
+def slowest_page(runs: int) -> Iterator[Ratio]:
+    """The page of help that takes longest, of every command and group, against an interpreter that does nothing."""
+    with stack() as target:
+        pages = [[*words, "--help"] for words in (*(name.split() for name in tree.GROUPS), *tree.paths())]
+        took = alternate(*(partial(target.cruddur, *page) for page in pages), runs=min(runs, 3))
+        slowest = max(zip(took, pages, strict=True), key=lambda each: each[0].cpu_ms)[1]
+        page, nothing = alternate(partial(target.cruddur, *slowest), partial(target.run, *_NOTHING), runs=runs)
+    name = f"`cruddur {' '.join(slowest)}`, the slowest page of help"
+    yield Ratio(name, page.wall_ms, "`python -c pass`", nothing.wall_ms, "ms", 12)
+
+
+def completion(runs: int) -> Iterator[Ratio]:
+    """What a person waits after Tab, where the values come from a store that runs."""
+    with stack() as target:
+        target.cruddur("setup")
+        for what, line in (
+            ("handles", "cruddur ddb list-conversations "),
+            ("conversations", "cruddur ddb get-conversation "),
+            ("tables", "cruddur ddb scan --table "),
+        ):
+            words = str(len(line.split()))
+            asking = target.having(_CRUDDUR_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=words)
+            if not asking.printed(*CRUDDUR):
+                raise SystemExit(f"no {what} are completed")
+            (took,) = alternate(asking.cruddur, runs=runs)
+            yield Ratio(f"completion of {what}", took.wall_ms, "the limit", 300, "ms", 1.0)
 
 
 def shares(runs: int) -> dict[str, dict[str, float]]:
@@ -70,6 +100,57 @@ def setting_up(runs: int) -> Iterator[Ratio]:
             second.append(target.cruddur("setup"))
     again, once = (median(cost.wall_ms for cost in costs) for costs in (second, first))
     yield Ratio("`cruddur setup` again", again, "the first one", once, "ms", 1 / 3)
+    yield from _setting_up_a_checkout(runs)
+
+
+_MIGRATION = """class Migration:
+    def migrate_sql():
+        return "CREATE TABLE more_{0} (id int);"
+    def rollback_sql():
+        return "DROP TABLE more_{0};"
+
+migration = Migration
+"""
+
+
+def _setting_up_a_checkout(runs: int) -> Iterator[Ratio]:
+    """The same in a checkout with five migrations."""
+    first: list[Cost] = []
+    second: list[Cost] = []
+    for _ in range(runs):
+        with stack() as target:
+            folder = Path(target.folder) / "backend-flask" / "db" / "migrations"
+            folder.mkdir(parents=True)
+            for number in range(5):
+                (folder / f"1681152861290431{number}_more.py").write_text(_MIGRATION.format(number), encoding="utf-8")
+            first.append(target.cruddur("setup"))
+            second.append(target.cruddur("setup"))
+    again, once = (median(cost.wall_ms for cost in costs) for costs in (second, first))
+    yield Ratio("`cruddur setup` again, with migrations", again, "the first one", once, "ms", 0.3)
+
+
+_TESTS = """import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_one(number, {fixture}):
+    pass
+"""
+_TABLES = 100
+_PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+def plugin(runs: int) -> Iterator[Ratio]:
+    """What a test with an empty table of its own takes more than one with the engines alone."""
+    with stack() as target:
+        target.cruddur("setup")
+        commands = []
+        for fixture in ("cruddur_stores", "cruddur_table"):
+            file = Path(target.folder) / f"test_{fixture}.py"
+            file.write_text(_TESTS.format(count=_TABLES, fixture=fixture), encoding="utf-8")
+            commands.append(partial(target.run, *_PYTEST, file.name))
+        without, with_ = alternate(*commands, runs=runs)
+    each = (with_.wall_ms - without.wall_ms) / _TABLES
+    yield Ratio("an empty table of the pytest plugin", each, "the limit", 20, "ms", 1.0)
 
 
 def conversations(runs: int) -> Iterator[Ratio]:
@@ -93,5 +174,6 @@ def _read(where: str, target: Target, runs: int) -> Iterator[Ratio]:
     )
     for what, ours, bar in (("-o json`", as_json, 1.0), ("` drawn", drawn, 1.2)):
         name = f"`get-conversation {what}, {where}".replace(" `", "`")
-        yield Ratio(name, ours.cpu_ms, "bare boto3", bare.cpu_ms, "ms CPU", bar)
+        least = 0.8 if where == "embedded" and ours is as_json else bar
+        yield Ratio(name, ours.cpu_ms, "bare boto3", bare.cpu_ms, "ms CPU", least)
         yield Ratio(name, ours.wall_ms, "bare boto3", bare.wall_ms, "ms", bar)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -72,6 +73,17 @@ def table(target: Target) -> Iterator[Target]:
         yield own
     finally:
         own.cruddur("ddb", "drop", "--yes")
+
+
+@contextmanager
+def endless() -> Iterator[str]:
+    """The endpoint of a DynamoDB that keeps nothing, ``peers/endless.py``."""
+    file = Path(__file__).parent / "peers" / "endless.py"
+    with subprocess.Popen([sys.executable, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdin
+        assert one.stdout
+        yield f"http://127.0.0.1:{one.stdout.readline().strip()}"
+        one.stdin.close()
 
 
 def aws_cli() -> str | None:

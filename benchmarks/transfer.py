@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from measure import CRUDDUR, Cost, Target, alternate, middle
 from results import Grown, Ratio
-from targets import table
+from targets import endless, table
 
 _PEER = (sys.executable, str(Path(__file__).parent / "peers" / "many.py"))
 _WIDTHS = (4, 8, 16)
@@ -64,8 +65,18 @@ def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local:
             endpoint = own.env["AWS_ENDPOINT_URL_DYNAMODB"]
             scan = [aws, "dynamodb", "scan", "--table-name", own.env["DDB_MESSAGE_TABLE"], "--endpoint-url", endpoint]
             commands["aws"] = [*scan, "--output", "json"]
-        rounds = [{name: own.run(*command) for name, command in commands.items()} for _ in range(runs)]
-    rates = {name: count * 1000 / middle([each[name] for each in rounds]).wall_ms for name in commands}
+        took = {name: [own.run(*command)] for name, command in commands.items()}
+        # The other widths of a bare loop have lost: each takes a quarter of a minute.
+        for kind in ("bare", "plain"):
+            widths = sorted(
+                (name for name in commands if name.startswith(kind)), key=lambda name: took[name][0].wall_ms
+            )
+            for name in widths[1:]:
+                del commands[name]
+        for _ in range(runs - 1):
+            for name, command in commands.items():
+                took[name].append(own.run(*command))
+    rates = {name: count * 1000 / middle(took[name]).wall_ms for name in commands}
     for kind, label in (("bare", f"bare loop, {spread} segments"), ("plain", "bare loop, a segment a thread")):
         best = max((name for name in rates if name.startswith(kind)), key=lambda name: rates[name])
         for ours in ("scan", "export"):
@@ -84,8 +95,7 @@ def growth(target: Target, *, largest: int) -> Iterator[Grown]:
     count = 100
     while count <= largest:
         file = Path(target.folder) / "conversations.jsonl"
-        with file.open("w", encoding="utf-8") as stream:
-            stream.writelines(_line(number) for number in range(count))
+        _write_lines(file, count)
         with table(target) as one, table(target) as many:
             for name, command, where in (
                 ("seed", ["seed", "--messages", str(count)], one),
@@ -98,6 +108,11 @@ def growth(target: Target, *, largest: int) -> Iterator[Grown]:
                 cost = where.cruddur("ddb", *command)
                 yield Grown(name, count, cost.wall_ms / 1000, cost.cpu_ms / 1000, cost.peak_mb)
         count *= 10
+
+
+def _write_lines(file: Path, count: int) -> None:
+    with file.open("w", encoding="utf-8") as stream:
+        stream.writelines(_line(number) for number in range(count))
 
 
 def _line(number: int) -> str:
@@ -113,10 +128,36 @@ def _line(number: int) -> str:
     return json.dumps({name: {"S": value} for name, value in item.items()}) + "\n"
 
 
-def memory(grown: list[Grown], *, small: int) -> Iterator[Ratio]:
-    """Peak memory on the largest table, against that on a small one."""
+def memory(target: Target, *, small: int, large: int, runs: int) -> Iterator[Ratio]:
+    """Peak memory with many items against that with few: medians, on an engine that keeps nothing."""
+    folder = Path(target.folder)
+    for count in (small, large):
+        _write_lines(folder / f"{count}.jsonl", count)
+    commands = {
+        "seed": ("empty", "seed --messages {0} -o json"),
+        "import": ("empty", "import {0}.jsonl"),
+        "scan -o jsonl": ("full-{0}", "scan -o jsonl"),
+        "export": ("full-{0}", "export {0}.jsonl.gz"),
+    }
+    found: dict[tuple[str, int], list[Cost]] = {(name, count): [] for name in commands for count in (small, large)}
+
+    def run(name: str, count: int) -> None:
+        table_name, command = (text.format(count) for text in commands[name])
+        found[name, count].append(near.having(DDB_MESSAGE_TABLE=table_name).cruddur("ddb", *command.split()))
+
+    with endless() as endpoint, ThreadPoolExecutor(2) as two:
+        near = target.having(AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+        for _ in range(runs):
+            list(two.map(run, *zip(*((name, count) for count in (large, small) for name in commands), strict=True)))
+    for name in commands:
+        after, before = (middle(found[name, count]).peak_mb for count in (large, small))
+        yield Ratio(f"`{name}`, {large:,} items", after, f"{small:,} items", before, "MB peak", 1.1)
+
+
+def steady(grown: list[Grown]) -> Iterator[Ratio]:
+    """Peak memory of what is not in ``memory``, on the largest table against that on a tenth of it."""
     large = max(each.items for each in grown)
     peaks = {(each.command, each.items): each.peak_mb for each in grown}
-    for command in dict.fromkeys(each.command for each in grown):
-        before, after = peaks[command, small], peaks[command, large]
-        yield Ratio(f"`{command}`, {large:,} items", after, f"{small:,} items", before, "MB peak", 1.2)
+    for command in ("get-conversation", "import again"):
+        before, after = peaks[command, large // 10], peaks[command, large]
+        yield Ratio(f"`{command}`, {large:,} items", after, f"{large // 10:,} items", before, "MB peak", 1.2)

@@ -155,7 +155,7 @@ def _newest(dynamodb: DynamoDB, group: str, last: Message) -> Message:
     """
     low = text_before_offset(created_at(last))
     for page in query(dynamodb, **partition(f"MSG#{group}", low=low), ConsistentRead=True):
-        last = max(last, *map(read_message, page), key=created_at)
+        last = max([last, *map(read_message, page)], key=created_at)
     return last
 
 

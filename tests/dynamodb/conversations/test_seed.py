@@ -45,6 +45,13 @@ def seed(
     return sum(row.written for row in done), sum(row.deleted for row in done)
 
 
+def test_the_group_rows_are_written_where_a_page_of_messages_is_empty(dynamodb: DynamoDB) -> None:
+    """As when another program deletes the conversation meanwhile."""
+    last = Message("of the last", ME.uuid, ME.handle, ME.display_name, "gone", NOW)
+    assert overwrite(dynamodb, GROUP, PAIR, last) == (2, 0)
+    assert [row["message"]["S"] for row in everything(dynamodb)] == ["gone", "gone"]
+
+
 def test_what_a_seed_did_is_counted_for_each_kind_of_row(dynamodb: DynamoDB) -> None:
     def counted(lines: list[Line], **more: Any) -> list[tuple[str, int, int, int]]:
         done = seeding.replace_conversation(
