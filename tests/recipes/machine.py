@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests import clock, runs
 
@@ -69,6 +70,7 @@ class Machine:
     path: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     printed: str = ""
+    user: int | None = None  # who runs everything on it; None is who runs the tests
 
     def __post_init__(self) -> None:
         for place in (self.home, self.folder / "tmp", self.folder / "bin"):
@@ -141,6 +143,10 @@ class Machine:
     ) -> str:
         """What a command printed, once it has ended well. Raises Failed."""
         log = self.folder / "tmp" / "printed"
+        other: dict[str, Any] = {}
+        if self.user is not None:
+            other = {"user": self.user, "group": self.user, "extra_groups": []}
+            self.own()
         with log.open("wb") as printed:
             try:
                 process = subprocess.Popen(
@@ -151,6 +157,7 @@ class Machine:
                     stdout=printed,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    **other,
                 )
             except OSError as error:
                 raise Failed(f"{name}: {error}") from error
@@ -163,6 +170,13 @@ class Machine:
         if code != 0:
             raise Failed(f"{name}: exit code {code}\n{text}")
         return text
+
+    def own(self) -> None:
+        """Give all its files to its user, also those that the tests have put there."""
+        assert self.user is not None
+        for folder, _, names in os.walk(self.folder):
+            for path in (Path(folder), *(Path(folder, name) for name in names)):
+                os.chown(path, self.user, self.user, follow_symlinks=False)
 
     def processes(self) -> set[int]:
         """What runs on it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,6 +19,10 @@ from tests.recipes.machine import EXAMPLES, Failed
 from tests.runs import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a whole network on loopback")
+
+
+ORDINARY = 65534
+"""The number of the user `nobody`."""
 
 
 def lines(path: Path) -> dict[str, list[str]]:
@@ -73,6 +79,26 @@ def test_a_recipe_runs_twice_and_needs_each_of_its_parts(
         with closing(job(2)) as second:
             plan.run(second, steps(document))
             assert "Downloading" not in second.machine.printed
+
+
+def test_a_recipe_runs_as_an_ordinary_user(engines: Engines, this_run: Run, tmp_path: Path) -> None:
+    """Where root runs the tests: everybody else has run the others."""
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user runs the tests")
+    code = "import botocore, cruddur_cli, flask, ministack, psycopg"
+    as_user: dict[str, Any] = {"user": ORDINARY, "group": ORDINARY, "extra_groups": []}
+    try:
+        reached = subprocess.run([sys.executable, "-c", code], **as_user, cwd="/", check=False).returncode == 0
+    except OSError:
+        reached = False
+    if not reached:
+        pytest.skip("the environment of the tests can be read by root alone")
+    folder = this_run.own(tmp_path.name)
+    with closing(workspaces.Job(folder, emulator=engines.aws, caches=tmp_path / "cache", expect=was_asked)) as job:
+        job.machine.user = ORDINARY
+        plan.run(job, workspaces.gitlab(schemas.read(EXAMPLES / "gitlab-ci" / "gitlab-ci.yml")))
+        state = job.machine.home / ".local" / "share" / "cruddur"
+        assert {path.stat().st_uid for path in (state, *state.iterdir())} == {ORDINARY}
 
 
 def test_a_key_that_is_not_known_fails() -> None:
