@@ -109,7 +109,14 @@ def test_latest_is_what_comes_after(dynamodb: DynamoDB, source: stream_reader.St
     reader = stream_reader.Reader(source, {}, latest=True)
     assert [each for batch in reader.batches() for each in batch.records] == []
     say(dynamodb, 2, 3)
-    assert shown([each for batch in reader.batches() for each in batch.records]) == names(2, 3)
+    (batch,) = reader.batches()
+    assert shown(batch.records) == names(2, 3)
+    reader.commit(batch)
+    say(dynamodb, 1, 5)
+    for _ in range(2):
+        assert len(list(reader.batches())) == 1
+    assert reader.positions == {batch.shard_id: batch.position}, "later looks begin where the first one ended"
+    assert shown(read_all(source, dict(reader.positions))) == names(1, 5)
 
 
 def test_what_is_not_committed_is_read_again(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
