@@ -17,8 +17,9 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +155,11 @@ class Spares:
     def _state(conn: psycopg.Connection[Any], name: str) -> object:
         """What differs after anybody has connected to the database or altered it; never None for one that is there.
 
-        A session counts itself before it leaves the list of sessions, so the list is read first.
+        A session counts itself before it leaves the list of sessions, so the list is read first. Servers before 15
+        count later.
         """
+        if conn.info.server_version < 150_000:
+            return object()
         here = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
         sessions = conn.execute(here.encode(), [name]).fetchone()
         seen = conn.execute(
@@ -168,15 +172,14 @@ class Spares:
         return (sessions, seen) if seen else object()
 
 
-@contextmanager
-def database(url: str) -> Iterator[str]:
-    """An empty database on the server of that URL, until the end."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    base = url.rpartition("/")[0]
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(create(conn, name, "template0"))
-        yield f"{base}/{name}"
-        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+@cache
+def _spares(url: str) -> Spares:
+    return Spares(url)
+
+
+def database(url: str) -> AbstractContextManager[str]:
+    """The URL of an empty database on the server of that URL, until the end."""
+    return _spares(url).lend("template0")
 
 
 def psql(url: str, content: bytes, folder: Path) -> Psql:
