@@ -125,8 +125,9 @@ class Spares:
         spare = self._spare.setdefault(template, [])
         name, made = spare.pop() if spare else self._make(conn, template)
         yield f"{self._base}/{name}"
-        conn = self._connection()
-        if self._state(conn, name) == made:
+        before, conn = conn, self._connection()
+        # Another connection: the server may have crashed, which forgets who was connected.
+        if conn is before and self._state(conn, name) == made:
             spare.append((name, made))
         else:
             conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())

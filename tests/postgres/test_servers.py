@@ -53,3 +53,8 @@ def test_one_that_was_altered_from_another_is_not(databases: Spares, statement: 
 
     used, following = named(databases, alter)
     assert used != following
+
+
+def test_one_that_saw_the_connection_end_is_not(databases: Spares) -> None:
+    used, following = named(databases, lambda _: databases.close())
+    assert used != following
