@@ -65,6 +65,7 @@ class Run:
 
     def __init__(self, folder: Path, command: str, root: Path, *, owner: bool) -> None:
         self.folder = folder
+        self._is_named = bool(command)
         self._command = shlex.split(command) if command else [sys.executable, "-m", "cruddur_cli"]
         self._root, self._owner = root, owner
         self._lock: int | None = None
@@ -190,7 +191,10 @@ class Run:
             raise Unavailable(f"{shlex.join(self._command)} cannot be run: {error.strerror}. Set {COMMAND}.") from error
         if done.returncode:
             said = done.stderr.strip() or f"exit code {done.returncode}"
-            raise Unavailable(f"There are no stores for the tests: `cruddur {' '.join(arguments[:2])}` failed.\n{said}")
+            other = f"\nIf the engines are in another environment, name its cruddur in {COMMAND}."
+            elsewhere = "" if self._is_named else other
+            failed = f"`cruddur {' '.join(arguments[:2])}` failed"
+            raise Unavailable(f"There are no stores for the tests: {failed}.\n{said}{elsewhere}")
         return done.stdout
 
 

