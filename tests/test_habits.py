@@ -62,19 +62,10 @@ def test_a_file_that_contributing_names_exists(path: str) -> None:
 
 # Modules that have no test file of their own, and the one in which they are tested.
 TESTED_IN = {
-    "audit/model": "audit/test_checks",
-    "commands/ddb/applying": "commands/ddb/test_stream",
-    "commands/shared/expected_schema": "commands/db/test_diff",
-    "commands/shared/seeding": "commands/ddb/test_table",
-    "commands/shared/setup_steps": "commands/test_setup",
-    "commands/shared/steps": "commands/test_setup",
-    "commands/shared/way_back": "commands/ddb/test_backups",
     "output/audit_findings": "commands/test_audit",
     "output/help_page": "output/test_streams",
-    "output/show": "output/test_streams",
     "postgres/catalogue": "postgres/migrations/test_runner",
     "postgres/database": "commands/db/test_database",
-    "postgres/production_marker": "commands/test_stamped",
     "postgres/sessions": "commands/db/test_sessions",
 }
 

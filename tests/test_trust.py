@@ -167,7 +167,7 @@ def test_any_wrong_content_is_refused_with_one_line(file: Path, here: Here, kind
     assert len(ran.err.splitlines()) <= 2
 
 
-def test_a_folder_that_every_user_can_write_is_refused_unless_files_in_it_stay_their_owners(tmp_path: Path) -> None:
+def test_a_folder_that_all_can_write_is_refused_unless_files_stay_their_owners(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "16811528612904313_add.py"
     path.parent.mkdir()
     path.touch(mode=0o600)

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from cruddur_cli.commands.shared import setup_steps
-from cruddur_cli.dynamodb.conversations import seed
 from tests import dumps
 from tests.commands.conftest import Here
 from tests.conftest import SEEDED, Run
@@ -61,25 +59,6 @@ def test_the_second_run_says_that_nothing_had_to_be_done_and_changes_no_row(fres
         assert f"· {step}" in ran.err
     assert (dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)) == before
     assert json.loads(here("setup", "-o", "json").out)["changed"] == 0
-
-
-@pytest.mark.parametrize(
-    ("messages", "groups", "said"),
-    [
-        ((122, 0, 0), (2, 0, 0), "122 messages written"),
-        ((122, 0, 122), (2, 0, 2), "122 messages written, 122 with another time deleted"),  # another year
-        ((1, 121, 0), (2, 0, 2), "1 message written"),
-        ((0, 20, 102), (2, 0, 2), "102 messages deleted"),
-        ((0, 122, 0), (1, 1, 0), "1 group row written"),
-        ((0, 122, 0), (0, 2, 1), "1 group row deleted"),
-        ((0, 122, 0), (0, 2, 0), ""),
-    ],
-)
-def test_what_seeding_did_is_told_in_messages(
-    messages: tuple[int, int, int], groups: tuple[int, int, int], said: str
-) -> None:
-    rows = [seed.Seeded("messages", *messages), seed.Seeded("message groups", *groups)]
-    assert setup_steps.told_of(rows, "") == said
 
 
 def test_a_run_that_was_killed_anywhere_is_completed_by_the_next(fresh: dict[str, str], cruddur: Run) -> None:

@@ -15,7 +15,7 @@ from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.local import addresses
 from tests import faults
 from tests.commands.conftest import Here
-from tests.commands.marked import is_marked, refused
+from tests.commands.marked import refused
 from tests.dynamodb.rows import GROUP, ME, OTHER, everything, group_row, message_row, write
 
 WRITES_TO_THE_TABLE = {
@@ -143,32 +143,3 @@ def test_a_real_user_pool_writes_no_ids_into_a_database_of_production_without_pr
         conn.execute("UPDATE users SET cognito_user_id = 'MOCK'")
     refused(here, database, ("db", "update-cognito-user-ids"))
     assert here("db", "update-cognito-user-ids", "-n").code == 0
-
-
-@pytest.mark.parametrize(
-    "accident",
-    [
-        "ALTER TABLE cruddur_environment RENAME TO old_environment",
-        "DROP TABLE cruddur_environment",
-        "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
-        "ALTER DATABASE {name} RESET ALL",
-    ],
-)
-def test_the_mark_survives_an_accident(here: Here, copied: str, accident: str) -> None:
-    with psycopg.connect(copied, autocommit=True) as conn:
-        conn.execute(accident.format(name=copied.rpartition("/")[2]).encode())
-    assert is_marked(copied)
-    assert here("db", "schema-load", "--yes").code == 6
-
-
-def test_create_with_prod_marks_the_database_that_it_creates(
-    here: Here, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    new = f"{database}_new"
-    monkeypatch.setenv("PROD_CONNECTION_URL", new)
-    assert here("db", "create", "--prod").code == 0
-    try:
-        assert is_marked(new)
-    finally:
-        with psycopg.connect(database, autocommit=True) as conn:
-            conn.execute(f"DROP DATABASE {new.rpartition('/')[2]}".encode())

@@ -40,7 +40,7 @@ def test_only_the_stacks_own_database_user_and_password_are_its_postgresql(embed
         assert not addresses.is_postgres({**own, **change}), change
 
 
-def test_the_port_of_a_stack_that_does_not_run_is_its_own_until_another_program_has_it(
+def test_the_port_of_a_stopped_stack_is_its_own_until_another_program_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "stack"))

@@ -110,17 +110,6 @@ def test_what_a_message_holds_is_never_obeyed(
     assert exact == HOSTILE
 
 
-def test_data_goes_to_stdout_and_everything_else_to_stderr(cruddur: Run) -> None:
-    ran = cruddur("setup", "-o", "json")
-    assert ran.code == 0
-    assert json.loads(ran.out)["count"] == 1
-    assert "database" in ran.err
-    ran = cruddur("ddb", "scan", "-o", "jsonl")
-    assert [json.loads(line)["pk"][:4] for line in ran.out.splitlines()].count("GRP#") == 2
-    assert json.loads(ran.err)["consumed_capacity"]["requests"] >= 1
-    assert cruddur("setup", "-q").err == ""
-
-
 def test_a_reader_that_leaves_early_is_no_error(seeded: None, environment: dict[str, str], tmp_path: Path) -> None:
     for command in ("ddb scan -o jsonl", "ddb scan", "ddb get-conversation", "--help", "config -o csv"):
         ran = in_shell(environment, f"set -o pipefail; cruddur {command} | head -1", cwd=tmp_path / "home")

@@ -9,12 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from cruddur_cli import times
-from cruddur_cli.commands.shared import connections
-from cruddur_cli.postgres import production_marker
 from tests import dumps, processes
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
@@ -233,59 +230,6 @@ def test_a_file_that_postgresql_refuses_is_an_error_and_nothing_stays(
     assert ran.code == 5
     assert "schema.sql, line 2" in ran.err
     assert databases(database) == set()
-
-
-def test_who_may_not_create_databases_compares_in_a_transaction(
-    here: Here, checkout: Path, owner: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONNECTION_URL", owner)
-    assert here("db", "setup").code == 0
-    run(owner, "CREATE VIEW more AS SELECT handle FROM users")
-    before = dumps.rows(owner)
-    ran = here("db", "diff", "-o", "json")
-    assert [item["object"] for item in json.loads(ran.out)["items"]] == ["view public.more"]
-    assert "in a transaction that is rolled back" in ran.err
-    assert dumps.rows(owner) == before
-
-
-def test_a_lock_ends_the_comparison_in_a_transaction(
-    here: Here, checkout: Path, owner: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONNECTION_URL", owner)
-    assert here("db", "setup").code == 0
-    with psycopg.connect(owner) as conn:
-        conn.execute("LOCK TABLE users IN ACCESS SHARE MODE")
-        assert here("db", "diff").code == 5
-
-
-def test_a_remote_server_gets_no_database_and_is_compared_with_what_is_known(
-    here: Here, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "is_foreign", lambda _: True)
-    run(database, "ALTER TABLE users ADD bio text")
-    ran = here("db", "diff")
-    assert ran.code == 3
-    assert "run `cruddur db diff` on a local database first" in ran.err
-    monkeypatch.setattr(connections, "is_foreign", lambda _: False)
-    assert here("db", "diff").code == 1
-    monkeypatch.setattr(connections, "is_foreign", lambda _: True)
-    with psycopg.connect(database, autocommit=True) as conn:
-        before = conn.execute("SELECT max(oid::bigint) FROM pg_database").fetchone()
-        assert set(differences(here)) == {"column public.users.bio"}
-        assert conn.execute("SELECT max(oid::bigint) FROM pg_database").fetchone() == before
-
-
-def test_a_database_that_is_marked_as_production_gets_no_database_beside_it(here: Here, database: str) -> None:
-    assert here("db", "diff").code == 0
-    with psycopg.connect(database) as conn:
-        production_marker.write(conn)
-    ran = here("db", "diff")
-    assert ran.code == 0, ran.err
-    with psycopg.connect(database, autocommit=True) as conn:
-        before = conn.execute("SELECT max(oid::bigint) FROM pg_database").fetchone()
-        run(database, "ALTER TABLE users ADD bio text")
-        assert set(differences(here)) == {"column public.users.bio"}
-        assert conn.execute("SELECT max(oid::bigint) FROM pg_database").fetchone() == before
 
 
 def test_a_schema_file_that_is_named_is_the_expected_one(here: Here, database: str, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_fix_adds_a_person_to_the_demo_pool(world: World) -> None:
 
 
 @pytest.mark.usefixtures("demo_pool")
-def test_ids_are_written_once_for_a_person_who_is_new_in_the_pool_and_one_with_a_mock_id(world: World) -> None:
+def test_ids_are_written_once_for_a_new_person_and_one_with_a_mock_id(world: World) -> None:
     assert world.here("db", "add-user", "ines").code == 0
     BREAKS["cognito-id-mock"](world)
     assert {"cognito-only-here", "cognito-id-mock"} <= world.found().keys()
