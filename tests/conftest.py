@@ -123,7 +123,9 @@ def pytest_configure(config: pytest.Config) -> None:
     run = config.stash[_RUN] = runs.begin(config)
     if config.option.basetemp is None:
         config.option.basetemp = run.temporary / "pytest"
-    if today := config.getoption("today"):
+    # Each process of xdist sets its own clock; it cannot begin as a program under test does, with the product imported.
+    spreads = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    if (today := config.getoption("today")) and not spreads:
         clock.set_to(today, folder=run.temporary)
 
 
