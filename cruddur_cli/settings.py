@@ -165,7 +165,7 @@ KNOWN = (
         "migrations_dir",
         "the folder of the migrations; a path in cruddur.toml begins at that file",
         ("CRUDDUR_MIGRATIONS_DIR",),
-        otherwise="backend-flask/db/migrations here or above",
+        otherwise="backend-flask/db/migrations here or above, or the folder migrations beside the schema",
     ),
     Known("my_handle", "you, in conversations", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
     Known(

@@ -65,11 +65,11 @@ def setup(
         done: list[steps.Step] = []
         planned = migration_step.plan(s, at, wanted=not no_migrate)
         has_tables = setup_steps.make_database(
-            s, at, done, planned, scripts=scripts, check=lambda conn: people.handles(s, conn, at)
+            s, at, done, planned, scripts=scripts, check=lambda conn: people.check_pair(s, conn, at)
         )
         pending = migration_step.apply(s, at, done, planned, has_tables=has_tables)
         setup_steps.make_pool(s, done)
-        setup_steps.sync_step(s, done)
+        unsynced = setup_steps.sync_step(s, done)
         is_early = s.dry_run and any(step.changed for step in done)
         pair, too_few = (None, None) if is_early else people.pair_if_any(s)
         setup_steps.make_messages(s, dynamodb, done, pair, lines, source, too_few=too_few)
@@ -83,4 +83,4 @@ def setup(
         output.tell("\nNext:\n" + "\n".join(f"  {line:<30}{gap}{what}" for line, what in NEXT))
     if last:
         output.used(s, dynamodb.meter, brief=True)
-    migration_step.report(s, done, pending)
+    migration_step.report(s, done, pending, unsynced)

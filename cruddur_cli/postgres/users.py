@@ -72,10 +72,8 @@ def find(conn: Connection[Any], handle: str) -> Profile:
 
 
 def _profiles(conn: Connection[Any], handle: str, *, order: str = "uuid") -> list[Profile]:
-    query = (
-        "SELECT uuid::text, handle, coalesce(display_name, handle) FROM public.users"
-        f" WHERE handle = %s ORDER BY {order} LIMIT 2"
-    )
+    name = "coalesce(display_name, handle)" if "display_name" in column_names(conn) else "handle"
+    query = f"SELECT uuid::text, handle, {name} FROM public.users WHERE handle = %s ORDER BY {order} LIMIT 2"
     return [Profile(*row) for row in conn.execute(query.encode(), [handle]).fetchall()]
 
 
@@ -124,12 +122,30 @@ def _id_column(conn: Connection[Any]) -> str:
     )
 
 
+def require_columns(conn: Connection[Any]) -> None:
+    """Raise NotFound where ``public.users`` lacks a column without which no message can name a person."""
+    there = column_names(conn)
+    for name in ("uuid", "handle"):
+        if there and name not in there:
+            raise NotFound(
+                f"public.users has no column {name}, and every message names its people by it.",
+                details=f"Its columns: {', '.join(sorted(there))}",
+                hint="`cruddur db setup` sets up the database alone",
+                code="column_missing",
+            )
+
+
 def everyone(conn: Connection[Any]) -> list[tuple[str, str, str]]:
-    """Handle, display name and e-mail of every person, by handle; the oldest where several have a handle."""
-    query = (
-        "SELECT DISTINCT ON (handle) handle, display_name, email FROM public.users ORDER BY handle, created_at, uuid"
-    )
-    return [tuple(row) for row in conn.execute(query).fetchall()]
+    """Handle, display name and e-mail of every person, by handle; the oldest where several have a handle.
+
+    Where the table has no names or addresses, they are made from the handle.
+    """
+    there = column_names(conn)
+    name = "display_name" if "display_name" in there else "handle"
+    email = "email" if "email" in there else "handle || '@example.com'"
+    order = ", ".join(column for column in ("handle", "created_at", "uuid") if column in there)
+    query = f"SELECT DISTINCT ON (handle) handle, {name}, {email} FROM public.users ORDER BY {order}"
+    return [tuple(row) for row in conn.execute(query.encode()).fetchall()]
 
 
 def read_all(conn: Connection[Any]) -> list[User]:
@@ -209,12 +225,19 @@ def add(
         "MOCK",
     )
     if not dry_run and not _renamed(conn, user):
+        written = {"uuid": user.uuid, **_named(conn, user), _id_column(conn): user.cognito_user_id}
         conn.execute(
-            f"INSERT INTO public.users (uuid, handle, display_name, email, {_id_column(conn)})"
-            " VALUES (%s, %s, %s, %s, %s)",
-            [user.uuid, user.handle, user.display_name, user.email, user.cognito_user_id],
+            f"INSERT INTO public.users ({', '.join(written)}) VALUES ({', '.join(['%s'] * len(written))})",
+            list(written.values()),
         )
     return user, True
+
+
+def _named(conn: Connection[Any], user: User) -> dict[str, str]:
+    """What says who a person is, by the columns that the table has."""
+    values = {"handle": user.handle, "display_name": user.display_name, "email": user.email}
+    there = column_names(conn)
+    return {name: value for name, value in values.items() if name in there}
 
 
 def _free_uuid(conn: Connection[Any], text: str) -> str:
@@ -231,10 +254,11 @@ def _free_uuid(conn: Connection[Any], text: str) -> str:
 
 def _renamed(conn: Connection[Any], user: User) -> bool:
     """Whether a person has that UUID under a handle that a copy made up: they get their own."""
+    named = _named(conn, user)
     done = conn.execute(
-        f"UPDATE public.users SET handle = %s, display_name = %s, email = %s WHERE uuid = %s::uuid"
+        f"UPDATE public.users SET {', '.join(f'{name} = %s' for name in named)} WHERE uuid = %s::uuid"
         f" AND {_id_column(conn)} = 'MOCK'",
-        [user.handle, user.display_name, user.email, user.uuid],
+        [*named.values(), user.uuid],
     )
     return done.rowcount > 0
 
@@ -263,9 +287,10 @@ def add_copied(
         taken.add(handle)
         new[number] = number, handle, name
     if new and not dry_run:
-        columns, values = f"uuid, handle, display_name, {_id_column(conn)}", "i.uuid, i.handle, i.name, 'MOCK'"
-        if "email" in column_names(conn):
-            columns, values = f"{columns}, email", f"{values}, i.handle || '@example.com'"
+        columns, values = f"uuid, handle, {_id_column(conn)}", "i.uuid, i.handle, 'MOCK'"
+        for column, value in (("display_name", "i.name"), ("email", "i.handle || '@example.com'")):
+            if column in column_names(conn):
+                columns, values = f"{columns}, {column}", f"{values}, {value}"
         conn.execute(
             f"INSERT INTO public.users ({columns}) SELECT {values}"
             " FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS i(uuid, handle, name) ON CONFLICT DO NOTHING",
@@ -275,9 +300,11 @@ def add_copied(
 
 
 def _whole(conn: Connection[Any], handle: str) -> User:
-    oldest = "created_at, uuid" if "created_at" in column_names(conn) else "uuid"
+    there = column_names(conn)
+    oldest = "created_at, uuid" if "created_at" in there else "uuid"
+    name, email = (column if column in there else "''" for column in ("display_name", "email"))
     row = conn.execute(
-        f"SELECT uuid::text, handle, display_name, email, {_id_column(conn)} FROM public.users"
+        f"SELECT uuid::text, handle, {name}, {email}, {_id_column(conn)} FROM public.users"
         f" WHERE handle = %s ORDER BY {oldest} LIMIT 1",
         [handle],
     ).fetchone()
@@ -343,9 +370,12 @@ def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str |
     The name that is shown is the handle until they change it. A person who exists by now is not changed.
     """
     rows = [(stable_uuid(handle), handle, sub, email or f"{handle}@example.com") for handle, sub, email in people]
+    there = column_names(conn)
+    given = {"display_name": "i.handle", "email": "i.email"}
+    more = {column: value for column, value in given.items() if column in there}
     added = conn.execute(
-        f"INSERT INTO public.users (uuid, display_name, handle, email, {_id_column(conn)})"
-        " SELECT i.uuid, i.handle, i.handle, i.email, i.sub"
+        f"INSERT INTO public.users ({', '.join(['uuid', 'handle', _id_column(conn), *more])})"
+        f" SELECT {', '.join(['i.uuid', 'i.handle', 'i.sub', *more.values()])}"
         " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS i(uuid, handle, sub, email)"
         " WHERE NOT EXISTS (SELECT FROM public.users AS u WHERE u.handle = i.handle)"
         " ON CONFLICT DO NOTHING RETURNING handle",

@@ -74,6 +74,9 @@ def _files(
     texts |= {f"{at}/seed.sql": people} if people is not None else {}
     texts |= {f"{_DB}/migrations/{name}": text for name, text in migrations.items()}
     texts |= more or {}
+    if as_bytes == "PowerShell":  # `>` writes UTF-16; Python reads none
+        codes = {name: "utf-16" if name.endswith(("schema.sql", "seed.sql")) else "utf-8" for name in texts}
+        return {name: text.replace("\n", "\r\n").encode(codes[name]) for name, text in texts.items()}
     if as_bytes == "Windows":
         return {name: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() for name, text in texts.items()}
     return {name: text.encode() for name, text in texts.items()}
@@ -149,6 +152,24 @@ ALTER TABLE ONLY public.users ADD CONSTRAINT users_pkey PRIMARY KEY (uuid);
 -- PostgreSQL database dump complete
 --
 """
+_OWNED = (
+    _DUMP.replace(
+        "CREATE TABLE public.users", "ALTER TABLE public.activities OWNER TO cruddurroot;\nCREATE TABLE public.users"
+    )
+    .replace(
+        "SET row_security = off;",
+        "SET row_security = off;\nSET transaction_timeout = 0;\nCREATE DATABASE cruddur;\n\\connect cruddur\n",
+    )
+    .replace("SET statement_timeout", "\\restrict mQ3u\nSET statement_timeout")
+    .replace("ALTER TABLE ONLY", "GRANT SELECT ON TABLE public.users TO readonly;\nALTER TABLE ONLY", 1)
+)
+_NO_EMAIL = SCHEMA.replace("  email text NOT NULL,\n", "")
+_UP_AND_DOWN = {
+    "001_bio.up.sql": BIO_UP,
+    "001_bio.down.sql": BIO_DOWN,
+    "002_replies.sql": f"-- +goose Up\n{REPLIES_UP}\n-- +goose Down\n{REPLIES_DOWN}\n",
+}
+_CONNECTS = "\\set ON_ERROR_STOP on\nDROP DATABASE IF EXISTS cruddur;\nCREATE DATABASE cruddur;\n\\c cruddur;\n"
 _ODD_IMPORTS = """import os
 import sys
 from datetime import datetime
@@ -229,6 +250,25 @@ CHECKOUTS = (
         migrations=4,
     ),
     Checkout("a dump", 16, _files(schema=_DUMP)),
+    Checkout("a dump with its owner", 13, _files(schema=_OWNED)),
+    Checkout(
+        "no e-mail",
+        18,
+        _files(
+            schema=EXTENSION + _NO_EMAIL,
+            people="INSERT INTO users (handle, display_name, cognito_user_id)"
+            " VALUES ('mira', 'Mira', 'MOCK'), ('zoë', 'Zoë', 'MOCK');\n"
+            "INSERT INTO activities (user_uuid, message) SELECT uuid, 'hello' FROM users WHERE handle = 'mira';\n",
+        ),
+    ),
+    Checkout("the schema makes its database", 15, _files(schema=_CONNECTS + EXTENSION + SCHEMA + "\\dt\n")),
+    Checkout("PowerShell", EMBEDDED, _files(as_bytes="PowerShell")),
+    Checkout("an up file and a down file", 14, _files(migrations=_UP_AND_DOWN)),
+    Checkout(
+        "migrations beside the schema",
+        EMBEDDED,
+        _files(at="db", migrations={}, more={f"db/migrations/{name}": text for name, text in _BOTH.items()}),
+    ),
     Checkout("another name", 17, _files(), database="Cruddur_dev", folder="frontend-react-js/src"),
     Checkout("more tables", 13, _files(schema=EXTENSION + SCHEMA + _MORE_TABLES)),
     Checkout(

@@ -133,12 +133,12 @@ def _finish(
     from ..shared import migration_step, setup_steps, steps
 
     pending = migration_step.apply(s, at, done, planned, has_tables=has_tables)
-    setup_steps.sync_step(s, done, starts=False)
+    unsynced = setup_steps.sync_step(s, done, starts=False)
     extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
     github.keep(s, done, extra=extra)
     if s.output != "table":
         output.show(s, done, extra=extra)
-    migration_step.report(s, done, pending)
+    migration_step.report(s, done, pending, unsynced)
 
 
 @command(changes=True, asks=True, reports=True, also=SCHEMA_FILE | STATEMENT_TIMEOUT)

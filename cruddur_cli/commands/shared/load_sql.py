@@ -34,6 +34,7 @@ MIGRATIONS = "migrations"
 _SETTINGS = {SCHEMA: "schema_file", SEED: "seed_file", MIGRATIONS: "migrations_dir"}
 _BUILT_IN = {SCHEMA: "schema.sql", SEED: "users.sql"}
 _COMMANDS = {SCHEMA: "schema-load", SEED: "seed"}
+_OPTIONS = {SCHEMA: "--file", SEED: "--seed-file (`db seed`: --file)"}
 # A search stays inside of one checkout, and out of what programs fill.
 _DEPTH = 6
 _FOLDERS = 5_000
@@ -44,9 +45,6 @@ _ARCHIVES = (
     (b"PGDMP", "an archive of pg_dump", "pg_restore -f -"),
     (b"toc.dat\0", "an archive of pg_dump", "pg_restore -f -"),
 )
-# pg_dump's first words, which are also its last ones; a file that was cut between two statements has only the first.
-_DUMP = "-- PostgreSQL database dump"
-_BEGINNING = 1000
 _DUPLICATE_TABLE = "42P07"
 
 
@@ -109,8 +107,8 @@ def _read(s: Settings, name: str) -> Script:
     # What only psql understands is refused before anything is asked or counted. An application may have no seeds.
     if not splitter.split(text, source=source) and (name == SCHEMA or asked):
         raise BadInput(f"{source} contains no SQL statement.", code="not_sql")
-    if _DUMP in text[:_BEGINNING] and f"{_DUMP} complete" not in text:
-        output.warn(f"{source} lacks pg_dump's last line, '{_DUMP} complete': its end may be missing")
+    if sql_runner.DUMP in text[: sql_runner.DUMP_BEGINS] and f"{sql_runner.DUMP} complete" not in text:
+        output.warn(f"{source} lacks pg_dump's last line, '{sql_runner.DUMP} complete': its end may be missing")
     return Script(name, text, source, is_built_in=False)
 
 
@@ -147,7 +145,8 @@ def locate(s: Settings, name: str) -> Path | None:
     """The file or folder of that name: the one that is set, the checkout's, or the only candidate in the checkout.
 
     None where there is none. One that is set need not exist, and neither need ``backend-flask/db/migrations``: the
-    first migration makes it. Raises NotConfigured where several files may be meant.
+    first migration makes it. Migrations may also be in a folder beside the schema that was found. Raises NotConfigured
+    where several files may be meant.
     """
     here = Path.cwd()
     configured = getattr(s, _SETTINGS[name])
@@ -157,17 +156,29 @@ def locate(s: Settings, name: str) -> Path | None:
         base = s.file.parent if s.file is not None and is_written else here
         return _shown(base / Path(configured).expanduser(), here)
     places = [place / DATABASE for place in (here, *here.parents) if (place / DATABASE).is_dir()]
-    if places and (name == MIGRATIONS or (places[0] / name).is_file()):
+    if name == MIGRATIONS:
+        usual = places[0] / name if places else None
+        beside = None if usual and usual.is_dir() else _beside_schema(here)
+        found = [path for path in (beside, usual) if path]
+        return _shown(found[0], here) if found else None
+    if places and (places[0] / name).is_file():
         return _shown(places[0] / name, here)
-    found = [] if name == MIGRATIONS else _candidates(here, name)
+    found = _candidates(here, name)
     if len(found) > 1:
         named = ", ".join(str(_shown(path, here)) for path in found[:8])
         raise NotConfigured(
             f"There are {len(found)} files that may be the {name.partition('.')[0]}: {named}.",
-            hint=f"name one of them: cruddur db {_COMMANDS[name]} --file FILE, or {_SETTINGS[name]} in cruddur.toml",
+            hint=f"pass one of them with {_OPTIONS[name]}, or set {_SETTINGS[name]} in cruddur.toml",
             code="several_files",
         )
     return _shown(found[0], here) if found else None
+
+
+def _beside_schema(here: Path) -> Path | None:
+    """The folder of migrations beside the only schema file of the checkout, if there is one."""
+    schemas = _candidates(here, SCHEMA)
+    folder = schemas[0].parent / MIGRATIONS if len(schemas) == 1 else None
+    return folder if folder and folder.is_dir() else None
 
 
 def _candidates(here: Path, name: str) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import output
-from ...errors import Refused
+from ...errors import CruddurError, Refused
 from ...output.text import counted
 from ...postgres.connection import Server
 from ...postgres.migrations import files as migration_files
@@ -122,10 +122,15 @@ def migrate(
     return done
 
 
-def report(s: Settings, steps: list[Step], pending: int) -> None:
-    """The last lines of a set-up: that nothing had to be done, or how many migrations it left."""
+def report(s: Settings, steps: list[Step], pending: int, unsynced: CruddurError | None) -> None:
+    """The last lines of a set-up: that nothing had to be done, or how many migrations it left.
+
+    Raises ``unsynced``, the error of a user pool that could not be read.
+    """
     if pending:
         command = f"cruddur db migrate{' --prod' if s.prod else ''}"
         output.note(s, f"{counted(pending, 'migration')} {'is' if pending == 1 else 'are'} pending: {command}")
-    elif not any(step.changed for step in steps):
+    elif unsynced is None and not any(step.changed for step in steps):
         output.note(s, "Nothing had to be done: everything exists already.")
+    if unsynced is not None:
+        raise unsynced

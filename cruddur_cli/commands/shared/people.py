@@ -53,6 +53,21 @@ def check(s: Settings) -> None:
         raise _alone(s.my_handle, s.other_handle)
 
 
+def check_pair(s: Settings, conn: Connection[Any], at: Server) -> None:
+    """Raise what ``pair_if_any`` would raise for the people of a database that is open, and for columns that lack."""
+    from ...postgres import users
+
+    users.require_columns(conn)
+    try:
+        chosen = handles(s, conn, at)
+    except NotFound as error:
+        if error.code != TOO_FEW:
+            raise
+        return
+    for handle in (chosen.mine, chosen.other):
+        users.find(conn, handle)
+
+
 def pair_in(
     s: Settings, conn: Connection[Any], at: Server, *, writes: bool = True, options: tuple[str, str] = OPTIONS
 ) -> tuple[Person, Person]:

@@ -15,7 +15,7 @@ from ...dynamodb.conversations import seed
 from ...dynamodb.conversations.model import Line, Person
 from ...dynamodb.conversations.seed import Seeded
 from ...dynamodb.table_settings import TableSettings
-from ...errors import CannotConnect, CruddurError, Incomplete, NotConfigured, NotFound
+from ...errors import CannotConnect, CruddurError, Incomplete, NotConfigured, NotFound, Refused
 from ...local import home, stack
 from ...output.text import counted
 from ...postgres import connection, database, production_marker, users
@@ -49,12 +49,11 @@ def _check_people(s: Settings, at: connection.Server, scripts: load_sql.Scripts)
     is_fixed = s.prod or connections.is_foreign(at)
     try:
         with connections.postgres(s, at=at) as conn:
+            users.require_columns(conn)
             if "users" not in database.missing_tables(conn) and users.handles(conn):
                 if len(users.first(conn, 2)) < 2 and not is_fixed:
                     return  # the set-up skips the conversation, and says why
-                chosen = people.handles(s, conn, at)
-                for handle in (chosen.mine, chosen.other):
-                    users.find(conn, handle)
+                people.check_pair(s, conn, at)
                 return
     except NotFound as error:
         if error.code != "database_not_found":
@@ -144,6 +143,12 @@ def _load(
             was_empty = not expected_schema.described(conn)
             load_sql.schema(s, conn, at, scripts.schema)
             made = expected_schema.described(conn) if was_empty else None
+            if "users" in database.missing_tables(conn):
+                raise NotFound(
+                    f"{scripts.schema.source} creates no table public.users, which every command needs.",
+                    hint="name the application's schema: --file FILE, or schema_file in cruddur.toml",
+                    code="table_missing",
+                )
         elif not empty and s.origins["schema_file"].startswith("--"):
             output.note(
                 s, f"{s.schema_file} is not loaded, because the database has tables; `cruddur db schema-load` loads it"
@@ -233,14 +238,26 @@ def sync(
     ``create`` adds the people whom only Cognito knows; ``said`` is for a set-up that has said what it acts on.
     No transaction waits for the network: the pool is read first.
     """
-    pool_at, at = connections.pool_endpoint(s), connections.server(s)
+    pool_at = connections.pool_endpoint(s)
+    return _write_ids(s, pool_at, _read_pool(s, pool_at, said=said), create=create, said=said)
+
+
+def _read_pool(s: Settings, at: aws_client.Endpoint, *, said: bool) -> list[user_pool.Identity]:
+    """Everybody in the pool; ``said`` is for a set-up that has named the demo pool when it filled it."""
+    with connections.cognito(s, at=at) as cognito:
+        where = f"{user_pool.DEMO_POOL}, {at.label} at {at.url}" if at.embedded else f"{cognito.pool}, {at.label}"
+        if not (said and at.embedded):
+            output.note(s, f"read: user pool {where}")
+        return list(user_pool.identities(cognito))
+
+
+def _write_ids(
+    s: Settings, pool_at: aws_client.Endpoint, found: list[user_pool.Identity], *, create: bool, said: bool
+) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
+    """Write the subs of a pool that was read; returns what ``sync`` does."""
+    at = connections.server(s)
     # The demo pool's people were made up from a database: their ids exist only in the demo.
     demo = pool_at.embedded and not at.embedded
-    with connections.cognito(s, at=pool_at) as cognito:
-        where = f"{user_pool.DEMO_POOL}, {pool_at.label} at {pool_at.url}"
-        if not (said and pool_at.embedded):  # which a set-up has named when it filled it
-            output.note(s, f"read: user pool {where if pool_at.embedded else f'{cognito.pool}, {pool_at.label}'}")
-        found = list(user_pool.identities(cognito))
     subs = [(identity.handle, identity.sub) for identity in found]
     with connections.postgres(s, changes=not said, at=at) as conn:
         if pool_at.embedded:  # whose ids not even a dry run compares with production's
@@ -272,33 +289,55 @@ def _create(s: Settings, conn: Connection[Any], found: list[user_pool.Identity],
     return set(new) if s.dry_run else users.create_missing(conn, new.values())
 
 
-def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> None:
+def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> CruddurError | None:
     """The sync as one step of a set-up; skipped where there is no pool, or no credentials for the one that is named.
 
-    Without ``starts`` the embedded AWS is not started for it.
+    Returns the error of a pool of AWS that cannot be read: the set-up does the rest, then raises it. Without ``starts``
+    the embedded AWS is not started for the sync.
     """
     named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
     if s.prod and not s.user_pool_id and not starts:  # db setup may be about a database alone
-        return
+        return None
     at = connections.pool_endpoint_if_any(s) if named or starts or stack.aws_endpoint() else None
     if at is None:
         done(s, steps, "Cognito ids", "skipped, because there is no user pool", changed=False)
-        return
+        return None
     if s.dry_run and any(step.changed for step in steps):
         done(s, steps, "Cognito ids", "would be synced", changed=True)
-        return
+        return None
     try:
-        results, _ = sync(s, said=True)
-    except (NotConfigured, NotFound) as error:
-        has_none = at.embedded and error.code == "pool_not_found"
-        if error.code != "column_missing" and not has_none and (isinstance(error, NotFound) or at.embedded or s.prod):
+        found = _read_pool(s, at, said=True)
+    except (NotConfigured, CannotConnect, Refused) as error:
+        if at.embedded and error.code == "pool_not_found":
+            _skip_sync(s, steps, error)
+            return None
+        if at.embedded or (s.prod and isinstance(error, NotConfigured)):
             raise
-        done(s, steps, "Cognito ids", f"skipped. {error.message}", changed=False)
-        output.note(s, "  later: cruddur db update-cognito-user-ids")
-        return
+        if isinstance(error, NotConfigured):
+            _skip_sync(s, steps, error)
+            return None
+        done(s, steps, "Cognito ids", "not synced", changed=False)
+        return error.changed(
+            message=f"Everything else is set up, but the Cognito ids are not synced. {error.message}",
+            hint=f"when the user pool answers: cruddur db update-cognito-user-ids{' --prod' if s.prod else ''}",
+        )
+    try:
+        results, _ = _write_ids(s, at, found, create=False, said=True)
+    except NotFound as error:
+        if error.code != "column_missing":
+            raise
+        _skip_sync(s, steps, error)
+        return None
     updated = sum(row.result == "updated" for row in results)
     would = "would be " if s.dry_run else ""
     done(s, steps, "Cognito ids", f"{updated:,} {would}updated" if updated else "up to date", changed=updated > 0)
+    return None
+
+
+def _skip_sync(s: Settings, steps: list[Step], error: CruddurError) -> None:
+    """Say why the sync is left out, and what makes up for it."""
+    done(s, steps, "Cognito ids", f"skipped. {error.message}", changed=False)
+    output.note(s, "  later: cruddur db update-cognito-user-ids")
 
 
 def make_messages(
@@ -320,6 +359,7 @@ def make_messages(
     done(s, steps, f"table {s.table}", f"{would}created" if made else "exists", changed=made)
     if too_few is not None:
         done(s, steps, "conversation", f"skipped. {too_few}", changed=False)
+        output.note(s, "  later: cruddur db add-user HANDLE, then cruddur setup")
         return
     if pair is None or (made and s.dry_run):
         done(s, steps, "conversation", "would be seeded", changed=True)

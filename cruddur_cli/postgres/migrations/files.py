@@ -14,9 +14,16 @@ from ...errors import BadInput
 from ..sql_files import splitter
 from . import python_files
 
-# The convention of dbmate (README, "Creating Migrations").
-_PART = re.compile(r"^--[ \t]*migrate:(up|down)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
+# The convention of dbmate (README, "Creating Migrations"), and the lines of goose and sql-migrate, which mean the same.
+_PART = re.compile(
+    r"^--[ \t]*(?:migrate:|\+goose[ \t]+|\+migrate[ \t]+)(up|down)[ \t]*([^\r\n]*?)[ \t]*\r?$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_NO_TRANSACTION = re.compile(r"(transaction:false|notransaction)", re.IGNORECASE)
+_GOOSE_ALONE = re.compile(r"^--[ \t]*\+goose[ \t]+(NO[ \t]+TRANSACTION)\b", re.MULTILINE | re.IGNORECASE)
 _FILE = re.compile(r"([0-9]+)[_-]?(.*)\.(py|sql)")
+# golang-migrate keeps the two parts in two files (MIGRATIONS.md, "Migration Filename Format").
+_UP, _DOWN = ".up.sql", ".down.sql"
 _TICKS = 10_000_000  # in a second: 17 digits count tenths of microseconds since 1970
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STAMPS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
@@ -25,11 +32,20 @@ _TEMPLATE = "-- migrate:up\n\n\n-- migrate:down\n\n"
 
 @dataclass(frozen=True)
 class Migration:
-    """One file: ``version`` is its number as it is written, ``name`` the rest without the ending."""
+    """One file: ``version`` is its number as it is written, ``name`` the rest without the ending.
+
+    ``down_path`` is the file of the down part, where it is another one.
+    """
 
     version: str
     name: str
     path: Path
+    down_path: Path | None = None
+
+    @property
+    def down_source(self) -> Path:
+        """The file that holds the down part."""
+        return self.down_path or self.path
 
 
 def find(folder: Path) -> list[Migration]:
@@ -41,9 +57,15 @@ def find(folder: Path) -> list[Migration]:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise BadInput(f"{folder} cannot be read: {error.strerror}.", code="file_not_readable") from error
-    found = [
-        Migration(match[1], match[2], folder / name) for name in names if (match := _FILE.fullmatch(name)) is not None
-    ]
+    found = []
+    for name in names:
+        match = _FILE.fullmatch(name)
+        stem = name.removesuffix(_DOWN)
+        if match is None or (stem != name and f"{stem}{_UP}" in names):
+            continue
+        way_back = f"{name.removesuffix(_UP)}{_DOWN}"
+        down_path = folder / way_back if name.endswith(_UP) and way_back in names else None
+        found.append(Migration(match[1], match[2].removesuffix(".up"), folder / name, down_path))
     found.sort(key=lambda migration: version_key(migration.version))
     for first, second in pairwise(found):
         if version_key(first.version) == version_key(second.version):
@@ -77,22 +99,32 @@ def down(migration: Migration) -> str:
     """The SQL that undoes a migration, on the lines where the file has it. Raises BadInput."""
     if migration.path.suffix == ".py":
         return python_files.sql(migration.path, "rollback_sql")
-    return _part(migration, "down")
+    return _read(migration.down_path) if migration.down_path else _part(migration, "down")
+
+
+def _read(path: Path) -> str:
+    try:
+        trust.check(path)
+        return splitter.decode(path.read_bytes(), source=str(path))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.", code="file_not_readable") from error
 
 
 def _part(migration: Migration, wanted: str) -> str:
     source = str(migration.path)
-    try:
-        trust.check(migration.path)
-        text = splitter.decode(migration.path.read_bytes(), source=source)
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read: {error.strerror}.", code="file_not_readable") from error
+    text = _read(migration.path)
     parts = list(_PART.finditer(text))
-    kinds = [part[1] for part in parts]
+    kinds = [part[1].lower() for part in parts]
+    if not kinds and source.endswith(_UP):
+        if wanted == "up":
+            return text
+        way_back = f"{migration.path.name.removesuffix(_UP)}{_DOWN}"
+        raise BadInput(f"{source} has no down part.", hint=f"write its SQL into {way_back}", code="no_way_back")
     if kinds not in (["up"], ["up", "down"]):
         raise BadInput(
             f"{source} needs a line `-- migrate:up`, then at most one line `-- migrate:down`; it has "
             f"{', '.join(kinds) or 'neither'}.",
+            hint="write `-- migrate:up` above its SQL, and `-- migrate:down` above the SQL that undoes it",
             code="bad_migration",
         )
     if splitter.split(text[: parts[0].start()], source=source):
@@ -104,10 +136,11 @@ def _part(migration: Migration, wanted: str) -> str:
             code="no_way_back",
         )
     part = parts[kinds.index(wanted)]
-    if "transaction:false" in part[2]:
-        line = text.count("\n", 0, part.start()) + 1
+    alone = _GOOSE_ALONE.search(text) or _NO_TRANSACTION.search(text, part.start(), part.end())
+    if alone:
+        line = text.count("\n", 0, alone.start()) + 1
         raise BadInput(
-            f"{source}, line {line}: transaction:false is not supported: each migration is one transaction.",
+            f"{source}, line {line}: {alone[1]} is not supported: each migration is one transaction.",
             code="bad_migration",
         )
     end = next((later.start() for later in parts if later.start() > part.start()), len(text))

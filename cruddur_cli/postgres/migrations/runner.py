@@ -269,7 +269,7 @@ def _is_contained(conn: Connection[Any], migration: Migration, server: Server) -
     before = catalogue.read(conn)
     try:
         with conn.transaction(force_rollback=True):
-            sql_runner.run(conn, migration_files.down(migration), source=str(migration.path), server=server)
+            sql_runner.run(conn, migration_files.down(migration), source=str(migration.down_source), server=server)
             _up(conn, migration, server, None)
             return before == catalogue.read(conn)
     except CruddurError:
@@ -343,7 +343,7 @@ def _undo_newest(
             code="changed_meanwhile",
         )
     _write_down(conn, state)
-    sql_runner.run(conn, migration_files.down(migration), source=str(migration.path), server=server, say=say)
+    sql_runner.run(conn, migration_files.down(migration), source=str(migration.down_source), server=server, say=say)
     conn.execute(f"DELETE FROM {TABLE} WHERE version = %s".encode(), [migration.version])
     _mark(conn, [version for version in state.applied if version != migration.version])
     conn.commit()

@@ -22,7 +22,7 @@ _FIELD = re.compile(r"[^\t\r\n,\"]{1,64}")
 _TABLES = """
     SELECT c.relname::text, array_agg(a.attname::text), coalesce(array_agg(a.attname::text) FILTER (
         WHERE NOT a.atthasdef AND a.attidentity = '' AND t.typcategory <> 'D'
-    ), '{}')
+    ), '{}'), bool_or(a.attname = 'uuid' AND a.atttypid IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype))
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -135,9 +135,9 @@ def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iter
     stable = [known.get(handle) or users.stable_uuid(handle) for handle in handles]
     conn.execute("INSERT INTO pg_temp.cruddur_people SELECT * FROM unnest(%s::text[], %s::text[])", [handles, stable])
     conn.execute("INSERT INTO pg_temp.cruddur_written SELECT unnest(%s::text[])", [sorted(set(_UUID.findall(lower)))])
-    for table, columns, compared in tables:
-        is_person = table == "users" and {"uuid", "handle"} <= set(columns)
-        arguments = ["person", "handle"] if is_person else ["row", *compared]
+    for table, columns, compared, has_uuid in tables:
+        is_handled = table == "users" and "handle" in columns
+        arguments = ["person" if has_uuid else "row", "handle"] if is_handled else ["row", *compared]
         conn.execute(
             sql.SQL(
                 "CREATE TRIGGER zz_cruddur_guard BEFORE INSERT ON public.{} FOR EACH ROW"
@@ -145,7 +145,7 @@ def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iter
             ).format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Literal, arguments)))
         )
     yield
-    for table, _, _ in tables:
+    for table, *_ in tables:
         conn.execute(sql.SQL("DROP TRIGGER IF EXISTS zz_cruddur_guard ON public.{}").format(sql.Identifier(table)))
     conn.execute("DROP FUNCTION pg_temp.cruddur_guard()")
 

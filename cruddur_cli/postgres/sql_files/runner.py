@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import masking
 from ...errors import BadInput, CruddurError, Refused
-from .. import connection, locks
+from .. import connection, database, locks
 from ..connection import Server
 from . import splitter
 from .splitter import Statement
@@ -33,10 +33,17 @@ _CSV = re.compile(r"\bcsv\b", re.IGNORECASE)
 _CSV_ROW = re.compile(r'(?:[^"\n]|"[^"]*"?)*')
 _ANY_LINE = re.compile(r"[^\n]*\n?")
 _TEXT_ROW = re.compile(r"(?:[^\\\n]|\\.)*\n?", re.DOTALL)
+# pg_dump's first words, which are also its last ones; a file that was cut between two statements has only the first.
+DUMP = "-- PostgreSQL database dump"
+DUMP_BEGINS = 1000  # characters, at most, before them
 # A dump names the roles of the server that it comes from with these.
 _ROLES = {"OWNER", "GRANT", "REVOKE"}
+_PRIVILEGES = ("ALTER", "DEFAULT", "PRIVILEGES")
+# What pg_dump sets since 17, and older servers do not know.
+_NEWER = ("SET", "TRANSACTION_TIMEOUT")
 # What outlives the tables, or even the database, although a file that creates it may be loaded again.
 _KEPT = {("CREATE", "EXTENSION"), ("CREATE", "ROLE"), ("CREATE", "USER"), ("CREATE", "GROUP")}
+_NAMED = re.compile(r'"(.*)"')
 _RDS_ROLE = re.compile(r'"(rds\w*)"')
 # What DISCARD ALL does, which cannot run in a transaction: behind a pooler the next transaction would have another
 # session. What the file sets, prepares, locks or makes for its session must not stay behind in the one it had.
@@ -75,7 +82,9 @@ def run(
     - a COMMIT in the file commits nothing half-way: the file's BEGIN, COMMIT and ROLLBACK undo what they would undo,
       inside of the one transaction;
     - CREATE EXTENSION, CREATE ROLE and CREATE USER leave what exists already as it is;
-    - GRANT and REVOKE of a role that only RDS has are left out on other servers;
+    - GRANT and REVOKE of a role that only RDS has are left out on other servers, and in a dump of pg_dump also what
+      names any other role that does not exist here;
+    - what makes or drops a database before the file connects to it is left out;
     - statement_timestamp() may give the same time in INSERTs that follow one another: they are sent together;
     - the session is as fresh as before, unless ``keeps_session`` says that the caller sees to it.
 
@@ -90,6 +99,8 @@ def run(
     blocks = _Blocks(conn, statements, source=source, say=say)
     _speak_utf8(conn)
     statement: Statement | None = None
+    say = _once(say) if say is not None else None
+    is_dump = DUMP in text[:DUMP_BEGINS]
     with locks.guarded(conn, server) as watch:
         try:
             # A seed's triggers know the rows of their transaction by its number, and a savepoint has another one.
@@ -102,7 +113,7 @@ def run(
                     elif statement.rows is not None:
                         _copy(conn, statement, text)
                     else:
-                        _execute(conn, statement, source=source, server=server, say=say)
+                        _execute(conn, statement, source=source, server=server, say=say, is_dump=is_dump)
             statement = None
             # What is checked only at the end is checked while the file can still be named.
             conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -234,16 +245,24 @@ def _control(statement: Statement) -> str | None:
     return None
 
 
-def _execute(conn: Connection[Any], statement: Statement, *, source: str, server: Server, say: Say | None) -> None:
+def _execute(
+    conn: Connection[Any], statement: Statement, *, source: str, server: Server, say: Say | None, is_dump: bool
+) -> None:
     """Run one statement; where the cluster or the database keeps what it creates from an earlier load, leave that."""
     from psycopg import errors
 
-    sent = _sent(statement, conn, server, say)
+    place = f"{source}, line {statement.line}"
     first = statement.words[:1]
-    if statement.words[:2] not in _KEPT and first not in {("GRANT",), ("REVOKE",)}:
+    if statement.is_of_server:
+        if say is not None:
+            say(f"{place}: skipped, because cruddur creates and drops the database itself: {_shown(statement, 80)}")
+        return
+    sent = _sent(statement, conn, server, say)
+    names_role = first in {("GRANT",), ("REVOKE",)} or statement.words[:3] == _PRIVILEGES
+    names_role = names_role or (first == ("ALTER",) and "OWNER" in statement.words)
+    if statement.words[:2] not in {*_KEPT, _NEWER} and not names_role:
         conn.execute(sent)
         return
-    place = f"{source}, line {statement.line}"
     try:
         with conn.transaction():
             conn.execute(sent)
@@ -253,11 +272,41 @@ def _execute(conn: Connection[Any], statement: Statement, *, source: str, server
         if say is not None:
             say(f"{place}: {error.diag.message_primary}; it was not changed")
     except errors.UndefinedObject as error:
-        role = _RDS_ROLE.search(error.diag.message_primary or "")
-        if role is None:
+        why = _missing(conn, statement, error.diag.message_primary or "", names_role=names_role and is_dump)
+        if why is None:
             raise
         if say is not None:
-            say(f"{place}: skipped, because the role {role[1]} exists only on Amazon RDS: {_shown(statement, 80)}")
+            say(f"{place}: skipped, because {why}: {_shown(statement, 80)}")
+
+
+def _missing(conn: Connection[Any], statement: Statement, message: str, *, names_role: bool) -> str | None:
+    """Why a statement means nothing on this server, which said that an object is missing; None where it should run."""
+    if statement.words[:2] == _NEWER:
+        return "this PostgreSQL is older than the setting"
+    of_rds, named = _RDS_ROLE.search(message), _NAMED.search(message)
+    if of_rds:
+        return f"the role {of_rds[1]} exists only on Amazon RDS"
+    if not names_role or named is None or database.is_rds(conn):
+        return None
+    role = named[1]
+    after = rf'(?is)(?:\b(?:TO|FROM|ROLE|USER)\b|,)\s*"?{re.escape(role)}"?(?!\w)'
+    is_role = conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount > 0
+    return None if is_role or not re.search(after, statement.text) else f"there is no role {role} here"
+
+
+def _once(say: Say) -> Say:
+    """Say of each missing role once what is skipped; a dump names its owner with every object."""
+    told: set[str] = set()
+
+    def first(text: str) -> None:
+        role = re.search(r"there is no role (.*) here: ", text)
+        if role is None:
+            say(text)
+        elif role[1] not in told:
+            told.add(role[1])
+            say(f"{text} (and all others that name it)")
+
+    return first
 
 
 def _copy(conn: Connection[Any], statement: Statement, text: str) -> None:
@@ -341,6 +390,9 @@ def _refusal(
         refused = Refused(f"{place}{server.label} refused: {reason} ({error.sqlstate}).", code=code)
     if isinstance(error, errors.QueryCanceled) and "statement timeout" in str(error):
         refused = refused.changed(code="timed_out", hint="pass a larger --statement-timeout")
+    if isinstance(error, errors.ActiveSqlTransaction):
+        word = "CONCURRENTLY" if statement and "CONCURRENTLY" in statement.words else "this statement"
+        refused = refused.changed(hint=f"leave out {word}, because the whole file is one transaction")
     if isinstance(error, errors.UndefinedObject) and statement and _ROLES & set(statement.words):
         refused = refused.changed(hint="dump it with `pg_dump --no-owner --no-privileges`, or create the role first")
     sent = f"statement: {_shown(statement, _STATEMENT_SHOWN)}" if statement else ""

@@ -68,8 +68,16 @@ _HINTS = {
     "\\copy": "write COPY … FROM STDIN; and the rows below it, then a line \\. as pg_dump does",
     "\\set": "write the value where it is used; a file stops at its first error anyway",
 }
-# pg_dump frames its output with these since August 2025. They only keep psql from obeying other backslash commands.
-_HARMLESS = {"\\restrict", "\\unrestrict"}
+# What changes nothing in the database: pg_dump frames its output with the first two since August 2025, and the others
+# are about what psql shows.
+_HARMLESS = re.compile(
+    r"""\\(?:restrict|unrestrict|echo|qecho|warn|timing|pset|conninfo|[xtaqH]|d\w*\+?|l\+?|encoding\s+'?utf-?8'?
+      |set\s+(?:ON_ERROR_STOP|ON_ERROR_ROLLBACK|QUIET|ECHO|VERBOSITY|AUTOCOMMIT\s+(?:on|true|1)))(?![\w+])""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_CONNECT = re.compile(r"\\c(?:onnect)?[^\S\n]+(?P<name>[^\n]*)")
+# What may stand before a file connects to its database: it belongs to no database.
+_OUTSIDE = {"DATABASE", "ROLE", "USER", "GROUP"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,8 @@ class Statement:
     """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
 
     ``words`` are its first words outside of parentheses and quotes, upper case; of an INSERT only those before its
-    first parenthesis are sure to be there. ``rows`` is where in the file the rows
-    begin and end that a COPY … FROM STDIN reads.
+    first parenthesis are sure to be there. ``rows`` is where in the file the rows begin and end that a COPY … FROM STDIN
+    reads. ``is_of_server`` is one that makes or drops a database before the file connects to it.
     """
 
     text: str
@@ -86,6 +94,7 @@ class Statement:
     line: int
     words: tuple[str, ...]
     rows: tuple[int, int] | None = None
+    is_of_server: bool = False
 
 
 @dataclass
@@ -119,13 +128,19 @@ class _Open:
 def decode(content: bytes, *, source: str) -> str:
     """The text of a file, without a byte-order mark; Windows line ends stay. Raises BadInput with the line.
 
-    Everything that this project reads is UTF-8; psql would send other bytes on and let the server find out.
+    Everything that this project reads is UTF-8, or UTF-16 with its mark, which PowerShell's ``>`` writes; psql would
+    send other bytes on and let the server find out.
     """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadInput(f"{source} is UTF-16, and SQL is read as UTF-8.", hint="save it as UTF-8", code="not_utf8")
+    is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if is_utf_16:
+            raise BadInput(
+                f"{source} begins as UTF-16, but byte {error.start + 1} is not.",
+                hint="save the file as UTF-8",
+                code="not_utf8",
+            ) from error
         line = content.count(b"\n", 0, error.start) + 1
         raise BadInput(
             f"{source}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8.",
@@ -158,6 +173,7 @@ def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
 def _statements(text: str) -> Sequence[Statement]:
     """``split``; a file is asked what it would lose, and what it leaves, before it is run."""
     found: list[Statement] = []
+    connects: list[tuple[int, int, str]] = []
     current, position, line, counted = _Open(), 0, 1, 0
 
     def close(end: int, after: int) -> int:
@@ -195,7 +211,9 @@ def _statements(text: str) -> Sequence[Statement]:
             position = close(start, position)
             continue
         if kind == "backslash":
-            position = _after_backslash(text, start)
+            connect = _CONNECT.match(text, start) if current.offset is None else None
+            connects += [(len(found), start, connect["name"].strip(" \t\r;"))] if connect else []
+            position = connect.end() if connect else _after_backslash(text, start)
             continue
         if current.offset is None:
             current.offset = start
@@ -211,7 +229,30 @@ def _statements(text: str) -> Sequence[Statement]:
         elif kind == "close" and current.parens:
             current.parens -= 1
     close(len(text), len(text))
-    return found
+    return _for_one_database(text, found, connects)
+
+
+def _for_one_database(
+    text: str, found: list[Statement], connects: Sequence[tuple[int, int, str]]
+) -> Sequence[Statement]:
+    """The statements, where ``\\connect`` comes before those for the database; those that make one are marked.
+
+    Raises BadInput where a file connects to another database later on.
+    """
+    name: str | None = None
+    for count, start, to in connects:
+        if to != name and any(_is_content(statement) for statement in found[:count]):
+            _after_backslash(text, start)
+        name = to
+    last = connects[-1][0] if connects else 0
+    return [replace(one, is_of_server=one.words[1:2] == ("DATABASE",)) for one in found[:last]] + found[last:]
+
+
+def _is_content(statement: Statement) -> bool:
+    """Whether a statement is for the database that a file is connected to, and not for any or for the session."""
+    first, second = (*statement.words, "", "")[:2]
+    is_setting = first == "SET" or statement.words[:3] == ("SELECT", "PG_CATALOG", "SET_CONFIG")
+    return not is_setting and not (first in {"CREATE", "DROP", "ALTER"} and second in _OUTSIDE)
 
 
 def _after_block(text: str, position: int) -> tuple[int, bool]:
@@ -240,7 +281,7 @@ def _after_backslash(text: str, start: int) -> int:
     end = len(text) if end < 0 else end
     command = re.match(r"\\(?:[^\s\\;]+|.?)", text[start:end])
     name = command[0] if command else "\\"
-    if name in _HARMLESS:
+    if _HARMLESS.match(text, start, end):
         return end
     line = text.count("\n", 0, start) + 1
     raise BadInput(

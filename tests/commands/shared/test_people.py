@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,8 +17,9 @@ from cruddur_cli import times
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.times import sort_key
-from tests import clock, dumps
+from tests import clock, dumps, faults
 from tests.commands.conftest import Here, parsed
+from tests.conftest import Engines
 from tests.dynamodb.rows import ME, OTHER, everything, group_row, message_row, write
 
 # As in half of the checkouts: other people, no UUIDs, and one order of creation for all of them.
@@ -231,6 +234,81 @@ def test_without_aws_credentials_the_sync_is_skipped_and_not_the_set_up(
     assert "Cognito ids: skipped. Cognito in eu-central-1: Unable to locate credentials." in ran.err
     assert "cruddur db update-cognito-user-ids" in ran.err
     assert owners(table) == {"andrewbrown", "bayko"}
+
+
+def _no_such_pool(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[int, dict[str, str], bytes]:
+    text = {"__type": "ResourceNotFoundException", "message": "User pool eu-central-1_AbCdEfGhI does not exist."}
+    return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(text).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [(None, 4, "cannot be reached (connection refused)"), (_no_such_pool, 5, "AbCdEfGhI does not exist")],
+)
+def test_a_pool_that_cannot_be_read_undoes_nothing_of_the_set_up(
+    here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch, engines: Engines, answer: Any, code: int, said: str
+) -> None:
+    monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", "eu-central-1_AbCdEfGhI")
+    with ExitStack() as stack:
+        url = stack.enter_context(faults.falsified(engines.aws, answer)).url if answer else faults.refused_url()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", url)
+        ran, again, alone = here("setup"), here("setup", "-o", "json"), here("db", "setup")
+    assert (ran.code, again.code, alone.code) == (code, code, code)
+    assert owners(table) == {"andrewbrown", "bayko"}
+    assert "Cognito ids: not synced" in ran.err
+    sentence, hint = ran.err.splitlines()[-2:]
+    assert sentence.startswith("cruddur setup: Everything else is set up, but the Cognito ids are not synced. ")
+    assert said in sentence
+    assert hint.endswith("cruddur db update-cognito-user-ids")
+    assert "Nothing had to be done" not in ran.err + again.err + alone.err
+    assert json.loads(again.out)["changed"] == 0
+    assert said in json.loads(again.err.splitlines()[-1])["error"]["message"]
+
+
+def test_without_a_uuid_nothing_is_made_and_the_database_alone_can_be(
+    environment: dict[str, str], here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages name people by their UUID; a table of users with numbers has none."""
+    url = environment["CONNECTION_URL"] + "_new"
+    monkeypatch.setenv("CONNECTION_URL", url)
+    folder = Path("backend-flask/db")
+    folder.mkdir(parents=True)
+    (folder / "schema.sql").write_text(
+        "CREATE TABLE users (id serial PRIMARY KEY, handle text NOT NULL, cognito_user_id text NOT NULL);"
+    )
+    (folder / "seed.sql").write_text("INSERT INTO users (handle, cognito_user_id) VALUES ('zoe', 'MOCK');")
+    ran = here("setup")
+    assert ran.code == 5
+    assert "public.users has no column uuid, and every message names its people by it. Nothing was changed." in ran.err
+    assert "cruddur db setup" in ran.err
+    assert "✓" not in ran.err
+    assert here("db", "ping").code == 5
+    assert here("db", "setup").code == 0
+    again = here("db", "setup")
+    assert "Nothing had to be done" in again.err
+    assert here("setup").code == 5
+
+
+def test_a_schema_without_users_is_refused_and_nothing_is_made(
+    environment: dict[str, str], here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONNECTION_URL", environment["CONNECTION_URL"] + "_new")
+    Path("schema.sql").write_text("CREATE TABLE public.people (uuid uuid);")
+    ran = here("setup", "--file", "schema.sql")
+    assert ran.code == 5
+    assert "schema.sql creates no table public.users, which every command needs. Nothing was changed." in ran.err
+    assert here("db", "ping").code == 5
+
+
+def test_people_without_e_mail_and_names_are_added_and_found(here: Here, table: DynamoDB, others: str) -> None:
+    with psycopg.connect(others) as conn:
+        conn.execute("ALTER TABLE users DROP COLUMN email, DROP COLUMN display_name")
+    assert here("db", "add-user", "yun").code == 0
+    again = parsed(here("db", "add-user", "yun", "-o", "json"))
+    assert (again["added"], again["items"][0]["handle"]) == (0, "yun")
+    ran = here("setup")
+    assert ran.code == 0, ran.err
+    assert owners(table) == {"zoe", "ann"}
 
 
 def test_ids_are_synced_into_a_column_of_another_name(here: Here, database: str) -> None:

@@ -60,3 +60,57 @@ def test_two_files_with_one_number(files: Folder, other: str) -> None:
         files.found()
     assert f"{FIRST}_a.sql" in caught.value.message
     assert f"{other}_b.sql" in caught.value.message
+
+
+def test_the_two_files_of_one_migration(files: Folder) -> None:
+    for name, text in {
+        "001_a.up.sql": "CREATE TABLE a ()",
+        "001_a.down.sql": "DROP TABLE a",
+        "2_b.up.sql": "SELECT 1",
+    }.items():
+        (files.path / name).write_text(text)
+    first, second = files.found()
+    assert (first.version, first.name, second.version, second.name) == ("001", "a", "2", "b")
+    assert (migration_files.up(first), migration_files.down(first)) == ("CREATE TABLE a ()", "DROP TABLE a")
+    assert first.down_source.name == "001_a.down.sql"
+    with pytest.raises(BadInput, match="has no down part") as caught:
+        migration_files.down(second)
+    assert caught.value.hint and "2_b.down.sql" in caught.value.hint
+
+
+def test_a_down_file_alone_is_refused(files: Folder) -> None:
+    (files.path / "001_a.down.sql").write_text("DROP TABLE a")
+    (alone,) = files.found()
+    with pytest.raises(BadInput, match="needs a line"):
+        migration_files.up(alone)
+
+
+@pytest.mark.parametrize("word", ["+goose", "+migrate"])
+def test_the_parts_as_goose_and_sql_migrate_mark_them(files: Folder, word: str) -> None:
+    (files.path / "1_a.sql").write_text(f"-- {word} Up\nCREATE TABLE a ();\n-- {word} Down\nDROP TABLE a;\n")
+    (only,) = files.found()
+    assert migration_files.up(only).strip() == "CREATE TABLE a ();"
+    assert migration_files.down(only).strip() == "DROP TABLE a;"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("-- +goose NO TRANSACTION\n-- +goose Up\nVACUUM;", "line 1: NO TRANSACTION"),
+        ("\n-- +migrate Up notransaction\nVACUUM;", "line 2: notransaction"),
+        ("-- migrate:up transaction:false\nVACUUM;", "line 1: transaction:false"),
+    ],
+)
+def test_a_migration_outside_of_a_transaction_is_refused(files: Folder, text: str, named: str) -> None:
+    (files.path / "1_a.sql").write_text(text)
+    (only,) = files.found()
+    with pytest.raises(BadInput, match=named):
+        migration_files.up(only)
+
+
+def test_sql_without_marks_is_refused_with_what_to_write(files: Folder) -> None:
+    (files.path / "1_a.sql").write_text("CREATE TABLE a ();")
+    (only,) = files.found()
+    with pytest.raises(BadInput, match="it has neither") as caught:
+        migration_files.up(only)
+    assert caught.value.hint and "-- migrate:up" in caught.value.hint

@@ -96,7 +96,11 @@ def test_begin_outside_of_a_function_is_no_body() -> None:
         ("SELECT 1;\n\\c cruddur\n", 2, r"\c", "connection URL"),
         ("SELECT 1; \\connect cruddur", 1, r"\connect", "connection URL"),
         ("\r\n\r\n\\i other.sql", 3, r"\i", "--file"),
-        ("\\set ON_ERROR_STOP on", 1, r"\set", "first error"),
+        ("CREATE TABLE a (i int);\n\\c other\nCREATE TABLE b (i int);", 2, r"\c", "connection URL"),
+        ("\\c one\nCREATE TABLE a (i int);\n\\c other", 3, r"\c", "connection URL"),
+        ("\\set schema public", 1, r"\set", "first error"),
+        ("\\encoding LATIN1", 1, r"\encoding", "psql"),
+        ("\\! ls", 1, r"\!", "psql"),
         ("SELECT 1 \\gset", 1, r"\gset", "psql"),
         ("SELECT 1\\;", 1, r"\;", "psql"),
         ("\\", 1, "\\", "psql"),
@@ -108,6 +112,34 @@ def test_what_belongs_to_psql(text: str, line: int, named: str, hint: str) -> No
     assert caught.value.message.startswith(f"schema.sql, line {line}: {named} is a command of psql")
     assert caught.value.hint and hint in caught.value.hint
     assert caught.value.fields == {"file": "schema.sql", "line": line}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\\set ON_ERROR_STOP on",
+        "\\echo 'hello; world'",
+        "\\timing",
+        "\\pset pager off",
+        "\\dt",
+        "\\d+ users",
+        "\\encoding UTF8",
+        "\\c cruddur",
+        "\\connect cruddur;",
+        "\\c cruddur postgres localhost 5432",
+    ],
+)
+def test_a_command_of_psql_that_changes_no_data_is_ignored(line: str) -> None:
+    (statement,) = splitter.split(f"{line}\r\nSELECT 1;\n")
+    assert (statement.text, statement.line) == ("SELECT 1", 2)
+
+
+def test_what_makes_the_database_before_the_file_connects_is_marked() -> None:
+    text = (
+        "SET a = 1;\nCREATE ROLE x;\nDROP DATABASE IF EXISTS c;\nCREATE DATABASE c;\n\\c c\n"
+        "CREATE TABLE t (i int);\n\\c c\nDROP DATABASE d;"
+    )
+    assert [one.line for one in splitter.split(text) if one.is_of_server] == [3, 4]
 
 
 def test_backslashes_that_are_no_commands() -> None:
@@ -151,11 +183,16 @@ def test_a_byte_order_mark_goes_and_windows_line_ends_stay() -> None:
     assert splitter.decode(b"\xef\xbb\xbfSELECT 1;\r\n", source="x") == "SELECT 1;\r\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_with_its_mark_is_read(encoding: str) -> None:
+    assert splitter.decode("\ufeffSELECT 'é';\r\n".encode(encoding), source="x") == "SELECT 'é';\r\n"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"SELECT 1;\nSELECT '\xe9';", "x, line 2: byte 0xe9"),
-        ("SELECT 1".encode("utf-16"), "x is UTF-16"),
+        ("SELECT 1".encode("utf-16")[:-1], "x begins as UTF-16"),
         (b"SELECT\n\n\0", "x, line 3: a NUL"),
     ],
 )
