@@ -30,6 +30,11 @@ from tests.commands.conftest import Here
         ("local stop", "down"),
         ("cognito list", "list-users"),
         ("db mgrate", "migrate"),
+        ("ddb list-messages", "get-conversation"),
+        ("ddb list_message_groups", "list-conversations"),
+        ("db recreate", "reset"),
+        ("db sync", "update-cognito-user-ids"),
+        ("ddb stream run", "process"),
     ],
 )
 def test_a_spelling_of_the_scripts_gets_a_did_you_mean(here: Here, typed: str, meant: str) -> None:

@@ -135,7 +135,7 @@ def test_the_history_is_shown_in_every_format_and_for_a_time(
     assert here("history", "-o", "markdown").out.startswith("| at |")
     drawn = here("history").out
     assert "  local  exit code 143\n  cruddur ddb seed\n  written 1,000\n" in drawn
-    assert "3 commands are recorded in all" in here("history", "--since", "2026-11-21").err
+    assert "3 commands are recorded in all" in here("history", "--since", "2026-11-22").err
     with (state / history.NAME).open("a") as file:
         file.write("no line\n")
     assert "1 line of" in here("history").err
