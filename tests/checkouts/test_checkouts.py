@@ -50,7 +50,12 @@ def place(
     folder = checkout.write(tmp_path / "home" / "aws-bootcamp-cruddur-2023")
     folder.mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(folder)
+    _clear(server, url, here)  # another test may have set up the stack's own database
     yield url
+    _clear(server, url, here)
+
+
+def _clear(server: str, url: str, here: Here) -> None:
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)'.encode())
         with contextlib.suppress(psycopg.Error):

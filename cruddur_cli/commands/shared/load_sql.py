@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -36,6 +37,8 @@ _BUILT_IN = {SCHEMA: "schema.sql", SEED: "users.sql"}
 _COMMANDS = {SCHEMA: "schema-load", SEED: "seed"}
 _OPTIONS = {SCHEMA: "--file", SEED: "--seed-file (`db seed`: --file)"}
 # A search stays inside of one checkout, and out of what programs fill.
+_MAKES_USERS = re.compile(rb'(?i)\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:"?public"?\.)?"?users"?\s*\(')
+_LOOKED_AT = 1 << 18  # bytes of each file
 _DEPTH = 6
 _FOLDERS = 5_000
 _SKIPPED = {"node_modules", "venv", "env", "site-packages", "__pycache__", "dist", "build", "target", "vendor", "tests"}
@@ -100,6 +103,12 @@ def _read(s: Settings, name: str) -> Script:
     else:
         found = locate(s, name)
     if found is None:
+        if name == SCHEMA and (others := _making_users(Path.cwd())):
+            named = ", ".join(str(path) for path in others[:3])
+            output.warn(
+                f"not loaded, because no file is named schema.sql: {named}; to load a file with the table users,"
+                " pass --file FILE"
+            )
         return Script(name, seed_files.text(_BUILT_IN[name]), _BUILT_IN[name], is_built_in=True)
     content, source = seed_files.given(str(found))
     _refuse_archive(content, source, _COMMANDS[name])
@@ -181,11 +190,27 @@ def _beside_schema(here: Path) -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
-def _candidates(here: Path, name: str) -> list[Path]:
-    """The files in the checkout around ``here`` that may be meant: those of the very name, else those that have it."""
+def _root(here: Path) -> Path | None:
+    """The checkout around ``here``; None outside of one."""
     places = (here, *here.parents)
     marks = (".git", DATABASE.parts[0])  # a checkout that was unpacked has no .git
-    root = next((place for mark in marks for place in places if (place / mark).exists()), None)
+    return next((place for mark in marks for place in places if (place / mark).exists()), None)
+
+
+def _making_users(here: Path) -> list[Path]:
+    """The files of SQL in the checkout around ``here`` that create a table ``users``: a schema of another name."""
+    root = _root(here)
+    found = []
+    for path in sorted(_sql_files(root)) if root else []:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if _MAKES_USERS.search(file.read(_LOOKED_AT)):
+                found.append(_shown(path, here))
+    return found
+
+
+def _candidates(here: Path, name: str) -> list[Path]:
+    """The files in the checkout around ``here`` that may be meant: those of the very name, else those that have it."""
+    root = _root(here)
     if root is None:
         return []
     word = name.partition(".")[0]

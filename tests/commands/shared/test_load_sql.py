@@ -210,6 +210,16 @@ def test_the_built_in_schema_is_said_to_be_the_built_in_one(elsewhere: Path, her
     assert "seed: the built-in one" in ran.err
 
 
+def test_a_schema_of_another_name_is_named_before_the_built_in_one_is_loaded(elsewhere: Path, here: Here) -> None:
+    (elsewhere / "01_users.sql").write_text(APPLICATIONS)
+    (elsewhere / "02_more.sql").write_text("CREATE TABLE more (i int);")
+    ran = here("db", "setup")
+    assert ran.code == 0, ran.err
+    assert "no file is named schema.sql: bin/rds/sql/01_users.sql; to load a file with the table users" in ran.err
+    assert "Nothing had to be done" in here("db", "setup").err
+    assert "01_users" not in here("db", "setup").err
+
+
 def test_other_files_are_named_by_option_variable_or_file(
     elsewhere: Path, here: Here, empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
