@@ -85,8 +85,8 @@ class Statement:
     """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
 
     ``words`` are its first words outside of parentheses and quotes, upper case; of an INSERT only those before its
-    first parenthesis are sure to be there. ``rows`` is where in the file the rows begin and end that a COPY … FROM STDIN
-    reads. ``is_of_server`` is one that makes or drops a database before the file connects to it.
+    first parenthesis are sure to be there. ``rows`` is where in the file the rows begin and end that a COPY … FROM
+    STDIN reads. ``is_of_server`` is one that makes or drops a database before the file connects to it.
     """
 
     text: str
@@ -211,9 +211,7 @@ def _statements(text: str) -> Sequence[Statement]:
             position = close(start, position)
             continue
         if kind == "backslash":
-            connect = _CONNECT.match(text, start) if current.offset is None else None
-            connects += [(len(found), start, connect["name"].strip(" \t\r;"))] if connect else []
-            position = connect.end() if connect else _after_backslash(text, start)
+            position = _after_command(text, start, connects, len(found) if current.offset is None else None)
             continue
         if current.offset is None:
             current.offset = start
@@ -230,6 +228,15 @@ def _statements(text: str) -> Sequence[Statement]:
             current.parens -= 1
     close(len(text), len(text))
     return _for_one_database(text, found, connects)
+
+
+def _after_command(text: str, start: int, connects: list[tuple[int, int, str]], count: int | None) -> int:
+    """Where the line of a command of psql ends; a ``\\connect`` is kept, unless it is inside of a statement."""
+    connect = _CONNECT.match(text, start) if count is not None else None
+    if connect is None or count is None:
+        return _after_backslash(text, start)
+    connects.append((count, start, connect["name"].strip(" \t\r;")))
+    return connect.end()
 
 
 def _for_one_database(
