@@ -540,3 +540,11 @@ def test_revoke_closes_the_named_rule_once(account: Account, run: Command) -> No
     assert json.loads(run(*arguments).out)["updated"] == 1
     assert json.loads(run(*arguments).out)["unchanged"] == 1
     assert account.rules[RULE].ipv4 == "127.0.0.1/32"
+
+
+def test_a_user_who_may_not_read_rules_is_told_so_and_the_command_does_not_fail(account: Account, run: Command) -> None:
+    account.fail("DescribeSecurityGroupRules", Refusal("UnauthorizedOperation", status=403))
+    ran = run("rds", "status")
+    assert ran.code == 0, ran.err
+    assert "warning: cannot tell which rules have expired: " in ran.err
+    assert "lack the permission ec2:DescribeSecurityGroupRules" in ran.err
