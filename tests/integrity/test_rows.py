@@ -47,3 +47,9 @@ def test_of_many_conversations_a_share_is_kept_and_each_of_them_whole() -> None:
     assert found.shift > 0
     assert 0 < len(found.conversations) <= 100
     assert {one.newest.hour for one in found.conversations.values()} == {11}
+
+
+def test_of_few_conversations_every_one_is_kept_and_every_item_counted() -> None:
+    found = rows.collect([_message(f"g{number}", "2026-11-20T10:00:00.000000+00:00") for number in range(20)], now=NOW)
+    assert (found.items, found.shift, len(found.conversations)) == (20, 0, 20)
+    assert rows.collect([], now=NOW).items == 0
