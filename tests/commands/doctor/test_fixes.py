@@ -74,6 +74,26 @@ def test_several_findings_are_fixed_at_once(world: World) -> None:
     assert json.loads(ran.out)["fixed"] == 3
 
 
+TOGETHER = (
+    ("names-changed", "conversation-without-rows", "cognito-id-mock"),
+    ("conversation-with-one-row", "conversation-with-doubled-row", "names-changed"),
+    ("conversation-behind", "conversation-with-one-row", "cognito-id-mock"),
+    ("conversation-with-one-row", "conversation-behind", "conversation-with-doubled-row"),
+)
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids="+".join)
+def test_findings_that_meet_are_each_named_and_fixed_in_one_run(world: World, names: tuple[str, ...]) -> None:
+    whole = world.items()
+    for name in names:
+        BREAKS[name](world)
+    assert set(world.found()) >= set(names)
+    ran = world.here("doctor", "--fix", "--yes", "-o", "json")
+    assert (ran.code, json.loads(ran.out)["items"]) == (0, []), ran.err
+    assert _without_names(world.items()) == _without_names(whole)
+    assert world.found() == {}
+
+
 def test_fix_asks_first_and_changes_nothing_without_an_answer(world: World) -> None:
     BREAKS["conversation-with-one-row"](world)
     before = world.items()
