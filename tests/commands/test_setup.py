@@ -6,11 +6,13 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests import dumps
@@ -59,6 +61,28 @@ def test_the_second_run_says_that_nothing_had_to_be_done_and_changes_no_row(fres
         assert f"· {step}" in ran.err
     assert (dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)) == before
     assert json.loads(here("setup", "-o", "json").out)["changed"] == 0
+
+
+def test_a_conversation_with_a_deleted_person_gets_no_second_one_beside_it(fresh: dict[str, str], here: Here) -> None:
+    assert here("setup").code == 0
+    assert here("ddb", "send-message", "a message of my own").code == 0
+    with psycopg.connect(fresh["CONNECTION_URL"], autocommit=True) as conn:
+        conn.execute("DELETE FROM public.users WHERE handle = 'bayko'")
+    before = dumps.items(fresh)
+    ran = here("setup")
+    assert ran.code == 0, ran.err
+    assert "conversation: skipped" in ran.err
+    assert "no longer in the database" in ran.err
+    assert dumps.items(fresh) == before
+    remedy = json.loads(here("doctor", "-o", "json").out)["items"][0]["remedy"]
+    assert here(*shlex.split(remedy)[1:]).code == 0
+    ran = here("setup")
+    assert ran.code == 0, ran.err
+    assert "conversation: exists" in ran.err
+    assert dumps.items(fresh) == before
+    # Who asks for another conversation gets it.
+    assert here("ddb", "seed", "--other-handle", "altbrown").code == 0
+    assert dumps.items(fresh) != before
 
 
 def test_a_run_that_was_killed_anywhere_is_completed_by_the_next(fresh: dict[str, str], cruddur: Run) -> None:

@@ -52,6 +52,19 @@ def seed_conversation(
         )
 
 
+def kept_for_a_deleted_person(s: Settings, dynamodb: DynamoDB, pair: tuple[Person, Person]) -> bool:
+    """Whether the well-known conversation is one of ``pair`` with a person who is no longer in the database, and people
+    have written in it: then it is theirs, and another one for the next person is not what they miss."""
+    mine = {person.uuid for person in pair}
+    members = participants.members(dynamodb, SEEDED_GROUP)
+    if not members & mine or members <= mine:
+        return False
+    with connections.postgres(s) as conn:
+        if users.present(conn, members - mine):
+            return False
+    return not all(seed.is_seeded(SEEDED_GROUP, item) for item in seed.stored(dynamodb, SEEDED_GROUP))
+
+
 def _group_for(s: Settings, dynamodb: DynamoDB, pair: tuple[Person, Person], conn: Connection[Any]) -> str:
     """The conversation to seed: the well-known one unless it belongs to other people, else the pair's own.
 

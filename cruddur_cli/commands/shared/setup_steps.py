@@ -364,9 +364,20 @@ def make_messages(
     if pair is None or (made and s.dry_run):
         done(s, steps, "conversation", "would be seeded", changed=True)
         return
+    if _is_guess(s, pair) and seeding.kept_for_a_deleted_person(s, dynamodb, pair):
+        why = f"{SEEDED_GROUP} is with a person who is no longer in the database, and people have written in it"
+        done(s, steps, "conversation", f"skipped. {why}", changed=False)
+        output.note(s, "  add the person again: cruddur doctor names the command; or seed another: cruddur ddb seed")
+        return
     rows = seeding.seed_conversation(s, dynamodb, pair, lines, source)
     result = told_of(rows, would)
     done(s, steps, "conversation", result or "exists", changed=bool(result))
+
+
+def _is_guess(s: Settings, pair: tuple[Person, Person]) -> bool:
+    """Whether one of the two is neither set nor a default: then the database gave the first person that it has."""
+    names = zip(("my_handle", "other_handle"), pair, strict=True)
+    return any(s.origins[name] == "default" and getattr(s, name) != person.handle for name, person in names)
 
 
 def told_of(rows: Sequence[Seeded], would: str) -> str:
