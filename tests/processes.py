@@ -68,15 +68,33 @@ class Command:
         return _content(self._out), _content(self._err)
 
 
+def needs_a_start(environment: Mapping[str, str]) -> bool:
+    """Whether a command with this environment needs an interpreter of its own."""
+    return sys.platform != "linux" or any(
+        os.environ.get(name) != environment.get(name)
+        for name in {*os.environ, *environment}
+        if name.startswith(_AT_ITS_START)
+    )
+
+
+def start_in_terminal(
+    lines: Sequence[Sequence[str]], *, environment: Mapping[str, str], cwd: Path, terminal: int
+) -> Command:
+    """``cruddur`` with each of these lines of arguments, in a session of its own, with a terminal as all streams."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
+    if process == 0:
+        os.setsid()
+        _become(lines, environment, cwd, [terminal] * 3)
+    return Command(process, io.BytesIO(), io.BytesIO())
+
+
 def start(
     arguments: Sequence[str], *, environment: Mapping[str, str], cwd: Path, stdin: bytes = b"", merged: bool = False
 ) -> Command | subprocess.Popen[bytes]:
     """``cruddur`` with these arguments; with ``merged`` what it says on stderr goes where its data go."""
-    if sys.platform != "linux" or any(
-        os.environ.get(name) != environment.get(name)
-        for name in {*os.environ, *environment}
-        if name.startswith(_AT_ITS_START)
-    ):
+    if needs_a_start(environment):
         with tempfile.TemporaryFile() as said:
             said.write(stdin)
             said.seek(0)
@@ -97,7 +115,8 @@ def start(
             warnings.simplefilter("ignore", DeprecationWarning)
             process = os.fork()
         if process == 0:
-            _become(arguments, environment, cwd, (said, out, out if merged else err))
+            streams = (said, out, out if merged else err)
+            _become([arguments], environment, cwd, [stream.fileno() for stream in streams])
     return Command(process, out, err)
 
 
@@ -143,16 +162,17 @@ def _content(file: IO[bytes]) -> bytes:
         return file.read()
 
 
-def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, streams: Sequence[IO[bytes]]) -> None:
-    """Never comes back: this is the command from here on."""
+def _become(lines: Sequence[Sequence[str]], environment: Mapping[str, str], cwd: Path, streams: Sequence[int]) -> None:
+    """Never comes back: this is the command from here on; of several lines, all of them with the largest exit code."""
     code = 1
     try:
         # What the tests have open stays theirs: nothing of it is collected, and so nothing closed, in here.
         gc.freeze()
         for number, stream in enumerate(streams):
-            os.dup2(stream.fileno(), number)
+            os.dup2(stream, number)
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), "utf-8")
+        written = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(written, "utf-8", line_buffering=os.isatty(1))
         sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -161,7 +181,9 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: Path,
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(cwd)
-        sys.argv = ["cruddur", *arguments]
+        if len(lines) > 1:
+            sys.exit(max(cli.run(list(arguments)) for arguments in lines))
+        sys.argv = ["cruddur", *lines[0]]
         cli.main()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)

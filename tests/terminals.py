@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import shlex
 import struct
 import subprocess
 import sys
 import termios
 from pathlib import Path
 
+from . import processes
 from .conftest import Ran
 
 # Several command lines in one process, because most of a command's time is Python's start.
@@ -36,15 +38,21 @@ def in_terminal(
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     os.write(leader, typed.encode())
-    process = subprocess.Popen(
-        [sys.executable, *(["-c", LINES] if lines else ["-m", "cruddur_cli"]), *arguments],
-        env={"TERM": "xterm-256color", **environment, **(env or {})},
-        cwd=cwd,
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        start_new_session=True,
-    )
+    merged = {"TERM": "xterm-256color", **environment, **(env or {})}
+    process: processes.Command | subprocess.Popen[bytes]
+    if processes.needs_a_start(merged):
+        process = subprocess.Popen(
+            [sys.executable, *(["-c", LINES] if lines else ["-m", "cruddur_cli"]), *arguments],
+            env=merged,
+            cwd=cwd,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            start_new_session=True,
+        )
+    else:
+        typed_lines = [shlex.split(line) for line in arguments] if lines else [arguments]
+        process = processes.start_in_terminal(typed_lines, environment=merged, cwd=cwd, terminal=follower)
     os.close(follower)
     shown = b""
     while True:
