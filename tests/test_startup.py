@@ -110,3 +110,21 @@ def test_help_of_every_command_works_without_what_windows_lacks() -> None:
     done = subprocess.run([sys.executable, "-c", _AS_ON_WINDOWS], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "list-conversations" in done.stdout
+
+
+_LONG = """
+import gc, sys
+usual = gc.get_threshold()
+from cruddur_cli.cli import main as cli
+try:
+    cli.main()
+except SystemExit:
+    short = gc.get_threshold()
+objects = [[] for _ in range(200_000)]
+sys.exit(0 if short[0] > usual[0] == gc.get_threshold()[0] else f"{usual} {short} {gc.get_threshold()}")
+"""
+
+
+def test_only_a_long_command_collects_garbage() -> None:
+    done = subprocess.run([sys.executable, "-c", _LONG, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -17,13 +17,14 @@ from .. import __version__, history, output, settings
 from ..errors import BadInput, CruddurError, Exit, Interrupted
 
 PROGRAM = "cruddur"
+# More containers than any command makes while its modules load.
+_SHORT_OBJECTS = 120_000
 _FREE_TEXT = {"start-conversation", "send-message"}
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    # Most commands end within a moment, and looking for cycles while modules load is a tenth of it.
-    gc.set_threshold(100_000, 20, 20)
+    _collect_late()
     code = run(sys.argv[1:])
     try:
         if sys.stderr is not None:
@@ -32,6 +33,21 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     gc.freeze()  # or Python looks through every object for cycles once more, a fifth of a short command's time
     sys.exit(code)
+
+
+def _collect_late() -> None:
+    """Look for cycles only in a command that takes long: while modules load that is a tenth of a short one's time.
+
+    A long one collects as Python does, or it would hold more the more it has done.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(_SHORT_OBJECTS, *usual[1:])
+
+    def collect_usually(*_: object) -> None:
+        gc.set_threshold(*usual)
+        gc.callbacks.remove(collect_usually)
+
+    gc.callbacks.append(collect_usually)
 
 
 def run(arguments: list[str]) -> int:
