@@ -107,11 +107,11 @@ def _mark_table(s: Settings, dynamodb: DynamoDB, _: Facts) -> None:
     tables.mark_production(dynamodb)
 
 
-# Who is new in the demo pool has an id to be written.
 FIXES: dict[Fix, frozenset[str]] = {
     _conversations: frozenset(table_checks.WRONG),
     _names: frozenset({"names-changed"}),
     _demo_pool: frozenset({"cognito-only-here"}),
+    # A person who is new in the demo pool has an id that is to be written.
     _ids: frozenset({"cognito-only-here", "cognito-id-mock", "cognito-id-of-another"}),
     _mark_database: frozenset({"database-not-marked"}),
     _mark_table: frozenset({"table-not-marked"}),
