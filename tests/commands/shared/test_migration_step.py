@@ -225,7 +225,7 @@ def test_a_reset_of_the_database_writes_the_ids_after_the_migrations(
 def test_a_seed_with_one_person_sets_up_all_but_the_conversation(
     environment: dict[str, str], checkout: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = environment["CONNECTION_URL"] + "_new"
+    url = environment["CONNECTION_URL"] + "_alone"
     monkeypatch.setenv("CONNECTION_URL", url)
     person = "('Mira', 'mira', 'm@example.com', 'MOCK')"
     (checkout / "seed.sql").write_text(
@@ -239,3 +239,4 @@ def test_a_seed_with_one_person_sets_up_all_but_the_conversation(
     ran = here("setup")
     assert ran.code == 0, ran.err
     assert "✓ conversation: 122 messages written" in ran.err
+    assert here("db", "drop", "--yes").code == 0

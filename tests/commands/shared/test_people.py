@@ -269,8 +269,7 @@ def test_without_a_uuid_nothing_is_made_and_the_database_alone_can_be(
     environment: dict[str, str], here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages name people by their UUID; a table of users with numbers has none."""
-    url = environment["CONNECTION_URL"] + "_new"
-    monkeypatch.setenv("CONNECTION_URL", url)
+    monkeypatch.setenv("CONNECTION_URL", environment["CONNECTION_URL"] + "_numbers")
     folder = Path("backend-flask/db")
     folder.mkdir(parents=True)
     (folder / "schema.sql").write_text(
@@ -287,12 +286,13 @@ def test_without_a_uuid_nothing_is_made_and_the_database_alone_can_be(
     again = here("db", "setup")
     assert "Nothing had to be done" in again.err
     assert here("setup").code == 5
+    assert here("db", "drop", "--yes").code == 0
 
 
 def test_a_schema_without_users_is_refused_and_nothing_is_made(
     environment: dict[str, str], here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CONNECTION_URL", environment["CONNECTION_URL"] + "_new")
+    monkeypatch.setenv("CONNECTION_URL", environment["CONNECTION_URL"] + "_without")
     Path("schema.sql").write_text("CREATE TABLE public.people (uuid uuid);")
     ran = here("setup", "--file", "schema.sql")
     assert ran.code == 5
