@@ -32,7 +32,7 @@ class Conversation:
     @property
     def is_with_oneself(self) -> bool:
         """Whether the only person in it is the other one too."""
-        return bool(self.rows) and self.others == set(self.rows)
+        return len(self.rows) == 1 and self.others == set(self.rows)
 
     @property
     def has_messages(self) -> bool:

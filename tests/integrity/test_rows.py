@@ -53,3 +53,49 @@ def test_of_few_conversations_every_one_is_kept_and_every_item_counted() -> None
     found = rows.collect([_message(f"g{number}", "2026-11-20T10:00:00.000000+00:00") for number in range(20)], now=NOW)
     assert (found.items, found.shift, len(found.conversations)) == (20, 0, 20)
     assert rows.collect([], now=NOW).items == 0
+
+
+def _group(owner: str, other: str, group: str, sk: str) -> Item:
+    return _item(
+        pk=f"GRP#{owner}", sk=sk, message_group_uuid=group, message="hello", user_uuid=other, user_handle=f"@{other}"
+    )
+
+
+def test_group_rows_give_owners_years_names_and_who_is_in_a_conversation() -> None:
+    early, late = "2024-11-20T10:00:00.000000+00:00", "2026-11-20T10:00:00.000000+00:00"
+    given = [_group("a", "b", "g", late), _group("b", "a", "g", early), _group("a", "b", "h", "no time")]
+    found = rows.collect([*given, _group("c", "c", "alone", late)], now=NOW)
+    assert found.owners == {"a", "b", "c"}
+    assert found.years == {2024: 1, 2026: 2, 0: 1}
+    assert found.names == {("b", "@b", None): 2, ("a", "@a", None): 1, ("c", "@c", None): 1}
+    assert not found.is_sample
+    one = found.conversations["g"]
+    assert ({name: [moment.year for moment in times] for name, times in one.rows.items()}, one.others) == (
+        {"a": [2026], "b": [2024]},
+        {"a", "b"},
+    )
+    assert not one.is_with_oneself
+    assert found.conversations["alone"].is_with_oneself
+    assert (found.with_oneself.items, found.with_oneself.examples) == (1, ["alone of c"])
+
+
+def test_an_item_is_ours_by_its_prefix_and_its_id_together() -> None:
+    sk = "2026-11-20T10:00:00.000000+00:00"
+    strange = [
+        _item(pk="GRP#a", sk=sk, message_uuid="m"),
+        _item(pk="MSG#a", sk=sk, message_group_uuid="g"),
+        _item(pk="SETTING#1", sk=sk),
+    ]
+    moved = [_item(pk="MESSAGE#g", sk=sk, message_uuid="m", message="hello")]
+    moved += [_item(pk="GROUP#g", sk=sk, message_group_uuid="g", message="hello")]
+    found = rows.collect([*strange, *moved], now=NOW)
+    assert (found.foreign.items, found.wrong_prefix.items) == (3, 2)
+    assert found.conversations == {}
+
+
+def test_the_newest_message_counts_in_any_order_and_three_keys_are_named() -> None:
+    texts = [f"2026-11-20T1{hour}:00:00.000000+00:00" for hour in (0, 2, 1)]
+    one = rows.collect([_message("g", sk) for sk in texts], now=NOW).conversations["g"]
+    assert (one.newest.hour, one.newest_key, one.has_messages) == (12, texts[1], True)
+    found = rows.collect([_item(pk=f"SETTING#{number}", sk="x") for number in range(5)], now=NOW)
+    assert (found.foreign.items, len(found.foreign.examples)) == (5, 3)
