@@ -6,8 +6,6 @@ import gzip
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB
+from tests import processes
 from tests.commands.conftest import Here, parsed
 from tests.dynamodb.rows import message_row, write
 
@@ -146,10 +145,8 @@ def test_an_interrupt_does_not_wait_for_the_rate_and_keeps_what_was_read(
 ) -> None:
     """Four readers that wait for a unit a second would read a part of the table each."""
     assert stored
-    running = subprocess.Popen(
-        [sys.executable, "-m", "cruddur_cli", "ddb", "export", "m.jsonl", "--rate", "1", "--segments", "4"],
-        env=environment, cwd=tmp_path, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    command = ["ddb", "export", "m.jsonl", "--rate", "1", "--segments", "4"]
+    running = processes.start(command, environment=environment, cwd=tmp_path)
     checkpoint = tmp_path / "m.jsonl.checkpoint"
     try:
         while not checkpoint.exists():

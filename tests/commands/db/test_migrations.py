@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests import processes
 from tests.commands.conftest import Here
 from tests.conftest import Ran, Run
 from tests.postgres import waiting
@@ -207,11 +208,8 @@ def test_eight_at_once(environment: dict[str, str], application: Path, tmp_path:
     for number in range(5):
         up = f"CREATE TABLE t{number} (i int); SELECT pg_sleep(0.1);"
         (application / "migrations" / f"1700000000000000{number}_t.sql").write_text(f"-- migrate:up\n{up}\n")
-    command = [sys.executable, "-m", "cruddur_cli", "db", "migrate", "-o", "json"]
-    pipe = subprocess.PIPE
-    started = [
-        subprocess.Popen(command, env=environment, cwd=tmp_path / "home", stdout=pipe, stderr=pipe) for _ in range(8)
-    ]
+    command = ["db", "migrate", "-o", "json"]
+    started = [processes.start(command, environment=environment, cwd=tmp_path / "home") for _ in range(8)]
     said = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 8, said
     assert sum(json.loads(out)["applied"] for out, _ in said) == 6
