@@ -193,3 +193,15 @@ def test_another_table_name_is_usage_where_it_was_typed_and_a_setting_elsewhere(
         settings.check_table_name(name, "--table")
     with pytest.raises(NotConfigured):
         settings.check_table_name(name, "DDB_MESSAGE_TABLE")
+
+
+def test_what_a_variable_says_otherwise_than_the_file_is_told_with_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cruddur.toml").write_text('region = "of-the-file"\n')
+    monkeypatch.chdir(tmp_path)
+    told = [("AWS_REGION", "of-the-variable", "of-the-file", "region in cruddur.toml")]
+    assert list(settings.overridden(load({}, environ={"AWS_REGION": "of-the-variable"}), ["region"])) == told
+    assert list(settings.overridden(load({}, environ={}), ["region", "table"])) == []
+    (tmp_path / "cruddur.toml").write_text("")
+    assert list(settings.overridden(load({}, environ={"AWS_REGION": "of-the-variable"}), ["region"])) == []

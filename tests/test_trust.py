@@ -167,7 +167,9 @@ def test_any_wrong_content_is_refused_with_one_line(file: Path, here: Here, kind
     assert len(ran.err.splitlines()) <= 2
 
 
-def test_a_folder_that_all_can_write_is_refused_unless_files_stay_their_owners(tmp_path: Path) -> None:
+def test_a_folder_that_all_can_write_is_refused_unless_files_stay_their_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "folder" / "16811528612904313_add.py"
     path.parent.mkdir()
     path.touch(mode=0o600)
@@ -176,6 +178,8 @@ def test_a_folder_that_all_can_write_is_refused_unless_files_stay_their_owners(t
     path.parent.chmod(0o777)
     with pytest.raises(NotConfigured, match="folder can be written by every user"):
         trust.check(path)
+    monkeypatch.setenv(trust.VARIABLE, str(path.parent))
+    trust.check(path)
 
 
 def test_a_python_migration_of_another_user_is_not_run(tmp_path: Path) -> None:
