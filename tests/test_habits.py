@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cruddur_cli"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -62,7 +63,6 @@ def test_a_file_that_contributing_names_exists(path: str) -> None:
 
 # Modules that have no test file of their own, and the one in which they are tested.
 TESTED_IN = {
-    "output/audit_findings": "commands/test_audit",
     "output/help_page": "output/test_streams",
     "postgres/catalogue": "postgres/migrations/test_runner",
     "postgres/database": "commands/db/test_database",
@@ -105,3 +105,22 @@ def test_a_class_name_stands_for_one_thing() -> None:
             if "Protocol" not in bases and not found.name.startswith("_"):
                 places[found.name].append(module)
     assert {name: there for name, there in places.items() if len(there) > 1 and name not in TWO_CHECKERS} == {}
+
+
+def test_no_colour_is_made_bright() -> None:
+    """Many terminals show a bold yellow or cyan in a bright one, which a white background swallows."""
+    bright = re.compile(r"bold (?:yellow|cyan|green)|\b(?:bright_\w+|white)\b")
+    styled = [*(PACKAGE / "output").glob("*.py"), *(PACKAGE / "commands").rglob("*.py")]
+    assert {path.name: found for path in styled if (found := bright.findall(path.read_text(encoding="utf-8")))} == {}
+
+
+def test_what_shows_a_list_names_its_record_for_an_empty_csv() -> None:
+    """``show(s, items)`` knows the header of no items only from ``record`` or ``columns``."""
+    missing = []
+    for path in (PACKAGE / "commands").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "output.show":
+                is_list = not (isinstance(call.args[1], ast.List) and call.args[1].elts)
+                if is_list and not {"record", "columns"} & {word.arg for word in call.keywords}:
+                    missing.append(f"{path.relative_to(PACKAGE)}: {ast.unparse(call.args[1])}")
+    assert sorted(missing) == []

@@ -161,6 +161,7 @@ def _collect(s: Settings, vpc: str | None, function: str) -> Seen:
 def _show(s: Settings, found: list[Finding], scope: Scope, *, strict: bool) -> None:
     from ..audit import markdown, report, sarif
     from ..audit.checks import CHECKS
+    from ..audit.model import Finding
 
     text = markdown.text(found, what=f"account {scope.account}, {scope.region}")
     github.keep_text(s, text)
@@ -170,7 +171,7 @@ def _show(s: Settings, found: list[Finding], scope: Scope, *, strict: bool) -> N
     elif s.output == AuditOutput.MARKDOWN:
         output.write(text)
     else:
-        output.show(s, found, draw=output.findings, extra=report.counts(found))
+        output.show(s, found, draw=output.findings, record=Finding, extra=report.counts(found))
 
 
 def _repository_path(s: Settings) -> str:

@@ -20,7 +20,7 @@ def list_users(s: Settings) -> None:
     from .shared import connections
 
     with connections.cognito(s) as cognito:
-        if not output.show(s, user_pool.identities(cognito), draw=output.people):
+        if not output.show(s, user_pool.identities(cognito), draw=output.people, record=user_pool.Identity):
             output.note(s, f"The user pool {cognito.pool} on {cognito.at.label} has no users.")
 
 

@@ -45,7 +45,7 @@ def config(s: Settings) -> None:
         shown.append(
             Shown(known.name, _masked(known, value), origin) if value else Shown(known.name, None, f"not set: {unset}")
         )
-    output.show(s, shown)
+    output.show(s, shown, record=Shown)
 
 
 def _embedded(s: Settings) -> dict[str, tuple[str, str]]:

@@ -45,7 +45,7 @@ def history(
     except OSError as error:
         raise CruddurError(f"{folder} cannot be read: {error.strerror or error}.", code="os_error") from error
     wanted = [one for one in found if window.holds(one.at) and not (s.prod and one.environment != "production")]
-    output.show(s, wanted[:limit], draw=_draw)
+    output.show(s, wanted[:limit], draw=_draw, record=histories.Entry)
     if damaged:
         output.warn(f"{counted(damaged, 'line')} of {folder / histories.NAME} cannot be read.")
     if not wanted:
@@ -61,8 +61,9 @@ def _draw(out: Console, entries: Sequence[Entry]) -> None:
         ended = "" if not entry.exit_code else f"  exit code {entry.exit_code}"
         head = f"{when(entry.at, '%Y-%m-%d %H:%M:%S')}  {entry.user}  {entry.environment}{ended}"
         strong = entry.environment != "local" or entry.exit_code
-        out.print(one_line(head), style="bold red" if strong else "bold", soft_wrap=True)
+        output.sentence(out, head, style="bold red" if strong else "bold", hanging=2)
         counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in entry.counts.items() if number)
-        said = [entry.command, *(f"on {store}" for store in entry.stores), entry.warning or "", *entry.reported, counts]
+        out.print(f"  {one_line(entry.command)}", soft_wrap=True)  # in one piece: it may be pasted
+        said = [*(f"on {store}" for store in entry.stores), entry.warning or "", *entry.reported, counts]
         for text in filter(None, said):
-            out.print(f"  {one_line(text)}", soft_wrap=True)
+            output.sentence(out, f"  {text}", hanging=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +33,7 @@ def up(s: Settings) -> None:
 
     application.refuse_prod(s)
     stack.up(wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
-    output.show(s, stack.status())
+    output.show(s, stack.status(), record=stack.Engine)
 
 
 @command(shows=True)
@@ -43,7 +43,7 @@ def down(s: Settings) -> None:
     from .shared import application
 
     application.refuse_prod(s)
-    output.show(s, stack.down())
+    output.show(s, stack.down(), record=stack.Engine)
 
 
 @command(shows=True)
@@ -54,7 +54,7 @@ def status(s: Settings) -> int:
 
     application.refuse_prod(s)
     engines = stack.status()
-    output.show(s, engines, draw=output.details)
+    output.show(s, engines, record=stack.Engine, draw=output.details)
     return Exit.DONE if all(engine.state == "running" for engine in engines) else Exit.NO
 
 
@@ -107,7 +107,9 @@ def show_logs(
         for line in logs.last(name.value, lines)
     ]
     width = max(len(name.value) for name in Name)
-    if not output.show(s, found, draw=output.plain(lambda item: f"{item.engine:<{width}} | {item.line}")):
+    if not output.show(
+        s, found, draw=output.plain(lambda item: f"{item.engine:<{width}} | {item.line}"), record=logs.LogLine
+    ):
         output.note(s, "The engines have written nothing: none was started, or `cruddur local reset` deleted the logs.")
 
 
@@ -136,7 +138,15 @@ def reset(s: Settings) -> None:
     output.note(s, "the embedded stack is deleted; `cruddur setup` creates a new one")
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """A folder of the embedded stack, and what was done with it."""
+
+    folder: str
+    result: str
+
+
 def _show_deleted(s: Settings, results: Mapping[Path, str]) -> None:
-    items = [{"folder": str(folder), "result": result} for folder, result in results.items()]
+    items = [Deleted(str(folder), result) for folder, result in results.items()]
     deleted = sum(result == "deleted" for result in results.values())
-    output.show(s, items, extra={"deleted": deleted, "dry_run": s.dry_run})
+    output.show(s, items, record=Deleted, extra={"deleted": deleted, "dry_run": s.dry_run})

@@ -123,7 +123,12 @@ def revoke(
         mark = security_group.mark(_user(), platform.node(), times.now())
         changes = [security_group.close(ec2, rule, description=mark) for rule in rules]
     updated = sum(change.result == "updated" for change in changes)
-    output.show(s, changes, extra={"updated": updated, "unchanged": len(changes) - updated, "dry_run": s.dry_run})
+    output.show(
+        s,
+        changes,
+        record=security_group.RuleChange,
+        extra={"updated": updated, "unchanged": len(changes) - updated, "dry_run": s.dry_run},
+    )
     would = "would be " if s.dry_run else ""
     output.note(s, f"{counted(updated, 'rule')} {would}closed" if updated else "nothing to close")
 
@@ -212,7 +217,7 @@ def snapshot(
         what = f"snapshot {chosen} of database instance {one.instance}, {_at(rds)}"
         connections.acting(s, what, aws=connections.is_far(rds.at))
         if s.dry_run:
-            output.show(s, [], extra={"written": 0, "unchanged": 0, "dry_run": True})
+            output.show(s, [], record=snapshots.Snapshot, extra={"written": 0, "unchanged": 0, "dry_run": True})
             return Exit.DONE
         done, made = snapshots.create(rds, one, chosen, say=lambda text: output.note(s, text), wait_s=wait_s)
     extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
@@ -230,7 +235,7 @@ def list_snapshots(s: Settings) -> int:
 
     with connections.rds(s) as rds:
         one = instance.find(rds, name=s.db_instance)
-        if not output.show(s, snapshots.listed(rds, one)):
+        if not output.show(s, snapshots.listed(rds, one), record=snapshots.Snapshot):
             output.note(s, f"{one.instance} has no snapshot: cruddur rds snapshot takes one.")
     return _tell_expired(s)
 

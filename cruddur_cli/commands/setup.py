@@ -42,6 +42,7 @@ def setup(
     That is the database, users, migrations, user pool, table and conversation. With --prod, and on a remote host,
     pending migrations are not applied, only counted.
     """
+    from ..dynamodb import schema
     from ..dynamodb.conversations import queries
     from .shared import (
         confirm,
@@ -77,7 +78,14 @@ def setup(
         extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
         last = s.output == "table"  # for a person it comes behind everything else
         github.keep(s, done, extra=extra, meter=dynamodb.meter)  # what was done, and not what people wrote
-        output.show(s, groups, draw=output.inbox, meter=None if last else dynamodb.meter, extra=extra)
+        output.show(
+            s,
+            groups,
+            draw=output.inbox,
+            record=schema.MessageGroup,
+            meter=None if last else dynamodb.meter,
+            extra=extra,
+        )
     gap = "\n    " if help.is_narrow() else "  "
     if not s.quiet:
         output.tell("\nNext:\n" + "\n".join(f"  {line:<30}{gap}{what}" for line, what in NEXT))

@@ -4,6 +4,7 @@ from .live import progress as progress
 from .show import Draw as Draw
 from .show import chat as chat
 from .show import details as details
+from .show import diagnosis as diagnosis
 from .show import difference as difference
 from .show import entities as entities
 from .show import findings as findings
@@ -11,6 +12,7 @@ from .show import inbox as inbox
 from .show import page as page
 from .show import people as people
 from .show import plain as plain
+from .show import sentence as sentence
 from .show import show as show
 from .show import show_pages as show_pages
 from .show import stats as stats

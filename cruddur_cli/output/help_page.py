@@ -33,21 +33,21 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]],
     from rich.table import Table
 
     out.print(Padding(_marked(usage, "bold"), 1))
-    for number, paragraph in enumerate(about.split("\n\n")):
+    for paragraph in about.split("\n\n"):
         if _EXAMPLE.search(paragraph):  # its lines are the shell's
             out.print(Padding(Text("$ " + "\n  ".join(line.strip() for line in paragraph.splitlines())), (0, 1, 1, 3)))
         else:
-            out.print(Padding(_marked(" ".join(paragraph.split()), "dim" if number else ""), (0, 1, 1, 1)))
+            out.print(Padding(_marked(" ".join(paragraph.split())), (0, 1, 1, 1)))
     for title, entries in lists.items():
         if out.width < NARROW:  # a frame would leave no room for what is in it
             out.print(Text(f" {title}", "bold"))
             for name, meaning in entries:
-                out.print(Padding(Text(name, "bold cyan"), (0, 1, 0, 3)))
+                out.print(Padding(Text(name, "bold"), (0, 1, 0, 3)))
                 out.print(Padding(_marked(meaning), (0, 1, 0, 7)))
             out.print()
             continue
         inside = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        inside.add_column(style="bold cyan", width=_width([name for name, _ in entries]))
+        inside.add_column(style="bold", width=_width([name for name, _ in entries]))
         inside.add_column(ratio=1)
         for name, meaning in entries:
             inside.add_row(name, _marked(meaning))
@@ -56,16 +56,16 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]],
 
 def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     out.print(_marked(usage, "bold"))
-    for number, paragraph in enumerate(about.split("\n\n")):
-        out.print(_marked(" ".join(paragraph.split()), "dim" if number else ""))
+    for paragraph in about.split("\n\n"):
+        out.print(_marked(" ".join(paragraph.split())))
     names = max((len(name) for entries in lists.values() for name, _ in entries), default=0) + 4
     below = out.width < NARROW  # then the meaning has lines of its own
     for title, entries in lists.items():
-        out.print(Text(title, "bold yellow"))
+        out.print(Text(title, "bold"))
         for name, meaning in entries:
             margin = 4 if below else names
             first, *more = wrapped(meaning, out.width - margin).split("\n")
-            head = Text.assemble("  ", (name, "bold cyan"))
+            head = Text.assemble("  ", (name, "bold"))
             if below:
                 out.print(head)
                 more = [first, *more]
@@ -83,6 +83,6 @@ def _width(names: Sequence[str]) -> int:
 
 def _marked(text: str, style: str = "") -> Text:
     marked = Text(text, style)
-    marked.highlight_regex(r"^Usage: ", "yellow")
-    marked.highlight_regex(_OPTION, "bold cyan")
+    marked.highlight_regex(r"^Usage: ", "bold")
+    marked.highlight_regex(_OPTION, "bold")
     return marked

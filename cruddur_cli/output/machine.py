@@ -26,14 +26,18 @@ def write(
     stream: TextIO,
     *,
     columns: Sequence[str] | None,
+    header: Sequence[str] | None = None,
     extra: Mapping[str, object],
     capacity: Callable[[], Any] | None,
 ) -> int:
-    """Write items in the named format (``json``, ``jsonl``, ``csv`` or ``markdown``); returns their number."""
+    """Write items in the named format (``json``, ``jsonl``, ``csv`` or ``markdown``); returns their number.
+
+    ``header`` are the names of the columns where there is no item to have them from.
+    """
     if output == "csv":
-        return _csv(items, stream, columns)
+        return _csv(items, stream, columns, header)
     if output == "markdown":
-        return _markdown(items, stream, columns)
+        return _markdown(items, stream, columns, header)
     count = 0
     if output == "json":
         stream.write('{"items": [')
@@ -101,7 +105,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _rows(items: Iterable[Any], columns: Sequence[str] | None) -> Iterator[list[Any]]:
+def _rows(items: Iterable[Any], columns: Sequence[str] | None, header: Sequence[str] | None) -> Iterator[list[Any]]:
     """The names of the columns, then a row of cells for each item. Attributes that are no column stand together, as
     JSON, in a last one: ``other``."""
     loose, begun = columns is not None, False
@@ -114,25 +118,25 @@ def _rows(items: Iterable[Any], columns: Sequence[str] | None) -> Iterator[list[
             begun = True
         cells = [_cell(row.pop(name, None)) for name in columns]
         yield [*cells, dumps(row) if row else ""] if loose else cells
-    if not begun and columns is not None:
-        yield [*columns, "other"]
+    if not begun and (header or columns):
+        yield [*columns, "other"] if columns is not None else list(header or ())
 
 
-def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
+def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None, header: Sequence[str] | None) -> int:
     """RFC 4180 rows under a header."""
     import csv
 
     out = csv.writer(stream, lineterminator="\n")
     count = 0
-    for count, row in enumerate(_rows(items, columns)):  # noqa: B007 - the header is row 0
+    for count, row in enumerate(_rows(items, columns, header)):  # noqa: B007 - the header is row 0
         out.writerow(row)
     return count
 
 
-def _markdown(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None) -> int:
+def _markdown(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None, header: Sequence[str] | None) -> int:
     """A table of GitHub Flavored Markdown, whose cells hold text and never markup."""
     count = 0
-    for count, row in enumerate(_rows(items, columns)):
+    for count, row in enumerate(_rows(items, columns, header)):
         stream.write("| " + " | ".join(_escaped(str(cell)) for cell in row) + " |\n")
         if count == 0:
             stream.write("|" + " --- |" * len(row) + "\n")

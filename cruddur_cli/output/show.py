@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
@@ -12,13 +13,14 @@ from .stderr import tell
 from .streams import console, is_terminal
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.console import Console
 
     from ..settings import Settings
-    from .audit_findings import Finding
     from .capacity import Meter
     from .charts import Stats
     from .conversations import Message, MessageGroup, Row
+    from .finding_lines import Diagnosis, Finding
     from .tables import Identity
 
 R = TypeVar("R")
@@ -32,13 +34,15 @@ def show(
     draw: Draw[R] | None = None,
     meter: Meter | None = None,
     columns: Sequence[str] | None = None,
+    record: type[DataclassInstance] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> int:
     """Print ``items`` (frozen dataclasses or dicts) the way that ``-o`` says; returns how many there were.
 
     ``draw`` draws them for a person, else it is a table. ``meter`` is read after the last item, so that it tells the
-    whole command's consumption. ``extra`` goes beside ``items`` in JSON. Machine formats are written item by item and
-    take any iterator; a table and a picture need them all.
+    whole command's consumption. ``record`` is the class of the items: where there is no item, its fields are the header
+    of CSV and Markdown. ``extra`` goes beside ``items`` in JSON. Machine formats are written item by item and take any
+    iterator; a table and a picture need them all.
     """
     history.counted(extra or {})
     items = github.kept(s, items, columns=columns, extra=extra, meter=meter)
@@ -56,7 +60,10 @@ def show(
     from . import machine
 
     total = meter.total if meter is not None else None
-    count = machine.write(s.output, items, sys.stdout, columns=columns, extra=extra or {}, capacity=total)
+    header = [field.name for field in dataclasses.fields(record)] if record is not None else None
+    count = machine.write(
+        s.output, items, sys.stdout, columns=columns, header=header, extra=extra or {}, capacity=total
+    )
     sys.stdout.flush()
     if total is not None and s.output != "json" and not s.quiet:
         tell(machine.dumps({"consumed_capacity": total()}), wrap=False)
@@ -133,6 +140,14 @@ def plain(line: Callable[[R], str]) -> Draw[R]:
     return draw
 
 
+def sentence(out: Console, text: str, *, style: str = "", hanging: int = 0) -> None:
+    """A text on a line. On a terminal it is broken between words; later lines begin after ``hanging`` spaces."""
+    from .text import one_line, wrapped
+
+    first, *more = (wrapped(one_line(text), out.width - hanging) if out.is_terminal else one_line(text)).split("\n")
+    out.print("\n".join([first, *(f"{'':{hanging}}{line.strip()}" for line in more)]), style=style, soft_wrap=True)
+
+
 class Difference(Protocol):
     """One object that is otherwise than it should be; a side that lacks it is None."""
 
@@ -146,12 +161,10 @@ class Difference(Protocol):
 
 def difference(out: Console, items: Sequence[Difference]) -> None:
     """What differs as lines of a diff: ``-`` what there is, ``+`` what should be there."""
-    from .text import printable
-
     for item in items:
         for sign, text, style in (("-", item.actual, "red"), ("+", item.expected, "green")):
             if text is not None:
-                out.print(printable(f"{sign} {item.object} {text}".rstrip()), style=style, soft_wrap=True)
+                sentence(out, f"{sign} {item.object} {text}".rstrip(), style=style, hanging=4)
 
 
 def people(out: Console, items: Sequence[Identity]) -> None:
@@ -170,9 +183,16 @@ def inbox(out: Console, items: Sequence[MessageGroup]) -> None:
 
 def findings(out: Console, items: Sequence[Finding]) -> None:
     """Findings of an audit, failures first, each with the command that fixes it."""
-    from . import audit_findings
+    from . import finding_lines
 
-    audit_findings.draw(out, items)
+    finding_lines.draw(out, items)
+
+
+def diagnosis(out: Console, items: Sequence[Diagnosis]) -> None:
+    """Findings of ``doctor``, each with the command that fixes it."""
+    from . import finding_lines
+
+    finding_lines.draw_diagnosis(out, items)
 
 
 def chat(mine: str | None, *, after: Message | None = None) -> Draw[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -66,16 +67,21 @@ def warn(text: str) -> None:
     tell(f"warning: {text}", lead="warning:", style="yellow")
 
 
-def ask(question: str, *, bold: str = "") -> str:
-    """The answer to a question, without the line's end; ``bold`` is the part that a person must not overlook.
+def ask(question: str, *, about: str = "", bold: str = "") -> str:
+    """The answer to a question, without the line's end. ``about`` is what it is about, and ``bold`` the part of that
+    which a person must not overlook.
 
     Not ``input()`` or ``typer.confirm()``: they ask on stdout, which is for data.
     """
-    text = wrapped(printable(question), columns(sys.stderr) - 1)
+    text = wrapped(printable(f"{about} {question}".strip()), columns(sys.stderr) - 1)
     if is_coloured(sys.stderr):
-        before, found, after = text.partition(printable(bold)) if bold else (text, "", "")
-        text = "".join(painted(part, style) for part, style in ((before, "yellow"), (found, "bold yellow"),
-                                                                (after, "yellow")) if part)  # fmt: skip
+        asked = max(0, len(text) - len(printable(question)))
+        said, question = text[:asked], text[asked:]
+        # It may be broken into lines.
+        lost = re.search(r"\s+".join(map(re.escape, printable(bold).split())), said) if bold else None
+        if lost:
+            said = said[: lost.start()] + painted(lost[0], "bold") + said[lost.end() :]
+        text = said + painted(question, "yellow")
     sys.stderr.write(text + " ")
     sys.stderr.flush()
     answer = ""

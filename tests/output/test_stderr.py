@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
@@ -65,3 +66,17 @@ def test_a_command_to_paste_is_never_broken(
     error, *_, last = capsys.readouterr().err.splitlines()
     assert len(error.replace(RED, "").replace("\x1b[0m", "")) <= 40
     assert last.endswith(hint)
+
+
+def test_of_a_question_what_will_be_lost_is_bold_and_the_question_yellow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    said = "It will be destroyed: 4 activities, 4 users."
+    assert output.ask("Continue? [y/N]", about=said, bold="4 activities, 4 users") == "y"
+    asked = capsys.readouterr().err
+    assert "\x1b[1mactivities, 4 users\x1b[0m" in asked
+    assert f"{YELLOW}Continue? [y/N]\x1b[0m" in asked
+    assert asked.startswith("It will")

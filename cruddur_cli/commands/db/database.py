@@ -137,7 +137,7 @@ def _finish(
     extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
     github.keep(s, done, extra=extra)
     if s.output != "table":
-        output.show(s, done, extra=extra)
+        output.show(s, done, record=steps.Step, extra=extra)
     migration_step.report(s, done, pending, unsynced)
 
 
@@ -213,7 +213,7 @@ def seed(s: Settings) -> None:
         raise load_sql.unchanged(error) from error
     deleted = database.added(tables, before)
     extra = {"written": written, **({"deleted": deleted} if effects else {}), "dry_run": s.dry_run}
-    output.show(s, tables, extra=extra)
+    output.show(s, tables, record=database.TableRows, extra=extra)
     if s.dry_run:
         output.note(s, f"{script}; users and activities that are missing would be added")
     else:

@@ -51,7 +51,13 @@ def diff(s: Settings) -> int:
     found = differences.tables_as_wholes(differences.compare(actual, expected))
     with_migrations = f", and {counted(len(files), 'migration')}" if files else ""
     output.note(s, f"{at.label} against {script}{with_migrations}")
-    output.show(s, found, draw=output.difference, extra={"pending": pending, "objects": len(actual)})
+    output.show(
+        s,
+        found,
+        draw=output.difference,
+        record=differences.Difference,
+        extra={"pending": pending, "objects": len(actual)},
+    )
     if pending:
         output.note(s, f"{counted(pending, 'migration')} pending: cruddur db migrate{' --prod' if s.prod else ''}")
     output.note(s, counted(len(found), "difference") if found else f"no difference: {counted(len(actual), 'object')}")

@@ -80,7 +80,9 @@ def migrate(
             migration_step.tell_of_code(s, [one for one in found if one.version in versions])
         else:
             done = migration_step.migrate(s, conn, at, found)
-    output.show(s, done, extra={"applied": 0 if s.dry_run else len(done), "dry_run": s.dry_run})
+    output.show(
+        s, done, record=migration_runner.Status, extra={"applied": 0 if s.dry_run else len(done), "dry_run": s.dry_run}
+    )
     what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}applied"
     output.note(s, what if done else f"nothing is pending: {counted(len(found), 'migration')} in {folder}")
 
@@ -132,7 +134,7 @@ def migration_status(s: Settings) -> int:
     with connections.postgres(s) as conn:
         rows = migration_runner.status(conn, found)
     count = {state: sum(row.state == state for row in rows) for state in ("applied", "pending", "adopted")}
-    output.show(s, rows, extra=count)
+    output.show(s, rows, record=migration_runner.Status, extra=count)
     for row in rows:
         if row.version not in {migration.version for migration in found}:
             output.warn(f"{row.version} {row.name} was applied, and its file is not in {folder or 'a folder here'}")
@@ -212,7 +214,12 @@ def rollback(
             done = [row for row in migration_runner.status(conn, found) if row.version in versions][::-1]
         else:
             done = migration_runner.rollback(conn, found, undo=undo, server=at, say=lambda text: output.note(s, text))
-    output.show(s, done, extra={"rolled_back": 0 if s.dry_run else len(done), "dry_run": s.dry_run})
+    output.show(
+        s,
+        done,
+        record=migration_runner.Status,
+        extra={"rolled_back": 0 if s.dry_run else len(done), "dry_run": s.dry_run},
+    )
     what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}rolled back"
     why = f"the newest migration that is applied is {applied[-1]}" if applied else "no migration is applied"
     output.note(s, what if done else f"nothing to roll back: {why}")

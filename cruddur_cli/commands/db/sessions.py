@@ -135,19 +135,21 @@ def list_sessions(
 
     if watch:
         _watch(s, at, look, interval or _INTERVAL_S)
-    elif not output.show(s, look()):
+    elif not output.show(s, look(), record=sessions.Session):
         output.note(s, _none_found(at, user, application, idle))
 
 
 def _watch(s: Settings, at: connection.Server, look: Callable[[], list[Session]], interval_s: float) -> NoReturn:
     """Show what each look finds until it is interrupted. A server that is away is waited for after the first look."""
+    from ...postgres import sessions
+
     block = live.Block()
     outage = live.Outage(output.tell)
     found = look()
     while True:
         now = times.now()
         if not outage.lasts and s.output != "table":
-            output.show(s, found, extra={"at": now})
+            output.show(s, found, record=sessions.Session, extra={"at": now})
         elif not outage.lasts:
             block.draw(f"{when(now, '%Y-%m-%d %H:%M:%S')}  {counted(len(found), 'session')} of {at.label}", found)
         time.sleep(interval_s)
@@ -180,7 +182,7 @@ def kill_all(
         found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
         what = counted(len(found), "session")
         if s.dry_run or not found:
-            output.show(s, found, extra={"ended": 0, "refused": 0, "dry_run": s.dry_run})
+            output.show(s, found, record=sessions.Session, extra={"ended": 0, "refused": 0, "dry_run": s.dry_run})
             would = f"{'the statements of ' if cancel else ''}{what} would be {'cancelled' if cancel else 'ended'}"
             output.note(s, would if found else _none_found(at, user, application, idle))
             return Exit.DONE
@@ -190,7 +192,9 @@ def kill_all(
         confirm.agree(s, sentence, name=at.database, remote=connections.is_foreign(at))
         ended = sessions.end(conn, found, cancel=cancel)
     refused = sum(row.result == "refused" for row in ended)
-    output.show(s, ended, extra={"ended": len(ended) - refused, "refused": refused, "dry_run": False})
+    output.show(
+        s, ended, record=sessions.Ended, extra={"ended": len(ended) - refused, "refused": refused, "dry_run": False}
+    )
     return Exit.NO if refused else Exit.DONE
 
 

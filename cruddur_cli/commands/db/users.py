@@ -57,11 +57,12 @@ def update_cognito_user_ids(
 
     Exit code 1 if a handle exists twice, because those people cannot be matched.
     """
+    from ...postgres import users
     from ..shared import setup_steps
 
     results, skipped = setup_steps.sync(s, create=create)
     counts = {name: sum(row.result == name for row in results) for name in ("updated", "unchanged", "created")}
-    output.show(s, results, extra={**counts, "dry_run": s.dry_run})
+    output.show(s, results, record=users.SyncResult, extra={**counts, "dry_run": s.dry_run})
     left = sorted({row.result for row in results} - set(counts))
     # The table says it already; a program that reads the items finds each of them named here alone.
     named = skipped[:_NAMED] if s.output == "table" and len(skipped) > 2 * _NAMED else skipped

@@ -49,7 +49,7 @@ def backup(
         if s.dry_run:
             size = tables.describe(dynamodb).bytes
             output.note(s, f"a backup {chosen} of {size:,} bytes would be created")
-            output.show(s, [], extra={"written": 0, "unchanged": 0, "dry_run": True})
+            output.show(s, [], record=backups.Backup, extra={"written": 0, "unchanged": 0, "dry_run": True})
             return
         done, made = _make(s, dynamodb, chosen, wait_s)
     extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
@@ -85,7 +85,7 @@ def list_backups(s: Settings) -> None:
     settings.check_table_name(s.table, s.origins["table"])
     with connections.dynamodb(s) as dynamodb:
         found = backup_files.listed(home.backups(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
-        output.show(s, found, draw=output.details if len(found) == 1 else None)
+        output.show(s, found, draw=output.details if len(found) == 1 else None, record=backups.Backup)
         if dynamodb.at.local:
             for name, into in backup_files.unfinished(home.backups(), s.table):
                 output.note(
@@ -142,7 +142,7 @@ def restore(
 
     cruddur ddb restore before-the-migration --into cruddur-messages-2 --prod
     """
-    from ...dynamodb import tables
+    from ...dynamodb import backups, tables
     from ..shared import connections, way_back
 
     settings.check_table_name(into, "--into")
@@ -157,7 +157,7 @@ def restore(
         source = _source(s, dynamodb, backup, moment)
         if s.dry_run:
             output.note(s, f"table {into} would be created; table {s.table} is not changed")
-            output.show(s, [], extra={"written": 0, "dry_run": True})
+            output.show(s, [], record=backups.Restored, extra={"written": 0, "dry_run": True})
             return Exit.DONE
         done = _restore(s, dynamodb, into, source, moment, wait_s)
         output.show(s, [done], draw=output.details, extra={"written": 1, "dry_run": False})
@@ -253,7 +253,9 @@ def protect(
         )
     changed = sum(one.result == protection.CHANGED for one in done)
     unchanged = sum(one.result == protection.UNCHANGED for one in done)
-    output.show(s, done, extra={"updated": changed, "unchanged": unchanged, "dry_run": s.dry_run})
+    output.show(
+        s, done, record=protection.Protection, extra={"updated": changed, "unchanged": unchanged, "dry_run": s.dry_run}
+    )
     for one in done:
         if one.result == protection.UNKNOWN:
             output.note(s, f"{one.setting}: {dynamodb.at.label} does not support it")

@@ -82,6 +82,7 @@ def list_conversations(
 
     cruddur ddb list-conversations --with bayko
     """
+    from ...dynamodb import schema
     from ...dynamodb.conversations import queries
     from ..shared import connections, people
 
@@ -97,7 +98,7 @@ def list_conversations(
         groups = queries.list_groups(dynamodb, user.uuid, other=other, window=window, limit=limit, see=zoneless.see)
         none = f"{user.handle} has no conversation" + (f" with {other.handle}" if other else "")
         why = "" if groups else _why(s, dynamodb, none, f"GRP#{user.uuid}", window)
-        output.show(s, groups, draw=output.inbox, meter=dynamodb.meter)
+        output.show(s, groups, draw=output.inbox, record=schema.MessageGroup, meter=dynamodb.meter)
     zoneless.tell(s, {group.message_group_uuid for group in groups}, "conversation", "with")
     if why:
         output.note(s, why)
@@ -135,6 +136,7 @@ def get_conversation(
 
     cruddur ddb get-conversation --with bayko --follow
     """
+    from ...dynamodb import schema
     from ...dynamodb.conversations import queries
     from ..shared import connections
 
@@ -179,7 +181,7 @@ def get_conversation(
             why = _none_between(s, *pair)
         elif not read:
             why = _why(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
-        output.show(s, read, draw=output.chat(mine), meter=dynamodb.meter)
+        output.show(s, read, draw=output.chat(mine), record=schema.Message, meter=dynamodb.meter)
     zoneless.tell(s, {message.message_uuid for message in read}, "message", "of")
     if why:
         output.note(s, why)
@@ -189,6 +191,8 @@ def _follow(
     s: Settings, dynamodb: DynamoDB, group: str, mine: str | None, window: times.Window, limit: int
 ) -> NoReturn:
     """Show the last messages, then each new one, until it is interrupted."""
+    from ...dynamodb import schema
+
     shown = 0
 
     def batches() -> Iterator[list[Message]]:
@@ -199,10 +203,12 @@ def _follow(
 
     try:
         if s.output != "table":
-            output.show(s, live.as_they_come(message for batch in batches() for message in batch))
+            output.show(
+                s, live.as_they_come(message for batch in batches() for message in batch), record=schema.Message
+            )
         last: Message | None = None
         for batch in batches():
-            output.show(s, batch, draw=output.chat(mine, after=last))
+            output.show(s, batch, record=schema.Message, draw=output.chat(mine, after=last))
             last = batch[-1]
     except KeyboardInterrupt as error:
         output.used(s, dynamodb.meter, brief=True)

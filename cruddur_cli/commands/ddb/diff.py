@@ -26,6 +26,13 @@ def diff(s: Settings) -> int:
         actual, expected = tables.shape(tables.description(dynamodb), is_production=s.prod)
         found = differences.compare(actual, expected)
         output.note(s, f"table {s.table} on {dynamodb.at.label}")
-        output.show(s, found, draw=output.difference, meter=dynamodb.meter, extra={"objects": len(actual)})
+        output.show(
+            s,
+            found,
+            draw=output.difference,
+            record=differences.Difference,
+            meter=dynamodb.meter,
+            extra={"objects": len(actual)},
+        )
     output.note(s, counted(len(found), "difference") if found else "no difference")
     return Exit.NO if found else Exit.DONE

@@ -50,7 +50,7 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
             if tables.exists(target):
                 raise Protected(f"There is a table {into!r} already.", hint="--into another name", code="table_exists")
             output.note(s, f"table {into} would be created; its import costs money by the size of the files")
-            output.show(s, [], extra={"written": 0, "dry_run": True})
+            output.show(s, [], record=s3.S3Import, extra={"written": 0, "dry_run": True})
             return Exit.DONE
         done = s3.import_into(dynamodb, place, into, say=lambda text: output.note(s, text), wait_s=wait_s)
         output.show(s, [done], draw=output.details, extra={"written": done.items, "dry_run": False})

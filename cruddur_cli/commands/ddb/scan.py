@@ -222,7 +222,7 @@ def _show_stats(
 ) -> None:
     rest = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "entities"}
     extra = {**rest, "sample": sample, "items_in_table": items_in_table}
-    output.show(s, found.entities, draw=output.stats(found), meter=meter, extra=extra)
+    output.show(s, found.entities, record=table_stats.Entity, draw=output.stats(found), meter=meter, extra=extra)
 
 
 def _made_plain(page: list[Any]) -> list[Any]:

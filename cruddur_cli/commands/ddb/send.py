@@ -171,6 +171,7 @@ def _handle(person: Person | None) -> str:
 
 def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
     """What was done, and the conversation's last lines; in a dry run, the message below those that are there."""
+    from ...dynamodb import schema
     from ...dynamodb.conversations import send as sending
 
     lines = sending.last_lines(dynamodb, sent, limit=_SHOWN)
@@ -184,6 +185,7 @@ def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
     output.show(
         s,
         lines,
+        record=schema.Message,
         draw=output.chat(mine.handle),
         meter=dynamodb.meter,
         extra={

@@ -116,6 +116,7 @@ def tail(
     cruddur ddb stream tail --from oldest --once -o jsonl
     """
     from ...dynamodb.streams import reader as stream_reader
+    from ...dynamodb.streams import records
     from ..shared import connections
 
     if s.output == "json" and not once and limit is None:
@@ -124,7 +125,7 @@ def tail(
         reader = stream_reader.Reader(source, {}, latest=start == TailStart.LATEST)
         changes = live.as_they_come(islice(_changes(reader, once=once), limit))
         if s.output != "table":
-            output.show(s, changes, meter=dynamodb.meter)
+            output.show(s, changes, record=records.StreamRecord, meter=dynamodb.meter)
             return
         for change in changes:
             live.stream_record(change)

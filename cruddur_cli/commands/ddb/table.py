@@ -112,7 +112,7 @@ def list_tables(s: Settings) -> None:
     from ..shared import connections
 
     with connections.dynamodb(s) as dynamodb:
-        if not output.show(s, tables.names(dynamodb)):
+        if not output.show(s, tables.names(dynamodb), record=tables.TableName):
             output.note(s, f"There is no table on {dynamodb.at.label}: cruddur ddb setup creates one.")
 
 
@@ -211,7 +211,7 @@ def _seed_and_show(
         ):
             done = seeding.seed_conversation(s, dynamodb, pair, lines, source, count)
     totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
-    output.show(s, done, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
+    output.show(s, done, record=conversation_seed.Seeded, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
     return done
 
 

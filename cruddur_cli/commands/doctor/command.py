@@ -64,7 +64,7 @@ def doctor(
             fixed = len({one.check for one in fixable} - {one.check for one in found})
         meter = getattr(dynamodb, "meter", None)
         extra = {"checks": len(CHECKS), "fixed": fixed, "sampled": model.is_sample(facts)}
-        output.show(s, found, draw=output.plain(_line), meter=meter, extra=extra)
+        output.show(s, found, draw=output.diagnosis, record=model.Finding, meter=meter, extra=extra)
     if found and github.is_runner():
         _annotate(s, facts, found)
     for line in model.notes(facts):
@@ -91,8 +91,3 @@ def _annotate(s: Settings, facts: Facts, found: Sequence[Finding]) -> None:
             for one in found
         ),
     )
-
-
-def _line(one: Finding) -> str:
-    cost = "" if one.cost == "no capacity" else f" ({one.cost})"
-    return f"{one.severity:<6}  {one.check}: {one.evidence}{cost}. {one.remedy}"

@@ -36,7 +36,7 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = 
         _typed(s, sentence, name, losing)
     elif not _can_ask(s):
         raise Protected(f"{sentence} Not confirmed: there is no terminal to ask on.", hint="pass --yes")
-    elif output.ask(f"{sentence} Continue? [y/N]", bold=losing).lower() not in {"y", "yes"}:
+    elif output.ask("Continue? [y/N]", about=sentence, bold=losing).lower() not in {"y", "yes"}:
         raise Protected("Not confirmed. Nothing was changed.")
     history.agreed(sentence)
 
@@ -74,7 +74,7 @@ def _strict(s: Settings, remote: bool) -> bool:
 def _typed(s: Settings, sentence: str, name: str, losing: str = "") -> None:
     if not _can_ask(s):
         raise Protected(f"{sentence} Not confirmed: there is no terminal to ask on.", hint=f"pass --confirm {name}")
-    if output.ask(f"{sentence} Type {name} to continue:", bold=losing) != name:
+    if output.ask(f"Type {name} to continue:", about=sentence, bold=losing) != name:
         raise Protected("Not confirmed. Nothing was changed.")
 
 
