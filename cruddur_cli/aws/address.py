@@ -67,7 +67,7 @@ def parse(text: str, *, origin: str, wider: bool = False, anywhere: bool = False
             return Address(str(network), network.version, origin)
         raise Protected(
             f"{text!r} ({origin}) would allow the whole internet.",
-            hint="--anywhere, if that is what you want",
+            hint="pass --anywhere to allow every address",
             code="anywhere",
         )
     if "%" in text:

@@ -43,7 +43,7 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} cannot be a snapshot's name.",
-            hint="a letter first, then letters, digits and single hyphens",
+            hint="write a letter first, then letters, digits and single hyphens",
             code="snapshot_name",
         )
 

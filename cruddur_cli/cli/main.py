@@ -175,7 +175,7 @@ def _refuse_broken_text(arguments: list[str]) -> None:
     """An argument whose bytes are no UTF-8 comes from Python with stand-ins that no store takes."""
     for number, word in enumerate(arguments, 1):
         if any("\ud800" <= char <= "\udfff" for char in word):
-            raise BadInput(f"Argument {number} is not valid UTF-8.", hint="check the terminal's encoding: locale")
+            raise BadInput(f"Argument {number} is not valid UTF-8.", hint="run `locale` to see the terminal's encoding")
 
 
 def _refuse_trailing_prod(arguments: list[str]) -> None:

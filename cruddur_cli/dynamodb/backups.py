@@ -57,7 +57,7 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} cannot be a backup's name.",
-            hint="3 to 255 letters, digits, '_', '-' and '.'",
+            hint="use 3 to 255 letters, digits, '_', '-' and '.'",
             code="backup_name",
         )
 
@@ -120,7 +120,7 @@ def find(dynamodb: DynamoDB, name: str) -> Backup:
         raise NotConfigured(
             f"{len(chosen)} backups of table {dynamodb.table!r} are named {name!r}.",
             details=listing,
-            hint=f"cruddur ddb restore {chosen[0].location} …",
+            hint=f"name the backup by its ARN, such as {chosen[0].location}",
             code="backup_ambiguous",
         )
     raise NotFound(
@@ -247,7 +247,7 @@ def _is_under_way(target: DynamoDB, backup: Backup | None, moment: datetime | No
         return True
     raise Protected(
         f"There is a table {target.table!r} already, and a restore creates a new table.",
-        hint=f"--into {target.table}-restored",
+        hint=f"choose another name, such as --into {target.table}-restored",
         code="table_exists",
     )
 

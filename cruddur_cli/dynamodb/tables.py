@@ -312,7 +312,7 @@ def refuse_stamped(dynamodb: DynamoDB) -> None:
     if is_stamped(dynamodb):
         raise Protected(
             f"Table {dynamodb.table!r} is marked as production, and this command was run without --prod.",
-            hint="--prod",
+            hint="pass --prod if production is meant",
             code="stamped_production",
         )
 

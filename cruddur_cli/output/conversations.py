@@ -119,7 +119,7 @@ def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after
         side: Literal["left", "right"] = "right" if own else "left"
         colour = "cyan" if own else "green"
         if message.user_uuid != speaker:
-            out.print(Align(Text(who(message), style=f"bold {colour}"), side))
+            out.print(Align(Text(who(message), style="bold"), side))
             speaker = message.user_uuid
         words = Text(printable(message.message, keep="\n"), overflow="fold")
         bubble = Panel(

@@ -107,10 +107,10 @@ def line(s: Settings) -> Iterator[StatusLine]:
 
 
 class Outage:
-    """A store that a command waits for: told once when it is away, and once when it answers again."""
+    """A store that a command waits for: told once when it is away, and once when ``store`` answers again."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[str], None], store: str) -> None:
+        self._tell, self._store = tell, store
         self.lasts = False
 
     def begins(self, error: CruddurError) -> None:
@@ -124,7 +124,7 @@ class Outage:
     def ends(self) -> None:
         """The store answered."""
         if self.lasts:
-            self._tell("it answers again")
+            self._tell(f"{self._store} answers again.")
         self.lasts = False
 
 

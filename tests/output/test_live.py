@@ -64,14 +64,14 @@ def test_a_line_that_is_not_shown_writes_only_what_is_told(capsys: pytest.Captur
 
 def test_an_outage_is_told_once_and_only_what_passes_is_waited_for() -> None:
     said: list[str] = []
-    outage = live.Outage(said.append)
+    outage = live.Outage(said.append, "The store")
     outage.ends()
     for _ in range(2):
         outage.begins(CannotConnect("It is away."))
         outage.begins(Refused("It is busy.", code="throttled"))
     outage.ends()
     outage.ends()
-    assert said == ["It is away. Waiting for it; press Ctrl-C to stop.", "it answers again"]
+    assert said == ["It is away. Waiting for it; press Ctrl-C to stop.", "The store answers again."]
     with pytest.raises(Refused, match="wrong"):
         outage.begins(Refused("wrong"))
     assert not outage.lasts

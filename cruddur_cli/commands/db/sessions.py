@@ -144,7 +144,7 @@ def _watch(s: Settings, at: connection.Server, look: Callable[[], list[Session]]
     from ...postgres import sessions
 
     block = live.Block()
-    outage = live.Outage(output.tell)
+    outage = live.Outage(output.tell, "PostgreSQL")
     found = look()
     while True:
         now = times.now()

@@ -71,7 +71,7 @@ class StreamRun:
 
     def follow(self) -> int:
         """Until it is interrupted, or a record cannot be applied. A store that is away is waited for."""
-        outage = live.Outage(self.line.tell)
+        outage = live.Outage(self.line.tell, "The stream")
         while not self.failures:
             busy = False
             try:
@@ -131,7 +131,7 @@ class StreamRun:
             raise Incomplete(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. "
                 "The applied changes stay. The next run applies the records again, which changes nothing.",
-                hint="--checkpoint FILE",
+                hint="pass --checkpoint FILE with a file that you can write",
                 code="checkpoint",
             ) from error
 

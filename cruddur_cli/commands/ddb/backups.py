@@ -54,7 +54,8 @@ def backup(
         done, made = _make(s, dynamodb, chosen, wait_s)
     extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
     output.show(s, [done], draw=output.details, extra=extra)
-    output.note(s, f"{'created' if made else 'exists already'}: cruddur ddb restore {done.backup} --into TABLE")
+    state = "is available" if made else "exists already"
+    output.note(s, f"The backup {state}. To restore it: cruddur ddb restore {done.backup} --into TABLE")
 
 
 def _make(s: Settings, dynamodb: DynamoDB, name: str, wait_s: float) -> tuple[Backup, bool]:

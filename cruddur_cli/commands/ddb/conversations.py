@@ -232,7 +232,7 @@ def _batches(s: Settings, dynamodb: DynamoDB, group: str, window: times.Window, 
     following.know(batch, sort_keys)
     if not batch:
         output.note(s, f"Conversation {group} has no message yet. Waiting for one; press Ctrl-C to stop.")
-    outage = live.Outage(output.tell)
+    outage = live.Outage(output.tell, f"Table {s.table}")
     while True:
         if batch:
             yield batch

@@ -41,14 +41,18 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
 
     place = _location(s, url)
     if into is None:
-        raise BadInput("An import from S3 creates a new table.", hint="--into TABLE")
+        raise BadInput(
+            "An import from S3 creates a new table.", hint="pass --into TABLE with the name of the new table"
+        )
     settings.check_table_name(into, "--into")
     with connections.dynamodb(s) as dynamodb:
         target = replace(dynamodb, table=into)
         connections.acting(s, f"import of {place} into the new table {into}, by DynamoDB itself")
         if s.dry_run:
             if tables.exists(target):
-                raise Protected(f"There is a table {into!r} already.", hint="--into another name", code="table_exists")
+                raise Protected(
+                    f"There is a table {into!r} already.", hint="pass another name with --into", code="table_exists"
+                )
             output.note(s, f"table {into} would be created; its import costs money by the size of the files")
             output.show(s, [], record=s3.S3Import, extra={"written": 0, "dry_run": True})
             return Exit.DONE
@@ -68,5 +72,5 @@ def _location(s: Settings, url: str) -> s3.S3Location:
 
     place = s3.parse(url)
     if not s.prod:
-        raise BadInput("Only AWS can export to S3 and import from it.", hint="--prod, or name a local file")
+        raise BadInput("Only AWS can export to S3 and import from it.", hint="pass --prod, or name a local file")
     return place

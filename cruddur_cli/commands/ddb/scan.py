@@ -126,7 +126,9 @@ def _selection(pk: str | None, entity: EntityFilter | None, where: list[str]) ->
     for condition in where:
         name, sign, value = condition.partition("=")
         if not name or not sign:
-            raise BadInput(f"--where {condition!r} is not NAME=VALUE.", hint="--where user_handle=bayko")
+            raise BadInput(
+                f"--where {condition!r} is not NAME=VALUE.", hint="write NAME=VALUE, as in --where user_handle=bayko"
+            )
         if wanted.setdefault(name, value) != value:
             raise BadInput(f"--where names {name} twice, with {wanted[name]!r} and {value!r}: no item has both.")
     pk = wanted.pop("pk", None)
@@ -220,6 +222,8 @@ def _told(items: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]
 def _show_stats(
     s: Settings, found: table_stats.Stats, *, meter: Meter | None, sample: bool, items_in_table: int | None
 ) -> None:
+    from ...dynamodb import stats as table_stats
+
     rest = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "entities"}
     extra = {**rest, "sample": sample, "items_in_table": items_in_table}
     output.show(s, found.entities, record=table_stats.Entity, draw=output.stats(found), meter=meter, extra=extra)

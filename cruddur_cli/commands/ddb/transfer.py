@@ -164,7 +164,9 @@ def import_(
     if s3.is_place(file):
         return s3.import_(s, file, into, wait_s)
     if into is not None:
-        raise BadInput("--into is for s3://…; a file is imported into --table.", hint="--table TABLE")
+        raise BadInput(
+            "--into is for s3://…; a file is imported into --table.", hint="leave out --into, or pass --table TABLE"
+        )
     scanning.give_memory_back()
     source = input_files.find(file, format)
     with connections.dynamodb(s, changes=True) as dynamodb:
@@ -327,7 +329,7 @@ def report_resume(importer: importing.Importer, source: input_files.Source) -> I
     from ...dynamodb.transfer import importer as importing
     from ...dynamodb.transfer import input_files
 
-    again = f"import {shlex.quote(source.name)} again: that is safe"
+    again = f"run cruddur ddb import {shlex.quote(source.name)} again: that is safe"
     try:
         yield
     except importing.ItemRefused as error:

@@ -31,7 +31,7 @@ def doctor(
 ) -> int:
     """Check this machine, PostgreSQL, DynamoDB, Cognito and what must agree between them.
 
-    Without --fix nothing is changed. Each finding is one line: the evidence, the cost of the fix, and the command that
+    Without --fix nothing is changed. Each finding has the evidence, the cost of the fix, and the command that
     fixes it. Exit code 1 if there is a finding. An embedded engine that does not run is a finding; it is not started.
     If reading the table costs more than --max-units (1,000 with --prod), only a sample is read; --fix then refuses.
 

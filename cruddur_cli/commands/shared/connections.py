@@ -290,9 +290,13 @@ def _local_url(url: str, origin: str) -> str:
     except ValueError:
         host, port = "", None
     if not host or parts.scheme not in {"http", "https"} or "@" in url:
-        raise NotConfigured(f"{origin} is not the URL of an endpoint.", hint="http://localhost:8000")
+        raise NotConfigured(
+            f"{origin} is not the URL of an endpoint.", hint="write a URL such as http://localhost:8000"
+        )
     if _is_aws(host):
-        raise Protected(f"{origin} names AWS itself ({host}), and only --prod may use AWS.", hint="--prod")
+        raise Protected(
+            f"{origin} names AWS itself ({host}), and only --prod may use AWS.", hint="pass --prod if AWS is meant"
+        )
     found = resolved(host)
     if found == host:
         return url

@@ -13,7 +13,9 @@ def backup_first(s: Settings, dynamodb: DynamoDB) -> None:
     """Back up a table of production that is about to be dropped, and wait until the backup is available."""
     name = backups.name_at(s.table, times.now())
     done, _ = backups.create(dynamodb, name, say=lambda text: output.note(s, text), wait_s=LONGEST_S)
-    output.tell(f"backup {done.backup} is available: cruddur ddb restore {done.backup} --into TABLE --prod")
+    output.tell(
+        f"Backup {done.backup} is available. To restore it: cruddur ddb restore {done.backup} --into TABLE --prod"
+    )
 
 
 def settle(s: Settings, target: DynamoDB) -> None:

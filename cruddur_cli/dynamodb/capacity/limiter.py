@@ -188,7 +188,7 @@ class RateLimiter:
         return Incomplete(
             f"Stopped before the limit of {self._max:,g} capacity units: {requests} used"
             f" {self._used:,g}, {left:,g} are left, and the next request may take {expected:,g}.",
-            hint="--max-units with a larger number",
+            hint="pass a larger --max-units",
             code="max_units",
             fields={
                 "max_units": self._max,

@@ -44,7 +44,7 @@ def zipped(name: str) -> bool:
     if suffix in _FOREIGN:
         raise BadInput(
             f"{name}: {suffix} is not supported, only plain files and .gz are.",
-            hint=f"{name.removesuffix(PurePath(name).suffix)}.gz, or - and a program that makes {suffix}",
+            hint=f"{name.removesuffix(PurePath(name).suffix)}.gz, or - and pipe it into a program that makes {suffix}",
         )
     return suffix == ".gz"
 
@@ -107,7 +107,7 @@ def _csv_line(item: Item, *, escape: bool = False) -> bytes:
 def _refuse(item: Item, why: str) -> None:
     raise BadInput(
         f"CSV cannot hold the item pk={_shown(item, 'pk')} sk={_shown(item, 'sk')} without loss: it has {why}.",
-        hint="--format jsonl, which keeps everything",
+        hint="pass --format jsonl, which keeps every attribute",
         code="not_in_csv",
     )
 

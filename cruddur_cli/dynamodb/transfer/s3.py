@@ -63,7 +63,7 @@ def parse(url: str) -> S3Location:
     """The place that ``s3://BUCKET/PREFIX`` names. Raises BadInput."""
     bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
     if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
-        raise BadInput(f"{url!r} is not an S3 URL.", hint="s3://BUCKET/PREFIX")
+        raise BadInput(f"{url!r} is not an S3 URL.", hint="write s3://BUCKET/PREFIX")
     return S3Location(bucket, prefix.strip("/"))
 
 
@@ -181,7 +181,7 @@ def _import_under_way(target: DynamoDB, place: S3Location) -> str | None:
             return str(one["ImportArn"])
     raise Protected(
         f"There is a table {target.table!r} already, and an import from S3 creates a new table.",
-        hint=f"--into {target.table}-imported",
+        hint=f"choose another name, such as --into {target.table}-imported",
         code="table_exists",
     )
 

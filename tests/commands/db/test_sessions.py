@@ -167,7 +167,7 @@ def test_watch_waits_for_a_server_that_is_away(
     assert (ran.code, ran.out.count("0 sessions of")) == (130, 2)
     assert ran.err.splitlines() == [
         "The server went away. Waiting for it; press Ctrl-C to stop.",
-        "it answers again",
+        "PostgreSQL answers again.",
         "interrupted",
     ]
     looks = 1

@@ -137,7 +137,7 @@ def test_follow_outlives_an_outage_and_says_it_once(streamed: Here, table: Dynam
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert "it answers again" in err
+    assert "The stream answers again." in err
     assert "Waiting" not in err
 
 

@@ -212,7 +212,7 @@ def test_an_item_that_the_store_refuses_is_named_with_its_line(
     assert (ran.code, error["code"], error["line"], error["sk"], error["in_table"]) == (5, "item_refused", 3, "2", 1)
     assert error["message"].startswith(f"{path}, line 3: the item pk='MSG#")
     assert error["message"].endswith("refused: injected. 1 item of the file is in the table.")
-    assert error["hint"] == f"correct the line and import {path} again: that is safe"
+    assert error["hint"] == f"correct the line and run cruddur ddb import {path} again: that is safe"
     path.write_text(path.read_text().replace("poison", "mended"))
     counts = parsed(here("ddb", "import", str(path), "-o", "json"))
     assert (counts["new"], counts["unchanged"]) == (2, 1)

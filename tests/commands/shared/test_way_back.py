@@ -34,7 +34,7 @@ def test_a_table_of_production_that_is_reset_is_backed_up_first(
     dynamodb = make_table()
     monkeypatch.setenv("PROD_CONNECTION_URL", database)
     ran = production("ddb", "reset", "--prod", "--confirm", TABLE)
-    assert "is available: cruddur ddb restore" in ran.err, ran.err
+    assert "is available. To restore it: cruddur ddb restore" in ran.err, ran.err
     (backup,) = dynamodb.list_backups(TableName=TABLE)["BackupSummaries"]
     assert production("ddb", "restore", backup["BackupName"], "--into", "before", "--prod").code == 0
     assert dynamodb.scan(TableName="before", Select="COUNT")["Count"] == 3
