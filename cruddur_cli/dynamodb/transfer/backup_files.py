@@ -96,7 +96,7 @@ def restore(dynamodb: DynamoDB, root: Path, into: str, backup: Backup, *, say: S
 
 def _check_unfinished(target: DynamoDB, note: Path, about: dict[str, Any]) -> None:
     """Return if the table is what a killed restore of the same backup left. Raises Protected."""
-    hint = f"--into {target.table}-restored"
+    hint = f"choose another name, such as --into {target.table}-restored"
     try:
         written, state = sealing.unseal(note.read_bytes())
     except (OSError, sealing.Unusable):
