@@ -28,11 +28,11 @@ def history(
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the last N commands.")] = 50,
 ) -> None:
-    """Show what commands changed from here: when, by whom, on which stores. Newest first; --prod shows only production.
+    """List commands that changed something: when, by whom, on which stores. Newest first; --prod shows only production.
 
-    The history is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. Secrets and the text of
-    messages are not in it. Dry runs are not in it, and neither are commands that were refused before they changed
-    anything, or killed with SIGKILL.
+    The history of this machine is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. Secrets
+    and the text of messages are not in it. Dry runs are not in it, and neither are commands that were refused before
+    they changed anything, or killed with SIGKILL.
 
     cruddur history --since 7d --prod
     """

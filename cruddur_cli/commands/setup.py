@@ -39,8 +39,8 @@ def setup(
 ) -> None:
     """Create what is missing in every store. Safe to run every time.
 
-    That is the database, users, migrations, user pool, table and conversation. With --prod, and on a remote host,
-    pending migrations are not applied, only counted.
+    It creates the database, users, user pool, table and conversation, and applies pending migrations. With --prod, and
+    on a remote host, pending migrations are not applied, only counted.
     """
     from ..dynamodb import schema
     from ..dynamodb.conversations import queries

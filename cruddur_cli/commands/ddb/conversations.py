@@ -132,7 +132,7 @@ def get_conversation(
 ) -> None:
     """Show a conversation, oldest message first. On a terminal it reads like a chat.
 
-    With --follow it asks for new messages every second, locally more often, and waits for a store that is away.
+    With --follow it asks for new messages every second, locally more often, and waits while the store does not answer.
 
     cruddur ddb get-conversation --with bayko --follow
     """

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @command(shows=True, asks=True, table=True, reports=True, also={"max_units": MAX_UNITS})
 def doctor(
     s: Settings,
-    fix: Annotated[bool, typer.Option("--fix", help="Fix the findings that are marked fixable. Asks first.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Fix the findings that cruddur can fix itself. Asks first.")
+    ] = False,
     source: Annotated[
         str | None,
         typer.Option(
