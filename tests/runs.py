@@ -12,6 +12,7 @@ import shutil
 import signal
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +44,10 @@ class Run:
         made.mkdir(mode=0o711, exist_ok=True)
         made.chmod(0o711)
         return made
+
+    def another(self) -> Path:
+        """A new folder like that, of a name that no other test has: pytest's names are those of one process."""
+        return self.own(uuid.uuid4().hex[:12])
 
     def once(self, name: str, make: Callable[[], str]) -> str:
         """What ``make`` returned to the first process of this run that asked for ``name``."""

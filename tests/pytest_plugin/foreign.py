@@ -77,4 +77,4 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
 @pytest.fixture
 def project(tmp_path: Path, this_run: Any) -> Project:
     """A project without files. Its folder for temporary files can be reached by PostgreSQL's account."""
-    return Project(tmp_path / "project", this_run.own(f"foreign-{tmp_path.name}"))
+    return Project(tmp_path / "project", this_run.another())

@@ -48,7 +48,7 @@ def test_a_compose_file_runs_twice_and_needs_each_of_its_parts(engines: Engines,
     deletions = keys(document) | plan.without(
         document, "dockerfile_inline", "volumes", "ports", mappings=("services", "environment", "depends_on", "volumes")
     )
-    with closing(compose.Job(this_run.own(tmp_path.name), emulator=engines.aws, expect=kept)) as job:
+    with closing(compose.Job(this_run.another(), emulator=engines.aws, expect=kept)) as job:
         assert plan.needless(job, document, compose.plan, deletions) == []
 
 
@@ -61,7 +61,7 @@ def test_a_development_container_with_compose_runs_and_needs_each_of_its_parts(
     def steps(document: Any) -> list[plan.Step]:
         return compose.devcontainer(document, lambda name: schemas.read(EXAMPLES / name))
 
-    with closing(compose.Job(this_run.own(tmp_path.name), emulator=engines.aws, expect=was_listed)) as job:
+    with closing(compose.Job(this_run.another(), emulator=engines.aws, expect=was_listed)) as job:
         assert plan.needless(job, document, steps, deletions) == []
 
 

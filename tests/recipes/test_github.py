@@ -38,13 +38,13 @@ def test_a_workflow_runs_twice_and_needs_each_of_its_parts(
     deletions = plan.without(document, "steps", "run", "ports", mappings=("env", "with", "services"))
     caches: dict[str, Path] = {}
 
-    def job(number: int) -> github.Job:
-        folder = this_run.own(f"{tmp_path.name}-{number}")
+    def job() -> github.Job:
+        folder = this_run.another()
         return github.Job(folder, emulator=engines.aws, caches=caches, expect=expected)
 
-    with closing(job(1)) as first:
+    with closing(job()) as first:
         assert plan.needless(first, document, github.plan, deletions) == []
-    with closing(job(2)) as second:
+    with closing(job()) as second:
         plan.run(second, github.plan(document))
         assert second.state.restored
         assert "Downloading flask" not in second.machine.printed

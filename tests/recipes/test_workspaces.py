@@ -68,15 +68,15 @@ def test_a_recipe_runs_twice_and_needs_each_of_its_parts(
         deletions |= {key: {k: v for k, v in document.items() if k != key} for key in document if "Command" in key}
     assert deletions
 
-    def job(number: int) -> workspaces.Job:
-        folder = this_run.own(f"{tmp_path.name}-{number}")
+    def job() -> workspaces.Job:
+        folder = this_run.another()
         return workspaces.Job(folder, emulator=engines.aws, caches=tmp_path / "cache", expect=expect)
 
-    with closing(job(1)) as first:
+    with closing(job()) as first:
         assert plan.needless(first, document, steps, deletions) == []
     # In a workspace the second time is its restart.
     if name == "gitlab":
-        with closing(job(2)) as second:
+        with closing(job()) as second:
             plan.run(second, steps(document))
             assert "Downloading" not in second.machine.printed
 
@@ -93,7 +93,7 @@ def test_a_recipe_runs_as_an_ordinary_user(engines: Engines, this_run: Run, tmp_
         reached = False
     if not reached:
         pytest.skip("the environment of the tests can be read by root alone")
-    folder = this_run.own(tmp_path.name)
+    folder = this_run.another()
     with closing(workspaces.Job(folder, emulator=engines.aws, caches=tmp_path / "cache", expect=was_asked)) as job:
         job.machine.user = ORDINARY
         plan.run(job, workspaces.gitlab(schemas.read(EXAMPLES / "gitlab-ci" / "gitlab-ci.yml")))

@@ -354,7 +354,9 @@ def test_killed_half_way(at: Server, url: str, files: Folder) -> None:
     assert process.stdin
     process.stdin.write(b"\n")
     process.stdin.flush()
-    sleeping = b"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+    sleeping = (
+        b"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
+    )
     with psycopg.connect(url, autocommit=True) as conn:
         waiting.until(lambda: conn.execute(sleeping).fetchone() == (1,))
         process.kill()

@@ -341,6 +341,7 @@ def test_a_killed_client_leaves_no_lock(at: Server, url: str, number: int) -> No
     with psycopg.connect(url, autocommit=True) as conn:
         sleeping = (
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(600)' AND pid <> pg_backend_pid()"
+            " AND datname = current_database()"
         )
         waiting.until(lambda: conn.execute(sleeping.encode()).fetchone() == (1,))
         client.send_signal(number)
