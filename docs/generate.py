@@ -104,7 +104,8 @@ def command_reference() -> str:
     ]
     parts = [
         "# Commands",
-        "What `--help` says, of every command. Exit codes and how stores are found: [README](../README.md); settings: "
+        "What `--help` says, for every command. Exit codes: [your first day](first-day.md); which store a "
+        "command uses: [production](production.md); settings: "
         "[configuration](configuration.md).\n\nThis page is written by `python docs/generate.py`.",
         _rows(
             ("command", ""),

@@ -33,8 +33,8 @@ def token(
 ) -> None:
     """Print an access token of the demo user pool. It is for requests to the application.
 
-    Send it as the header `Authorization: Bearer TOKEN`. The application accepts it when `cruddur local run` started it,
-    and it checks tokens by the keys of the user pool.
+    Send it as the header `Authorization: Bearer TOKEN`. The application accepts the token if `cruddur local run`
+    started the application, and the application verifies tokens with the keys of the user pool.
 
     cruddur cognito token bayko
     """

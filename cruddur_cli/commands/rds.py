@@ -201,7 +201,7 @@ def snapshot(
     ] = None,
     wait_s: Wait = LONGEST_S,
 ) -> int:
-    """Take a snapshot of the instance and wait for it. If a snapshot has that NAME, no second one is taken.
+    """Take a snapshot of the instance and wait for it. If a snapshot with this NAME exists, none is taken.
 
     A snapshot is kept until you delete it, and its storage costs money.
 

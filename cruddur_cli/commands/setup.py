@@ -40,7 +40,7 @@ def setup(
     """Create what is missing in every store. Safe to run every time.
 
     It creates the database, users, user pool, table and conversation, and applies pending migrations. With --prod, and
-    on a remote host, pending migrations are not applied, only counted.
+    for a server outside of this machine and its network, it only counts pending migrations.
     """
     from ..dynamodb import schema
     from ..dynamodb.conversations import queries

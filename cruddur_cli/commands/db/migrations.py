@@ -57,7 +57,7 @@ def migrate(
 ) -> None:
     """Apply pending migrations, oldest first. Each runs in its own transaction.
 
-    A failed migration is rolled back; earlier ones stay applied. Safe to run several times at once.
+    A failed migration is rolled back; earlier ones stay applied. Several may run at the same time.
 
     cruddur db migrate
     """

@@ -24,7 +24,7 @@ def add_user(
     ] = None,
     uuid: Annotated[
         str | None,
-        typer.Option("--uuid", help="The UUID, where messages have one already. Default: one made from the handle."),
+        typer.Option("--uuid", help="The UUID that the person's messages have. Default: one made from the handle."),
     ] = None,
 ) -> None:
     """Add one person. An existing person is not changed. A handle always gets the same UUID, so its messages are found.

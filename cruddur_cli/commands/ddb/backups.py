@@ -32,7 +32,7 @@ def backup(
     ] = None,
     wait_s: Wait = LONGEST_S,
 ) -> None:
-    """Back up the table and wait until the backup is available. If a backup has that NAME, no second one is created.
+    """Back up the table and wait until the backup is available. If a backup with this NAME exists, none is created.
 
     On AWS it is an on-demand backup. It uses no capacity and is kept until you delete it; its storage costs money. A
     local engine has no backups: the items are exported to a file.
@@ -119,7 +119,10 @@ def _say_window(s: Settings, dynamodb: DynamoDB) -> None:
 @command(shows=True, changes=True, table=True)
 def restore(
     s: Settings,
-    into: Annotated[str, typer.Option("--into", metavar="TABLE", help="The new table. It must not exist.")],
+    into: Annotated[
+        str,
+        typer.Option("--into", metavar="TABLE", help="The new table. Only an interrupted restore may have made it."),
+    ],
     backup: Annotated[
         str | None,
         typer.Argument(

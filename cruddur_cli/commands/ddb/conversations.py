@@ -112,7 +112,7 @@ def get_conversation(
         typer.Argument(
             metavar="[GROUP]",
             autocompletion=completions.conversations,
-            help="Conversation id. Default: yours with --other-handle, or the seeded one.",
+            help="Conversation id. Default: yours with --with, else with --other-handle, else the seeded one.",
         ),
     ] = None,
     partner: Annotated[

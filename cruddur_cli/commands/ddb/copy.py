@@ -53,13 +53,13 @@ def copy(
     """Copy production to the local table, anonymized. Production is only read.
 
     The people of the rows are added to the local database with the same made-up names, so that list-conversations
-    works. To show a person under the real handle again, run cruddur db add-user HANDLE. This works if the person was
-    added in production by that command, too: then both have the same UUID.
+    works. To show a person under the real handle again, run cruddur db add-user HANDLE. That works for a person whom
+    cruddur db add-user added in production, because it makes the UUID from the handle.
 
     Local rows that are not in production are kept. The command asks before it overwrites a local row that no earlier
     copy wrote. Without --verbatim it skips rows with an unusual id or an sk that is not a time: they may contain
-    personal data. --dry-run reads production, too. --explain, --max-units and --rate apply to what production is
-    asked.
+    personal data. --dry-run reads production, too. --explain, --max-units and --rate apply to the requests to
+    production.
 
     An interrupted copy starts from the beginning. That is safe: existing rows count as unchanged.
 

@@ -14,7 +14,7 @@ def diff(s: Settings) -> int:
     """Compare keys, index, billing and stream with what the application expects. Exit code 1 if they differ.
 
     `-` is what the table has, `+` is what is expected. Billing differs only if the index has less write capacity than
-    the table, and a stream only if it lacks new items. With --prod, deletion protection is expected.
+    the table, and a stream only if its records lack the new image. With --prod, deletion protection is expected.
 
     cruddur ddb diff -o json
     """

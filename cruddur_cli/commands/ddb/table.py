@@ -28,7 +28,7 @@ OnDemand = Annotated[
         "--on-demand", help="Pay per request instead of for 5 RCU and 5 WCU. Also switches an existing table."
     ),
 ]
-Streamed = Annotated[bool, typer.Option("--stream", help="Turn on the table's stream of new items if it has none.")]
+Streamed = Annotated[bool, typer.Option("--stream", help="Turn on the table's stream (NEW_IMAGE) if it has none.")]
 Script = Annotated[
     str | None,
     typer.Option(

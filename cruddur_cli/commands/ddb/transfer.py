@@ -72,7 +72,7 @@ def export(
         ),
     ] = False,
 ) -> int:
-    """Write every item of the table to a file. An interrupted export resumes; the finished file is identical.
+    """Write every item of the table to a file. Run it again to resume an interrupted export.
 
     With s3://BUCKET/PREFIX, DynamoDB exports the table itself. That uses no capacity, needs point-in-time recovery
     (cruddur ddb protect) and costs money by the table's size. Repeat the command to wait for an export that runs.

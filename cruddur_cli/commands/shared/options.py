@@ -73,7 +73,9 @@ _SVG = (
     Annotated[
         str | None,
         typer.Option(
-            "--svg", metavar="FILE", help="Also save the terminal's output to FILE, as a picture; - prints only that."
+            "--svg",
+            metavar="FILE",
+            help="Save the output to FILE as an SVG picture, too. - prints only the picture.",
         ),
     ],
     None,
@@ -217,7 +219,7 @@ Since = Annotated[
 Until = Annotated[
     str | None,
     typer.Option(
-        "--until", metavar="TIME", help="Show only what is before this time. A day, month or year alone is included."
+        "--until", metavar="TIME", help="Show only what is before this time. For a day, month or year: up to its end."
     ),
 ]
 NoMigrate = Annotated[bool, typer.Option("--no-migrate", help="Do not apply pending migrations; only count them.")]
