@@ -216,7 +216,7 @@ def _add_stranger(url: str) -> None:
     at = aws_client.Endpoint("cognito-idp", url, None, "the engine")
     client = aws_client.open_client(at)
     pool, _ = user_pool.make_demo_pool(client, at)
-    stranger = ("a-stranger", "A Person of Another Database", "stranger@example.com")
+    stranger = ("another-stranger", "A Person of Another Database", "stranger@example.com")
     user_pool.add_people(user_pool.Cognito(client, at, pool), [stranger])
     client.close()
 
