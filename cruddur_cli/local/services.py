@@ -59,7 +59,7 @@ class _Watched(dict[Any, Any]):
 
 
 class _Records(list[Any]):
-    """The records of a stream; one that was read from the disk is made of its JSON once somebody looks at it."""
+    """The records of a stream. A record from the disk stays JSON until it is read, and is then parsed once."""
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):

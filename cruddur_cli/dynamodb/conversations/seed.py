@@ -163,7 +163,8 @@ class Replacement:
 class _ScriptRows:
     """Counts messages that no person typed: the scripts' own seed wrote one each minute, to the microsecond.
 
-    Its rows have no mark. What tells them is many in a row with the same second and fraction, whatever is between them.
+    Its rows have no mark, but their times follow one another by exactly a minute: same second, same fraction. A run of
+    ten counts. Other messages may lie between them.
     """
 
     _RUN = 10
