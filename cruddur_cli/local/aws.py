@@ -33,6 +33,7 @@ from .engine import (
     listen,
     local_time,
     number,
+    running_or_claimed,
     spawn,
     wait_until_gone,
 )
@@ -72,20 +73,9 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
     so does what it returns.
     """
     folder = home / "aws"
-    while True:
-        if found := running(home, timeout_s=deadline.left(1)):
-            return partial(port, found)
-        if (alive := homes.hold(folder / "alive")) is not None:
-            break
-        # An interrupted `up` has just started it, it reads a large table, it is about to end, or it hangs.
-        deadline.remark("the embedded AWS does not answer")
-        if deadline.over():
-            raise CannotConnect(
-                "The embedded AWS runs but does not answer.",
-                hint="cruddur local down",
-                details=last_words(folder / "log"),
-            )
-        time.sleep(0.05)
+    alive = running_or_claimed(folder, "AWS", lambda left_s: running(home, timeout_s=left_s), deadline)
+    if not isinstance(alive, int):
+        return partial(port, alive)
     try:
         if not (importlib.util.find_spec("ministack") and importlib.util.find_spec("hypercorn")):
             raise NotConfigured(

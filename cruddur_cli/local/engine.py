@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, TypeVar
 
+from ..errors import CannotConnect
 from . import home as homes
 
 State = Literal["running", "stopped", "failed"]
+Found = TypeVar("Found", dict[str, object], tuple[int, int])
 
 # The emulator's exit code when the saved state cannot be used.
 DAMAGED = 65
@@ -87,6 +89,30 @@ class StartDeadline:
         if not self._said and time.monotonic() > self._began + self._notice_s:
             self._said = True
             self._say(f"{what}; waiting up to {self.left():.0f} seconds more")
+
+
+def running_or_claimed(
+    folder: Path, label: str, running: Callable[[float], Found | None], deadline: StartDeadline
+) -> Found | int:
+    """What ``running`` tells of the engine that lives in ``folder``, or the lock of a folder in which none lives.
+
+    ``running`` gets the seconds that it may take. One that lives and does not answer is waited for: an interrupted
+    `up` has just started it, it recovers or reads a large table, it is about to end, or it hangs.
+    Raises CannotConnect after the deadline, OSError.
+    """
+    while True:
+        if found := running(deadline.left(1)):
+            return found
+        if (alive := homes.hold(folder / "alive")) is not None:
+            return alive
+        deadline.remark(f"the embedded {label} does not answer")
+        if deadline.over():
+            raise CannotConnect(
+                f"The embedded {label} runs but does not answer.",
+                hint="cruddur local down",
+                details=last_words(folder / "log"),
+            )
+        time.sleep(0.05)
 
 
 def environment(**more: str) -> dict[str, str]:

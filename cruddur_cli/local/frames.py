@@ -14,6 +14,8 @@ import sys
 import zlib
 from pathlib import Path
 
+from . import home as homes
+
 HEAD = struct.Struct("<II")
 MARK_BYTES = 64
 
@@ -62,15 +64,6 @@ def sync(descriptor: int) -> None:
         os.fdatasync(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
-    """Returns once the names in ``folder`` are on the disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def create(path: Path, first: bytes) -> int:
     """The size of a new log that holds one frame, on the disk when it returns. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -80,7 +73,7 @@ def create(path: Path, first: bytes) -> int:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    sync_folder(path.parent)
+    homes.sync_folder(path.parent)
     return len(content)
 
 

@@ -150,7 +150,7 @@ def decoded(payload: bytes) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> bytes:
-    """One line: no JSON has a line break unless somebody asks for it."""
+    """The value as JSON on one line; bytes are JSON already."""
     return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -194,7 +194,7 @@ def begin(folder: Path, contents: Contents, generation: int = 1) -> None:
 def begin_log(folder: Path, generation: int) -> int:
     """The size of the generation's new, empty log. Raises OSError."""
     generation_folder(folder, generation).mkdir(mode=0o700, exist_ok=True)
-    frames.sync_folder(folder)
+    homes.sync_folder(folder)
     header = json.dumps({"log": generation, "format": FORMAT})
     return frames.create(generation_folder(folder, generation) / "log", header.encode())
 
@@ -229,7 +229,7 @@ def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
     if _read_snapshot(new, generation, said) != contents:
         raise Damaged(f"{new} does not hold what was written to it")
     new.replace(path)
-    frames.sync_folder(path.parent)
+    homes.sync_folder(path.parent)
     return said
 
 
@@ -332,13 +332,18 @@ def _start(folder: Path, notes: list[str]) -> tuple[int, dict[str, int] | None]:
     return max(whole), None
 
 
-def _read_snapshot(path: Path, generation: int, said: dict[str, int] | None) -> Contents:
+def _content(path: Path, held: str) -> bytes:
+    """The bytes of a file that has to be there; ``held`` is what is lost without it. Raises Damaged."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        raise Damaged(f"{path} is missing: it holds all tables and users saved in it") from None
+        raise Damaged(f"{path} is missing: it holds {held}") from None
     except OSError as error:
         raise Damaged(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_snapshot(path: Path, generation: int, said: dict[str, int] | None) -> Contents:
+    content = _content(path, "all tables and users saved in it")
     payloads, end = frames.frames(content)
     if end < len(content) or (said and said != {"size": len(content), "checksum": zlib.crc32(content)}):
         where = f"at byte {end} of {len(content)}" if end < len(content) else "or of another time"
@@ -379,12 +384,7 @@ class _Log:
 
 
 def _read_log(path: Path, generation: int) -> _Log:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise Damaged(f"{path} is missing: it holds what was written since the last snapshot") from None
-    except OSError as error:
-        raise Damaged(f"{path} cannot be read: {error.strerror}") from error
+    content = _content(path, "what was written since the last snapshot")
     payloads, end = frames.frames(content)
     _check_format(path, [json.loads(payload) for payload in payloads[:1]])
     if payloads and json.loads(payloads[0]).get("log") != generation:

@@ -304,6 +304,15 @@ def read(path: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
+def sync_folder(folder: Path) -> None:
+    """Returns once the names in ``folder`` are on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write(path: Path, content: dict[str, object] | str | bytes) -> None:
     """Puts ``content`` into ``path`` for the owner alone, whole or not at all, and on the disk when it returns.
 
@@ -317,11 +326,7 @@ def write(path: Path, content: dict[str, object] | str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()

@@ -26,6 +26,7 @@ from .engine import (
     last_words,
     listen,
     number,
+    running_or_claimed,
     spawn,
     wait_until_gone,
 )
@@ -79,21 +80,9 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
     Raises NotConfigured (no extra, a directory that cannot be used, another version's data) or CannotConnect.
     """
     folder = home / "postgres"
-    while True:
-        if found := running(home, timeout_s=deadline.left(1)):
-            return found[1]
-        if (alive := homes.hold(folder / "alive")) is not None:
-            break
-        # It still recovers, an interrupted `up` has just started it, the last of a killed server is about to end, or it
-        # hangs.
-        deadline.remark("the embedded PostgreSQL does not answer")
-        if deadline.over():
-            raise CannotConnect(
-                "The embedded PostgreSQL runs but does not answer.",
-                hint="cruddur local down",
-                details=last_words(folder / "log"),
-            )
-        time.sleep(0.05)
+    alive = running_or_claimed(folder, "PostgreSQL", lambda left_s: running(home, timeout_s=left_s), deadline)
+    if not isinstance(alive, int):
+        return alive[1]
     try:
         runner = binaries.account(cluster.data_directory(home))
         cluster.admit(home, runner)

@@ -36,9 +36,9 @@ _SETTINGS = {SCHEMA: "schema_file", SEED: "seed_file", MIGRATIONS: "migrations_d
 _BUILT_IN = {SCHEMA: "schema.sql", SEED: "users.sql"}
 _COMMANDS = {SCHEMA: "schema-load", SEED: "seed"}
 _OPTIONS = {SCHEMA: "--file", SEED: "--seed-file (`db seed`: --file)"}
-# A search stays inside of one checkout, and out of what programs fill.
 _MAKES_USERS = re.compile(rb'(?i)\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:"?public"?\.)?"?users"?\s*\(')
 _LOOKED_AT = 1 << 18  # bytes of each file
+# A search stays inside of one checkout, and out of what programs fill.
 _DEPTH = 6
 _FOLDERS = 5_000
 _SKIPPED = {"node_modules", "venv", "env", "site-packages", "__pycache__", "dist", "build", "target", "vendor", "tests"}

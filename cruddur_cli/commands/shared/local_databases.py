@@ -68,8 +68,9 @@ def keep(s: Settings, found: Sequence[tuple[str, str]]) -> None:
 
 def forget_handles(s: Settings) -> None:
     """Forget the handles that were kept: a command may have changed them."""
-    if "read_at" in _read(s):
-        _write(s, {name: value for name, value in _read(s).items() if name != "read_at"})
+    found = _read(s)
+    if found.pop("read_at", None) is not None:
+        _write(s, found)
 
 
 def _now() -> float:
@@ -99,10 +100,7 @@ def _write(s: Settings, content: dict[str, object]) -> None:
     with suppress(Exception):  # a command does not fail for it
         path = _path(s)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(json.dumps(content), encoding="utf-8")
-        unfinished.replace(path)
+        home.write(path, content)
         for old in path.parent.iterdir():
             if _now() - old.stat().st_mtime > _LIFE_S:
                 old.unlink()
