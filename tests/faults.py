@@ -65,6 +65,19 @@ def answers(client: Any, operation: str, code: str, *, status: int = 400, times:
     return struck
 
 
+def overtakes(client: Any, *operations: str, act: Callable[[], object], times: int = 1) -> Struck:
+    """Before each of the next ``times`` requests, ``act`` is done, as another process might."""
+    struck = Struck()
+
+    def strike(**_: Any) -> None:
+        if struck.hit(times):
+            act()
+
+    for operation in operations:
+        client.meta.events.register(f"before-call.dynamodb.{operation}", strike)
+    return struck
+
+
 def cancels(client: Any, reason: str, *, times: int = FOREVER) -> Struck:
     """The next ``times`` transactions are cancelled for ``reason``, each of their actions, instead of being sent."""
     struck = Struck()

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from cruddur_cli.local import cluster
-from tests import runs
-from tests.postgres import waiting
+from tests import runs, waiting
 
 REPOSITORY = Path(__file__).parents[1]
 # Engines, a server of another major where there is one, a command that hangs, and then no end.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jsonschema
 import pytest
-from moto import mock_aws
 
 from cruddur_cli import settings
 from cruddur_cli.audit.checks import CHECKS
@@ -17,45 +16,27 @@ from cruddur_cli.cli import main as cli
 from cruddur_cli.commands.shared import connections
 from tests.audit import account as simulated
 from tests.audit.test_sarif import SCHEMA
+from tests.commands.production import Run, production
 from tests.conftest import Ran
 
+__all__ = ["production"]
 Audit = Callable[..., Ran]
 # One thing is wrong, and moto makes every account the head of its own organisation.
 ALWAYS = {"database-minor-upgrades", "table-backup", "organisation-deletion", "organisation-regions"}
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Audit]:
+def run(production: Run, monkeypatch: pytest.MonkeyPatch) -> Audit:
     """Runs ``cruddur audit`` against an account by moto in which all is right."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": simulated.REGION,
-        # The application's own variable for its local engine: production is never looked for there.
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("HTTP_PROXY")
-    monkeypatch.delenv("HTTPS_PROXY")
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-
-    def audit(*arguments: str) -> Ran:
-        capfd.readouterr()
-        code = cli.run(["audit", "--prod", *arguments])
-        return Ran(code, *capfd.readouterr())
-
-    with mock_aws():
-        account = simulated.build()
-        simulated.client("rds").modify_db_instance(
-            DBInstanceIdentifier=simulated.INSTANCE, AutoMinorVersionUpgrade=False
-        )
-        dynamodb = simulated.client("dynamodb")
-        for one in dynamodb.list_backups()["BackupSummaries"]:
-            dynamodb.delete_backup(BackupArn=one["BackupArn"])
-        monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", account.pool)
-        yield audit
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    # The application's own variable for its local engine: production is never looked for there.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    account = simulated.build()
+    simulated.client("rds").modify_db_instance(DBInstanceIdentifier=simulated.INSTANCE, AutoMinorVersionUpgrade=False)
+    dynamodb = simulated.client("dynamodb")
+    for one in dynamodb.list_backups()["BackupSummaries"]:
+        dynamodb.delete_backup(BackupArn=one["BackupArn"])
+    monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", account.pool)
+    return partial(production, "audit", "--prod")
 
 
 def accept(*names: str, until: str = "2999-12-31") -> None:

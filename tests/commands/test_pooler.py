@@ -21,7 +21,7 @@ from cruddur_cli.postgres import database as databases
 from tests.conftest import Engines
 from tests.postgres import pooler as poolers
 from tests.postgres.pooler import Pooler
-from tests.postgres.waiting import until
+from tests.waiting import until
 
 from .conftest import Here
 

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from cruddur_cli.local import home as homes
 from cruddur_cli.local import stack
 from cruddur_cli.local.engine import Engine
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
 TABLE = "cruddur-messages"
@@ -95,10 +94,3 @@ def kill(name: str) -> None:
     os.kill(pid(name), signal.SIGKILL)
     until(lambda: not homes.is_held(homes.locate() / name / "alive"))
     assert engine(name).state == "failed"
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cruddur_cli.local import home as homes
 from cruddur_cli.local import stack
-from tests.local.engines import client, engine, keys, kill, make_table, pid, until
+from tests.local.engines import client, engine, keys, kill, make_table, pid
+from tests.waiting import until
 
 
 def test_the_emulator_killed(home: Path, said: list[str]) -> None:

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cruddur_cli.errors import Incomplete
 from cruddur_cli.local import aws, stack
 from cruddur_cli.local import home as homes
+from tests.waiting import until
 
 from .engines import TABLE, client
 
@@ -128,10 +129,7 @@ def repeat(verb: Callable[[Any, str], None], store: Any, name: str) -> None:
 def kill() -> None:
     alive = homes.locate() / "aws" / "alive"
     os.kill(int(str(homes.read(alive)["pid"])), signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while homes.is_held(alive):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not homes.is_held(alive))
 
 
 def test_no_acknowledged_write_is_lost_by_kills_at_random_moments(home: Path) -> None:

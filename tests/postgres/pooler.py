@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from .waiting import until
+from tests.waiting import until
 
 _SSL, _GSS, _CANCEL = 80877103, 80877104, 80877102
 _SESSIONS = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from cruddur_cli import times
-from tests import dumps, processes
+from tests import dumps, processes, waiting
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
 from tests.commands.shared.test_rebuild import OBJECTS, checkout, databases, owner
@@ -98,26 +97,19 @@ def test_what_a_killed_diff_leaves_is_dropped_by_the_next(
     sleeps = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(600)%%' AND pid <> pg_backend_pid()"
     running = processes.start(["db", "diff"], environment=environment, cwd=home)
     try:
-        _until(lambda: bool(run(rich, sleeps)))
+        waiting.until(lambda: run(rich, sleeps), at_most_s=120)
     finally:
         running.kill()
         running.communicate(timeout=60)
     (left,) = databases(rich)
     run(rich, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{left}'")
-    _until(lambda: not run(rich, f"SELECT 1 FROM pg_stat_activity WHERE datname = '{left}'"))
+    waiting.until(lambda: not run(rich, f"SELECT 1 FROM pg_stat_activity WHERE datname = '{left}'"), at_most_s=120)
     schema.write_text(RICH)
     assert differences(here) == {}
     assert databases(rich) == {left}, "another command may be about to use a young one"
     today(times.now() + timedelta(hours=2))
     assert differences(here) == {}
     assert databases(rich) == set()
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -12,10 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import processes
+from tests import processes, waiting
 from tests.commands.conftest import Here
 from tests.conftest import Ran, Run
-from tests.postgres import waiting
 
 ADD_BIO = """from lib.db import db
 

@@ -68,7 +68,7 @@ def test_a_signal_within_a_savepoint_says_nothing_of_the_connection(
     environment: dict[str, str], database: str, number: str
 ) -> None:
 
-    from tests.postgres import waiting
+    from tests import waiting
 
     with psycopg.connect(database, autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(hashtext('cruddur schema'))")

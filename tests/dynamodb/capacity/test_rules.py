@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import botocore.session
 import pytest
 from botocore import xform_name
-from botocore.config import Config
 
 from cruddur_cli.dynamodb.capacity import rules
 from cruddur_cli.dynamodb.capacity.rules import Units, item_size
 from cruddur_cli.dynamodb.schema import Index
 from tests.dynamodb import documented
+from tests.dynamodb.capacity.test_meter import client_of
 from tests.dynamodb.generated import DIFFERENCES, INDEXES, KEY_TYPES, TABLE, Operation, operations
 
 COUNT, SEED = 2000, 20261120
@@ -62,14 +61,7 @@ def fingerprint(generated: list[Operation]) -> str:
 
 def perform(endpoint: str, generated: list[Operation]) -> Said:
     """Each request in its order, on a table of its own."""
-    client: Any = botocore.session.Session().create_client(
-        "dynamodb",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}, proxies={}),
-    )
+    client = client_of(endpoint)
     table = f"rules-{uuid4().hex}"
     client.create_table(TableName=table, **schema())
     try:

@@ -246,18 +246,15 @@ def test_a_refusal_that_is_no_conflict_is_told_at_once(dynamodb: DynamoDB) -> No
 def test_a_row_that_moves_between_reading_and_writing_is_read_again(dynamodb: DynamoDB) -> None:
     """Each of five tries is overtaken by a message that is newer than ours, or older."""
     write(dynamodb, pair())
-    chance, times, struck = random.Random(3), [NOW], 0
+    chance, times = random.Random(3), [NOW]
 
-    def overtake(**_: Any) -> None:
-        nonlocal struck
-        struck += 1
-        if struck <= 5:
-            at = NOW + timedelta(seconds=chance.randint(-30, -1))
-            with opened(dynamodb.at, dynamodb.table) as other:
-                if advance(other, GROUP, message("theirs", at=at)).moved:
-                    times.append(at)
+    def overtake() -> None:
+        at = NOW + timedelta(seconds=chance.randint(-30, -1))
+        with opened(dynamodb.at, dynamodb.table) as other:
+            if advance(other, GROUP, message("theirs", at=at)).moved:
+                times.append(at)
 
-    dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", overtake)
+    faults.overtakes(dynamodb.client, "TransactWriteItems", act=overtake, times=5)
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
     assert len(times) > 1
     assert rows(dynamodb) == both(SK, "hello")
@@ -284,36 +281,28 @@ def test_a_row_on_its_way_in_older_code_is_waited_for(dynamodb: DynamoDB, monkey
 @pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems"])
 def test_rows_that_another_process_creates_meanwhile_are_not_created_twice(dynamodb: DynamoDB, operation: str) -> None:
     """The other one makes them after we have read that there are none: before our claim, or before our transaction."""
-    struck = 0
 
-    def overtake(**_: Any) -> None:
-        nonlocal struck
-        struck += 1
-        if struck == 1:
-            with opened(dynamodb.at, dynamodb.table) as other:
-                advance(other, GROUP, message("theirs", at=NOW - timedelta(seconds=1)), people=(OTHER, ME))
+    def overtake() -> None:
+        with opened(dynamodb.at, dynamodb.table) as other:
+            advance(other, GROUP, message("theirs", at=NOW - timedelta(seconds=1)), people=(OTHER, ME))
 
-    dynamodb.client.meta.events.register(f"before-call.dynamodb.{operation}", overtake)
+    struck = faults.overtakes(dynamodb.client, operation, act=overtake)
     assert advance(dynamodb, GROUP, message(), people=(ME, OTHER)) == Moved(2, 0, 0)
-    assert struck >= 1
+    assert struck.count == 1
     assert rows(dynamodb) == both(SK, "hello")
     assert len(everything(dynamodb)) == 2
 
 
 def test_another_conversation_that_takes_the_very_key_meanwhile_keeps_it(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
-    struck = 0
 
-    def overtake(**_: Any) -> None:
-        nonlocal struck
-        struck += 1
-        if struck == 1:
-            with opened(dynamodb.at, dynamodb.table) as other:
-                write(other, [group_row(ME, THIRD, SK, "elsewhere", group="g2")])
+    def overtake() -> None:
+        with opened(dynamodb.at, dynamodb.table) as other:
+            write(other, [group_row(ME, THIRD, SK, "elsewhere", group="g2")])
 
-    dynamodb.client.meta.events.register("before-call.dynamodb.TransactWriteItems", overtake)
+    struck = faults.overtakes(dynamodb.client, "TransactWriteItems", act=overtake)
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
-    assert struck == 2
+    assert len(struck.at) == 2
     assert [row[2] for row in rows(dynamodb, "g2")] == ["elsewhere"]
     assert [instant(str(row[1])) for row in rows(dynamodb)] == [NOW, NOW]
 

@@ -18,7 +18,7 @@ from cruddur_cli.postgres import connection, locks
 from cruddur_cli.postgres.connection import Server
 from cruddur_cli.postgres.migrations import files as migration_files
 from cruddur_cli.postgres.migrations import runner as migration_runner
-from tests.postgres import waiting
+from tests import waiting
 from tests.postgres.conftest import Folder
 
 FIRST, SECOND, THIRD = "16811528612904313", "16811528612904314", "16811528612904315"

@@ -20,8 +20,9 @@ from cruddur_cli.postgres import connection, locks
 from cruddur_cli.postgres.connection import Server
 from cruddur_cli.postgres.sql_files import runner as sql_runner
 from cruddur_cli.postgres.sql_files import splitter
+from tests import waiting
 
-from .. import servers, waiting
+from .. import servers
 
 TABLE = "CREATE TABLE t (a int PRIMARY KEY, b text);\n"
 SAME = {
