@@ -376,7 +376,8 @@ def _write(
     says who may read and write the part; None leaves that to the umask.
     """
     try:
-        with path.open("r+b" if path.exists() else "w+b") as file:
+        # Made with its mode: one who opened it before that was narrowed could read on.
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666 if mode is None else mode), "r+b") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             file.truncate(reached.last.bytes)

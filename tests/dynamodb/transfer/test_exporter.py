@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def test_a_file_that_is_replaced_stays_as_private_as_it_was(dynamodb: DynamoDB, 
     export(dynamodb, path)
     (tmp_path / "plain").touch()
     assert _modes(tmp_path, "a.jsonl") == _modes(tmp_path, "plain")
+
+
+def test_a_part_is_private_from_its_first_moment(
+    dynamodb: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(dynamodb, [message_row("1", "secret")])
+    path = tmp_path / "a.jsonl"
+    path.touch(mode=0o600)
+    before, change = [], os.fchmod
+
+    def fchmod(file: int, mode: int) -> None:
+        before.append(os.fstat(file).st_mode & 0o777)
+        change(file, mode)
+
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    export(dynamodb, path, segments=2)
+    assert before == [0o600, 0o600]
 
 
 def _modes(folder: Path, pattern: str) -> set[int]:
