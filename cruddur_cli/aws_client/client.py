@@ -77,7 +77,7 @@ class Endpoint:
     """Where one AWS service is: ``url`` None is AWS itself, in ``region`` (None: the profile's).
 
     ``own`` is a production endpoint of one's own, a VPC endpoint say, where credentials are those for AWS. ``label`` is
-    what messages call it: without one, the service and where it is.
+    what messages call it: without one, the service and where it is. ``advice`` is what to do where it is out of reach.
     """
 
     service: str
@@ -88,6 +88,7 @@ class Endpoint:
     own: bool = False
     read_only: bool = False
     unreachable_s: float = TIMEOUTS.unreachable
+    advice: str = ""
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -439,7 +440,7 @@ def _advice(at: Endpoint) -> str:
         return "cruddur local up"
     if at.url is None:
         return "check the network, and the region with `cruddur config`"
-    return "is it running? `cruddur config` shows where the address comes from"
+    return at.advice or "is it running? `cruddur config` shows where the address comes from"
 
 
 @contextmanager

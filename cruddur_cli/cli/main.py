@@ -242,6 +242,13 @@ def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
         from . import suggestions
 
         error = error.changed(hint=suggestions.same_command(arguments, error.again, end=_end(arguments)))
+    if "--prod" in arguments[: _end(arguments)]:
+        from ..output.text import in_production
+
+        error = error.changed(
+            hint=in_production(error.hint) if error.hint else None,
+            details=in_production(error.details) if error.details else None,
+        )
     error = masking.error(error, settings.secrets())
     error = error.changed(
         message=_shortened(error.message), hint=_shortened(error.hint, longest=10_000) if error.hint else None

@@ -87,8 +87,9 @@ def setup(
             extra=extra,
         )
     gap = "\n    " if help.is_narrow() else "  "
+    flag = " --prod" if s.prod else ""
     if not s.quiet:
-        output.tell("\nNext:\n" + "\n".join(f"  {line:<30}{gap}{what}" for line, what in NEXT))
+        output.tell("\nNext:\n" + "\n".join(f"  {line + flag:<{30 + len(flag)}}{gap}{what}" for line, what in NEXT))
     if last:
         output.used(s, dynamodb.meter, brief=True)
     migration_step.report(s, done, pending, unsynced)

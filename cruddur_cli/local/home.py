@@ -18,6 +18,8 @@ from ..errors import CannotConnect, NotConfigured
 ENGINES = ("postgres", "aws")
 # Says that the directory is a state directory, and which engines have had data in it.
 MARKER = "cruddur-stack.json"
+# Keeps the passwords and the data of a stack in a checkout out of its commits.
+IGNORE = ".gitignore"
 # A file system's own folder does not make a directory one that is in use.
 NO_CONTENT = {"lost+found"}
 # What 0.1.0, and the commands that need no engine, put into it.
@@ -97,6 +99,8 @@ def prepare() -> Path:
         check_user(home)
         check_own(home)
         if not (home / MARKER).exists():
+            if not (home / IGNORE).exists():
+                write(home / IGNORE, "*\n")
             write(home / MARKER, {"engines": sorted(had_data(home))})
         for directory in (home, *(home / engine for engine in ENGINES)):
             directory.mkdir(mode=0o700, exist_ok=True)
@@ -144,8 +148,8 @@ def check_own(home: Path) -> None:
         names = {path.name for path in home.iterdir()} - NO_CONTENT
     except OSError as error:
         raise unusable(home, error) from error
-    # Another command may write it right now.
-    names = {name for name in names if not name.startswith(f".{MARKER}.")}
+    # Another command may write them right now.
+    names = {name for name in names if not name.startswith((f".{MARKER}.", f"{IGNORE}.", f".{IGNORE}."))} - {IGNORE}
     if MARKER in names or names <= CHECKPOINTS or _is_from_0_1_0(home):
         return
     listed = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")

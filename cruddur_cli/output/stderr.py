@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .. import history
 from ..errors import CruddurError
 from .streams import columns, is_coloured, is_terminal, painted
-from .text import printable, wrapped
+from .text import in_production, printable, wrapped
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -44,6 +44,7 @@ def tell(text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = ""
 
 def note(s: Settings, text: str) -> None:
     """One line of narration; silent with --quiet."""
+    text = _here(s, text)
     history.reported(text)
     if not s.quiet:
         tell(text)
@@ -51,6 +52,7 @@ def note(s: Settings, text: str) -> None:
 
 def done(s: Settings, text: str) -> None:
     """A step that changed something, and is committed; silent with --quiet."""
+    text = _here(s, text)
     history.reported(text, is_change=True)
     if not s.quiet:
         tell(f"✓ {text}", lead="✓", style="green")
@@ -59,7 +61,12 @@ def done(s: Settings, text: str) -> None:
 def unchanged(s: Settings, text: str) -> None:
     """A step that found nothing to do; silent with --quiet."""
     if not s.quiet:
-        tell(f"· {text}", style="dim")
+        tell(f"· {_here(s, text)}", style="dim")
+
+
+def _here(s: Settings, text: str) -> str:
+    """``text`` with its commands as a person runs them in this environment."""
+    return in_production(text) if s.prod else text
 
 
 def warn(text: str) -> None:

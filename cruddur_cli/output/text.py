@@ -8,6 +8,12 @@ from datetime import datetime
 
 # C0 and C1 controls, DEL, and the marks that change the direction of what follows them.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
+# A command that takes --prod, and the text up to the next command.
+_COMMAND = re.compile(
+    r"\b(cruddur (?:setup|doctor|config|cognito list-users|db (?!new-|release-)[a-z][a-z-]+"
+    r"|ddb (?!copy\b|stream (?:package|template))(?:stream )?[a-z][a-z-]+)\b)((?:(?!\bcruddur ).)*)",
+    re.DOTALL,
+)
 _PIECES = re.compile(r"[^/@,:;=&?_-]*[/@,:;=&?_-]+|[^/@,:;=&?_-]+")
 
 
@@ -24,6 +30,20 @@ def printable(text: str, *, keep: str = "") -> str:
         return "\u2421" if code == 0x7F else f"<{code:02X}>"
 
     return _CONTROLS.sub(picture, text)
+
+
+def in_production(text: str) -> str:
+    """``text`` with ``--prod`` behind each command of ``cruddur`` that it names, where the command takes the option.
+
+    A command that a person runs after one with ``--prod`` would else act on the stores of this machine.
+    """
+
+    def named(found: re.Match[str]) -> str:
+        command, rest = found[1], found[2]
+        is_said = re.search(r"--(prod|from prod|help)\b|^`? on a local ", rest)
+        return f"{command}{rest}" if is_said else f"{command} --prod{rest}"
+
+    return _COMMAND.sub(named, text) if "cruddur " in text else text
 
 
 def one_line(text: str) -> str:

@@ -58,6 +58,7 @@ class Server:
     ``parameters`` are libpq's and hold the password: print ``label``.
 
     ``host`` is the name, and ``address`` where libpq goes instead of looking it up (``hostaddr``), if anywhere.
+    ``advice`` is what to do where it cannot be reached.
     """
 
     parameters: Mapping[str, Any] = field(repr=False)
@@ -71,6 +72,7 @@ class Server:
     wait_s: float = 0
     address: str = ""
     statement_timeout_s: float | None = None
+    advice: str = ""
 
     @classmethod
     def at(cls, url: str, *, origin: str = "The URL") -> Server:
@@ -450,9 +452,9 @@ def login_hint(text: str) -> str:
 def _advice(server: Server) -> str:
     if server.host.endswith("amazonaws.com"):
         return "is the instance stopped? does the security group allow this address (`cruddur rds update-sg-rule`)?"
-    return (
-        "cruddur local up" if server.embedded else "is it running? `cruddur config` shows where the address comes from"
-    )
+    if server.embedded:
+        return "cruddur local up"
+    return server.advice or "is it running? `cruddur config` shows where the address comes from"
 
 
 def translate(error: Any, server: Server) -> CruddurError:

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from tests.commands.conftest import Here
-from tests.conftest import Ran, Run
+from tests.conftest import Engines, Ran, Run
 from tests.terminals import LINES
 
 PASSWORDS = ["plain-Secret1", "!@/%#: with space", "p%40ss%2Fw%C3%B6rd", "12/34@56", "/cruddur@%"]
@@ -240,3 +240,11 @@ def test_a_handle_of_100_000_characters_is_shortened_in_an_error(here: Here) -> 
         assert ran.code != 0
         assert len(ran.err) < 2_000
         assert "(100," in ran.err
+
+
+def test_the_next_command_after_one_for_production_is_for_production(
+    here: Here, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROD_CONNECTION_URL", engines.database_url("not_there"))
+    ran = here("db", "ping", "--prod", "-o", "json")
+    assert (ran.code, error_of(ran)["hint"]) == (5, "cruddur db setup --prod")

@@ -61,6 +61,11 @@ def empty(home: Path) -> None:
     home.mkdir()
 
 
+def ignored_by_git(home: Path) -> None:
+    home.mkdir()
+    (home / ".gitignore").write_text("*\n")
+
+
 def of_a_file_system(home: Path) -> None:
     (home / "lost+found").mkdir(parents=True)
 
@@ -79,7 +84,7 @@ def of_0_1_0_among_other_files(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [empty, of_a_file_system, with_stream_checkpoints, of_0_1_0, of_0_1_0_among_other_files]
+    "make", [empty, ignored_by_git, of_a_file_system, with_stream_checkpoints, of_0_1_0, of_0_1_0_among_other_files]
 )
 def test_an_empty_directory_or_its_own_is_taken(home: Path, make: Callable[[Path], None]) -> None:
     make(home)
@@ -106,7 +111,7 @@ def test_reset_deletes_what_it_made_and_nothing_else(home: Path) -> None:
     assert kept == [home / "postgres", home / "aws"]
     assert {name for name, content in tree(home).items() if content == b"theirs"} == set(theirs)
     left = {name for name, content in tree(home).items() if content is not None} - set(theirs)
-    assert left == {"lock", "ports.json", homes.MARKER} <= made.keys() and not data.exists()
+    assert left == {"lock", "ports.json", homes.IGNORE, homes.MARKER} <= made.keys() and not data.exists()
 
 
 @pytest.mark.parametrize("next_is_reset", [False, True])

@@ -68,3 +68,26 @@ def test_lines_break_between_words_and_keep_their_indent() -> None:
     assert wrapped("/a/rather/long/path", 10, cut=True) == "/a/rather/\nlong/path"
     assert wrapped("日本語日本語", 5, cut=True) == "日本\n語日\n本語"
     assert wrapped("", 5) == ""
+
+
+@pytest.mark.parametrize(
+    ("local", "production"),
+    [
+        ("cruddur db setup", "cruddur db setup --prod"),
+        ("`cruddur config` shows it", "`cruddur config --prod` shows it"),
+        ("run cruddur ddb restore a --into TABLE", "run cruddur ddb restore --prod a --into TABLE"),
+        (
+            "cruddur ddb protect x --prod, then cruddur ddb drop",
+            "cruddur ddb protect x --prod, then cruddur ddb drop --prod",
+        ),
+        ("run `cruddur db diff` on a local database first", "run `cruddur db diff` on a local database first"),
+        ("cruddur db ping --help", "cruddur db ping --help"),
+        ("cruddur ddb copy --from prod", "cruddur ddb copy --from prod"),
+        ("cruddur db release-copy", "cruddur db release-copy"),
+        ("cruddur ddb stream package", "cruddur ddb stream package"),
+        ("cruddur local up", "cruddur local up"),
+        ("aws s3 ls", "aws s3 ls"),
+    ],
+)
+def test_commands_that_take_prod_are_named_with_it(local: str, production: str) -> None:
+    assert text.in_production(local) == production

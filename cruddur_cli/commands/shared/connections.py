@@ -168,7 +168,15 @@ def server(s: Settings) -> connection.Server:
         read_only=s.dry_run,
         wait_s=s.wait_s,
         statement_timeout_s=s.statement_timeout_s,
+        advice="" if embedded or s.prod or is_remote(at.host, at.address) else _start_or_leave(origin),
     )
+
+
+def _start_or_leave(origin: str) -> str:
+    """What to do about a store of this machine that does not answer; ``origin`` is the setting that names it."""
+    if "/" in origin:
+        return f"start the server, or change the address in {origin}"
+    return f"start the server, or `unset {origin}` to use the embedded engine"
 
 
 @contextmanager
@@ -211,29 +219,33 @@ def refuse_stamped(s: Settings, at: connection.Server) -> None:
 
 def message_endpoint(s: Settings) -> aws_client.Endpoint:
     """Where DynamoDB is; starts the embedded one where none is named and none answers on localhost:8000."""
+    label = origin = ""
     if s.prod:
         url, embedded = s.dynamodb_endpoint, False
     elif s.dynamodb_endpoint or s.aws_endpoint:
         name = "dynamodb_endpoint" if s.dynamodb_endpoint else "aws_endpoint"
-        url, embedded = _local_url(getattr(s, name), s.origins[name]), False
+        named, origin = getattr(s, name), s.origins[name]
+        url, embedded = _local_url(named, origin), False
         if addresses.is_aws(url):
             url, embedded = _embedded_aws(s), True
+        elif url != named:
+            label = f"DynamoDB at {url} ({origin} says {urlsplit(named).hostname}, which does not resolve here)"
     elif _answers(_local_url(s.local_dynamodb, s.origins["local_dynamodb"])):
         url, embedded = s.local_dynamodb, False
     else:
         url, embedded = _embedded_aws(s), True
     # Rules differ by region and key on some engines; the embedded one must show the same tables with any variables set.
     region = aws_client.LOCAL_REGION if embedded or (url and not s.region) else s.region
-    label = "the embedded DynamoDB" if embedded else ""
     return aws_client.Endpoint(
         "dynamodb",
         url,
         region,
-        label,
+        "the embedded DynamoDB" if embedded else label,
         embedded,
         s.prod,
         s.dry_run,
         unreachable_s=max(aws_client.TIMEOUTS.unreachable, s.wait_s),
+        advice=_start_or_leave(origin) if origin and not is_remote(urlsplit(url or "").hostname or "") else "",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -96,7 +97,7 @@ def export(dynamodb: DynamoDB, place: S3Location, *, say: Say, wait_s: float) ->
         wait_s=wait_s,
         hint="run the same command again: it waits for the same export",
     )
-    _check(found, "ExportStatus", f"The export of table {dynamodb.table!r} to {place}")
+    _check(found, "ExportStatus", f"The export of table {dynamodb.table!r} to {place}", place)
     return S3Export(
         location=str(S3Location(place.bucket, _data(found, place))),
         status=_word(found["ExportStatus"]),
@@ -156,7 +157,7 @@ def import_into(dynamodb: DynamoDB, place: S3Location, into: str, *, say: Say, w
         wait_s=wait_s,
         hint="run the same command again: it waits for the same import",
     )
-    _check(found, "ImportStatus", f"The import of {place} into table {into!r}")
+    _check(found, "ImportStatus", f"The import of {place} into table {into!r}", place)
     tables.wait_ready(target, say=say)
     return S3Import(
         table_name=into,
@@ -217,10 +218,15 @@ def _begin(target: DynamoDB, place: S3Location) -> str:
     return str(answer["ImportTableDescription"]["ImportArn"])
 
 
-def _check(found: Mapping[str, Any], status: str, what: str) -> None:
+def _check(found: Mapping[str, Any], status: str, what: str, place: S3Location) -> None:
     if found[status] != COMPLETED:
         why = found.get("FailureMessage") or found.get("FailureCode") or "AWS does not say why"
-        raise Refused(f"{what} is {_word(found[status])}: {why}", code="aws_job_failed")
+        ended = {"FAILED": "failed", "CANCELLED": "was cancelled"}.get(found[status], f"is {_word(found[status])}")
+        raise Refused(
+            f"{what} {ended}: {str(why).rstrip('.')}.",
+            hint=f"check the bucket, its region and who may use it: aws s3 ls {shlex.quote(f'{SCHEME}{place.bucket}')}",
+            code="aws_job_failed",
+        )
 
 
 def _word(status: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from cruddur_cli.aws import user_pool
 from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.commands.shared import connections
-from cruddur_cli.errors import NotConfigured, Protected
+from cruddur_cli.errors import CannotConnect, NotConfigured, Protected
 from cruddur_cli.local import addresses
 from cruddur_cli.settings import Settings, load
 from tests import dumps
@@ -131,10 +131,29 @@ def test_an_endpoint_that_is_no_url_is_named(url: str) -> None:
 def test_a_compose_name_falls_back_to_localhost_and_the_line_says_so(unresolved: None) -> None:
     at = connections.message_endpoint(settings(AWS_ENDPOINT_URL="http://dynamodb-local:8000"))
     assert at.url == "http://localhost:8000"
-    assert "http://localhost:8000" in at.label
+    assert at.label == (
+        "DynamoDB at http://localhost:8000 (AWS_ENDPOINT_URL says dynamodb-local, which does not resolve here)"
+    )
     server = connections.server(settings(CONNECTION_URL="postgresql://u:p@db:5432/cruddur"))
     assert (server.host, server.parameters["host"]) == ("localhost", "localhost")
     assert server.label.endswith("(CONNECTION_URL says db, which does not resolve here)")
+
+
+def test_a_store_that_is_named_and_does_not_answer_may_be_left_for_the_embedded_one() -> None:
+    named = settings(AWS_ENDPOINT_URL="http://127.0.0.1:9", DATABASE_URL="postgresql://u:p@127.0.0.1:9/cruddur")
+    with pytest.raises(CannotConnect) as caught, connections.dynamodb(named) as dynamodb:
+        dynamodb.call("list_tables")
+    assert caught.value.hint == "start the server, or `unset AWS_ENDPOINT_URL` to use the embedded engine"
+    with pytest.raises(CannotConnect) as caught, connections.postgres(named):
+        pass
+    assert caught.value.hint == "start the server, or `unset DATABASE_URL` to use the embedded engine"
+
+
+def test_an_address_of_a_file_is_changed_there(tmp_path: Path) -> None:
+    (tmp_path / "cruddur.toml").write_text('connection_url = "postgresql://u:p@127.0.0.1:9/cruddur"')
+    with pytest.raises(CannotConnect) as caught, connections.postgres(load({}, environ={}, folder=tmp_path)):
+        pass
+    assert caught.value.hint == f"start the server, or change the address in {tmp_path / 'cruddur.toml'}"
 
 
 def test_a_production_name_that_does_not_resolve_stays_what_it_is(unresolved: None) -> None:

@@ -46,6 +46,7 @@ def test_a_name_is_backed_up_once_and_each_is_found_again(dynamodb: DynamoDB, ro
     assert path == (root / dynamodb.table / "first.jsonl.gz").resolve()
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert first.bytes == path.stat().st_size
+    assert (root / ".gitignore").read_text() == "*\n"
     content = path.read_bytes()
     assert content[:2] == b"\x1f\x8b"
     write(dynamodb, [message_row("100", "later")])

@@ -110,7 +110,7 @@ def test_an_export_that_runs_to_the_same_place_is_taken_up(aws: DynamoDB) -> Non
 def test_an_export_that_fails_says_why(aws: DynamoDB) -> None:
     why = exporting(ExportStatus="FAILED", FailureMessage="AccessDenied to the bucket")
     aws_by_moto.answers(aws, "DescribeExport", why)
-    with pytest.raises(Refused, match="is failed: AccessDenied to the bucket"):
+    with pytest.raises(Refused, match="failed: AccessDenied to the bucket"):
         s3.export(aws, PLACE, say=silent, wait_s=30)
 
 
@@ -147,7 +147,7 @@ def test_an_import_that_was_begun_before_is_taken_up_and_another_table_is_refuse
 def test_an_import_that_fails_says_why(aws: DynamoDB) -> None:
     why = importing(ImportStatus="FAILED", FailureCode="S3NoSuchBucket", FailureMessage="no such bucket")
     aws_by_moto.answers(aws, "DescribeImport", why)
-    with pytest.raises(Refused, match="is failed: no such bucket"):
+    with pytest.raises(Refused, match="failed: no such bucket"):
         s3.import_into(aws, _exported(aws), "copied", say=silent, wait_s=30)
 
 
