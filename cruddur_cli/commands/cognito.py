@@ -39,9 +39,9 @@ def token(
     cruddur cognito token bayko
     """
     from ..aws import user_pool
-    from .shared import connections
+    from .shared import connections, targets
 
-    at = connections.pool_endpoint(s)
+    at = targets.pool_endpoint(s)
     if not at.embedded:
         raise Protected(
             f"`cruddur cognito token` works with the demo pool only, and the user pool in use is on {at.label}.",

@@ -51,14 +51,14 @@ def config(s: Settings) -> None:
 def _embedded(s: Settings) -> dict[str, tuple[str, str]]:
     """The settings that the embedded stack decides now: value and source. Starts nothing."""
     from ..local import home, stack
-    from .shared import connections
+    from .shared import targets
 
     found = {"home": (str(home.locate()), "default")}
     if url := stack.postgres_url():
         found["connection_url"] = (url, "the embedded PostgreSQL")
     if not s.dynamodb_endpoint and s.aws_endpoint:
         found["dynamodb_endpoint"] = (s.aws_endpoint, "aws_endpoint")
-    elif not s.dynamodb_endpoint and connections.answers_as_dynamodb(s.local_dynamodb):
+    elif not s.dynamodb_endpoint and targets.answers_as_dynamodb(s.local_dynamodb):
         found["dynamodb_endpoint"] = (s.local_dynamodb, "local_dynamodb")
     if endpoint := stack.aws_endpoint():
         found.setdefault("dynamodb_endpoint", (endpoint, "the embedded AWS"))

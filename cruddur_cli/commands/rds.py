@@ -74,18 +74,18 @@ def update_sg_rule(
     """
     from ..aws import security_group
     from ..aws.group_rules import PORT
-    from .shared import confirm, connections
+    from .shared import confirm, connections, targets
 
     here = _address(s, anywhere)
     until = _end(duration)
     with connections.ec2(s) as ec2:
         rule = _discover(s, ec2, here) if discover else security_group.find(ec2, **_named(s))
-        connections.acting(
-            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=connections.is_far(ec2.at)
+        output.acting(
+            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=targets.is_far(ec2.at)
         )
         if anywhere and not s.dry_run:
             sentence = f"The whole internet will be able to try to connect at tcp {PORT} through rule {rule.rule_id}."
-            confirm.agree(s, sentence, name=rule.rule_id, remote=connections.is_far(ec2.at))
+            confirm.agree(s, sentence, name=rule.rule_id, remote=targets.is_far(ec2.at))
         mark = security_group.mark(_user(), platform.node(), times.now(), until=until)
         change = security_group.set_address(ec2, rule, address=here, description=mark, ends=until is not None)
         code = _tell_expired(s, ec2)
@@ -110,7 +110,7 @@ def revoke(
     cruddur rds revoke --expired
     """
     from ..aws import group_rules, security_group
-    from .shared import connections
+    from .shared import connections, targets
 
     with connections.ec2(s) as ec2:
         group = s.security_group_id
@@ -119,7 +119,7 @@ def revoke(
         else:
             rules = [security_group.find(ec2, **_named(s))]
         ids = ", ".join(rule.rule_id for rule in rules) or "no rule"
-        connections.acting(s, f"{ids}, {_at(ec2)}", aws=connections.is_far(ec2.at))
+        output.acting(s, f"{ids}, {_at(ec2)}", aws=targets.is_far(ec2.at))
         mark = security_group.mark(_user(), platform.node(), times.now())
         changes = [security_group.close(ec2, rule, description=mark) for rule in rules]
     updated = sum(change.result == "updated" for change in changes)
@@ -161,11 +161,11 @@ def start(s: Settings) -> int:
     """
     from ..aws import instance
     from ..aws.instance import AVAILABLE
-    from .shared import connections
+    from .shared import connections, targets
 
     with connections.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        connections.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=connections.is_far(rds.at))
+        output.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=targets.is_far(rds.at))
         after = before if s.dry_run else instance.start(rds, before)
         is_idle = instance.runs(before)
         return _report(s, rds, before, after, goal=AVAILABLE, done="started", is_idle=is_idle)
@@ -179,16 +179,16 @@ def stop(s: Settings) -> int:
     """
     from ..aws import instance
     from ..aws.instance import STOPPED, STOPPING
-    from .shared import confirm, connections
+    from .shared import confirm, connections, targets
 
     with connections.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        connections.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=connections.is_far(rds.at))
+        output.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=targets.is_far(rds.at))
         is_idle = before.status in {STOPPED, STOPPING}
         after = before
         if not is_idle and not s.dry_run:
             sentence = f"Instance {before.instance} ({before.status}) will be stopped: every connection to it ends."
-            confirm.agree(s, sentence, name=before.instance, remote=connections.is_far(rds.at))
+            confirm.agree(s, sentence, name=before.instance, remote=targets.is_far(rds.at))
             after = instance.stop(rds, before)
         return _report(s, rds, before, after, goal=STOPPED, done="stopped", is_idle=is_idle)
 
@@ -208,14 +208,14 @@ def snapshot(
     cruddur rds snapshot before-the-migration
     """
     from ..aws import instance, snapshots
-    from .shared import connections
+    from .shared import connections, targets
 
     with connections.rds(s) as rds:
         one = instance.find(rds, name=s.db_instance)
         chosen = name or snapshots.name_at(one.instance, times.now())
         snapshots.check_name(chosen)
         what = f"snapshot {chosen} of database instance {one.instance}, {_at(rds)}"
-        connections.acting(s, what, aws=connections.is_far(rds.at))
+        output.acting(s, what, aws=targets.is_far(rds.at))
         if s.dry_run:
             output.show(s, [], record=snapshots.Snapshot, extra={"written": 0, "unchanged": 0, "dry_run": True})
             return Exit.DONE

@@ -44,23 +44,14 @@ def setup(
     """
     from ..dynamodb import schema
     from ..dynamodb.conversations import queries
-    from .shared import (
-        confirm,
-        connections,
-        load_sql,
-        migration_step,
-        people,
-        seeding,
-        setup_steps,
-        steps,
-    )
+    from .shared import confirm, connections, load_sql, migration_step, people, seeding, setup_steps, steps, targets
 
     settings.check_table_name(s.table, s.origins["table"])
     people.check(s)
     lines, source = seeding.read_script(script)
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.dynamodb(s, changes=True) as dynamodb:
-        confirm.replace(s, what=at.label, name=at.database, remote=connections.is_foreign(at))
+        confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
         scripts = load_sql.Scripts(s)
         setup_steps.check_all(s, at, dynamodb, lines, source, scripts=scripts)
         done: list[steps.Step] = []

@@ -19,12 +19,14 @@ from .show import stats as stats
 from .show import used as used
 from .show import when as when
 from .show import write as write
+from .stderr import acting as acting
 from .stderr import ask as ask
 from .stderr import done as done
 from .stderr import fail as fail
 from .stderr import note as note
 from .stderr import summary as summary
 from .stderr import tell as tell
+from .stderr import trace as trace
 from .stderr import unchanged as unchanged
 from .stderr import warn as warn
 from .streams import is_terminal as is_terminal

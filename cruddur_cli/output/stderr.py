@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .. import history
@@ -67,6 +67,22 @@ def unchanged(s: Settings, text: str) -> None:
 def _here(s: Settings, text: str) -> str:
     """``text`` with its commands as a person runs them in this environment."""
     return in_production(text) if s.prod else text
+
+
+def acting(s: Settings, what: str, *, aws: bool = False, remote: bool = False) -> None:
+    """What a change acts on, in one line; even with --quiet where that is production, the account, or remote."""
+    environment = s.environment if s.prod else "AWS" if aws else "remote" if remote else s.environment
+    history.acted_on(what, environment)
+    line = f"{environment}: {what}" + (" (dry run)" if s.dry_run else "")
+    if s.prod or aws or remote:
+        tell(line, lead=f"{environment}:", style="bold red")
+    elif not s.quiet:
+        tell(line)
+
+
+def trace(s: Settings) -> Callable[[str], None] | None:
+    """What tells each request with --debug; else None."""
+    return (lambda text: tell(f"debug: {text}")) if s.debug else None
 
 
 def warn(text: str) -> None:

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from cruddur_cli import settings
-from cruddur_cli.commands.shared import connections
+from cruddur_cli.commands.shared import targets
 from cruddur_cli.errors import CruddurError
 
 from .conftest import Here
@@ -97,7 +97,7 @@ def test_no_part_that_may_be_the_password_is_named(shape: str, monkeypatch: pyte
         url = shape.format(p=sign.join(HALVES))
         monkeypatch.setenv("CONNECTION_URL", url)
         try:
-            at = connections.server(settings.load())
+            at = targets.server(settings.load())
             said = f"{at.label} {at.user} {at.host} {at.database} {at}"
         except CruddurError as error:
             said = f"{error.message} {error.hint} {error.details} {error.fields} {traceback.format_exc()}"

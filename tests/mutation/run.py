@@ -78,6 +78,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "commands/shared/confirm": ("", "reset"),
     "commands/shared/connections": ("stamped", "local"),
     "commands/shared/expected_schema": ("db/diff", "db/migrations"),
+    "commands/shared/targets": ("shared/connections", "local"),
     "commands/shared/try_database": ("", "db/diff"),
     "history": ("", "commands/history"),
     "integrity/differences": ("", "ddb/diff db/diff doctor/examination"),
@@ -86,7 +87,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "local/generations": ("local/damage", "local/kills"),
     "local/journal": ("local/damage local/emulator", "local/kills"),
     "local/state_files": ("local/damage local/emulator", ""),
-    "settings": ("unreadable_urls", "shared/connections"),
+    "settings": ("unreadable_urls", "shared/targets"),
     "trust": ("", ""),
     "times": ("", "ddb/conversations any_day"),
 }

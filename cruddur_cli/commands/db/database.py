@@ -28,10 +28,10 @@ def setup(s: Settings, no_migrate: NoMigrate = False) -> None:
     Then apply pending migrations, and write the users' Cognito ids. With --prod, and for a server outside of this
     machine and its network, it only counts pending migrations.
     """
-    from ..shared import confirm, connections, migration_step, setup_steps
+    from ..shared import confirm, migration_step, setup_steps, targets
 
-    at = connections.server(s)
-    confirm.replace(s, what=at.label, name=at.database, remote=connections.is_foreign(at))
+    at = targets.server(s)
+    confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
     planned = migration_step.plan(s, at, wanted=not no_migrate)
     done: list[steps.Step] = []
     has_tables = setup_steps.make_database(s, at, done, planned)
@@ -42,9 +42,9 @@ def setup(s: Settings, no_migrate: NoMigrate = False) -> None:
 def create(s: Settings) -> None:
     """Create the database if it is missing."""
     from ...postgres import connection, database, production_marker
-    from ..shared import connections
+    from ..shared import connections, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at)
     with connection.opened_maintenance(at) as conn:
         made = not s.dry_run and database.create(conn, at.database)
@@ -64,9 +64,9 @@ def release_copy(s: Settings) -> None:
     A dump contains the mark, and a marked database refuses every change without --prod.
     """
     from ...postgres import production_marker
-    from ..shared import confirm, connections
+    from ..shared import confirm, connections, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at)
     _refuse_production(s, at)
     with connections.postgres(s, at=at) as conn:
@@ -91,9 +91,9 @@ def drop(
     backup: CopyFirst = None,
 ) -> None:
     """Drop the database with everything in it. Ends the sessions that use it. Asks first."""
-    from ..shared import connections, rebuild
+    from ..shared import connections, rebuild, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at)
     if not rebuild.drop(s, at, backup) and not if_exists:
         raise NotFound(
@@ -110,9 +110,9 @@ def reset(s: Settings, no_migrate: NoMigrate = False, backup: CopyFirst = None) 
     Schema, seed and migrations are tried before anything is dropped. If you may not create databases, the database is
     emptied instead.
     """
-    from ..shared import connections, load_sql, migration_step, rebuild, setup_steps
+    from ..shared import connections, load_sql, migration_step, rebuild, setup_steps, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     planned = migration_step.plan(s, at, wanted=not no_migrate)
     connections.acting_on(s, at)
     scripts = load_sql.Scripts(s)
@@ -148,13 +148,13 @@ def schema_load(s: Settings, backup: CopyFirst = None) -> None:
     Asks if rows would be lost. Other objects, such as those that migrations created, stay; `db reset` recreates
     everything. A dump by pg_dump can be loaded into an empty database, with its rows.
     """
-    from ..shared import confirm, connections, load_sql
+    from ..shared import confirm, connections, load_sql, targets
 
     script = load_sql.read_schema(s)
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at)
     try:
-        is_local = not s.prod and not connections.is_foreign(at)
+        is_local = not s.prod and not targets.is_foreign(at)
         if is_local and not s.dry_run and confirm.is_given(s, name=at.database, remote=False):
             load_sql.schema_at_once(s, at, script)
         elif not _load_after_asking(s, at, script, backup):
@@ -168,7 +168,7 @@ def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Scri
     """Rehearse a schema, ask if rows would be lost, and load it; False in a dry run."""
     from ...postgres import locks
     from ...postgres.migrations import runner as migration_runner
-    from ..shared import confirm, connections, copy_first, load_sql
+    from ..shared import confirm, connections, copy_first, load_sql, targets
 
     effects = load_sql.rehearse_schema(s, at, script)
     with connections.postgres(s, at=at) as conn:
@@ -180,7 +180,7 @@ def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Scri
     connections.refuse_stamped(s, at)
     if effects:
         copy_first.offer(s, at, backup)
-        what, remote = f"The tables of {at.label}", connections.is_foreign(at)
+        what, remote = f"The tables of {at.label}", targets.is_foreign(at)
         confirm.destroy(s, what=what, name=at.database, losing=str(effects), remote=remote)
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
         locks.take(conn, say=lambda text: output.note(s, text))
@@ -196,10 +196,10 @@ def seed(s: Settings) -> None:
     users.
     """
     from ...postgres import database
-    from ..shared import connections, load_sql, setup_steps
+    from ..shared import connections, load_sql, setup_steps, targets
 
     script = load_sql.read_seed(s)
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at)
     try:
         effects = load_sql.rehearse_seed(s, at, script)
@@ -225,9 +225,9 @@ def seed(s: Settings) -> None:
 def ping(s: Settings) -> None:
     """Connect, and show the server and its version. Also shows how long it took to answer."""
     from ...postgres import database
-    from ..shared import connections
+    from ..shared import connections, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     began = time.monotonic()
     with connections.postgres(s, at=at) as conn:
         pong = database.ping(conn, at, (time.monotonic() - began) * 1000)
@@ -237,11 +237,11 @@ def ping(s: Settings) -> None:
 def _refuse_production(s: Settings, at: connection.Server) -> None:
     """Raise Protected for what may be production: --prod, a remote host or RDS, the server of PROD_CONNECTION_URL."""
     from ...postgres import connection
-    from ..shared import connections
+    from ..shared import targets
 
     if s.prod:
         raise Protected("db release-copy is for copies of production, never for production itself.")
-    if connections.is_foreign(at):
+    if targets.is_foreign(at):
         raise Protected(f"{at.label} is not on this machine or its network, so it may be production itself.")
     theirs = settings.load({"prod": True})
     if theirs.connection_url is None:

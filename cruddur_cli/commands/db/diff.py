@@ -37,12 +37,12 @@ def diff(s: Settings) -> int:
     from ...postgres import catalogue, production_marker
     from ...postgres.migrations import files as migration_files
     from ...postgres.migrations import runner as migration_runner
-    from ..shared import connections, expected_schema, load_sql
+    from ..shared import connections, expected_schema, load_sql, targets
 
     script = load_sql.read_schema(s)
     folder = load_sql.find_migrations(s)
     files = migration_files.find(folder) if folder is not None and folder.exists() else []
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, at=replace(at, read_only=True)) as conn:
         actual = catalogue.definitions(conn)
         is_production = production_marker.is_production(conn)

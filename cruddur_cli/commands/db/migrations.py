@@ -62,12 +62,12 @@ def migrate(
     cruddur db migrate
     """
     from ...postgres.migrations import runner as migration_runner
-    from ..shared import connections, migration_step
+    from ..shared import connections, migration_step, targets
 
     if mark_applied is not None and redo is not None:
         raise BadInput("--mark-applied and --redo exclude each other.", hint="give one of them")
     folder, found = _found(s)
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, changes=True, at=at) as conn:
         if mark_applied is not None:
             _mark(s, conn, found, mark_applied)
@@ -190,12 +190,12 @@ def rollback(
     """
     from ...postgres import database, locks, production_marker
     from ...postgres.migrations import runner as migration_runner
-    from ..shared import confirm, connections
+    from ..shared import confirm, connections, targets
 
     if steps is not None and to is not None:
         raise BadInput("--steps and --to exclude each other.", hint="give one of them")
     _, found = _found(s)
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at)
     with connections.postgres(s, at=at) as conn:
         undo = migration_runner.to_undo(conn, found, steps=steps or 1, to=to)
@@ -208,7 +208,7 @@ def rollback(
             conn.commit()  # no transaction stays open during the question
             what = f"Everything that {_named(undo)} created in {at.label}"
             losing = f"the database holds {held}"
-            confirm.destroy(s, what=what, name=at.database, losing=losing, remote=connections.is_foreign(at))
+            confirm.destroy(s, what=what, name=at.database, losing=losing, remote=targets.is_foreign(at))
         if s.dry_run:
             versions = {migration.version for migration in undo}
             done = [row for row in migration_runner.status(conn, found) if row.version in versions][::-1]

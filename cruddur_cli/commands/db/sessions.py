@@ -58,9 +58,9 @@ def connect(
     """
     from ...local import home, stack
     from ...postgres import programs
-    from ..shared import connections
+    from ..shared import connections, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     program = shutil.which("psql") or shutil.which("pgcli") or stack.psql()
     if program is None:
         raise NotConfigured("Neither psql nor pgcli is installed.", hint="apt install postgresql-client")
@@ -82,10 +82,9 @@ def connect(
 def _check(s: Settings, at: connection.Server) -> None:
     """Connect before psql does: it would wait for minutes, and has another exit code for everything."""
     from ...postgres import connection
-    from ..shared import connections
 
     try:
-        with connection.opened(at, trace=connections.trace(s)):
+        with connection.opened(at, trace=output.trace(s)):
             pass
     except NotConfigured as error:
         # psql asks for the password itself on a terminal.
@@ -118,7 +117,7 @@ def list_sessions(
     cruddur db sessions --watch --interval 5
     """
     from ...postgres import connection, sessions
-    from ..shared import connections
+    from ..shared import targets
 
     if interval is not None and not watch:
         raise BadInput("--interval is for --watch.", again=Again(("--watch",)))
@@ -127,7 +126,7 @@ def list_sessions(
             "--svg cannot be used with --watch, which does not end by itself.",
             again=Again(without=("--watch", "--interval")),
         )
-    at = connections.server(s)
+    at = targets.server(s)
 
     def look() -> list[Session]:
         with connection.opened_maintenance(at) as conn:
@@ -174,9 +173,9 @@ def kill_all(
 ) -> int:
     """End all other sessions of the database. With filters, only those that match."""
     from ...postgres import connection, sessions
-    from ..shared import confirm, connections
+    from ..shared import confirm, connections, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     connections.acting_on(s, at, "sessions of ")
     with connection.opened_maintenance(at) as conn:
         found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
@@ -189,7 +188,7 @@ def kill_all(
         connections.refuse_stamped(s, at)
         verb = "The statements of {} of {} will be cancelled" if cancel else "{} of {} will be ended"
         sentence = f"{verb.format(what, at.label)}, and their uncommitted changes are lost."
-        confirm.agree(s, sentence, name=at.database, remote=connections.is_foreign(at))
+        confirm.agree(s, sentence, name=at.database, remote=targets.is_foreign(at))
         ended = sessions.end(conn, found, cancel=cancel)
     refused = sum(row.result == "refused" for row in ended)
     output.show(

@@ -45,7 +45,7 @@ def backup(
     chosen = name or backups.name_at(s.table, times.now())
     backups.check_name(chosen)
     with connections.dynamodb(s) as dynamodb:
-        connections.acting(s, f"backup {chosen} of table {s.table}, {dynamodb.at.label}")
+        output.acting(s, f"backup {chosen} of table {s.table}, {dynamodb.at.label}")
         if s.dry_run:
             size = tables.describe(dynamodb).bytes
             output.note(s, f"a backup {chosen} of {size:,} bytes would be created")
@@ -155,7 +155,7 @@ def restore(
     moment = times.parse(to_time, "--to-time") if to_time is not None else None
     with connections.dynamodb(s) as dynamodb:
         source_name = f"{s.table} at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment else backup
-        connections.acting(s, f"table {into} from {source_name}, {dynamodb.at.label}")
+        output.acting(s, f"table {into} from {source_name}, {dynamodb.at.label}")
         if not s.prod and not s.dry_run:
             tables.refuse_stamped(replace(dynamodb, table=into))
         source = _source(s, dynamodb, backup, moment)
@@ -240,7 +240,7 @@ def protect(
     cruddur ddb protect --prod --dry-run
     """
     from ...dynamodb import protection, tables
-    from ..shared import confirm, connections
+    from ..shared import confirm, connections, targets
 
     with connections.dynamodb(s, changes=True) as dynamodb:
         table = tables.describe(dynamodb)
@@ -250,7 +250,7 @@ def protect(
                 f"Table {s.table} on {dynamodb.at.label} ({counted(table.items, 'item')}) will lose deletion "
                 "protection and point-in-time recovery. Only backups can then restore it.",
                 name=s.table,
-                remote=connections.is_far(dynamodb.at),
+                remote=targets.is_far(dynamodb.at),
             )
         done = protection.protect(
             dynamodb, on=not off, production=s.prod, dry_run=s.dry_run, say=lambda text: output.note(s, text)

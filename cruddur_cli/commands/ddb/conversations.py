@@ -84,10 +84,10 @@ def list_conversations(
     """
     from ...dynamodb import schema
     from ...dynamodb.conversations import queries
-    from ..shared import connections, people
+    from ..shared import connections, people, targets
 
     window = times.window(year=year, since=since, until=until)
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, at=at) as conn:
         user = people.me_in(s, conn, at, writes=False) if handle is None else people.person(conn, handle)
         other = None if partner is None else people.person(conn, partner)
@@ -249,9 +249,9 @@ def _batches(s: Settings, dynamodb: DynamoDB, group: str, window: times.Window, 
 
 def _pair(s: Settings, partner: str) -> tuple[Person, Person]:
     """You and the person that ``--with`` names. Raises NotFound."""
-    from ..shared import connections, people
+    from ..shared import connections, people, targets
 
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, at=at) as conn:
         return people.me_in(s, conn, at, writes=False), people.person(conn, partner)
 

@@ -68,7 +68,7 @@ def copy(
     from ...dynamodb import scanning, tables
     from ...dynamodb.transfer import anonymized_copy
     from ...dynamodb.transfer import importer as importing
-    from ..shared import capacity_guard, connections
+    from ..shared import capacity_guard, connections, targets
 
     if s.prod:
         raise BadInput("copy writes only to the local table; --from says what it reads.", hint="leave out --prod")
@@ -83,8 +83,8 @@ def copy(
         output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
                     f"{there.at.label}")  # fmt: skip
         production = _description(there)
-        at = connections.message_endpoint(s)
-        if connections.is_far(at):
+        at = targets.message_endpoint(s)
+        if targets.is_far(at):
             raise Protected(f"{at.label} is not on this machine, and copy writes only there.", code="remote")
         with connections.dynamodb(replace(s, explain=False), changes=True, at=at) as here:
             if tables.are_same(tables.description(here), production):
@@ -157,7 +157,7 @@ def _compared(
 
 def _agree(s: Settings, here: DynamoDB, overwritten: anonymized_copy.Overwritten) -> None:
     """Say how many local rows would be overwritten, and ask where some are no earlier copies. Raises Protected."""
-    from ..shared import confirm, connections
+    from ..shared import confirm, targets
 
     if not overwritten.foreign:
         if overwritten.earlier:
@@ -170,20 +170,20 @@ def _agree(s: Settings, here: DynamoDB, overwritten: anonymized_copy.Overwritten
     if s.dry_run:
         output.note(s, sentence)
     else:
-        confirm.agree(s, sentence, name=s.table, remote=connections.is_far(here.at))
+        confirm.agree(s, sentence, name=s.table, remote=targets.is_far(here.at))
 
 
 def _add_people(s: Settings, people: anonymized_copy.People) -> tuple[int, bool]:
     """Add the people of the rows to the local database; how many are new, and whether that could be done."""
     from ...postgres import users
-    from ..shared import connections
+    from ..shared import connections, targets
 
     found = people.profiles()
     if not found:
         return 0, True
     try:
-        at = connections.server(s)
-        if connections.is_foreign(at):
+        at = targets.server(s)
+        if targets.is_foreign(at):
             output.warn(f"the people of the rows are not added: {at.label} is not on this machine")
             return 0, False
         with connections.postgres(s, changes=True, at=at) as conn:

@@ -27,7 +27,7 @@ def export(s: Settings, url: str, wait_s: float) -> None:
 
     place = _location(s, url)
     with connections.dynamodb(s) as dynamodb:
-        connections.acting(s, f"export of table {s.table} to {place}, by DynamoDB itself: it uses no capacity")
+        output.acting(s, f"export of table {s.table} to {place}, by DynamoDB itself: it uses no capacity")
         done = s3.export(dynamodb, place, say=lambda text: output.note(s, text), wait_s=wait_s)
     output.show(s, [done], draw=output.details)
     output.note(s, f"exported: cruddur ddb import {done.location} --into TABLE --prod")
@@ -47,7 +47,7 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
     settings.check_table_name(into, "--into")
     with connections.dynamodb(s) as dynamodb:
         target = replace(dynamodb, table=into)
-        connections.acting(s, f"import of {place} into the new table {into}, by DynamoDB itself")
+        output.acting(s, f"import of {place} into the new table {into}, by DynamoDB itself")
         if s.dry_run:
             if tables.exists(target):
                 raise Protected(

@@ -150,10 +150,10 @@ def _people(
     With ``both`` there is always a receiver: the other person of the settings, or you if that person sends.
     """
     from ...dynamodb.conversations import send as sending
-    from ..shared import connections, people
+    from ..shared import connections, people, targets
 
     sending.check(said)
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, at=at) as conn:
         if receiver is not None or not both:
             mine = people.person(conn, sender) if sender is not None else people.me_in(s, conn, at, options=_OPTIONS)

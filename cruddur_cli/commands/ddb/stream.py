@@ -90,7 +90,7 @@ def process(
         )
     with (
         connections.dynamodb(s, changes=True) as dynamodb,
-        stream_reader.opened(dynamodb, trace=connections.trace(s)) as source,
+        stream_reader.opened(dynamodb, trace=output.trace(s)) as source,
         live.line(s) as line,
     ):
         path = checkpoint or _checkpoint_file(source)
@@ -121,7 +121,7 @@ def tail(
 
     if s.output == "json" and not once and limit is None:
         raise BadInput("-o json is one object, and a stream has no end.", again=Again(("-o", "jsonl")))
-    with connections.dynamodb(s) as dynamodb, stream_reader.opened(dynamodb, trace=connections.trace(s)) as source:
+    with connections.dynamodb(s) as dynamodb, stream_reader.opened(dynamodb, trace=output.trace(s)) as source:
         reader = stream_reader.Reader(source, {}, latest=start == TailStart.LATEST)
         changes = live.as_they_come(islice(_changes(reader, once=once), limit))
         if s.output != "table":

@@ -50,10 +50,10 @@ def setup(
     with_stream: Streamed = False,
 ) -> None:
     """Create the table if it is missing, and seed it. Safe to run every time."""
-    from ..shared import confirm, connections, setup_steps
+    from ..shared import confirm, setup_steps, targets
 
     with _seeding(s, script, count) as (dynamodb, fill):
-        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=connections.is_far(dynamodb.at))
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
         made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         would = "would be " if s.dry_run else ""
         output.note(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}")
@@ -165,10 +165,10 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
 
     cruddur ddb seed --my-handle londo --other-handle altbrown
     """
-    from ..shared import confirm, connections
+    from ..shared import confirm, targets
 
     with _seeding(s, script, count) as (dynamodb, fill):
-        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=connections.is_far(dynamodb.at))
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
         fill()
 
 
@@ -221,7 +221,7 @@ def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = 
     ``lost`` is what a table that is made again cannot have of this one.
     """
     from ...dynamodb import tables
-    from ..shared import confirm, connections, way_back
+    from ..shared import confirm, targets, way_back
 
     try:
         table = tables.describe(dynamodb)
@@ -240,7 +240,7 @@ def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = 
         what=f"Table {s.table} on {dynamodb.at.label}",
         name=s.table,
         losing=losing + (" (a backup is taken first)" * is_kept) + ("; deletion protection is turned off" * lifted),
-        remote=connections.is_far(dynamodb.at),
+        remote=targets.is_far(dynamodb.at),
     )
     if is_kept:
         way_back.backup_first(s, dynamodb)

@@ -159,7 +159,7 @@ def import_(
     from ...dynamodb import scanning, tables
     from ...dynamodb.transfer import checkpoints, input_files
     from ...dynamodb.transfer import importer as importing
-    from ..shared import capacity_guard, confirm, connections
+    from ..shared import capacity_guard, confirm, connections, targets
 
     if s3.is_place(file):
         return s3.import_(s, file, into, wait_s)
@@ -173,7 +173,7 @@ def import_(
         table = tables.describe(dynamodb)
         name = source.name
         confirm.replace(
-            s, what=f"table {s.table}", name=s.table, remote=connections.is_far(dynamodb.at),
+            s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at),
             sentence=f"Items of {name} overwrite items of table {s.table} "
             f"({counted(table.items, 'item')}) with the same keys.",
         )  # fmt: skip

@@ -28,7 +28,7 @@ from ...postgres import catalogue, database, production_marker, sessions, users
 from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
 from ...settings import Settings
-from ..shared import capacity_guard, connections, expected_schema, load_sql
+from ..shared import capacity_guard, connections, expected_schema, load_sql, targets
 from . import this_machine
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def table(s: Settings, export: str | None) -> Iterator[DynamoDB | Problem | inpu
         yield input_files.find(export, None)
         return
     try:
-        at = connections.message_endpoint(s)
+        at = targets.message_endpoint(s)
     except CruddurError as error:
         yield problem(error)
         return
@@ -105,7 +105,7 @@ def _clocks(in_database: object, in_table: object) -> Iterator[Clock]:
 
 
 def _database(s: Settings) -> Database:
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, at=replace(at, read_only=True)) as conn:
         missing = [name for name in database.missing_tables(conn) if name not in database.BOOKKEEPING]
         has_users = "users" not in missing
@@ -198,7 +198,7 @@ def _throttled_in_a_day(s: Settings, at: aws_client.Endpoint) -> tuple[int | Non
     """
     here = aws_client.Endpoint("cloudwatch", None, at.region, read_only=True)
     try:
-        with aws_client.opened(here, trace=connections.trace(s)) as client:
+        with aws_client.opened(here, trace=output.trace(s)) as client:
             return round(sum(_throttle_events(client, here, s.table))), ""
     except CruddurError as error:
         return None, error.message
@@ -261,7 +261,7 @@ def _has_no_pool(s: Settings) -> bool:
 def _pool(s: Settings) -> Pool:
     from ...aws import user_pool
 
-    at = connections.pool_endpoint(s)
+    at = targets.pool_endpoint(s)
     with connections.cognito(s, at=at) as cognito:
         return Pool(
             label=f"user pool {user_pool.DEMO_POOL if at.embedded else cognito.pool}",
@@ -274,7 +274,7 @@ def _pool(s: Settings) -> Pool:
 
 def _has_embedded_database(s: Settings) -> bool:
     try:
-        return connections.server(s).embedded
+        return targets.server(s).embedded
     except CruddurError:  # which is a finding of its own
         return False
 
@@ -285,7 +285,7 @@ def _others(s: Settings, dynamodb: DynamoDB) -> Iterator[OtherStore]:
     if embedded := stack.aws_endpoint():
         places[embedded] = "the embedded DynamoDB"
     for url, label in places.items():
-        if url == dynamodb.at.url or not connections.answers_as_dynamodb(url):
+        if url == dynamodb.at.url or not targets.answers_as_dynamodb(url):
             continue
         at = replace(dynamodb.at, url=url, label=label, embedded=url == embedded, read_only=True)
         try:

@@ -18,7 +18,7 @@ from ...integrity.model import Database, Facts, Finding, TableFacts
 from ...output.text import counted
 from ...postgres import production_marker
 from ...settings import Settings
-from ..shared import confirm, connections, setup_steps
+from ..shared import confirm, connections, setup_steps, targets
 
 Fix = Callable[[Settings, DynamoDB, Facts], None]
 
@@ -51,7 +51,7 @@ def fix(s: Settings, found: Iterable[Finding], facts: Facts, *, limiter: RateLim
 
 
 def _is_remote(s: Settings, dynamodb: DynamoDB) -> bool:
-    return s.prod or connections.is_far(dynamodb.at) or connections.is_foreign(connections.server(s))
+    return s.prod or targets.is_far(dynamodb.at) or targets.is_foreign(targets.server(s))
 
 
 def _conversations(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:

@@ -17,7 +17,7 @@ from ...integrity.model import Clock, Contradiction, Machine, Problem, Unresolve
 from ...local import addresses, extra, home
 from ...postgres import connection
 from ...settings import Settings
-from ..shared import connections
+from ..shared import targets
 
 _ENGINES = {"PostgreSQL": "postgres", "AWS": "aws"}
 # Settings whose value in cruddur.toml is hidden by a variable.
@@ -130,7 +130,7 @@ def _unresolved(s: Settings) -> Iterator[Unresolved]:
     for store, setting, url in named:
         for host in _hosts(store, url or "", s.origins[setting]):
             if not _resolves(host):
-                used = host if s.prod else connections.resolved(host)
+                used = host if s.prod else targets.resolved(host)
                 yield Unresolved(s.origins[setting], host, store, used if used != host else "")
 
 
@@ -165,6 +165,6 @@ def _uses_aws(s: Settings) -> bool:
     if not s.user_pool_id or s.cognito_endpoint:
         return False
     try:
-        return connections.pool_endpoint(s).url is None
+        return targets.pool_endpoint(s).url is None
     except CruddurError:
         return False

@@ -16,7 +16,7 @@ from ...errors import Again, BadInput, NotConfigured
 from ...local import home
 from ...postgres import connection
 from ...settings import Settings
-from . import connections
+from . import targets
 from .options import Form
 
 
@@ -27,11 +27,11 @@ def variables(s: Settings) -> dict[str, str]:
     """
     refuse_prod(s)
     found = {"CRUDDUR_HOME": str(home.locate())}
-    server = connections.server(s)
+    server = targets.server(s)
     read = connection.as_libpq_reads(os.environ.get("CONNECTION_URL", ""))
     if server.embedded or not read or read.items() - server.parameters.items():
         found["CONNECTION_URL"] = _url(server)
-    at = connections.message_endpoint(s)
+    at = targets.message_endpoint(s)
     region = at.region or aws_client.LOCAL_REGION
     found |= {
         # The application hands this one to DynamoDB itself; the others are the SDK's.
@@ -49,7 +49,7 @@ def variables(s: Settings) -> dict[str, str]:
 
 
 def _pool(s: Settings) -> dict[str, str]:
-    at = connections.pool_endpoint_if_any(s)
+    at = targets.pool_endpoint_if_any(s)
     if at is None:
         output.warn("there is no user pool here: the demo pool needs the extra `local`, which is not installed")
         return {}
@@ -57,7 +57,7 @@ def _pool(s: Settings) -> dict[str, str]:
         endpoint = {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": at.url} if at.url else {}
         return endpoint | ({"AWS_COGNITO_USER_POOL_ID": s.user_pool_id} if s.user_pool_id else {})
     endpoint = {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": at.url or ""}
-    with aws_client.opened(at, trace=connections.trace(s)) as client:
+    with aws_client.opened(at, trace=output.trace(s)) as client:
         pool = user_pool.find_pool(client, at, user_pool.DEMO_POOL)
         client_id = user_pool.app_client(user_pool.Cognito(client, at, pool)) if pool else None
     if not pool or not client_id:

@@ -113,17 +113,17 @@ def _handles(s: Settings) -> Iterator[Value]:
         yield from known
         return
     from ...postgres import connection
-    from . import connections
+    from . import targets
 
     connection.load_driver()
     _bounded()
-    at = connections.server(s)
+    at = targets.server(s)
     if not at.embedded and (
-        not local_databases.is_local(s) or connections.is_remote(at.host, at.address) or _is_as_production(at)
+        not local_databases.is_local(s) or targets.is_remote(at.host, at.address) or _is_as_production(at)
     ):
         return
     with connection.opened(replace(at, read_only=True)) as conn:
-        if not at.embedded and not local_databases.note(s, conn):
+        if not at.embedded and not local_databases.remember(s, conn):
             return
         found = conn.execute(
             "SELECT handle, coalesce(display_name, '') FROM public.users ORDER BY handle LIMIT 500"
@@ -189,11 +189,11 @@ def _dynamodb(s: Settings, operation: str, request: dict[str, Any]) -> Any:
 
     from ...aws_client import answers
     from ...aws_client import client as aws_client
-    from . import connections
+    from . import targets
 
     _bounded()
-    at = connections.message_endpoint(s)
-    if connections.is_far(at) or at.url is None or urlsplit(at.url).scheme != "http":
+    at = targets.message_endpoint(s)
+    if targets.is_far(at) or at.url is None or urlsplit(at.url).scheme != "http":
         raise ValueError("no DynamoDB of this machine")
     # DynamoDB Local has separate tables for each key and region.
     key = aws_client.DUMMY_CREDENTIAL if at.embedded else os.environ.get("AWS_ACCESS_KEY_ID", "")

@@ -21,7 +21,7 @@ from ...postgres.connection import Server
 from ...postgres.migrations import runner as migration_runner
 from ...postgres.migrations.files import Migration
 from ...settings import Settings
-from . import connections, load_sql, try_database
+from . import connections, load_sql, targets, try_database
 from .load_sql import Script
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def of_files(
     Remote servers, and those of a database that is marked as production, get no database for this: there it is what
     was kept. Raises NotConfigured where nothing was, and what a file is refused for.
     """
-    if s.prod or is_production or connections.is_foreign(at):
+    if s.prod or is_production or targets.is_foreign(at):
         found = _read(_key(script, files))
         if found is None:
             raise NotConfigured(

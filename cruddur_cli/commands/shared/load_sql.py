@@ -21,7 +21,7 @@ from ...postgres.migrations import runner as migration_runner
 from ...postgres.sql_files import idempotent_seed, rehearsal, splitter
 from ...postgres.sql_files import runner as sql_runner
 from ...settings import Settings
-from . import confirm, connections, seed_files
+from . import confirm, connections, seed_files, targets
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -253,7 +253,7 @@ def rehearse_seed(s: Settings, at: Server, script: Script) -> rehearsal.Effects:
 
 
 def _rehearse(s: Settings, at: Server, script: Script, execute: Any) -> rehearsal.Effects:
-    is_production = s.prod or connections.is_foreign(at)
+    is_production = s.prod or targets.is_foreign(at)
     # In a dry run too: everything is rolled back.
     open_at = replace(at, read_only=s.dry_run and is_production)
     with connections.postgres(s, at=open_at) as conn:
@@ -386,7 +386,7 @@ def fill(s: Settings, conn: Connection[Any], at: Server, scripts: Scripts, *, em
 
 def confirm_seed(s: Settings, at: Server, script: Script, effects: rehearsal.Effects) -> None:
     """Ask before a seed file deletes or overwrites rows. Raises Protected."""
-    remote = connections.is_foreign(at)
+    remote = targets.is_foreign(at)
     if effects:
         sentence = f"{script.source} deletes or overwrites rows of {at.label}: {effects}."
         if s.dry_run:

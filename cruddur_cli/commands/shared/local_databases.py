@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 from ... import times
 from ...local import home
 from ...settings import Settings
+from . import targets
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from ...postgres.connection import Server
 
 Handles = list[tuple[str, str]]
 _LIFE_S = 24 * 3600.0
@@ -35,8 +38,14 @@ def is_due(s: Settings) -> bool:
     return not 0 <= _age_s(_read(s), "noted_at") < _RENEWED_S
 
 
-def note(s: Settings, conn: Connection[Any]) -> bool:
-    """Note whether an opened database is local; returns it. The handles that were kept are forgotten."""
+def remember_own(s: Settings, at: Server, conn: Connection[Any]) -> None:
+    """``remember`` an opened database, where it is the one of the settings and nothing was noted within the hour."""
+    if not s.prod and not at.embedded and is_due(s) and _is_own(s, at):
+        remember(s, conn)
+
+
+def remember(s: Settings, conn: Connection[Any]) -> bool:
+    """Remember whether an opened database is local; returns it. The handles that were kept are forgotten."""
     from ...postgres import database, production_marker
 
     found = not database.is_rds(conn) and not production_marker.is_production(conn)
@@ -71,6 +80,13 @@ def forget_handles(s: Settings) -> None:
     found = _read(s)
     if found.pop("read_at", None) is not None:
         _write(s, found)
+
+
+def _is_own(s: Settings, at: Server) -> bool:
+    """Whether this is the very database that the settings name, at an address of this machine or its network."""
+    own = targets.server(s)
+    is_same = (own.host, own.address, own.port, own.database) == (at.host, at.address, at.port, at.database)
+    return is_same and not targets.is_remote(at.host, at.address)
 
 
 def _now() -> float:

@@ -14,7 +14,7 @@ from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
 from ...postgres.migrations.files import Migration
 from ...settings import Settings
-from . import connections, load_sql
+from . import connections, load_sql, targets
 from .steps import Step, done
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def plan(s: Settings, at: Server, *, wanted: bool) -> Plan:
     """
     folder = load_sql.find_migrations(s)
     found = migration_files.find(folder) if folder is not None and folder.exists() else []
-    return Plan(tuple(found), wanted and not s.prod and not connections.is_foreign(at))
+    return Plan(tuple(found), wanted and not s.prod and not targets.is_foreign(at))
 
 
 def check(planned: Plan, conn: Connection[Any] | None) -> None:

@@ -9,7 +9,7 @@ from ... import output
 from ...dynamodb.conversations.model import Person
 from ...errors import BadInput, NotFound
 from ...settings import Settings
-from . import connections
+from . import connections, targets
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -32,7 +32,7 @@ class Handles:
 def pair(s: Settings, *, writes: bool = True) -> tuple[Person, Person]:
     """You and the other person; where the command ``writes``, a guess is said. Raises NotFound, BadInput."""
     check(s)
-    at = connections.server(s)
+    at = targets.server(s)
     with connections.postgres(s, at=at) as conn:
         return pair_in(s, conn, at, writes=writes)
 
@@ -118,7 +118,7 @@ def handles(s: Settings, conn: Connection[Any], at: Server, *, both: bool = True
     from ...postgres import users
 
     mine, other = s.my_handle, s.other_handle
-    if s.prod or connections.is_foreign(at) or (_is_set(s, "my_handle") and not both):
+    if s.prod or targets.is_foreign(at) or (_is_set(s, "my_handle") and not both):
         return Handles(mine, other)
     if not _is_set(s, "my_handle") and not users.is_known(conn, mine):
         if _is_set(s, "other_handle") or not both:

@@ -12,7 +12,7 @@ from ...output.text import counted
 from ...postgres import connection, database, locks, production_marker, sessions
 from ...postgres.connection import Server
 from ...settings import Settings
-from . import confirm, connections, copy_first, expected_schema, load_sql, migration_step, steps, try_database
+from . import confirm, connections, copy_first, expected_schema, load_sql, migration_step, steps, targets, try_database
 from .options import Copy
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _ask(s: Settings, at: Server, verb: str) -> bool:
         output.note(s, f"{at.label} would be {verb}: {losing}")
         return True
     connections.refuse_stamped(s, at)
-    confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=connections.is_foreign(at))
+    confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=targets.is_foreign(at))
     return True
 
 

@@ -20,7 +20,7 @@ from ...local import home, stack
 from ...output.text import counted
 from ...postgres import connection, database, production_marker, users
 from ...settings import SEEDED_GROUP, Settings
-from . import connections, migration_step, people, seeding, try_database
+from . import connections, migration_step, people, seeding, targets, try_database
 from .steps import Step, done
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check_all(
 
 def _check_people(s: Settings, at: connection.Server, scripts: load_sql.Scripts) -> None:
     """Raise NotFound where a handle that is set is neither in the database nor in the seeds that would fill it."""
-    is_fixed = s.prod or connections.is_foreign(at)
+    is_fixed = s.prod or targets.is_foreign(at)
     try:
         with connections.postgres(s, at=at) as conn:
             users.require_columns(conn)
@@ -201,7 +201,7 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
 
     Without the extra ``local`` it is skipped: with a database and a DynamoDB of one's own nothing else needs it.
     """
-    at = connections.pool_endpoint_if_any(s)
+    at = targets.pool_endpoint_if_any(s)
     if at is None:
         done(s, steps, "demo user pool", "skipped, because the extra `local` is not installed", changed=False)
         return
@@ -213,12 +213,12 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         return
     with connections.postgres(s) as conn:
         everyone = users.everyone(conn)
-    with aws_client.opened(at, trace=connections.trace(s)) as client, home.locked(home.locate()):
+    with aws_client.opened(at, trace=output.trace(s)) as client, home.locked(home.locate()):
         if s.dry_run and user_pool.find_pool(client, at, user_pool.DEMO_POOL) is None:
             done(s, steps, "demo user pool", "would be created", changed=True)
             return
         pool, made = user_pool.make_demo_pool(client, at)
-        connections.acting(s, f"user pool {user_pool.DEMO_POOL}, {at.label} at {at.url}")
+        output.acting(s, f"user pool {user_pool.DEMO_POOL}, {at.label} at {at.url}")
         added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), everyone)
         done(
             s,
@@ -238,7 +238,7 @@ def sync(
     ``create`` adds the people whom only Cognito knows; ``said`` is for a set-up that has said what it acts on.
     No transaction waits for the network: the pool is read first.
     """
-    pool_at = connections.pool_endpoint(s)
+    pool_at = targets.pool_endpoint(s)
     return _write_ids(s, pool_at, _read_pool(s, pool_at, said=said), create=create, said=said)
 
 
@@ -255,7 +255,7 @@ def _write_ids(
     s: Settings, pool_at: aws_client.Endpoint, found: list[user_pool.Identity], *, create: bool, said: bool
 ) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
     """Write the subs of a pool that was read; returns what ``sync`` does."""
-    at = connections.server(s)
+    at = targets.server(s)
     # The demo pool's people were made up from a database: their ids exist only in the demo.
     demo = pool_at.embedded and not at.embedded
     subs = [(identity.handle, identity.sub) for identity in found]
@@ -298,7 +298,7 @@ def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> Cruddur
     named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
     if s.prod and not s.user_pool_id and not starts:  # db setup may be about a database alone
         return None
-    at = connections.pool_endpoint_if_any(s) if named or starts or stack.aws_endpoint() else None
+    at = targets.pool_endpoint_if_any(s) if named or starts or stack.aws_endpoint() else None
     if at is None:
         done(s, steps, "Cognito ids", "skipped, because there is no user pool", changed=False)
         return None

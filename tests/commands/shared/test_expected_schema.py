@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cruddur_cli.commands.shared import connections
+from cruddur_cli.commands.shared import targets
 from cruddur_cli.postgres import production_marker
 from tests import dumps
 from tests.commands.conftest import Here
@@ -45,14 +45,14 @@ def test_a_lock_ends_the_comparison_in_a_transaction(
 def test_a_remote_server_gets_no_database_and_is_compared_with_what_is_known(
     here: Here, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "is_foreign", lambda _: True)
+    monkeypatch.setattr(targets, "is_foreign", lambda _: True)
     run(database, "ALTER TABLE users ADD bio text")
     ran = here("db", "diff")
     assert ran.code == 3
     assert "run `cruddur db diff` on a local database first" in ran.err
-    monkeypatch.setattr(connections, "is_foreign", lambda _: False)
+    monkeypatch.setattr(targets, "is_foreign", lambda _: False)
     assert here("db", "diff").code == 1
-    monkeypatch.setattr(connections, "is_foreign", lambda _: True)
+    monkeypatch.setattr(targets, "is_foreign", lambda _: True)
     with psycopg.connect(database, autocommit=True) as conn:
         before = conn.execute("SELECT max(oid::bigint) FROM pg_database").fetchone()
         assert set(differences(here)) == {"column public.users.bio"}

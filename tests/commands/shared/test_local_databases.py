@@ -39,7 +39,7 @@ def test_a_database_is_local_for_a_day_and_looked_at_each_hour(
 ) -> None:
     assert (local_databases.is_due(s), local_databases.is_local(s)) == (True, False)
     with psycopg.connect(database) as conn:
-        assert local_databases.note(s, conn)
+        assert local_databases.remember(s, conn)
     assert (local_databases.is_due(s), local_databases.is_local(s)) == (False, True)
     (path,) = files(tmp_path)
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -53,7 +53,7 @@ def test_a_database_is_local_for_a_day_and_looked_at_each_hour(
 def test_a_marked_database_is_not_local(s: Settings, database: str) -> None:
     with psycopg.connect(database) as conn:
         production_marker.write(conn)
-        assert not local_databases.note(s, conn)
+        assert not local_databases.remember(s, conn)
     assert not local_databases.is_local(s)
 
 
@@ -65,7 +65,7 @@ def test_handles_are_kept_for_a_moment_and_forgotten_with_a_new_note(
     assert local_databases.handles(s) == [("bayko", "Andrew Bayko")]
     assert not local_databases.is_local(s)
     with psycopg.connect(database) as conn:
-        local_databases.note(s, conn)
+        local_databases.remember(s, conn)
     assert local_databases.handles(s) is None
     local_databases.keep(s, [("bayko", "Andrew Bayko")])
     assert local_databases.is_local(s)
@@ -97,5 +97,5 @@ def test_a_cache_that_cannot_be_written_fails_nothing(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with psycopg.connect(database) as conn:
-        assert local_databases.note(s, conn)
+        assert local_databases.remember(s, conn)
     assert not local_databases.is_local(s)
