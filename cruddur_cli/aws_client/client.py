@@ -381,7 +381,7 @@ def _translate(error: Any, at: Endpoint) -> CruddurError:
             )
         if code in _DENIED:
             return _denied(error, at, fields)
-        if code in {"ResourceNotFoundException", "UserPoolNotFoundException"}:
+        if code in {"ResourceNotFoundException", "TableNotFoundException", "UserPoolNotFoundException"}:
             return NotFound(f"{at.label}: {text}", fields=fields)
         if code in _BUSY:
             return Refused(

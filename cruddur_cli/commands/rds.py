@@ -92,7 +92,8 @@ def update_sg_rule(
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})
     done = "would be updated: it would allow" if updated and s.dry_run else "allows" if updated else "already allows"
-    output.note(s, f"{change.rule_id} {done} {change.after} ({here.origin})" + (f", not {change.before}" * updated))
+    instead = f", not {change.before}" if change.before != change.after else ", as before; its description is new"
+    output.note(s, f"{change.rule_id} {done} {change.after} ({here.origin})" + instead * updated)
     return code
 
 
@@ -246,7 +247,10 @@ def _end(duration: str | None) -> datetime | None:
         return None
     found = re.fullmatch(r"(\d{1,4})([mhd])", duration)
     if not found or not int(found[1]):
-        raise BadInput(f"--for {duration!r} is not a time such as 30m, 8h or 2d.")
+        raise BadInput(
+            f"--for {duration!r} is not a time such as 30m, 8h or 2d.",
+            hint="write a number from 1 to 9999, and m, h or d for minutes, hours or days",
+        )
     unit = {"m": "minutes", "h": "hours", "d": "days"}[found[2]]
     return times.now() + timedelta(**{unit: int(found[1])})
 

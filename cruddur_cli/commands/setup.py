@@ -51,7 +51,8 @@ def setup(
     lines, source = seeding.read_script(script)
     at = targets.server(s)
     with connections.dynamodb(s, changes=True) as dynamodb:
-        confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
+        sentence = f"Mock data will be written to {at.label} and to table {s.table} where it is missing."
+        confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at), sentence=sentence)
         scripts = load_sql.Scripts(s)
         setup_steps.check_all(s, at, dynamodb, lines, source, scripts=scripts)
         done: list[steps.Step] = []

@@ -39,7 +39,7 @@ def refuse(conn: Connection[Any], label: str) -> None:
     if is_production(conn):
         raise Protected(
             f"{label} is marked as production, and this command was run without --prod.",
-            hint="if this is a copy of production: cruddur db release-copy",
+            hint="if this is a copy of production: cruddur db release-copy; if not, name another database",
             code="stamped_production",
         )
 

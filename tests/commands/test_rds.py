@@ -524,7 +524,9 @@ def test_a_rule_with_an_end_is_told_when_it_is_over_and_closed(
 def test_an_end_is_moved_although_the_address_is_right(account: Account, run: Command) -> None:
     run(*POINT, "--ip", HERE, "--for", "1h")
     first = account.rules[RULE].description
-    assert json.loads(run(*POINT, "--ip", HERE, "--for", "2d", "-o", "json").out)["updated"] == 1
+    ran = run(*POINT, "--ip", HERE, "--for", "2d", "-o", "json")
+    assert json.loads(ran.out)["updated"] == 1
+    assert f"allows {HERE}/32 (--ip), as before; its description is new" in ran.err
     assert account.rules[RULE].description != first
 
 

@@ -17,8 +17,12 @@ import pytest
 
 from tests import dumps
 from tests.commands.conftest import Here
+from tests.commands.production import TABLE, client, production
+from tests.commands.production import Run as ProductionRun
 from tests.conftest import SEEDED, Run
 from tests.terminals import in_terminal
+
+__all__ = ["production"]
 
 # Imported and waiting, so that two of them begin at the same moment.
 _GATED = "import sys; from cruddur_cli.cli import main as cli, tree; sys.stdin.read(1); cli.main()"
@@ -175,3 +179,16 @@ def test_a_dry_run_where_there_is_no_database_says_so(environment: dict[str, str
     assert ran.code == 0, ran.err
     assert "would be created" in ran.err
     assert here("db", "ping").code == 5
+
+
+def test_a_set_up_of_production_without_a_user_pool_does_the_rest(
+    production: ProductionRun, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROD_CONNECTION_URL", database)
+    monkeypatch.delenv("AWS_COGNITO_USER_POOL_ID", raising=False)
+    name = database.rpartition("/")[2]
+    ran = production("setup", "--prod", "--confirm", name)
+    assert (ran.code, "user pool: not named" in ran.err) == (3, True), ran.err
+    assert "Everything else is set up, but the Cognito ids are not synced. AWS_COGNITO_USER_POOL_ID" in ran.err
+    assert "cruddur db update-cognito-user-ids --prod" in ran.err
+    assert client("dynamodb").describe_table(TableName=TABLE)["Table"]["ItemCount"] > 100

@@ -94,10 +94,13 @@ def list_backups(s: Settings) -> None:
                 )
         else:
             _say_window(s, dynamodb)
-        is_missing = not found and not tables.exists(dynamodb)
+        is_missing = not tables.exists(dynamodb)
     flag = " --prod" if s.prod else ""
-    if is_missing:
+    if is_missing and not found:
         output.note(s, f"There is no table {s.table} on {dynamodb.at.label}, and no backup of it.")
+    elif is_missing:
+        again = f"cruddur ddb restore BACKUP --into {s.table}{flag}"
+        output.note(s, f"Table {s.table} does not exist. To create it from a backup: {again}")
     elif not found:
         output.note(s, f"Table {s.table} has no backup: cruddur ddb backup{flag} creates one.")
 

@@ -58,6 +58,10 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
             return Exit.DONE
         done = s3.import_into(dynamodb, place, into, say=lambda text: output.note(s, text), wait_s=wait_s)
         output.show(s, [done], draw=output.details, extra={"written": done.items, "dry_run": False})
+        if not done.items and not done.errors:
+            output.warn(f"no item was imported: {place} holds no items of an export. To drop the new table:")
+            output.tell(f"  cruddur ddb drop --table {into} --no-backup --prod")
+            return Exit.NO
         way_back.settle(s, target)
     for difference in done.differences:
         output.warn(difference)

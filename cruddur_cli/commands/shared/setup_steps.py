@@ -206,7 +206,13 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         done(s, steps, "demo user pool", "skipped, because the extra `local` is not installed", changed=False)
         return
     if not at.embedded:
-        done(s, steps, "user pool", f"{s.user_pool_id or 'the only one'} ({at.label})", changed=False)
+        done(
+            s,
+            steps,
+            "user pool",
+            f"{s.user_pool_id or ('not named' if s.prod else 'the only one')} ({at.label})",
+            changed=False,
+        )
         return
     if s.dry_run and any(step.changed for step in steps):
         done(s, steps, "demo user pool", "would get the people of the database", changed=True)
@@ -311,15 +317,17 @@ def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> Cruddur
         if at.embedded and error.code == "pool_not_found":
             _skip_sync(s, steps, error)
             return None
-        if at.embedded or (s.prod and isinstance(error, NotConfigured)):
+        if at.embedded:
             raise
-        if isinstance(error, NotConfigured):
+        if isinstance(error, NotConfigured) and not s.prod:
             _skip_sync(s, steps, error)
             return None
         done(s, steps, "Cognito ids", "not synced", changed=False)
         return error.changed(
             message=f"Everything else is set up, but the Cognito ids are not synced. {error.message}",
-            hint=f"when the user pool answers: cruddur db update-cognito-user-ids{' --prod' if s.prod else ''}",
+            hint=f"{error.hint}, then cruddur db update-cognito-user-ids"
+            if isinstance(error, NotConfigured)
+            else "when the user pool answers: cruddur db update-cognito-user-ids",
         )
     try:
         results, _ = _write_ids(s, at, found, create=False, said=True)

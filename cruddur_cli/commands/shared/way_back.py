@@ -41,4 +41,5 @@ def switch_over(s: Settings, into: str) -> None:
         lift = f"cruddur ddb protect --off --table {s.table}{flag}"
         steps.append(f"when nothing uses the old one: {lift}, then cruddur ddb drop --table {s.table}{flag}")
     lines = [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
-    output.note(s, "\n".join([f"To switch over to table {into}:", *lines]))
+    if not s.quiet:  # advice, which the history of what was changed does not keep
+        output.tell("\n".join([f"To switch over to table {into}:", *lines]))

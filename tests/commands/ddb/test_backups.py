@@ -59,6 +59,14 @@ def test_a_backup_is_made_once_listed_and_restored_into_a_new_table(production: 
     assert not dynamodb.describe_table(TableName=TABLE)["Table"]["DeletionProtectionEnabled"]
 
 
+def test_the_backups_of_a_table_that_was_dropped_are_listed(production: Run) -> None:
+    make_table(TABLE, items=1)
+    assert production("ddb", "drop", "--prod", "--confirm", TABLE).code == 0
+    ran = production("ddb", "list-backups", "--prod", "-o", "json")
+    assert (ran.code, json.loads(ran.out)["count"]) == (0, 1), ran.err
+    assert f"cruddur ddb restore BACKUP --into {TABLE} --prod" in ran.err
+
+
 def test_a_restore_that_was_interrupted_is_waited_for_and_another_table_is_refused(production: Run) -> None:
     make_table()
     production("ddb", "backup", "weekly", "--prod")

@@ -48,6 +48,14 @@ def test_a_table_goes_to_s3_and_comes_back_as_a_new_protected_table(production: 
     assert sorted(mine, key=str) == sorted(theirs, key=str)
     assert dynamodb.describe_table(TableName="copied")["Table"]["DeletionProtectionEnabled"]
     assert "DDB_MESSAGE_TABLE=copied" in back.err
+    assert "switch over" not in production("history", "--prod").out
+
+
+def test_an_import_of_nothing_is_no_success_and_no_table_to_switch_to(production: Run, dynamodb: Any) -> None:
+    ran = production("ddb", "import", f"s3://{BUCKET}/nothing", "--into", "copied", "--prod")
+    assert (ran.code, "no item was imported" in ran.err, "switch over" in ran.err) == (1, True, False), ran.err
+    assert not dynamodb.describe_table(TableName="copied")["Table"]["DeletionProtectionEnabled"]
+    assert "cruddur ddb drop --table copied --no-backup --prod" in ran.err
 
 
 def test_an_import_into_a_table_that_exists_is_refused(
