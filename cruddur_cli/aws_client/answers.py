@@ -10,7 +10,8 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from threading import Lock
+from contextvars import ContextVar
+from threading import Lock, get_ident
 from typing import Any
 
 NAMES = {
@@ -55,8 +56,33 @@ _MEMBERS: dict[str, tuple[str, type]] = {
     "CreateUserPool": ("UserPool", dict),
     "AdminCreateUser": ("User", dict),
 }
-_ROOT = rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?(\w+)[\s>/]"
 _ONE = Lock()
+# The turn of a thread that reads pages beside others, see below.
+TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)
+_ROOT = rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?(\w+)[\s>/]"
+
+
+class Turn:
+    """Lets one of several threads hold a parsed answer; the others wait with theirs unparsed, a tenth of its size.
+
+    A thread that has it in ``TURN`` takes it before an answer is parsed, and gives it back when the answer is used.
+    Taking it twice, or giving back what another thread holds, changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._owner = Lock(), 0
+
+    def take(self) -> None:
+        """Wait until no other thread has it."""
+        if self._owner != get_ident():
+            self._lock.acquire()
+            self._owner = get_ident()
+
+    def give_back(self) -> None:
+        """Let another thread have it."""
+        if self._owner == get_ident():
+            self._owner = 0
+            self._lock.release()
 
 
 class Foreign(Exception):
@@ -113,6 +139,8 @@ def _check_sum(headers: Mapping[str, str], raw: bytes, status: int) -> None:
 
 def _object(operation: str, raw: bytes, status: int) -> dict[str, Any]:
     try:
+        if (turn := TURN.get()) is not None:
+            turn.take()
         # Parsing takes several times what comes of it, and gains nothing from threads: one at a time is enough.
         with _ONE:
             answer = json.loads(raw)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+from ..aws_client import answers
 from ..aws_client.client import Backoff
 from ..errors import Incomplete
 from .capacity.rules import PAGE_LIMIT, read_units
@@ -25,6 +26,8 @@ PREFIXES = {"message": MESSAGE_PREFIX, "group": GROUP_PREFIX}
 _NUMBER = re.compile(r"-?\d{1,38}(\.\d{1,30})?")
 Key = dict[str, Any]
 Produced = TypeVar("Produced")
+# What a reader yielded and the event that it was used; the error that ended a reader; or None at its end.
+_Offered = tuple[Produced, threading.Event] | BaseException | None
 
 
 # What was measured on two cores with benchmarks/run.py and 100,000 items, 32 MB, on DynamoDB Local. For each page
@@ -32,8 +35,9 @@ Produced = TypeVar("Produced")
 # 5 s in 256: a segment should be about a page. A single partition is always in one segment, and takes 16 s; with a
 # Limit of as many items as a page holds, of which nothing else is noticed, 8 s. On AWS a segment is as good as another
 # and costs at least one request, so there are at most 64. Of threads, 2, 4 and 8 did not differ, as engine and client
-# share the cores; over a network a page takes longer to come than to write, so that two are on their way. Each is up to
-# 8 MB of objects: 2 take 1.1 times the memory for 200,000 items that they do for 10,000, 3 take 1.2 times.
+# share the cores; over a network a page takes longer to come than to write, so that two are on their way. One is
+# parsed, into 8 MB of objects: with two, the peak came when both had just been parsed, which a long scan sees and a
+# short one does not (59 MB for a million items, 50 for 100,000; one at a time 49 for both).
 MOST_SEGMENTS = 64
 READERS = 2
 _SPARE = 1.25
@@ -238,7 +242,7 @@ def _segment(
     page_items: int | None = None,
     operation: str = "scan",
 ) -> Iterator[list[Item]]:
-    left = limit
+    left, turn = limit, answers.TURN.get()
     while left is None or left > 0:
         asked = min((most for most in (left, page_items) if most is not None), default=None)
         if asked is not None:
@@ -250,8 +254,12 @@ def _segment(
         if page_items is not None and answer["ScannedCount"] >= page_items:
             page_items *= 2
         del answer
-        yield page
-        del page  # a page is ten times its JSON in memory: it must not wait for the next one
+        try:
+            yield page
+            del page  # a page is ten times its JSON in memory: it must not wait for the next one
+        finally:
+            if turn is not None:
+                turn.give_back()
         if not after:
             return
         params["ExclusiveStartKey"] = after
@@ -271,6 +279,34 @@ def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]
         del page
 
 
+class _Handover(Generic[Produced]):
+    """Where readers hand over what they yield, one thing at a time, until it is closed."""
+
+    def __init__(self) -> None:
+        self.waiting: queue.Queue[_Offered[Produced]] = queue.Queue(maxsize=1)
+        self.closed = threading.Event()
+
+    def put(self, thing: _Offered[Produced]) -> bool:
+        """Wait until there is room for it; False where the handover is closed."""
+        while not self.closed.is_set():
+            try:
+                self.waiting.put(thing, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def hand_over(self, thing: Produced) -> bool:
+        """Wait until the thing was used; False where the handover is closed."""
+        used = threading.Event()
+        if not self.put((thing, used)):
+            return False
+        while not used.wait(0.1):
+            if self.closed.is_set():
+                return False
+        return True
+
+
 def spread(
     segments: Iterable[int],
     produce: Callable[[int], Iterator[Produced]],
@@ -280,37 +316,31 @@ def spread(
 ) -> Iterator[Produced]:
     """What ``produce`` yields for each segment, from ``readers`` threads at once, which take one segment after another.
 
-    A reader that is ahead waits, so that little is held at any time. The first error ends all, and is raised here; a
-    limit that is reached ends each reader by itself, so that nothing is lost that another one has read already.
+    While one page is used, the other readers fetch theirs, and wait with it unparsed: memory holds one page and the
+    bytes of a few. The first error ends all, and is raised here; a limit that is reached ends each reader by itself, so
+    that nothing is lost that another one has read already.
     ``halt`` ends what readers wait for, on an interrupt.
     """
-    ready: queue.Queue[tuple[Produced] | BaseException | None] = queue.Queue(maxsize=1)
-    stop = threading.Event()
+    handover, turn = _Handover[Produced](), answers.Turn()
     left = deque(segments)
 
-    def offer(thing: tuple[Produced] | BaseException | None) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(thing, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
     def read() -> None:
+        answers.TURN.set(turn)
         try:
-            while not stop.is_set():
+            while not handover.closed.is_set():
                 try:
                     number = left.popleft()
                 except IndexError:
                     break
                 for thing in produce(number):
-                    if not offer((thing,)):
+                    if not handover.hand_over(thing):
                         return
                     del thing
-            offer(None)
+            handover.put(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
-            offer(error)
+            handover.put(error)
+        finally:
+            turn.give_back()  # an error keeps the frames that would have done so
 
     threads = [threading.Thread(target=read, daemon=True) for _ in range(min(readers, len(left)))]
     for thread in threads:
@@ -319,7 +349,7 @@ def spread(
     try:
         stopped: Incomplete | None = None
         while finished < len(threads):
-            thing = ready.get()
+            thing = handover.waiting.get()
             if thing is None:
                 finished += 1
             elif isinstance(thing, Incomplete):
@@ -327,12 +357,17 @@ def spread(
             elif isinstance(thing, BaseException):
                 raise thing
             else:
-                yield thing[0]
+                found, used = thing
+                del thing
+                yield found
+                del found
+                used.set()
+                continue
             del thing
         if stopped is not None:
             raise stopped
     finally:
-        stop.set()
+        handover.closed.set()
         if finished < len(threads):
             halt()
         for thread in threads:

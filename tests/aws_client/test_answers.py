@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,3 +185,26 @@ def test_who_speaks_dynamodb_is_told_from_who_does_not(endpoint: str) -> None:
     assert not aws_client.speaks(faults.refused_url(), *asked)
     with faults.silent_server() as url, pytest.raises(CannotConnect, match="does not answer"):
         aws_client.speaks(url, *asked, timeout_s=0.1)
+
+
+def test_one_thread_at_a_time_holds_a_parsed_answer() -> None:
+    turn, held, order = answers.Turn(), threading.Event(), []
+
+    def second() -> None:
+        answers.TURN.set(turn)
+        held.wait(60)
+        answer(200, JSON, b'{"Items": []}', operation="Query")
+        order.append("parsed")
+        turn.give_back()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    turn.take()
+    turn.take()  # twice is once
+    held.set()
+    thread.join(0.3)
+    order.append("given back")
+    turn.give_back()
+    turn.give_back()  # what another one may hold by now stays held
+    thread.join(60)
+    assert order == ["given back", "parsed"]

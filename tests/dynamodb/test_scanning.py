@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from cruddur_cli.dynamodb import scanning
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.errors import NotFound, Refused
-from tests import faults
+from tests import faults, waiting
 from tests.dynamodb.rows import message_row, write
 
 
@@ -80,7 +81,7 @@ def test_a_reader_that_stops_early_leaves_no_thread(three_mb: DynamoDB) -> None:
 
 @pytest.mark.parametrize("segments", [1, 4])
 def test_memory_does_not_grow_with_the_table(dynamodb: DynamoDB, segments: int) -> None:
-    """35 pages are never held together: at most seven are read or wait, each as bytes, text and items for a moment."""
+    """35 pages are never held together: one at a time is parsed, and each reader keeps the bytes of one."""
     size, count = 40_000, 880
     write(dynamodb, (message_row(f"{n}", "x" * size, group=f"{n}") for n in range(count)))
     tracemalloc.start()
@@ -94,14 +95,34 @@ def test_memory_does_not_grow_with_the_table(dynamodb: DynamoDB, segments: int) 
 
 
 def test_segments_do_not_run_ahead_of_a_slow_reader(dynamodb: DynamoDB) -> None:
-    """Two pages wait in the queue and one in each reader, however long nobody takes them."""
+    """One page is in use; each other reader has asked for one, and keeps the bytes that came unparsed."""
     write(dynamodb, (message_row(f"{n}", "x" * 40_000, group=f"{n}") for n in range(800)))
+    sent: list[None] = []
+    dynamodb.client.meta.events.register("before-send.dynamodb.Scan", lambda **_: sent.append(None))
     pages = scanning.pages(dynamodb, segments=4)
     next(pages)
-    time.sleep(0.5)
+    waiting.until(lambda: len(sent) == 4)
+    time.sleep(0.2)
     scans = {each.operation: each for each in dynamodb.meter.operations()}["Scan"]
-    assert scans.requests <= 1 + 2 + 4
+    assert (len(sent), scans.requests) == (4, 1)
     assert 1 + sum(1 for _ in pages) > 20
+
+
+def test_a_reader_that_fails_lets_the_waiting_ones_end(three_mb: DynamoDB) -> None:
+    """It fails with a page in its hands, while the others wait for their turn to parse."""
+    sent: list[None] = []
+    three_mb.client.meta.events.register("before-send.dynamodb.Scan", lambda **_: sent.append(None))
+    before = threading.active_count()
+
+    def produce(number: int) -> Iterator[int]:
+        for page in scanning.segment(three_mb, number, scanning.ScanPlan(4, 4)):
+            waiting.until(lambda: len(sent) >= 4)
+            raise OSError(28, f"no space left for {len(page)} items")
+        yield 0
+
+    with pytest.raises(OSError, match="no space left"):
+        list(scanning.spread(range(4), produce, readers=4))
+    assert threading.active_count() <= before
 
 
 MIXED: list[dict[str, Any]] = [
