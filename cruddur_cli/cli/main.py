@@ -6,15 +6,15 @@ import contextlib
 import errno
 import gc
 import os
-import re
 import shlex
 import signal
 import sys
 from types import FrameType
 from typing import Any
 
-from .. import __version__, history, output, settings
+from .. import __version__, output, settings
 from ..errors import BadInput, CruddurError, Exit, Interrupted
+from ..output import history
 
 PROGRAM = "cruddur"
 # More containers than any command makes while its modules load.
@@ -80,7 +80,8 @@ def _run(arguments: list[str]) -> int:
         return error.exit_code
     except CruddurError as error:
         history.failed(error)
-        _trace(error, debug)
+        if debug:
+            output.tell_traceback(error)
         _say(error, arguments, wanted)
         return error.exit_code
     except KeyboardInterrupt:
@@ -93,7 +94,8 @@ def _run(arguments: list[str]) -> int:
         _silence_stdout()
         return Exit.DONE
     except Exception as error:  # noqa: BLE001 - the last resort: one line, a traceback with --debug
-        _trace(error, debug)
+        if debug:
+            output.tell_traceback(error)
         if isinstance(error, OSError):
             _silence_stdout()  # a full disk would be told again when Python empties its buffers
         _say(_unexpected(error), arguments, wanted)
@@ -236,8 +238,6 @@ def _wanted_output(arguments: list[str]) -> str:
 
 
 def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
-    from .. import masking
-
     if error.again is not None:
         from . import suggestions
 
@@ -249,10 +249,7 @@ def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
             hint=in_production(error.hint) if error.hint else None,
             details=in_production(error.details) if error.details else None,
         )
-    error = masking.error(error, settings.secrets())
-    error = error.changed(
-        message=_shortened(error.message), hint=_shortened(error.hint, longest=10_000) if error.hint else None
-    )
+    error = output.masked(error)
     # Where Typer could not read the command line, its hint names the part that it could.
     known, is_help, _ = (error.hint or "").partition(" --help")
     program = known if is_help else _program(arguments)
@@ -261,18 +258,6 @@ def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
 
         github.annotate_error(error, program)
     output.fail(error, program, wanted)
-
-
-def _shortened(text: str, *, longest: int = 400) -> str:
-    """A text in which a word that no person could read, a handle of 100,000 letters say, is cut.
-
-    A hint may hold longer words, because it is pasted.
-    """
-
-    def cut(found: re.Match[str]) -> str:
-        return f"{found[0][:60]}… ({len(found[0]):,} characters)"
-
-    return re.sub(rf"\S{{{longest},}}", cut, text)
 
 
 def _unexpected(error: Exception) -> CruddurError:
@@ -285,14 +270,6 @@ def _unexpected(error: Exception) -> CruddurError:
     return CruddurError(
         f"unexpected {type(error).__name__}: {text}", hint="run it again with --debug", code="unexpected"
     )
-
-
-def _trace(error: BaseException, debug: bool) -> None:
-    """The traceback on stderr, without locals (they hold connection URLs) and with every known secret masked."""
-    if debug:
-        from .. import masking
-
-        output.tell(masking.debug_traceback(error, settings.secrets()))
 
 
 class _Ended(BaseException):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import history as histories
 from .. import output, times
 from ..errors import CruddurError
+from ..output import history as histories
 from ..output.text import counted, one_line, when
 from ..settings import Settings
 from .shared.options import Since, Until, command
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ..history import Entry
+    from ..output.history import Entry
 
 
 @command(shows=True)

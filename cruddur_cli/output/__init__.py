@@ -23,9 +23,11 @@ from .stderr import acting as acting
 from .stderr import ask as ask
 from .stderr import done as done
 from .stderr import fail as fail
+from .stderr import masked as masked
 from .stderr import note as note
 from .stderr import summary as summary
 from .stderr import tell as tell
+from .stderr import tell_traceback as tell_traceback
 from .stderr import trace as trace
 from .stderr import unchanged as unchanged
 from .stderr import warn as warn

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from .. import history
-from . import github
+from . import github, history
 from .stderr import tell
 from .streams import console, is_terminal
 

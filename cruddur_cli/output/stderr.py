@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from .. import history
 from ..errors import CruddurError
+from . import history
 from .streams import columns, is_coloured, is_terminal, painted
 from .text import in_production, printable, wrapped
 
@@ -133,6 +133,32 @@ def fail(error: CruddurError, program: str, output: str) -> None:
         # A command is pasted, and a line break would cut it in two; the terminal breaks it by itself.
         is_command = error.hint.startswith("cruddur ")
         tell(f"  next: {error.hint}", is_broken=not is_command, lead="  next:", style="bold")
+
+
+def masked(error: CruddurError) -> CruddurError:
+    """The error as it may be shown: without known secrets, and without words that no person could read."""
+    from .. import masking, settings
+
+    error = masking.error(error, settings.secrets())
+    # A hint may hold longer words, because it is pasted.
+    hint = _shortened(error.hint, longest=10_000) if error.hint else None
+    return error.changed(message=_shortened(error.message), hint=hint)
+
+
+def _shortened(text: str, *, longest: int = 400) -> str:
+    """A text in which a word that no person could read, a handle of 100,000 letters say, is cut."""
+
+    def cut(found: re.Match[str]) -> str:
+        return f"{found[0][:60]}… ({len(found[0]):,} characters)"
+
+    return re.sub(rf"\S{{{longest},}}", cut, text)
+
+
+def tell_traceback(error: BaseException) -> None:
+    """The traceback of an error, without locals (they hold connection URLs) and with every known secret masked."""
+    from .. import masking, settings
+
+    tell(masking.debug_traceback(error, settings.secrets()))
 
 
 def summary(extra: Mapping[str, object]) -> str:

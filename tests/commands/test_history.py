@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli import history, times
+from cruddur_cli import times
 from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.output import history
 from tests.commands.conftest import Here, parsed
 from tests.commands.production import TABLE, Run, make_table, production
 from tests.conftest import Run as Command

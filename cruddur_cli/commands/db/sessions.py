@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ... import history, output, settings, times
+from ... import output, settings, times
 from ...errors import Again, BadInput, CannotConnect, CruddurError, Exit, NotConfigured
-from ...output import live
+from ...output import history, live
 from ...output.text import counted, when
 from ...settings import Settings
 from ..shared.options import command, seconds

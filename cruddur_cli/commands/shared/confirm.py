@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ... import history, output
+from ... import output
 from ...errors import Protected
+from ...output import history
 from ...settings import Settings
 
 

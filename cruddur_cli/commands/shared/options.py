@@ -12,8 +12,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ... import history, settings
+from ... import settings
 from ...errors import BadInput, CruddurError
+from ...output import history, masked
 from . import completions
 
 
@@ -362,14 +363,13 @@ def _summarized(s: settings.Settings, run: Callable[[settings.Settings], int | N
     """Run a command, and append its result to the job summary where one is wanted; its exit code."""
     if not s.summary:
         return run(s)
-    from ... import masking
     from ...output import github
 
     github.begin()
     try:
         code = run(s)
     except CruddurError as error:
-        github.append(s, error.exit_code, masking.error(error, settings.secrets()))
+        github.append(s, error.exit_code, masked(error))
         raise
     github.append(s, code or 0)
     return code

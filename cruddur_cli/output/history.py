@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from . import times
-from .errors import BadInput, CruddurError, NotConfigured, NotFound, Protected
+from .. import times
+from ..errors import BadInput, CruddurError, NotConfigured, NotFound, Protected
 
 NAME = "history.jsonl"
 BEFORE = "history.1.jsonl"
@@ -154,7 +154,7 @@ def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Seque
 def _line(running: _Running, arguments: Sequence[str], exit_code: int, known: Sequence[str]) -> dict[str, object]:
     import shlex
 
-    from . import masking
+    from .. import masking
 
     def shown(text: str) -> str:
         text = masking.text(text, known)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli import history, times
+from cruddur_cli import times
 from cruddur_cli.errors import (
     BadInput,
     CannotConnect,
@@ -24,6 +24,7 @@ from cruddur_cli.errors import (
     Protected,
     Refused,
 )
+from cruddur_cli.output import history
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def test_half_a_line_and_foreign_lines_do_not_hide_the_others(folder: Path) -> N
 
 def test_processes_that_write_at_once_lose_no_line(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from cruddur_cli import history; history.MAX_BYTES = 40_000\n"
+        "import sys; from pathlib import Path; from cruddur_cli.output import history; history.MAX_BYTES = 40_000\n"
         "for n in range(40):\n"
         "    history.begin(prod=False, folder=lambda: Path(sys.argv[1]))\n"
         "    assert history.end([sys.argv[2], str(n)], 0, secrets=tuple) is None\n"
