@@ -34,8 +34,7 @@ import typer
 from cruddur_cli import settings
 from cruddur_cli.audit import controls, policies
 from cruddur_cli.audit.checks import CHECKS
-from cruddur_cli.cli import tree
-from cruddur_cli.commands.shared import help
+from cruddur_cli.cli import help, tree
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "benchmarks"))

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..commands.shared import completions, help
+from ..commands.shared import completions
 from ..commands.shared.options import CONTEXTS, REGISTERED, TYPED
-from ..output.streams import columns
+from ..output.streams import columns, is_narrow
+from . import help
 
 GROUPS = {
     "ddb": ("Stores", "Create, seed and read the DynamoDB table."),
@@ -74,7 +75,7 @@ COMMANDS: dict[str, tuple[Section, ...]] = {
             "Commands", "rds", ("update-sg-rule", "revoke", "status", "start", "stop", "snapshot", "list-snapshots")
         ),
     ),
-    "local": (Section("Commands", "local", ("up", "down", "status", "env", "run", "logs", "reset")),),
+    "local": (Section("Commands", "local.command", ("up", "down", "status", "env", "run", "logs", "reset")),),
 }
 """For each group its modules, in the order of the help."""
 
@@ -101,7 +102,7 @@ def tree(*wanted: str) -> typer.Typer:
         rich_markup_mode=None,
         context_settings={
             "help_option_names": ["-h", "--help"],
-            **({"terminal_width": columns(sys.stdout)} if help.is_narrow() else {}),
+            **({"terminal_width": columns(sys.stdout)} if is_narrow() else {}),
         },
         pretty_exceptions_enable=False,
         suggest_commands=False,

@@ -8,8 +8,8 @@ import typer
 
 from .. import output, settings
 from ..output import github
+from ..output.streams import is_narrow
 from ..settings import Settings
-from .shared import help
 from .shared.options import SQL_FILES, STATEMENT_TIMEOUT, NoMigrate, command
 
 NEXT = (
@@ -78,7 +78,7 @@ def setup(
             meter=None if last else dynamodb.meter,
             extra=extra,
         )
-    gap = "\n    " if help.is_narrow() else "  "
+    gap = "\n    " if is_narrow() else "  "
     flag = " --prod" if s.prod else ""
     if not s.quiet:
         output.tell("\nNext:\n" + "\n".join(f"  {line + flag:<{30 + len(flag)}}{gap}{what}" for line, what in NEXT))

@@ -33,6 +33,11 @@ def painted(text: str, style: str) -> str:
     return "\n".join(f"\x1b[{codes}m{line}\x1b[0m" if line else line for line in text.split("\n"))
 
 
+def is_narrow() -> bool:
+    """Whether the terminal is too narrow for tables and frames."""
+    return columns(sys.stdout) < NARROW
+
+
 def columns(stream: TextIO) -> int:
     """How many columns the terminal has that the stream leads to; ``COLUMNS`` wins, as everywhere."""
     said = os.environ.get("COLUMNS", "")

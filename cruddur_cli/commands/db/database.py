@@ -91,7 +91,8 @@ def drop(
     backup: CopyFirst = None,
 ) -> None:
     """Drop the database with everything in it. Ends the sessions that use it. Asks first."""
-    from ..shared import connections, rebuild, targets
+    from ..shared import connections, targets
+    from . import rebuild
 
     at = targets.server(s)
     connections.acting_on(s, at)
@@ -110,7 +111,8 @@ def reset(s: Settings, no_migrate: NoMigrate = False, backup: CopyFirst = None) 
     Schema, seed and migrations are tried before anything is dropped. If you may not create databases, the database is
     emptied instead.
     """
-    from ..shared import connections, load_sql, migration_step, rebuild, setup_steps, targets
+    from ..shared import connections, load_sql, migration_step, setup_steps, targets
+    from . import rebuild
 
     at = targets.server(s)
     planned = migration_step.plan(s, at, wanted=not no_migrate)
@@ -168,7 +170,8 @@ def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Scri
     """Rehearse a schema, ask if rows would be lost, and load it; False in a dry run."""
     from ...postgres import locks
     from ...postgres.migrations import runner as migration_runner
-    from ..shared import confirm, connections, copy_first, load_sql, targets
+    from ..shared import confirm, connections, load_sql, targets
+    from . import copy_first
 
     effects = load_sql.rehearse_schema(s, at, script)
     with connections.postgres(s, at=at) as conn:

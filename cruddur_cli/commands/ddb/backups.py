@@ -150,7 +150,8 @@ def restore(
     cruddur ddb restore before-the-migration --into cruddur-messages-2 --prod
     """
     from ...dynamodb import backups, tables
-    from ..shared import connections, way_back
+    from ..shared import connections
+    from . import way_back
 
     settings.check_table_name(into, "--into")
     if (backup is None) == (to_time is None):

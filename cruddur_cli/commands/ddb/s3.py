@@ -37,7 +37,8 @@ def import_(s: Settings, url: str, into: str | None, wait_s: float) -> int:
     """Have DynamoDB import an export into a new table, compare, mark and protect it; 1 where lines were not taken."""
     from ...dynamodb import tables
     from ...dynamodb.transfer import s3
-    from ..shared import connections, way_back
+    from ..shared import connections
+    from . import way_back
 
     place = _location(s, url)
     if into is None:

@@ -221,7 +221,8 @@ def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = 
     ``lost`` is what a table that is made again cannot have of this one.
     """
     from ...dynamodb import tables
-    from ..shared import confirm, targets, way_back
+    from ..shared import confirm, targets
+    from . import way_back
 
     try:
         table = tables.describe(dynamodb)

@@ -14,7 +14,7 @@ from cruddur_cli import times
 from tests import dumps, processes, waiting
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
-from tests.commands.shared.test_rebuild import OBJECTS, checkout, databases, owner
+from tests.commands.db.test_rebuild import OBJECTS, checkout, databases, owner
 
 __all__ = ["checkout", "owner"]
 

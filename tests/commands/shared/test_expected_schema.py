@@ -14,7 +14,7 @@ from tests import dumps
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
 from tests.commands.db.test_diff import differences
-from tests.commands.shared.test_rebuild import checkout, owner
+from tests.commands.db.test_rebuild import checkout, owner
 
 __all__ = ["checkout", "owner"]
 

@@ -12,7 +12,7 @@ from cruddur_cli import times
 from cruddur_cli.commands.shared import try_database
 from cruddur_cli.postgres import connection
 from tests.commands.conftest import Here
-from tests.commands.shared.test_rebuild import databases
+from tests.commands.db.test_rebuild import databases
 
 
 def test_it_is_empty_and_gone_at_the_end_even_after_an_error(database: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cruddur_cli.commands.shared import application
+from cruddur_cli.commands.local import application
 from cruddur_cli.commands.shared.options import Form
 from cruddur_cli.errors import NotConfigured
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from .. import masking, output, settings
-from ..errors import Exit
-from ..settings import Settings
-from .shared.options import Form, command
+from ... import masking, output, settings
+from ...errors import Exit
+from ...settings import Settings
+from ..shared.options import Form, command
 
 _FORM = "How to print the variables. Both Docker Compose and GITHUB_ENV read dotenv."
 
@@ -28,8 +28,8 @@ class Name(StrEnum):
 @command(shows=True, waits=True)
 def up(s: Settings) -> None:
     """Start the embedded PostgreSQL and AWS. A running engine is not changed."""
-    from ..local import stack
-    from .shared import application
+    from ...local import stack
+    from . import application
 
     application.refuse_prod(s)
     stack.up(wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
@@ -39,8 +39,8 @@ def up(s: Settings) -> None:
 @command(shows=True)
 def down(s: Settings) -> None:
     """Stop the embedded stack. Everything in it is kept."""
-    from ..local import stack
-    from .shared import application
+    from ...local import stack
+    from . import application
 
     application.refuse_prod(s)
     output.show(s, stack.down(), record=stack.Engine)
@@ -49,8 +49,8 @@ def down(s: Settings) -> None:
 @command(shows=True)
 def status(s: Settings) -> int:
     """Show whether the embedded PostgreSQL and AWS run, and where. Exit code 1 when one does not run."""
-    from ..local import stack
-    from .shared import application
+    from ...local import stack
+    from . import application
 
     application.refuse_prod(s)
     engines = stack.status()
@@ -67,7 +67,7 @@ def env(s: Settings) -> None:
 
     cruddur local env -o dotenv >> "$GITHUB_ENV"
     """
-    from .shared import application
+    from . import application
 
     output.write(application.written(application.variables(s), Form(s.output)) + "\n")
 
@@ -83,8 +83,7 @@ def run(
 
     cruddur local run -- flask run
     """
-    from ..local import foreground
-    from .shared import application
+    from . import application, foreground
 
     return foreground.run(program, settings.given_environment() | application.variables(s))
 
@@ -96,8 +95,8 @@ def show_logs(
     lines: Annotated[int, typer.Option("--lines", min=1, metavar="N", help="The last N lines of each engine.")] = 50,
 ) -> None:
     """Show the last lines that the engines wrote to their logs."""
-    from ..local import logs
-    from .shared import application
+    from ...local import logs
+    from . import application
 
     application.refuse_prod(s)
     secrets = settings.secrets()
@@ -116,8 +115,9 @@ def show_logs(
 @command(shows=True, asks=True, changes=True)
 def reset(s: Settings) -> None:
     """Stop the embedded stack and delete its data. Files that other programs put beside the data are kept."""
-    from ..local import stack
-    from .shared import application, confirm
+    from ...local import stack
+    from ..shared import confirm
+    from . import application
 
     application.refuse_prod(s)
     folders = stack.belongings()

@@ -6,7 +6,7 @@ from ... import output, times
 from ...dynamodb import backups, protection
 from ...dynamodb.client import DynamoDB
 from ...settings import Settings
-from .options import LONGEST_S
+from ..shared.options import LONGEST_S
 
 
 def backup_first(s: Settings, dynamodb: DynamoDB) -> None:

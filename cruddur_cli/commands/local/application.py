@@ -16,8 +16,8 @@ from ...errors import Again, BadInput, NotConfigured
 from ...local import home
 from ...postgres import connection
 from ...settings import Settings
-from . import targets
-from .options import Form
+from ..shared import targets
+from ..shared.options import Form
 
 
 def variables(s: Settings) -> dict[str, str]:

@@ -21,9 +21,9 @@ import pytest
 from tests import runs
 from tests.conftest import NOWHERE, Engines, Run
 
-from .conftest import Here, parsed
+from ..conftest import Here, parsed
 
-BACKEND = Path(__file__).with_name("backend.py")
+BACKEND = Path(__file__).parents[1] / "backend.py"
 GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 
 

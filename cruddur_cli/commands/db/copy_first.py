@@ -11,8 +11,8 @@ from ...errors import Protected
 from ...local import stack
 from ...postgres import connection, programs
 from ...settings import Settings
-from . import confirm, connections
-from .options import LONGEST_S, Copy
+from ..shared import confirm, connections
+from ..shared.options import LONGEST_S, Copy
 
 
 def offer(s: Settings, at: connection.Server, chosen: Copy | None) -> None:

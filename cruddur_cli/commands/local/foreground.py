@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import BadInput
+from ...errors import BadInput
 
 # What ends, stops or tells a program something. What a terminal sends goes to its whole foreground group by itself.
 _PASSED_ON = [

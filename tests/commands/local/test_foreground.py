@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from cruddur_cli.commands.local import foreground
 from cruddur_cli.errors import BadInput
-from cruddur_cli.local import foreground
+from tests.local.engines import REPOSITORY
 
-from .engines import REPOSITORY
-
-RUN = "import os, sys; from cruddur_cli.local import foreground; sys.exit(foreground.run(sys.argv[1:], os.environ))"
+RUN = """
+import os, sys
+from cruddur_cli.commands.local import foreground
+sys.exit(foreground.run(sys.argv[1:], os.environ))
+"""
 # Writes a line for each signal that it gets, and ends with 7 at the one that is last.
 TOLD = """
 import signal, sys

@@ -12,8 +12,9 @@ from ...output.text import counted
 from ...postgres import connection, database, locks, production_marker, sessions
 from ...postgres.connection import Server
 from ...settings import Settings
-from . import confirm, connections, copy_first, expected_schema, load_sql, migration_step, steps, targets, try_database
-from .options import Copy
+from ..shared import confirm, connections, expected_schema, load_sql, migration_step, steps, targets, try_database
+from ..shared.options import Copy
+from . import copy_first
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -4,18 +4,11 @@ and cuts names in half where the terminal is narrow."""
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from ... import output
-from ...output.streams import NARROW, columns
-
-
-def is_narrow() -> bool:
-    """Whether the terminal is too narrow for tables and frames."""
-    return columns(sys.stdout) < NARROW
+from .. import output
 
 
 class CommandGroup(TyperGroup):

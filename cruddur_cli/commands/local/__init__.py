@@ -1,0 +1,1 @@
+"""``cruddur local``: the embedded stack, and programs that use it."""
