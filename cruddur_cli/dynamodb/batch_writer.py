@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event
 from typing import Any
@@ -20,15 +19,6 @@ WIDTH = 16
 Request = dict[str, Any]
 
 
-@dataclass
-class WriteCounts:
-    """What was done: items put and deleted, and keys that came more than once in a batch (the last one wins)."""
-
-    put: int = 0
-    deleted: int = 0
-    merged: int = 0
-
-
 def put_request(item: Request) -> Request:
     """The request that writes one item."""
     return {"PutRequest": {"Item": item}}
@@ -41,13 +31,12 @@ def delete_request(key: Request) -> Request:
 
 def write_all(
     dynamodb: DynamoDB, requests: Iterable[Request], *, advance: Callable[[int], None] = lambda _: None
-) -> WriteCounts:
+) -> None:
     """Carry out all requests; ``advance`` is told how many were done, as they are.
 
     Requests for one key keep their order: the last wins. Raises Refused when DynamoDB takes nothing more for
     ``dynamodb.busy_s``; what was written stays, and writing the same again is safe.
     """
-    done = WriteCounts()
     writer = Writer(dynamodb)
     landed: SimpleQueue[Future[int]] = SimpleQueue()
     flying: dict[Future[int], Collection[tuple[str, str]]] = {}
@@ -60,32 +49,25 @@ def write_all(
 
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="batch") as pool:
         try:
-            for batch in _batches(requests, done):
+            for batch in _batches(requests):
                 while len(flying) >= WIDTH or not busy.isdisjoint(batch):
                     land()
                 future = pool.submit(writer.write, list(batch.values()))
                 flying[future] = batch
                 busy.update(batch)
                 future.add_done_callback(landed.put)
-                puts = sum("PutRequest" in request for request in batch.values())
-                done.put += puts
-                done.deleted += len(batch) - puts
             while flying:
                 land()
         except BaseException:
             writer.give_up()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return done
 
 
-def _batches(requests: Iterable[Request], done: WriteCounts) -> Iterator[dict[tuple[str, str], Request]]:
+def _batches(requests: Iterable[Request]) -> Iterator[dict[tuple[str, str], Request]]:
     batch: dict[tuple[str, str], Request] = {}
     for request in requests:
-        key = _key(request)
-        if key in batch:
-            done.merged += 1
-        batch[key] = request
+        batch[_key(request)] = request
         if len(batch) == BATCH:
             yield batch
             batch = {}

@@ -23,11 +23,10 @@ from . import extra, generations, state_files
 from . import home as homes
 from .engine import (
     DAMAGED,
-    START_NOTICE_S,
-    START_S,
     Engine,
     StartDeadline,
     environment,
+    first_answer,
     instant,
     last_words,
     listen,
@@ -35,6 +34,7 @@ from .engine import (
     number,
     running_or_claimed,
     spawn,
+    start_deadline,
     wait_until_gone,
 )
 
@@ -96,7 +96,7 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
         raise homes.unusable(Path(error.filename or folder), error) from error
     finally:
         os.close(alive)
-    deadline = StartDeadline(max(START_S, wait_s), say, notice_s=START_NOTICE_S)
+    deadline = start_deadline(wait_s, say)
     return lambda: _finish(home, process, deadline=deadline, recovered=recovered, say=say)
 
 
@@ -279,23 +279,17 @@ def _finish(
 ) -> int:
     folder = home / "aws"
     log = folder / "log"
-    while not (found := running(home, timeout_s=deadline.left(1))):
-        if process.poll() == DAMAGED:
-            reason = last_words(log, 1).removeprefix("cruddur: ")
-            raise NotConfigured(
-                f"The embedded AWS does not start with the existing data: {reason}.",
-                hint=f"put the file back, or run `mv {quote(str(folder))} {quote(f'{folder}.damaged')}`, then "
-                "`cruddur setup`: PostgreSQL keeps its data",
-                code="state_damaged",
-            )
-        if process.poll() is not None:
-            raise CannotConnect("The embedded AWS does not start.", hint=f"see {log}", details=last_words(log))
-        deadline.remark("the embedded AWS is starting")
-        if deadline.over():
-            raise CannotConnect(
-                "The embedded AWS does not answer yet.", hint="cruddur local up --wait 300", details=last_words(log)
-            )
-        time.sleep(0.01)
+    found = first_answer(process, "AWS", lambda left_s: running(home, timeout_s=left_s), deadline, log=log)
+    if found is None and process.poll() == DAMAGED:
+        reason = last_words(log, 1).removeprefix("cruddur: ")
+        raise NotConfigured(
+            f"The embedded AWS does not start with the existing data: {reason}.",
+            hint=f"put the file back, or run `mv {quote(str(folder))} {quote(f'{folder}.damaged')}`, then "
+            "`cruddur setup`: PostgreSQL keeps its data",
+            code="state_damaged",
+        )
+    if found is None:
+        raise CannotConnect("The embedded AWS does not start.", hint=f"see {log}", details=last_words(log))
     notes = found.get("notes")
     for sentence in [recovered, *(notes if isinstance(notes, list) else [])]:
         if sentence:

@@ -17,15 +17,16 @@ from . import home as homes
 
 State = Literal["running", "stopped", "failed"]
 Found = TypeVar("Found", dict[str, object], tuple[int, int])
+Said = TypeVar("Said", dict[str, object], int)
 
 # The emulator's exit code when the saved state cannot be used.
 DAMAGED = 65
 
 # An engine that was started just now gets this long even where less is asked for: it may have a large table to read.
-START_S = 60.0
+_START_S = 60.0
 # After so long, a person who waits is told what for; a start takes its time even where all is well.
 NOTICE_S = 3.0
-START_NOTICE_S = 10.0
+_START_NOTICE_S = 10.0
 
 # A process object that goes away while its process lives makes Python warn; these are meant to outlive us.
 _started: list[subprocess.Popen[bytes]] = []
@@ -113,6 +114,37 @@ def running_or_claimed(
                 details=last_words(folder / "log"),
             )
         time.sleep(0.05)
+
+
+def start_deadline(wait_s: float, say: Callable[[str], None]) -> StartDeadline:
+    """How long an engine that is started now may take to answer."""
+    return StartDeadline(max(_START_S, wait_s), say, notice_s=_START_NOTICE_S)
+
+
+def first_answer(
+    process: subprocess.Popen[bytes],
+    label: str,
+    ask: Callable[[float], Said | None],
+    deadline: StartDeadline,
+    *,
+    log: Path,
+) -> Said | None:
+    """What ``ask`` tells of an engine that was started just now, once it answers; None where its process has ended.
+
+    ``ask`` gets the seconds that it may take. Raises CannotConnect after the deadline.
+    """
+    while process.poll() is None:
+        if said := ask(deadline.left(1)):
+            return said
+        deadline.remark(f"the embedded {label} is starting")
+        if deadline.over():
+            raise CannotConnect(
+                f"The embedded {label} does not answer yet.",
+                hint="cruddur local up --wait 300",
+                details=last_words(log),
+            )
+        time.sleep(0.01)
+    return None
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from .. import times
@@ -16,18 +16,18 @@ from ..errors import CannotConnect, Incomplete, NotConfigured
 from . import binaries, cluster
 from . import home as homes
 from .engine import (
-    START_NOTICE_S,
-    START_S,
     Engine,
     StartDeadline,
     SystemUser,
     environment,
+    first_answer,
     instant,
     last_words,
     listen,
     number,
     running_or_claimed,
     spawn,
+    start_deadline,
     wait_until_gone,
 )
 
@@ -94,7 +94,7 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
             cluster.create(home, install, data, runner)
         server = EmbeddedServer(home, data, install, version, runner, cluster.password(home))
         killed = _clear_leftovers(home, data)
-        port = _launch(server, alive, StartDeadline(max(START_S, wait_s), say, notice_s=START_NOTICE_S))
+        port = _launch(server, alive, start_deadline(wait_s, say))
     except OSError as error:
         raise homes.unusable(Path(error.filename or folder), error) from error
     finally:
@@ -205,21 +205,17 @@ def _launch(server: EmbeddedServer, alive: int, deadline: StartDeadline) -> int:
         record["pid"] = process.pid
         homes.note(alive, record)
         homes.write(folder / "running.json", record)
-        while process.poll() is None and not deadline.over():
-            if _claim(server.home) == (process.pid, port, True) and _accepts(port, server.secret):
-                return port
-            deadline.remark("the embedded PostgreSQL is starting")
-            time.sleep(0.01)
-        if process.poll() is None:
-            raise CannotConnect(
-                "The embedded PostgreSQL has started but does not accept connections yet.",
-                hint="run `cruddur local up --wait 300`",
-                details=last_words(log),
-            )
+        if first_answer(process, "PostgreSQL", partial(_port, server, process.pid, port), deadline, log=log):
+            return port
         # Another process took the port after the look; the next one differs.
         if "Address already in use" not in last_words(log, 20):
             break
     raise CannotConnect("The embedded PostgreSQL does not start.", hint=f"see {log}", details=last_words(log))
+
+
+def _port(server: EmbeddedServer, pid: int, port: int, _: float) -> int | None:
+    """The port, once the server on it is the one that was started, and accepts our password."""
+    return port if _claim(server.home) == (pid, port, True) and _accepts(port, server.secret) else None
 
 
 def _accepts(port: int, secret: str) -> bool:

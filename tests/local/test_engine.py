@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from cruddur_cli.errors import CannotConnect, Incomplete
 from cruddur_cli.local import cluster, stack
+from cruddur_cli.local.engine import StartDeadline, first_answer
 from tests.local.engines import client, engine, keys, kill, make_table, pid
 
 
@@ -80,3 +84,24 @@ def test_an_engine_that_comes_round_while_it_is_waited_for(home: Path) -> None:
     os.kill(process, signal.SIGSTOP)
     # The first sentence is the sign to let it go on.
     assert stack.up(postgres=False, say=lambda sentence: os.kill(process, signal.SIGCONT)) == before
+
+
+def test_an_engine_that_was_started_answers_ends_or_is_given_up(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("still reading\n")
+    asked: list[float] = []
+
+    def ask(left_s: float) -> int | None:
+        asked.append(left_s)
+        return 5432 if len(asked) > 2 else None
+
+    def wait(process: subprocess.Popen[bytes], ask: Callable[[float], int | None], wait_s: float) -> int | None:
+        deadline = StartDeadline(wait_s, lambda _: None)
+        return first_answer(process, "PostgreSQL", ask, deadline, log=log)
+
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+        assert wait(process, ask, 60) == 5432
+        with pytest.raises(CannotConnect, match="embedded PostgreSQL does not answer yet") as caught:
+            wait(process, lambda _: None, 0.1)
+        assert caught.value.details == "still reading"
+    assert wait(process, lambda _: None, 60) is None
