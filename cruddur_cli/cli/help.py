@@ -49,7 +49,9 @@ def _parameters(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
         if record is not None:
             kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
             found.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
-    return found
+    # A command's own first: the others are on every page.
+    own = {title: found.pop(title) for title in ("Arguments", "Options") if title in found}
+    return own | found
 
 
 def first_sentence(text: str) -> str:

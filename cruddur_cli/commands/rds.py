@@ -131,7 +131,8 @@ def revoke(
         extra={"updated": updated, "unchanged": len(changes) - updated, "dry_run": s.dry_run},
     )
     would = "would be " if s.dry_run else ""
-    output.note(s, f"{counted(updated, 'rule')} {would}closed" if updated else "nothing to close")
+    said = f"{counted(updated, 'rule')} {would}closed" if updated else "nothing to close"
+    output.outcome(s, said, changed=updated > 0)
 
 
 @command(shows=True, waits=True, also=_INSTANCE)
@@ -224,7 +225,7 @@ def snapshot(
     extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
     output.show(s, [done], draw=output.details, extra=extra)
     if not made:
-        output.note(s, f"snapshot {chosen} exists already")
+        output.unchanged(s, f"snapshot {chosen} exists already")
     return _tell_expired(s)
 
 
@@ -287,7 +288,7 @@ def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: s
     from ..aws.instance import STOPPED, STUCK
 
     if is_idle:
-        output.note(s, f"{before.instance} is {before.status} already; nothing to do")
+        output.unchanged(s, f"{before.instance} is {before.status} already; nothing to do")
     elif s.dry_run:
         output.note(s, f"{before.instance} is {before.status}, and would be {done}")
     waits = s.wait_s > 0 and not s.dry_run

@@ -12,6 +12,7 @@ from ..output.streams import is_narrow
 from ..settings import Settings
 from .shared.options import SQL_FILES, STATEMENT_TIMEOUT, NoMigrate, command
 
+_SHOWN = 3  # conversations; a set-up of people who have many ends on one screen
 NEXT = (
     ("cruddur ddb get-conversation", "read the conversation"),
     ("cruddur ddb scan", "show the single table"),
@@ -46,6 +47,7 @@ def setup(
     from ..dynamodb.conversations import queries
     from .shared import confirm, connections, load_sql, migration_step, people, seeding, setup_steps, steps, targets
 
+    flag = " --prod" if s.prod else ""
     settings.check_table_name(s.table, s.origins["table"])
     people.check(s)
     lines, source = seeding.read_script(script)
@@ -73,15 +75,16 @@ def setup(
         output.show(
             s,
             groups,
-            draw=output.inbox,
+            draw=output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{flag}"),
             record=schema.MessageGroup,
             meter=None if last else dynamodb.meter,
             extra=extra,
         )
     gap = "\n    " if is_narrow() else "  "
-    flag = " --prod" if s.prod else ""
     if not s.quiet:
         output.tell("\nNext:\n" + "\n".join(f"  {line + flag:<{30 + len(flag)}}{gap}{what}" for line, what in NEXT))
-    if last:
-        output.used(s, dynamodb.meter, brief=True)
-    migration_step.report(s, done, pending, unsynced)
+    try:
+        migration_step.report(s, done, pending, unsynced)
+    finally:
+        if last:
+            output.used(s, dynamodb.meter, brief=True)

@@ -2,6 +2,7 @@
 
 from .live import progress as progress
 from .show import Draw as Draw
+from .show import capacity_last as capacity_last
 from .show import chat as chat
 from .show import details as details
 from .show import diagnosis as diagnosis
@@ -9,6 +10,7 @@ from .show import difference as difference
 from .show import entities as entities
 from .show import findings as findings
 from .show import inbox as inbox
+from .show import newest as newest
 from .show import page as page
 from .show import people as people
 from .show import plain as plain
@@ -25,6 +27,7 @@ from .stderr import done as done
 from .stderr import fail as fail
 from .stderr import masked as masked
 from .stderr import note as note
+from .stderr import outcome as outcome
 from .stderr import summary as summary
 from .stderr import tell as tell
 from .stderr import tell_traceback as tell_traceback

@@ -94,9 +94,9 @@ def draw_stats(out: Console, found: Stats, *, capacity: str) -> None:
     if found.partitions:
         about = " (approximate: there are more than were counted at a time)" if found.partitions_approximate else ""
         _title(out, "Largest partitions", about)
-        _bars(
-            out, [(row.pk, row.items, f"{counted(row.items, 'item')}, {row.bytes:,} bytes") for row in found.partitions]
-        )
+        widest = max(len(f"{row.bytes:,}") for row in found.partitions)
+        said = [(row, "item, " if row.items == 1 else "items,") for row in found.partitions]
+        _bars(out, [(row.pk, row.items, f"{row.items:,} {word} {row.bytes:>{widest},} bytes") for row, word in said])
     if found.days:
         shown = dict(list(found.days.items())[-_DAYS:])
         left = sum(found.days.values()) + found.earlier - sum(shown.values())
@@ -111,7 +111,7 @@ def draw_stats(out: Console, found: Stats, *, capacity: str) -> None:
         _lonely(out, found)
 
 
-def _with_gaps(days: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
+def _with_gaps(days: Mapping[str, int]) -> Iterator[tuple[str, int | None, str]]:
     """A bar for each day from the first to the last; days without messages in a row are one line."""
     before: date | None = None
     for text, count in days.items():
@@ -120,7 +120,7 @@ def _with_gaps(days: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
         if before and empty == 1:
             yield str(before + timedelta(days=1)), 0, "0"
         elif empty:
-            yield "…", 0, f"{empty:,} days without messages"
+            yield "…", None, f"{empty:,} days without messages"
         yield text, count, f"{count:,}"
         before = day
 
@@ -143,21 +143,29 @@ def _title(out: Console, text: str, about: str) -> None:
     out.print(Text.assemble((text, "bold"), (about, "dim")))
 
 
-def _bars(out: Console, rows: Sequence[tuple[str, int, str]]) -> None:
-    """A bar each, the longest as long as there is room for."""
-    rows = [(one_line(name), count, said) for name, count, said in rows]
-    names = max(width_of(name) for name, _, _ in rows)
-    said = max(len(each) for _, _, each in rows)
+def _bars(out: Console, rows: Sequence[tuple[str, int | None, str]]) -> None:
+    """A bar each, the longest as long as there is room for, and beside it what there is to say, a number first.
+
+    Where there is nothing to count, only that is said.
+    """
+    drawn = [(one_line(name), count, said) for name, count, said in rows if count is not None]
+    digits = max(len(each.split(" ")[0]) for _, _, each in drawn)
+    said = max(digits + len(each) - len(each.split(" ")[0]) for _, _, each in drawn)
+    names = max(width_of(name) for name, _, _ in drawn)
     below = said + 18 > out.width  # then the bar has a line of its own
     names = min(names, out.width if below else max(10, out.width - said - 14))
     room = max(4, min(40, out.width - said - 4 - (0 if below else names)))
-    most = max(count for _, count, _ in rows)
+    most = max(count for _, count, _ in drawn)
     for name, count, each in rows:
-        label = Text(name, style="dim")
+        label = Text(one_line(name), style="dim")
         label.truncate(names, overflow="ellipsis", pad=not below)
+        if count is None:
+            out.print(Text.assemble(label, "  ", (each, "dim")), soft_wrap=True)
+            continue
         bar = bars(count / most * room, plain="utf" not in out.encoding.lower()) if count else ""
-        line = Text.assemble(label, "\n  " if below else "  ", (bar.ljust(room), "cyan"), "  ", each)
-        out.print(line, no_wrap=True, crop=False, soft_wrap=True)
+        number = each.split(" ")[0]
+        line = Text.assemble(label, "\n  " if below else "  ", (bar.ljust(room), "cyan"), "  ")
+        out.print(line.append(f"{number:>{digits}}{each[len(number) :]}"), no_wrap=True, crop=False, soft_wrap=True)
 
 
 def bars(length: float, *, plain: bool) -> str:

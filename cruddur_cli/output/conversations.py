@@ -17,8 +17,10 @@ from rich.text import Text
 
 from .machine import dumps
 from .streams import NARROW
-from .tables import draw_table
-from .text import one_line, printable, when
+from .tables import draw_table, natural_width
+from .text import cut, one_line, printable, when, width_of, wrapped
+
+_SENTENCE = 60  # columns of a last message that a list shows at least
 
 
 class NamedPerson(Protocol):
@@ -77,8 +79,9 @@ def _handle(record: NamedPerson) -> str:
     return one_line(f"@{record.user_handle}") if record.user_handle else who(record)
 
 
-def draw_list(out: Console, groups: Sequence[MessageGroup]) -> None:
-    """A person's conversations: with whom, when, the last words, and the id that get-conversation takes."""
+def draw_list(out: Console, groups: Sequence[MessageGroup], *, left: str | None = None) -> None:
+    """A person's conversations: with whom, when, the last words, and the id that get-conversation takes; below them
+    what there is to say of those that are ``left`` out."""
     for number, group in enumerate(groups):
         if number:
             out.print()
@@ -91,10 +94,11 @@ def draw_list(out: Console, groups: Sequence[MessageGroup]) -> None:
             out.print(head)
         else:
             out.print(Text(f"{who(group)}  {at}"))
-        words = Text("  " + one_line(group.message))
-        words.truncate(out.width, overflow="ellipsis")
-        out.print(words)
+        out.print(Text(f"  {cut(one_line(group.message), out.width - 2)}"))
         out.print(Text(f"  {printable(group.message_group_uuid)}", style="dim"))
+    if left:
+        out.print()
+        out.print(Text(left, style="dim"))
 
 
 def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after: Message | None = None) -> None:
@@ -121,16 +125,12 @@ def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after
         if message.user_uuid != speaker:
             out.print(Align(Text(who(message), style="bold"), side))
             speaker = message.user_uuid
-        words = Text(printable(message.message, keep="\n"), overflow="fold")
+        words = wrapped(printable(message.message, keep="\n"), widest - 4, cut=True)
         bubble = Panel(
-            words, box=box.ROUNDED, border_style=colour, subtitle=when(message.created_at, "%H:%M"),
-            subtitle_align="right", width=min(widest, max(11, _width(words) + 4)),
+            Text(words), box=box.ROUNDED, border_style=colour, subtitle=when(message.created_at, "%H:%M"),
+            subtitle_align="right", width=max(11, max(map(width_of, words.split("\n"))) + 4),
         )  # fmt: skip
         out.print(Align(bubble, side))
-
-
-def _width(words: Text) -> int:
-    return max((line.cell_len for line in words.split("\n")), default=0)
 
 
 def draw_items(out: Console, rows: Sequence[Row]) -> None:
@@ -139,11 +139,18 @@ def draw_items(out: Console, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.message is not None:
             conversations.setdefault(row.owner, []).append(row.message)
-    _draw_groups(out, [(row.owner, row.group) for row in rows if row.group is not None])
+    groups = [(row.owner, row.group) for row in rows if row.group is not None]
+    _draw_groups(out, groups)
+    is_first = not groups
     for uuid, messages in conversations.items():
+        if not is_first:
+            out.print()
+        is_first = False
         _draw_messages(out, uuid, sorted(messages, key=lambda message: str(message.created_at)))
     others = [row.other for row in rows if row.other is not None]
     if others:
+        if not is_first:
+            out.print()
         _section(out, "Other items", "keys of an unknown kind", len(others))
     for item in others:
         out.print(Padding(Text(one_line(dumps(item))), (0, 0, 0, 2)))
@@ -153,25 +160,26 @@ def _draw_groups(out: Console, groups: Sequence[tuple[str, MessageGroup]]) -> No
     if not groups:
         return
     _section(out, "Message groups", "pk = GRP#user, sk = time of the last message", len(groups))
-    found = [
-        [when(group.last_message_at), _id(owner), _handle(group), _id(group.message_group_uuid),
-         _clip(group.message)]
+    keys = [
+        [when(group.last_message_at), _id(owner), _handle(group), _id(group.message_group_uuid)]
         for owner, group in groups
     ]  # fmt: skip
-    headers = ["at", "user", "with", "conversation", "last message"]
-    if out.width < NARROW or not draw_table(out, headers, found):
-        for at, _, name, _, message in found:
+    headers = ["at", "user", "with", "conversation"]
+    if natural_width(headers, keys) + _SENTENCE > out.width:  # the words get the room of an id that is cut anyway
+        headers, keys = headers[:3], [row[:3] for row in keys]
+    room = max(_SENTENCE, out.width - natural_width(headers, keys) - 3)
+    found = [[*row, _clip(group.message, room)] for row, (_, group) in zip(keys, groups, strict=True)]
+    if out.width < NARROW or not draw_table(out, [*headers, "last message"], found, words=len(headers)):
+        for at, _, name, *_, message in found:
             _entry(out, at, name, message)
-    out.print()
 
 
 def _draw_messages(out: Console, uuid: str, messages: Sequence[Message]) -> None:
     _section(out, "Messages", f"pk = MSG#{printable(uuid)}, sk = time", len(messages))
     found = [[when(message.created_at), _handle(message), _clip(message.message, 200)] for message in messages]
-    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found):
+    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found, words=2):
         for row in found:
             _entry(out, *row)
-    out.print()
 
 
 def _entry(out: Console, at: str, name: str, message: str) -> None:
@@ -190,6 +198,6 @@ def _id(uuid: str) -> str:
     return printable(f"{uuid[:8]}…" if len(uuid) > 12 else uuid)
 
 
-def _clip(text: str, most: int = 60) -> str:
-    text = one_line(text)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _clip(text: str, most: int) -> str:
+    """The text on one line, of so many columns at most."""
+    return cut(one_line(text), most)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from . import github, history
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .tables import Identity
 
 R = TypeVar("R")
+_owed: ContextVar[list[Callable[[], None]] | None] = ContextVar("owed", default=None)  # what a command tells at its end
 Draw: TypeAlias = "Callable[[Console, Sequence[R]], None]"
 
 
@@ -89,8 +92,22 @@ def show_pages(s: Settings, pages: Iterable[Sequence[object]], *, meter: Meter) 
     return count
 
 
+@contextmanager
+def capacity_last() -> Iterator[None]:
+    """Around a command: what it used is told behind everything else that it tells."""
+    owed: list[Callable[[], None]] = []
+    token = _owed.set(owed)
+    try:
+        yield
+    finally:
+        _owed.reset(token)
+        for tell_used in owed:
+            tell_used()
+
+
 def used(s: Settings, meter: Meter, *, brief: bool = False) -> None:
-    """What a command consumed, on stderr: a table on a terminal, one line elsewhere or where it is to be ``brief``.
+    """What a command consumed, on stderr: a table at its end on a terminal; one line elsewhere, or at once where it is
+    to be ``brief``.
 
     Silent with --quiet.
     """
@@ -98,10 +115,18 @@ def used(s: Settings, meter: Meter, *, brief: bool = False) -> None:
         return
     from . import capacity
 
-    if brief or not is_terminal(sys.stderr):
-        tell(capacity.in_words(meter.total()), style="dim")
+    def tell_used() -> None:
+        total, operations = meter.total(), meter.operations()
+        if brief or not operations or not is_terminal(sys.stderr):
+            tell(capacity.in_words(total), style="dim")
+        else:
+            capacity.draw(console(sys.stderr), total, operations)
+
+    owed = _owed.get()
+    if brief or owed is None:
+        tell_used()
     else:
-        capacity.draw(console(sys.stderr), meter.total(), meter.operations())
+        owed.append(tell_used)
 
 
 def _picture(path: str, title: str, items: Sequence[R], draw: Draw[R] | None) -> None:
@@ -178,6 +203,19 @@ def inbox(out: Console, items: Sequence[MessageGroup]) -> None:
     from . import conversations
 
     conversations.draw_list(out, items)
+
+
+def newest(most: int, *, rest: str) -> Draw[MessageGroup]:
+    """A person's newest conversations, and how many more the command ``rest`` lists."""
+
+    def draw(out: Console, items: Sequence[MessageGroup]) -> None:
+        from . import conversations
+
+        conversations.draw_list(
+            out, items[:most], left=f"{len(items) - most:,} more: {rest}" if len(items) > most else None
+        )
+
+    return draw
 
 
 def findings(out: Console, items: Sequence[Finding]) -> None:

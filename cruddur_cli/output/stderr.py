@@ -43,18 +43,30 @@ def tell(text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = ""
 
 
 def note(s: Settings, text: str) -> None:
-    """One line of narration; silent with --quiet."""
+    """One line of narration; silent with --quiet. One that begins with ✓ tells of a change, as in ``done``."""
+    if text.startswith("✓ "):
+        done(s, text[2:])
+        return
     text = _here(s, text)
     history.reported(text)
     if not s.quiet:
         tell(text)
 
 
+def outcome(s: Settings, text: str, *, changed: bool) -> None:
+    """What became of a step: ``done`` or ``unchanged``."""
+    (done if changed else unchanged)(s, text)
+
+
 def done(s: Settings, text: str) -> None:
-    """A step that changed something, and is committed; silent with --quiet."""
+    """A step that changed something, and is committed, or in a dry run would change it; silent with --quiet."""
     text = _here(s, text)
     history.reported(text, is_change=True)
-    if not s.quiet:
+    if s.quiet:
+        return
+    if s.dry_run:
+        tell(f"+ {text}")
+    else:
         tell(f"✓ {text}", lead="✓", style="green")
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 NARROW = 60  # columns; with fewer, tables and frames break every word
 _PIPE_WIDTH = 160  # columns of what a program or a file gets
+_STYLE = r"\x1b\[[\d;]*m"
+_PADDING = re.compile(rf" (?: |{_STYLE})*(?=\n)")
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -57,13 +60,28 @@ def console(stream: TextIO, *, piped: int = _PIPE_WIDTH) -> Console:
     """
     from rich.console import Console
 
+    file = cast("IO[str]", _Trimmed(stream))
     watched = is_terminal(stream)
     seen = stream if watched or "COLUMNS" in os.environ else sys.stderr if is_terminal(sys.stderr) else None
     width = columns(seen) if seen is not None else piped
     if not is_coloured(stream):
         return Console(
-            file=stream, force_terminal=watched, color_system=None, no_color=True, width=width, height=25,
+            file=file, force_terminal=watched, color_system=None, no_color=True, width=width, height=25,
             highlight=False, markup=False, emoji=False,
         )  # fmt: skip
     # What rows hold is text: neither [bold] nor :smile: in it is markup.
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+class _Trimmed:
+    """The stream without the spaces that would pad a line to the width of its column: what is copied has none."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write whole lines, as a console does."""
+        return self._stream.write(_PADDING.sub(lambda found: "".join(re.findall(_STYLE, found[0])), text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

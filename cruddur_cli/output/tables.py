@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from rich.text import Text
 from .text import one_line, pieces, when, width_of, wrapped
 
 _UUID = 36  # columns; what is wider than one is broken in any case
+_SENTENCE = 20  # columns that a column of sentences has at least
 _SHORT = 9  # columns of an id that gave way: enough to tell it from others
 _UNBROKEN = re.compile(r"[\d.,]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?")
@@ -59,7 +61,7 @@ def people(out: Console, items: Sequence[Identity]) -> None:
         for who in items
     ]
     headers = ["handle", "email", "status", "sub"]
-    if _natural(headers, rows) > out.width and all(row[2] == "confirmed" for row in rows):
+    if natural_width(headers, rows) > out.width and all(row[2] == "confirmed" for row in rows):
         # What is the same for all gives way first, so that a sub stays whole and can be copied.
         headers, rows = [*headers[:2], headers[3]], [[*row[:2], row[3]] for row in rows]
     if rows:
@@ -71,12 +73,11 @@ def details(out: Console, items: Sequence[object]) -> None:
     for number, item in enumerate(items):
         if number:
             out.print()
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value in fields(item).items():
-            grid.add_row(name.replace("_", " "), Text(cell(name, value)))
-        out.print(grid)
+        values = {name.replace("_", " "): cell(name, value) for name, value in fields(item).items()}
+        names = max(map(width_of, values), default=0) + 2
+        for name, value in values.items():
+            lines = wrapped(value, max(1, out.width - names), cut=True).replace("\n", f"\n{'':{names}}")
+            out.print(Text.assemble((f"{name:<{names}}", "dim"), lines), soft_wrap=True)
 
 
 def table_or_blocks(
@@ -99,19 +100,21 @@ def draw_table(
     *,
     right: Collection[int] = (),
     gives_way: int | None = None,
+    words: int | None = None,
     dim: bool = False,
     total: bool = False,
 ) -> bool:
     """A table, if it fits without cutting words, numbers or ids in half; else False, and nothing is drawn.
 
     ``right`` names the columns of numbers, ``gives_way`` a column of ids that is shortened before another one's words
-    are wrapped; with ``total`` the last row adds up the others.
+    are wrapped, ``words`` a column of sentences, whose longest words may be cut; with ``total`` the last row adds up
+    the others.
     """
     columns = [[header, *(row[n] for row in rows)] for n, header in enumerate(headers)]
-    fitted = _fit(columns, out.width)
+    fitted = _fit(columns, out.width, words)
     if gives_way is not None and (fitted is None or any(map(_is_wrapped, columns, fitted[0]))):
         columns[gives_way] = [one if len(one) <= _SHORT else f"{one[: _SHORT - 1]}…" for one in columns[gives_way]]
-        fitted = _fit(columns, out.width)
+        fitted = _fit(columns, out.width, words)
     if fitted is None:
         return False
     widths, gap = fitted
@@ -137,7 +140,9 @@ def draw_blocks(out: Console, headers: Sequence[str], rows: Sequence[Sequence[st
         if number:
             out.print()
         for header, one in zip(headers, row, strict=True):
-            out.print(Text.assemble((f"{header}: ", "dim"), one))
+            lead = f"{header}: "
+            text = wrapped(f"{lead}{one}", out.width, cut=True)
+            out.print(Text.assemble((text[: len(lead)], "dim"), text[len(lead) :]), soft_wrap=True)
 
 
 def fields(item: object) -> Mapping[str, object]:
@@ -157,6 +162,9 @@ def cell(name: str, value: object) -> str:
         return str(value)
     if name.endswith("_at") and isinstance(value, (int, float)):
         value = datetime.fromtimestamp(value, UTC)
+    if name.endswith("_at") and isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
@@ -170,7 +178,7 @@ def cell(name: str, value: object) -> str:
     return one_line(str(value))
 
 
-def _natural(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+def natural_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """The width of a table that breaks no cell."""
     return sum(max(map(width_of, column)) for column in zip(headers, *rows, strict=True)) + 3 * (len(headers) - 1)
 
@@ -179,17 +187,21 @@ def _is_wrapped(cells: Sequence[str], width: int) -> bool:
     return any(width_of(one) > width for one in cells)
 
 
-def _fit(columns: Sequence[Sequence[str]], room: int) -> tuple[list[int], int] | None:
+def _fit(columns: Sequence[Sequence[str]], room: int, words: int | None = None) -> tuple[list[int], int] | None:
     """A width for each column and the gap between them; None where a table would have to cut words.
 
     What is longer than a UUID is broken in any case, at a sign if it has one. When room is short, shorter words are
-    too, all but those of the first column, which tells rows apart, numbers and UUIDs.
+    too, those of the first column, which tells rows apart, last; numbers and UUIDs never. Column ``words`` holds
+    sentences, and needs no more than _SENTENCE.
     """
     natural = [max(map(width_of, cells)) for cells in columns]
-    for whole, gap in ((_UUID, 3), (20, 2), (12, 2)):
-        left = room - gap * (len(columns) - 1)
+    gaps = len(columns) - 1
+    if sum(natural) + 3 * gaps <= room:
+        return natural, 3
+    left = room - 2 * gaps
+    for first, whole in ((_UUID, _UUID), (_UUID, 20), (_UUID, 12), (20, 20)):
         widths = [
-            min(most, _needed(cells, whole if n else _UUID))
+            min(most, _SENTENCE if n == words else _needed(cells, whole if n else first))
             for n, (cells, most) in enumerate(zip(columns, natural, strict=True))
         ]
         if sum(widths) > left:
@@ -198,7 +210,7 @@ def _fit(columns: Sequence[Sequence[str]], room: int) -> tuple[list[int], int] |
             # The narrowest first: a time gets its line, and the message beside it the rest.
             n = min((n for n, width in enumerate(widths) if width < natural[n]), key=widths.__getitem__)
             widths[n] += 1
-        return widths, gap
+        return widths, 2
     return None
 
 

@@ -73,9 +73,18 @@ def width_of(text: str) -> int:
     """How many columns a terminal gives to a text on one line."""
     if text.isascii():
         return len(text)
-    from unicodedata import category, east_asian_width
+    from rich.cells import cell_len  # what a table counts by, too
 
-    return sum(0 if category(char) in {"Mn", "Me"} else 1 + (east_asian_width(char) in "WF") for char in text)
+    return cell_len(text)
+
+
+def cut(text: str, most: int) -> str:
+    """``text``, or as much of it as ``most`` columns hold with a sign that there is more."""
+    if width_of(text) <= most:
+        return text
+    from rich.cells import set_cell_size
+
+    return f"{set_cell_size(text, most - 1).rstrip()}…"
 
 
 def wrapped(text: str, width: int, *, cut: bool = False) -> str:

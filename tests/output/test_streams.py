@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.align import Align
+from rich.padding import Padding
+from rich.text import Text
 
 from cruddur_cli.aws_client import client as aws_client
+from cruddur_cli.output import streams, tables
 
 from ..conftest import Run
 from ..terminals import LINES, in_shell, in_terminal
@@ -161,3 +165,22 @@ def test_what_is_told_breaks_between_words_on_a_terminal_and_json_does_not(
     line = "ddb get-conversation -o json --year 0"
     ran = in_terminal(environment, *line.split(), cwd=tmp_path / "home", columns=40)
     assert json.loads(ran.out)["error"]
+
+
+def test_no_line_of_a_console_ends_with_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    out = streams.console(sys.stdout)
+    out.print(Align("left  ", "left"))
+    out.print(Padding("x", 1))
+    tables.table(out, [{"name": "a", "other": "b"}, {"name": "long name", "other": "long value"}])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "left"
+    assert not [line for line in lines if line.endswith(" ")]
+
+
+def test_colours_before_the_end_of_a_line_stay_when_its_spaces_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    streams.console(sys.stdout).print(Text("dim  ", "dim"))
+    assert capsys.readouterr().out == "\x1b[2mdim\x1b[0m\n"

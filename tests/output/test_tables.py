@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
 from cruddur_cli.aws.user_pool import Identity
-from cruddur_cli.output import streams, tables
+from cruddur_cli.output import streams, tables, text
 from tests.output.widths import SUB, fits
 
 
@@ -75,3 +77,55 @@ def test_a_status_that_all_have_gives_way_to_the_whole_sub(columns: int, capsys:
     head, _, row = fits(capsys.readouterr().out, columns)
     assert head.split() == ["handle", "email", "sub"]
     assert row.split() == ["andrewbrown", address, SUB]
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+def test_a_time_that_is_text_is_shown_as_every_other(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "a", "applied_at": "2026-11-20T12:00:01.863491+00:00"}, {"name": "b", "applied_at": "never"}]
+    tables.table(streams.console(sys.stdout), rows)
+    head, _, first, second = fits(capsys.readouterr().out, columns)
+    at = text.when(datetime(2026, 11, 20, 12, 0, 1, tzinfo=UTC))
+    assert (head.split(), first.split(maxsplit=1)[1], second.split()) == (["name", "applied", "at"], at, ["b", "never"])
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+@pytest.mark.parametrize("word", ["長" * 60, "x" * 200, "https://example.com/" + "segment" * 20])
+def test_a_column_of_sentences_gives_way_and_ids_stay_whole(
+    columns: int, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = ["2026-11-20 12:00", SUB, word]
+    assert tables.draw_table(streams.console(sys.stdout), ["at", "id", "message"], [row], words=2)
+    lines = fits(capsys.readouterr().out, columns)
+    assert f"2026-11-20 12:00  {SUB}  " in lines[2]
+    assert "".join(line[56:] for line in lines[2:]).replace(" ", "") == word
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+def test_a_wide_handle_breaks_at_its_signs_before_an_id_does(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    row = ["maximilian-alexander-von-und-zu-hohenlohe", SUB, "unchanged"]
+    assert tables.draw_table(streams.console(sys.stdout), ["handle", "sub", "result"], [row])
+    first, second = fits(capsys.readouterr().out, columns)[2:]
+    assert (first.split(), second) == (["maximilian-alexander-von-und-", SUB, "unchanged"], "zu-hohenlohe")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120], indirect=True)
+def test_columns_stand_below_one_another_whatever_is_in_them(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["plain", "日本語", "👩‍👩‍👧‍👦 family", "e\u0301te\u0301", "❤️", "🇩🇪"]
+    tables.table(streams.console(sys.stdout), [{"name": name, "n": "|"} for name in names])
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert {text.width_of(line) for line in lines} == {text.width_of(lines[0])}
+
+
+@pytest.mark.parametrize("columns", [40], indirect=True)
+@pytest.mark.parametrize(
+    "draw", [tables.details, lambda out, rows: tables.draw_blocks(out, ["file"], [rows[0].values()])]
+)
+def test_a_path_beside_its_name_breaks_at_its_signs(
+    columns: int, draw: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "/home/user/backups/cruddur-messages/cruddur-messages-20261120T120000Z.jsonl.gz"
+    draw(streams.console(sys.stdout), [{"file": path}])
+    first, *more = (line.strip() for line in fits(capsys.readouterr().out, columns))
+    assert first.split()[0].strip(":") == "file"
+    assert first.split()[1] + "".join(more) == path
+    assert {line[-1] for line in (first, *more[:-1])} <= {"/", "-"}

@@ -48,6 +48,15 @@ def test_wide_and_combining_signs_have_their_width() -> None:
     assert [text.width_of("abc"), text.width_of("日本"), text.width_of("e\u0301")] == [3, 4, 1]
 
 
+def test_what_is_joined_to_one_sign_is_as_wide_as_one() -> None:
+    assert [text.width_of(sign) for sign in ("👩‍👩‍👧‍👦", "🇩🇪", "👍🏽", "مرحبا")] == [2, 2, 2, 5]
+
+
+def test_a_text_is_cut_to_the_columns_that_there_are() -> None:
+    assert [text.cut("short", 5), text.cut("one two three", 8)] == ["short", "one two…"]
+    assert text.cut("長い文字", 6) == "長い…"
+
+
 def test_lines_are_broken_between_words_and_keep_their_indent() -> None:
     assert text.wrapped("  one two three", 9) == "  one two\n  three"
     assert text.wrapped("https://example.com/a", 10) == "https://example.com/a"

@@ -52,9 +52,8 @@ def create(s: Settings) -> None:
     if s.prod and made:
         with connections.postgres(s, at=at) as conn:
             production_marker.write(conn)
-    output.note(
-        s, f"database {at.database}: {'created' if made else 'exists already' if there else 'would be created'}"
-    )
+    result = "created" if made else "exists already" if there else "would be created"
+    output.outcome(s, f"database {at.database}: {result}", changed=not there)
 
 
 @command(changes=True, asks=True)
@@ -163,7 +162,7 @@ def schema_load(s: Settings, backup: CopyFirst = None) -> None:
             return
     except CruddurError as error:
         raise load_sql.unchanged(error) from error
-    output.note(s, "✓ schema: loaded")
+    output.done(s, "schema: loaded")
 
 
 def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Script, backup: Copy | None) -> bool:
@@ -221,7 +220,8 @@ def seed(s: Settings) -> None:
         output.note(s, f"{script}; users and activities that are missing would be added")
     else:
         added = database.named(database.more(before, tables))
-        output.note(s, f"{added} added" + (f", {counted(deleted, 'row')} deleted" if deleted else ""))
+        said = f"{added} added" + (f", {counted(deleted, 'row')} deleted" if deleted else "")
+        output.outcome(s, said, changed=written > 0 or deleted > 0)
 
 
 @command(shows=True, waits=True)

@@ -60,5 +60,8 @@ def diff(s: Settings) -> int:
     )
     if pending:
         output.note(s, f"{counted(pending, 'migration')} pending: cruddur db migrate{' --prod' if s.prod else ''}")
-    output.note(s, counted(len(found), "difference") if found else f"no difference: {counted(len(actual), 'object')}")
+    if found:
+        output.note(s, counted(len(found), "difference"))
+    else:
+        output.unchanged(s, f"no difference: {counted(len(actual), 'object')}")
     return Exit.NO if found else Exit.DONE

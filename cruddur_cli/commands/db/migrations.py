@@ -84,7 +84,8 @@ def migrate(
         s, done, record=migration_runner.Status, extra={"applied": 0 if s.dry_run else len(done), "dry_run": s.dry_run}
     )
     what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}applied"
-    output.note(s, what if done else f"nothing is pending: {counted(len(found), 'migration')} in {folder}")
+    said = what if done else f"nothing is pending: {counted(len(found), 'migration')} in {folder}"
+    output.outcome(s, said, changed=bool(done))
 
 
 def _redo(s: Settings, conn: Connection[Any], found: list[Migration], version: str, at: Server) -> Status:
@@ -109,7 +110,8 @@ def _mark(s: Settings, conn: Connection[Any], found: list[Migration], version: s
     marked = is_marked and not s.dry_run
     output.show(s, [_row(conn, found, version)], extra={"applied": 0, "marked": int(marked), "dry_run": s.dry_run})
     would = "would be " if s.dry_run else ""
-    output.note(s, f"{version}: {would}recorded as applied" if is_marked else f"{version}: recorded as applied already")
+    said = f"{version}: {would}recorded as applied" if is_marked else f"{version}: recorded as applied already"
+    output.outcome(s, said, changed=is_marked)
 
 
 def _row(conn: Connection[Any], found: list[Migration], version: str) -> Status:
@@ -145,7 +147,10 @@ def migration_status(s: Settings) -> int:
             "cruddur db migrate --redo VERSION",
         )
     nothing = "nothing is pending" if found else "nothing is pending: there are no migrations here"
-    output.note(s, f"{count['pending']} pending: cruddur db migrate" if count["pending"] else nothing)
+    if count["pending"]:
+        output.note(s, f"{count['pending']} pending: cruddur db migrate")
+    else:
+        output.unchanged(s, nothing)
     return Exit.NO if count["pending"] else Exit.DONE
 
 
@@ -222,7 +227,7 @@ def rollback(
     )
     what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}rolled back"
     why = f"the newest migration that is applied is {applied[-1]}" if applied else "no migration is applied"
-    output.note(s, what if done else f"nothing to roll back: {why}")
+    output.outcome(s, what if done else f"nothing to roll back: {why}", changed=bool(done))
 
 
 def _found(s: Settings) -> tuple[Path, list[Migration]]:

@@ -28,7 +28,7 @@ def drop(s: Settings, at: Server, backup: Copy | None) -> bool:
         copy_first.offer(s, at, backup)
         with connection.opened_maintenance(at) as conn:
             database.drop(conn, at.database)
-        output.note(s, f"database {at.database}: dropped")
+        output.done(s, f"database {at.database}: dropped")
     return True
 
 

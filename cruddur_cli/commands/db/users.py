@@ -37,7 +37,8 @@ def add_user(
     with connections.postgres(s, changes=True) as conn:
         user, added = users.add(conn, handle, name=name, email=email, uuid=uuid, dry_run=s.dry_run)
     output.show(s, [user], draw=output.details, extra={"added": int(added and not s.dry_run), "dry_run": s.dry_run})
-    output.note(s, f"{user.handle}: {('would be added' if s.dry_run else 'added') if added else 'exists already'}")
+    result = ("would be added" if s.dry_run else "added") if added else "exists already"
+    output.outcome(s, f"{user.handle}: {result}", changed=added)
     if added and not s.dry_run:
         if s.prod or s.user_pool_id:
             then = f"once {user.handle} has signed up: cruddur db update-cognito-user-ids{' --prod' if s.prod else ''}"

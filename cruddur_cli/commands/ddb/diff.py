@@ -34,5 +34,8 @@ def diff(s: Settings) -> int:
             meter=dynamodb.meter,
             extra={"objects": len(actual)},
         )
-    output.note(s, counted(len(found), "difference") if found else "no difference")
+    if found:
+        output.note(s, counted(len(found), "difference"))
+    else:
+        output.unchanged(s, "no difference")
     return Exit.NO if found else Exit.DONE

@@ -177,11 +177,11 @@ def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
     lines = sending.last_lines(dynamodb, sent, limit=_SHOWN)
     would = "would be " if s.dry_run else ""
     if sent.started:
-        output.note(s, f"conversation {sent.message_group_uuid} {would}started")
+        output.done(s, f"conversation {sent.message_group_uuid} {would}started")
     if not sent.written:
-        output.note(s, f"message {sent.message.message_uuid} was sent before; it was not sent again")
+        output.unchanged(s, f"message {sent.message.message_uuid} was sent before; it was not sent again")
     if sent.moved.repaired and not sent.started:
-        output.note(s, f"{counted(sent.moved.repaired, 'group row')}, missing or duplicate, {would}repaired")
+        output.done(s, f"{counted(sent.moved.repaired, 'group row')}, missing or duplicate, {would}repaired")
     output.show(
         s,
         lines,

@@ -56,10 +56,10 @@ def setup(
         confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
         made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         would = "would be " if s.dry_run else ""
-        output.note(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}")
+        output.outcome(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}", changed=made)
         done = fill(missing=made and s.dry_run)
     if not made and not any(row.written or row.deleted for row in done):
-        output.note(s, "The conversation was not changed: every message is in the table.")
+        output.unchanged(s, "The conversation was not changed: every message is in the table.")
 
 
 @command(shows=True, changes=True, asks=True, table=True, handles=True, reports=True)
@@ -138,7 +138,8 @@ def schema_load(s: Settings, on_demand: OnDemand = False, with_stream: Streamed 
 
     with connections.dynamodb(s, changes=True) as dynamodb:
         made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
-    output.note(s, f"table {s.table}: {('would be created' if s.dry_run else 'created') if made else 'exists already'}")
+    result = ("would be created" if s.dry_run else "created") if made else "exists already"
+    output.outcome(s, f"table {s.table}: {result}", changed=made)
 
 
 @command(changes=True, asks=True, table=True)
@@ -249,5 +250,5 @@ def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = 
     if lifted:
         tables.unprotect(dynamodb, say=say)
     dropped = tables.drop(dynamodb, say=say)
-    output.note(s, f"table {s.table}: dropped")
+    output.done(s, f"table {s.table}: dropped")
     return dropped

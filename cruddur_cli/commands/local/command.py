@@ -33,7 +33,7 @@ def up(s: Settings) -> None:
 
     application.refuse_prod(s)
     stack.up(wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
-    output.show(s, stack.status(), record=stack.Engine)
+    output.show(s, stack.status(), record=stack.Engine, draw=output.details)
 
 
 @command(shows=True)
@@ -43,7 +43,7 @@ def down(s: Settings) -> None:
     from . import application
 
     application.refuse_prod(s)
-    output.show(s, stack.down(), record=stack.Engine)
+    output.show(s, stack.down(), record=stack.Engine, draw=output.details)
 
 
 @command(shows=True)
@@ -135,7 +135,7 @@ def reset(s: Settings) -> None:
     _show_deleted(s, {folder: "kept" if folder in kept else "deleted" for folder in folders})
     for folder in kept:
         output.note(s, f"{folder} was kept: it holds files of other programs")
-    output.note(s, "the embedded stack is deleted; `cruddur setup` creates a new one")
+    output.done(s, "the embedded stack is deleted; `cruddur setup` creates a new one")
 
 
 @dataclass(frozen=True)

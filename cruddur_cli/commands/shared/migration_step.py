@@ -131,6 +131,6 @@ def report(s: Settings, steps: list[Step], pending: int, unsynced: CruddurError 
         command = f"cruddur db migrate{' --prod' if s.prod else ''}"
         output.note(s, f"{counted(pending, 'migration')} {'is' if pending == 1 else 'are'} pending: {command}")
     elif unsynced is None and not any(step.changed for step in steps):
-        output.note(s, "Nothing had to be done: everything exists already.")
+        output.unchanged(s, "Nothing had to be done: everything exists already.")
     if unsynced is not None:
         raise unsynced

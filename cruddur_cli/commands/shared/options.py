@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ... import settings
+from ... import output, settings
 from ...errors import BadInput, CruddurError
 from ...output import history, masked
 from . import completions
@@ -344,7 +344,8 @@ def command(
             loaded = settings.load(options)
             if (changes or given.get("fix")) and not loaded.dry_run:
                 history.begin(prod=loaded.prod, folder=_history_folder, private=[given.get("text") or ""])
-            code = _summarized(loaded, lambda s: body(s, **given))
+            with output.capacity_last():
+                code = _summarized(loaded, lambda s: body(s, **given))
             if code:
                 raise typer.Exit(int(code))
 

@@ -20,7 +20,7 @@ class Step:
 def done(s: Settings, steps: list[Step], step: str, result: str, *, changed: bool) -> None:
     """Keep a step, and say it."""
     steps.append(Step(step, result, changed))
-    (output.done if changed else output.unchanged)(s, f"{step}: {result}")
+    output.outcome(s, f"{step}: {result}", changed=changed)
 
 
 def changes(steps: list[Step]) -> dict[str, int]:

@@ -67,7 +67,8 @@ def test_without_them_the_last_line_says_how_many_are_pending(
     for _ in range(2):
         ran = here(*command, "--no-migrate")
         assert ran.code == 0, ran.err
-        assert ran.err.splitlines()[-1] == "2 migrations are pending: cruddur db migrate"
+        *_, last = (line for line in ran.err.splitlines() if not line.startswith("consumed capacity"))
+        assert last == "2 migrations are pending: cruddur db migrate"
         assert "Nothing had to be done" not in ran.err
         assert "bio" not in columns(environment["CONNECTION_URL"])
     assert json.loads(here(*command, "--no-migrate", "-o", "json").out)["pending"] == 2
@@ -101,7 +102,7 @@ def test_a_dry_run_says_what_would_be_applied(environment: dict[str, str], check
     for command in (("setup", "-n"), ("db", "setup", "-n"), ("db", "reset", "-n")):
         ran = here(*command)
         assert ran.code == 0, ran.err
-        assert "✓ migrations: 2 would be applied" in ran.err
+        assert "+ migrations: 2 would be applied" in ran.err
     assert columns(environment["CONNECTION_URL"]) == set()
     assert here("db", "setup", "--no-migrate").code == 0
     assert steps(here("db", "setup", "-n", "-o", "json").out)["migrations"] == "2 would be applied"
