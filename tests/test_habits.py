@@ -61,15 +61,6 @@ def test_a_file_that_contributing_names_exists(path: str) -> None:
     assert (ROOT / path).exists() or (ROOT / "cruddur_cli" / path).exists()
 
 
-# Modules that have no test file of their own, and the one in which they are tested.
-TESTED_IN = {
-    "output/help_page": "output/test_streams",
-    "postgres/catalogue": "postgres/migrations/test_runner",
-    "postgres/database": "commands/db/test_database",
-    "postgres/sessions": "commands/db/test_sessions",
-}
-
-
 def _modules() -> list[str]:
     package = ROOT / "cruddur_cli"
     found = (path.relative_to(package) for path in package.rglob("*.py") if not path.name.startswith("__"))
@@ -81,14 +72,8 @@ def _own(module: str) -> Path:
     return ROOT / "tests" / folder / f"test_{name}.py"
 
 
-def test_every_module_has_a_test_file_of_its_name_or_is_listed_here() -> None:
-    assert [module for module in _modules() if not _own(module).exists() and module not in TESTED_IN] == []
-
-
-def test_the_list_of_other_test_files_is_up_to_date() -> None:
-    there = set(_modules())
-    assert [module for module in TESTED_IN if module not in there or _own(module).exists()] == []
-    assert [file for file in TESTED_IN.values() if not (ROOT / "tests" / f"{file}.py").exists()] == []
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    assert [module for module in _modules() if not _own(module).exists()] == []
 
 
 # Two programs with the same idea each: `doctor` and `audit`.

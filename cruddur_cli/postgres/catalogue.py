@@ -28,6 +28,11 @@ _QUERY = """
     UNION ALL SELECT concat_ws(' ', 'function', oid::regprocedure, md5(prosrc), proacl) FROM pg_proc
     WHERE pronamespace IN (TABLE mine)
     UNION ALL SELECT concat_ws(' ', 'type', enumtypid::regtype, enumsortorder, enumlabel) FROM pg_enum
+    UNION ALL SELECT concat_ws(' ', 'domain', oid::regtype, format_type(typbasetype, typtypmod), typnotnull, typdefault)
+    FROM pg_type WHERE typtype = 'd' AND typnamespace IN (TABLE mine)
+    UNION ALL SELECT concat_ws(' ', 'sequence', seqrelid::regclass, seqtypid::regtype, seqstart, seqincrement, seqmin,
+        seqmax, seqcycle)
+    FROM pg_sequence JOIN pg_class ON oid = seqrelid WHERE relnamespace IN (TABLE mine)
     UNION ALL SELECT concat_ws(' ', 'policy', polrelid::regclass, polname, pg_get_expr(polqual, polrelid))
     FROM pg_policy
     UNION ALL SELECT concat_ws(' ', 'extension', extname, extversion) FROM pg_extension
