@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .run import COMMAND, Run, Stores, Unavailable, new_folder
+from .run import COMMAND, Run, SetupFailed, Stores, Unavailable, new_folder
 
 __all__ = ["Stores"]
 
@@ -49,13 +49,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     try:
         os.environ.update(run.stores(_worker()).variables)
     except Unavailable as error:
-        if early_config.getini("cruddur_unavailable") != "skip":
+        if isinstance(error, SetupFailed) or early_config.getini("cruddur_unavailable") != "skip":
             run.end()
             raise pytest.UsageError(str(error)) from error
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the folder of the run: the workers of pytest-xdist, which start later, inherit the name."""
+    wanted = config.getini("cruddur_unavailable")
+    if wanted not in {"fail", "skip"}:
+        raise pytest.UsageError(f"cruddur_unavailable is {wanted!r}; write fail or skip")
     _run(config)
 
 
@@ -72,13 +75,17 @@ def cruddur_stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
 
     They start once in a test run. Each worker of pytest-xdist has a database and a table of its own in them.
     """
+    problem: Unavailable | None = None
     try:
         with _environment({}):
             stores = _run(pytestconfig).stores(_worker())
     except Unavailable as error:
-        if pytestconfig.getini("cruddur_unavailable") == "skip":
-            pytest.skip(str(error))
-        pytest.fail(str(error), pytrace=False)
+        problem = error
+    # Outside of the handler, or pytest would show the reason twice.
+    if problem is not None:
+        if pytestconfig.getini("cruddur_unavailable") == "skip" and not isinstance(problem, SetupFailed):
+            pytest.skip(str(problem))
+        pytest.fail(str(problem), pytrace=False)
     with _environment(stores.variables):
         yield stores
 

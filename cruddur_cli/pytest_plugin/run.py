@@ -31,6 +31,10 @@ class Unavailable(Exception):
     """The engines cannot be started: the reason, and the command that helps."""
 
 
+class SetupFailed(Unavailable):
+    """The engines run, and the checkout's schema, seed or migrations are refused: no reason to skip a test."""
+
+
 @dataclass(frozen=True)
 class Stores:
     """The stores of a test run; ``variables`` are those that the application reads."""
@@ -191,10 +195,11 @@ class Run:
             raise Unavailable(f"{shlex.join(self._command)} cannot be run: {error.strerror}. Set {COMMAND}.") from error
         if done.returncode:
             said = done.stderr.strip() or f"exit code {done.returncode}"
+            kind = SetupFailed if arguments[0] == "setup" else Unavailable
             other = f"\nIf the engines are in another environment, name its cruddur in {COMMAND}."
-            elsewhere = "" if self._is_named else other
+            elsewhere = "" if self._is_named or kind is SetupFailed else other
             failed = f"`cruddur {' '.join(arguments[:2])}` failed"
-            raise Unavailable(f"There are no stores for the tests: {failed}.\n{said}{elsewhere}")
+            raise kind(f"There are no stores for the tests: {failed}.\n{said}{elsewhere}")
         return done.stdout
 
 

@@ -178,6 +178,27 @@ def test_without_the_engines_the_run_does_not_begin_where_it_sets_variables(
     assert project.runs() == []
 
 
+@pytest.mark.parametrize("more", [[], ["cruddur_env = true"]])
+def test_a_file_that_is_refused_fails_the_tests_although_they_may_be_skipped(project: Project, more: list[str]) -> None:
+    project.settings("cruddur_unavailable = skip", *more)
+    folder = project.folder / "backend-flask" / "db"
+    folder.mkdir(parents=True)
+    (folder / "schema.sql").write_text("CREATE TABLE public.users (uuid uuid NUL);\n")
+    project.write(test_a=USES)
+    done = project.pytest()
+    said = done.stdout + done.stderr
+    assert done.returncode in {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.USAGE_ERROR}, said
+    assert said.count("schema.sql, line 1:") == 1
+    assert "another environment" not in said
+    assert project.runs() == []
+
+
+def test_another_word_than_fail_or_skip_is_refused(project: Project) -> None:
+    project.settings("cruddur_unavailable = sometimes")
+    project.write(test_a="def test_it():\n    pass\n")
+    assert "cruddur_unavailable is 'sometimes'; write fail or skip" in project.pytest().stderr
+
+
 def test_a_program_that_is_not_there_is_named(project: Project) -> None:
     project.write(test_a=USES)
     done = project.pytest(CRUDDUR_COMMAND="/nonexistent/cruddur")

@@ -380,7 +380,7 @@ def fill(s: Settings, conn: Connection[Any], at: Server, scripts: Scripts, *, em
         return f"{', '.join(sorted(seeded_uuids()))} would be added", True
     before = database.rows(conn)
     if not seed(s, conn, at, script):
-        return "exist", False
+        return "exist" if has_users(conn) else f"none, because {script.source} adds none", False
     return f"{database.named(database.more(before, database.rows(conn)))} added", True
 
 

@@ -12,12 +12,15 @@ from .cognito import both
 
 CHECKS: list[Check] = []
 check = declare("between", CHECKS)
+# Without these columns of public.users nobody is known, which is another finding.
+_KEYS = {"uuid", "handle"}
 
 
 def _of(facts: Facts) -> Iterator[tuple[Rows, dict[str, User]]]:
     """The rows, and the people by uuid, where both could be read."""
-    if isinstance(facts.table, TableFacts) and isinstance(facts.database, Database) and facts.database.people:
-        yield facts.table.rows, {person.uuid: person for person in facts.database.people}
+    database = facts.database
+    if isinstance(facts.table, TableFacts) and isinstance(database, Database) and database.columns >= _KEYS:
+        yield facts.table.rows, {person.uuid: person for person in database.people}
 
 
 def _strangers(rows: Rows, people: dict[str, User]) -> dict[str, str | None]:
@@ -49,7 +52,13 @@ def unknown(facts: Facts) -> Iterator[Found]:
         handles = {person.handle for person in people.values()}
         strangers = _strangers(rows, people)
         missing = sorted((handle or uuid, uuid) for uuid, handle in strangers.items() if handle not in handles)
-        if missing:
+        if missing and not people:
+            yield Found(
+                f"public.users is empty, and rows name {count(len(missing), 'person', 'people')}: "
+                + some([name for name, _ in missing]),
+                "cruddur rds list-snapshots" if facts.prod else facts.command("db seed"),
+            )
+        elif missing:
             (name, uuid), *_ = missing
             called = sorted({name for owner, _, name in rows.names if owner == uuid and name})
             add = shlex.join(["db", "add-user", name, "--uuid", uuid, *(["--name", called[0]] if called else [])])

@@ -48,6 +48,16 @@ def test_each_is_found_alone_and_nothing_is_written(world: World, name: str) -> 
     world.finds_alone(name)
 
 
+def test_rows_of_people_are_found_although_the_database_has_nobody(world: World) -> None:
+    world.sql("DELETE FROM public.activities; DELETE FROM public.users")
+    found = world.found()["rows-of-unknown-people"]
+    assert found["evidence"].startswith("public.users is empty, and rows name 2 people: andrewbrown, bayko")
+    _, *words = shlex.split(found["remedy"])
+    assert words == ["db", "seed"]
+    assert world.here(*words).code == 0
+    assert "rows-of-unknown-people" not in world.found()
+
+
 def test_a_person_who_was_deleted_is_added_again_as_the_rows_name_them(world: World) -> None:
     before = dumps.rows(world.environment["CONNECTION_URL"])["users"]
     BREAKS["rows-of-unknown-people"](world)
