@@ -36,6 +36,10 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{**settings, "rich_markup_mode": None})
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What follows the command in the usage line: Typer writes a required argument as ``{TEXT}``, this ``TEXT``."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Draw the page; the formatter, which Typer would print, stays empty."""
         output.page(self.get_usage(ctx), self.help or "", _parameters(self, ctx))

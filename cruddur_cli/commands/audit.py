@@ -39,9 +39,7 @@ def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "output": (
-        Annotated[
-            AuditOutput, typer.Option("--output", "-o", help="How to print the findings. sarif: for code scanning.")
-        ],
+        Annotated[AuditOutput, typer.Option("--output", "-o", help="Output format. sarif is for code scanning.")],
         AuditOutput.TABLE,
     ),
     "db_instance": _option(
@@ -56,9 +54,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 @command(table=True, reports=True, also=_OPTIONS)
 def audit(
     s: Settings,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Also fail if a check lacks a permission or its resource.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also fail if a check says `cannot see`.")] = False,
     accepted: Annotated[
         str | None,
         typer.Option(

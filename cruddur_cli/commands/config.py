@@ -25,7 +25,7 @@ _TRUST = (
     Annotated[
         bool,
         typer.Option(
-            "--trust", help="Trust this cruddur.toml from now on, although its folder belongs to another user."
+            "--trust", help="Trust the folder of this cruddur.toml, although other users own it or can write to it."
         ),
     ],
     False,

@@ -30,9 +30,9 @@ def history(
 ) -> None:
     """List commands that changed something: when, by whom, on which stores. Newest first; --prod shows only production.
 
-    The history of this machine is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. Secrets
-    and the text of messages are not in it. Dry runs are not in it, and neither are commands that were refused before
-    they changed anything, or killed with SIGKILL.
+    The history of this machine is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. It
+    contains no secrets and no texts of messages. It does not contain dry runs, commands that were refused before they
+    changed anything, or commands that were killed with SIGKILL.
 
     cruddur history --since 7d --prod
     """

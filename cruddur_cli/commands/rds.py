@@ -15,7 +15,7 @@ from .. import output, times
 from ..errors import BadInput, CruddurError, Exit, NotConfigured
 from ..output.text import counted
 from ..settings import Settings
-from .shared.options import LONGEST_S, Wait, command
+from .shared.options import LONGEST_S, Wait, command, seconds
 
 if TYPE_CHECKING:
     from ..aws.address import Address
@@ -24,8 +24,18 @@ if TYPE_CHECKING:
     from ..aws.service import Service
 
 
-def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
-    return (Annotated[str | None, typer.Option(flag, metavar=metavar, help=meaning)], None)
+def _option(flag: str, metavar: str, meaning: str, *, hidden: bool = False) -> tuple[Any, Any]:
+    return (Annotated[str | None, typer.Option(flag, metavar=metavar, help=meaning, hidden=hidden)], None)
+
+
+def _wait_until(state: str) -> dict[str, tuple[Any, Any]]:
+    meaning = f"Wait at most this long until the instance is {state}."
+    return {
+        "wait_s": (
+            Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, callback=seconds, help=meaning)],
+            0.0,
+        )
+    }
 
 
 _INSTANCE = {
@@ -41,7 +51,7 @@ _RULE = {
     "address": _option(
         "--ip",
         "ADDRESS",
-        "This machine's address. Default: $GITPOD_IP, or $CODESPACES_IP, or the answer of two web services.",
+        "Allow this address or network. Default: this machine's, from $GITPOD_IP, $CODESPACES_IP or two web services.",
     ),
 }
 
@@ -54,7 +64,7 @@ def update_sg_rule(
         typer.Option(
             "--for",
             metavar="TIME",
-            help="How long the rule is meant to last: 30m, 8h, 2d. Then `revoke --expired` closes it.",
+            help="Let the rule expire after 30m, 8h, 2d. It stays open until `rds revoke --expired` closes it.",
         ),
     ] = None,
     discover: Annotated[
@@ -97,11 +107,27 @@ def update_sg_rule(
     return code
 
 
-@command(shows=True, changes=True, also={**_RULE, **_INSTANCE})
+# ``revoke`` takes --ip and --instance because its neighbours do, and uses neither.
+_CLOSED = {
+    "security_group_id": _option(
+        "--group-id", "GROUP", "The rule's security group, by id. Default: $DB_SG_ID, or every group of the region."
+    ),
+    "security_group_rule_id": _option(
+        "--rule-id", "RULE", "Close the rule with this id. Default: $DB_SG_RULE_ID. Not used with --expired."
+    ),
+    "address": _option("--ip", "ADDRESS", "Not used.", hidden=True),
+    "db_instance": _option("--instance", "NAME", "Not used.", hidden=True),
+}
+
+
+@command(shows=True, changes=True, also=_CLOSED)
 def revoke(
     s: Settings,
     expired: Annotated[
-        bool, typer.Option("--expired", help="Close every rule whose --for time is over, in the group or the region.")
+        bool,
+        typer.Option(
+            "--expired", help="Close every expired rule (`update-sg-rule --for`) in the group, or in the region."
+        ),
     ] = False,
 ) -> None:
     """Close the inbound rule for PostgreSQL. The rule keeps its id, so update-sg-rule can open it again.
@@ -135,7 +161,7 @@ def revoke(
     output.outcome(s, said, changed=updated > 0)
 
 
-@command(shows=True, waits=True, also=_INSTANCE)
+@command(shows=True, also=_wait_until("available") | _INSTANCE)
 def status(s: Settings) -> int:
     """Show the instance's state and endpoint. Exit code 1 unless it is available; --wait waits until it is.
 
@@ -155,7 +181,7 @@ def status(s: Settings) -> int:
     return code if found.status == AVAILABLE else Exit.NO
 
 
-@command(shows=True, changes=True, waits=True, also=_INSTANCE)
+@command(shows=True, changes=True, also=_wait_until("available") | _INSTANCE)
 def start(s: Settings) -> int:
     """Start the stopped instance. With --wait SECONDS, wait until it accepts connections, which takes minutes.
 
@@ -173,7 +199,7 @@ def start(s: Settings) -> int:
         return _report(s, rds, before, after, goal=AVAILABLE, done="started", is_idle=is_idle)
 
 
-@command(shows=True, changes=True, asks=True, waits=True, also=_INSTANCE)
+@command(shows=True, changes=True, asks=True, also=_wait_until("stopped") | _INSTANCE)
 def stop(s: Settings) -> int:
     """Stop the instance. Asks you to type its name. AWS starts it again after seven days.
 
@@ -249,7 +275,7 @@ def _end(duration: str | None) -> datetime | None:
     found = re.fullmatch(r"(\d{1,4})([mhd])", duration)
     if not found or not int(found[1]):
         raise BadInput(
-            f"--for {duration!r} is not a time such as 30m, 8h or 2d.",
+            f"--for {duration!r} is not a length of time such as 30m, 8h or 2d.",
             hint="write a number from 1 to 9999, and m, h or d for minutes, hours or days",
         )
     unit = {"m": "minutes", "h": "hours", "d": "days"}[found[2]]

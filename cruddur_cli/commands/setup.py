@@ -40,8 +40,8 @@ def setup(
 ) -> None:
     """Create what is missing in every store. Safe to run every time.
 
-    It creates the database, users, user pool, table and conversation, and applies pending migrations. With --prod, and
-    for a server outside of this machine and its network, it only counts pending migrations.
+    It creates the database, users, user pool, table and conversation, and applies pending migrations. With --prod, or
+    on a server outside this machine and its network, it only counts pending migrations.
     """
     from ..dynamodb import schema
     from ..dynamodb.conversations import queries

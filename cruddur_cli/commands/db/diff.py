@@ -28,7 +28,7 @@ def diff(s: Settings) -> int:
     """Compare the schema with what the schema file and all migrations make. Exit code 1 if they differ.
 
     `-` is what the database has, `+` is what the files make. The files are loaded into a temporary database on the same
-    server, never on one of production. A table that is missing is one difference, without its columns and
+    server, but never on a production server. A table that is missing is one difference, without its columns and
     indexes. Owners, privileges and comments are not compared.
 
     cruddur db diff -o json

@@ -57,7 +57,8 @@ def migrate(
 ) -> None:
     """Apply pending migrations, oldest first. Each runs in its own transaction.
 
-    A failed migration is rolled back; earlier ones stay applied. Several may run at the same time.
+    A failed migration is rolled back; earlier ones stay applied. Two people may run `db migrate` at the same time: each
+    migration is applied once.
 
     cruddur db migrate
     """
@@ -156,7 +157,8 @@ def migration_status(s: Settings) -> int:
 
 @command(shows=True, changes=True)
 def new_migration(
-    s: Settings, name: Annotated[str, typer.Argument(help="What the migration does, such as add_bio_column.")]
+    s: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the migration does, such as add_bio_column.")],
 ) -> None:
     """Create the file of a new migration. It has an empty up part and an empty down part.
 

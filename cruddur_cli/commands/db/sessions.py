@@ -52,7 +52,7 @@ def connect(
 ) -> None:
     """Open psql (or pgcli) on the database. The password is never in the argument list.
 
-    `cruddur history` shows that it was opened, and not what was done in it.
+    `cruddur history` records that psql was opened, but not what you did in it.
 
     cruddur db connect -- -c 'SELECT count(*) FROM users'
     """
@@ -98,7 +98,9 @@ def list_sessions(
     user: User = None,
     application: Application = None,
     idle: Idle = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show them again and again until it is interrupted.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the list again and again until you press Ctrl-C.")
+    ] = False,
     interval: Annotated[
         float | None,
         typer.Option(
@@ -106,7 +108,7 @@ def list_sessions(
             min=0.1,
             metavar="SECONDS",
             callback=seconds,
-            help="With --watch: wait this long. Default: 2.",
+            help="With --watch: the time between two lists. Default: 2.",
         ),
     ] = None,
 ) -> None:

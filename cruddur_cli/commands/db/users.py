@@ -17,14 +17,20 @@ _NAMED = 5
 @command(shows=True, changes=True)
 def add_user(
     s: Settings,
-    handle: Annotated[str, typer.Argument(help="The new person's handle.")],
-    name: Annotated[str | None, typer.Option("--name", help="The display name. Default: the handle.")] = None,
+    handle: Annotated[str, typer.Argument(metavar="HANDLE", help="The new person's handle.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The display name. Default: the handle.")
+    ] = None,
     email: Annotated[
-        str | None, typer.Option("--email", help="The e-mail address. Default: one at example.com.")
+        str | None, typer.Option("--email", metavar="ADDRESS", help="The e-mail address. Default: one at example.com.")
     ] = None,
     uuid: Annotated[
         str | None,
-        typer.Option("--uuid", help="The UUID that the person's messages have. Default: one made from the handle."),
+        typer.Option(
+            "--uuid",
+            metavar="UUID",
+            help="The person's UUID, if messages with it exist. Default: made from the handle.",
+        ),
     ] = None,
 ) -> None:
     """Add one person. An existing person is not changed. A handle always gets the same UUID, so its messages are found.

@@ -124,7 +124,11 @@ def restore(
     s: Settings,
     into: Annotated[
         str,
-        typer.Option("--into", metavar="TABLE", help="The new table. Only an interrupted restore may have made it."),
+        typer.Option(
+            "--into",
+            metavar="TABLE",
+            help="Name of the new table. It may exist only if an interrupted restore created it.",
+        ),
     ],
     backup: Annotated[
         str | None,

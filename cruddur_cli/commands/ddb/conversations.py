@@ -78,7 +78,7 @@ def list_conversations(
     until: Until = None,
     limit: Limit = None,
 ) -> None:
-    """List a person's conversations, newest first. Each has the other person and the last message.
+    """List a person's conversations, newest first. Shows the other person and the last message of each.
 
     cruddur ddb list-conversations --with bayko
     """
@@ -112,7 +112,7 @@ def get_conversation(
         typer.Argument(
             metavar="[GROUP]",
             autocompletion=completions.conversations,
-            help="Conversation id. Default: yours with --with, else with --other-handle, else the seeded one.",
+            help="Conversation id. Default: yours with --with or --other-handle, or else the seeded one.",
         ),
     ] = None,
     partner: Annotated[
@@ -128,7 +128,7 @@ def get_conversation(
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the last N messages.")] = 20,
-    follow: Annotated[bool, typer.Option("--follow", help="Then show new messages until it is interrupted.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Then show new messages until you press Ctrl-C.")] = False,
 ) -> None:
     """Show a conversation, oldest message first. On a terminal it reads like a chat.
 

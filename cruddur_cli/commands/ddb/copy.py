@@ -35,7 +35,7 @@ class CopySource(StrEnum):
 @command(shows=True, changes=True, asks=True, table=True, explains=True, paced=True)
 def copy(
     s: Settings,
-    source: Annotated[CopySource, typer.Option("--from", help="Read the production table.")],
+    source: Annotated[CopySource, typer.Option("--from", help="Copy from production. `prod` is the only value.")],
     handle: Annotated[
         str | None,
         typer.Option(
@@ -53,8 +53,8 @@ def copy(
     """Copy production to the local table, anonymized. Production is only read.
 
     The people of the rows are added to the local database with the same made-up names, so that list-conversations
-    works. To show a person under the real handle again, run cruddur db add-user HANDLE. That works for a person whom
-    cruddur db add-user added in production, because it makes the UUID from the handle.
+    works. To show a person under the real handle again, run cruddur db add-user HANDLE. That works only if cruddur db
+    add-user added the person to production, because add-user makes the UUID from the handle.
 
     Local rows that are not in production are kept. The command asks before it overwrites a local row that no earlier
     copy wrote. Without --verbatim it skips rows with an unusual id or an sk that is not a time: they may contain
@@ -71,7 +71,9 @@ def copy(
     from ..shared import capacity_guard, connections, targets
 
     if s.prod:
-        raise BadInput("copy writes only to the local table; --from says what it reads.", hint="leave out --prod")
+        raise BadInput(
+            "copy writes only to the local table; --from prod says that it reads production.", hint="leave out --prod"
+        )
     del source  # there is one
     scanning.give_memory_back()
     # Nothing but reads can leave a client of these settings.

@@ -66,11 +66,11 @@ def scan(
     segments: Segments = None,
     typed: Annotated[bool, typer.Option("--typed", help="Print DynamoDB JSON, which keeps every type.")] = False,
 ) -> None:
-    """Show every item of the table. A terminal shows them by entity; -o jsonl, json and csv stream them.
+    """Show every item of the table. A terminal shows them by entity; -o jsonl, json and csv print them as they arrive.
 
     --pk reads one partition instead of the table. --entity and --where hide items after they are read: they do not
-    reduce the consumed capacity. --where compares whole attributes. It finds nothing in binary values, sets, lists and
-    maps: use -o jsonl and jq.
+    reduce the consumed capacity. --where compares whole texts, numbers, true and false. For binary values, sets, lists
+    and maps use -o jsonl and jq.
 
     cruddur ddb scan --entity message --where user_handle=bayko
     """
@@ -155,7 +155,9 @@ def stats(
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FILE", help="Read an export instead of the table: a file, or DynamoDB's folder."
+            "--from",
+            metavar="FILE",
+            help="Read this export instead of the table: a file, or the folder of DynamoDB's own export.",
         ),
     ] = None,
 ) -> None:

@@ -101,7 +101,7 @@ def send_message(
 ) -> None:
     """Add a message to a conversation. Name it by its id (--group) or by the other person (--to).
 
-    Without both it is your conversation with the other person of `cruddur config`.
+    Without both, the message goes to your conversation with the `other_handle` of `cruddur config`.
 
     cruddur ddb send-message --from bayko --to andrewbrown 'Yes, at noon.'
     """

@@ -54,16 +54,21 @@ class _Interrupted(CruddurError):
 def process(
     s: Settings,
     once: Once = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for new records until it is interrupted.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for new records until you press Ctrl-C.")] = False,
     start: Annotated[
-        Start | None, typer.Option("--from", help="Where to begin. Default: the checkpoint, or the oldest record.")
+        Start | None,
+        typer.Option(
+            "--from",
+            help="Begin at the oldest record, with new records (latest), or after the checkpoint. "
+            "Default: after the checkpoint if there is one, or else oldest.",
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             "--checkpoint",
             metavar="FILE",
-            help="The file with the position in the stream. Default: one for each stream.",
+            help="The file that stores the position in the stream. Default: one file for each stream.",
         ),
     ] = None,
     skip: Annotated[
@@ -73,8 +78,7 @@ def process(
 ) -> int:
     """Apply new messages to the group rows. The application's stream Lambda does the same. Default: --once.
 
-    Records that are applied twice, late or in another order give the same rows. The checkpoint is written after the
-    rows.
+    Applying a record twice, late or in another order gives the same rows. The checkpoint is saved after the rows.
 
     cruddur ddb stream process --follow
     """
@@ -108,7 +112,9 @@ def process(
 def tail(
     s: Settings,
     once: Once = False,
-    start: Annotated[TailStart, typer.Option("--from", help="Where to begin.")] = TailStart.LATEST,
+    start: Annotated[
+        TailStart, typer.Option("--from", help="Begin at the oldest change, or show new changes only (latest).")
+    ] = TailStart.LATEST,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Stop after N changes.")] = None,
 ) -> None:
     """Show the table's changes as they happen. Each is shown as a message or a group row.
@@ -228,9 +234,10 @@ def template(
         str, typer.Option("--function", metavar="NAME", help="The Lambda function's name.")
     ] = "cruddur-stream",
 ) -> None:
-    """Print a CloudFormation template of table and function. With index, stream, failure queue, policy and alarms.
+    """Print a CloudFormation template of table and function. It has index, stream, failure queue, policy and alarms.
 
-    SAM deploys it, too. First write the function's archive with cruddur ddb stream package, and upload it to a bucket.
+    SAM can deploy it, too. First create the function's archive with cruddur ddb stream package, and upload it to a
+    bucket.
 
     cruddur ddb stream template > cruddur.json
     """

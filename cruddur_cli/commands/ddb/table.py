@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 OnDemand = Annotated[
     bool,
     typer.Option(
-        "--on-demand", help="Pay per request instead of for 5 RCU and 5 WCU. Also switches an existing table."
+        "--on-demand",
+        help="Use on-demand billing instead of 5 provisioned RCU and WCU. Also switches an existing table.",
     ),
 ]
 Streamed = Annotated[bool, typer.Option("--stream", help="Turn on the table's stream (NEW_IMAGE) if it has none.")]
@@ -37,7 +38,7 @@ Script = Annotated[
 ]
 Count = Annotated[
     int | None,
-    typer.Option("--messages", min=1, metavar="N", help="Seed N messages; a shorter script begins again."),
+    typer.Option("--messages", min=1, metavar="N", help="Seed N messages. A shorter script is repeated."),
 ]
 
 

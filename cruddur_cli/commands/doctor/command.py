@@ -27,7 +27,9 @@ def doctor(
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FILE", help="Read an export instead of the table: a file, or DynamoDB's folder."
+            "--from",
+            metavar="FILE",
+            help="Read this export instead of the table: a file, or the folder of DynamoDB's own export.",
         ),
     ] = None,
 ) -> int:

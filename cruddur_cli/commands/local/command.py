@@ -15,7 +15,7 @@ from ...errors import Exit
 from ...settings import Settings
 from ..shared.options import Form, command
 
-_FORM = "How to print the variables. Both Docker Compose and GITHUB_ENV read dotenv."
+_FORM = "Output format. Use dotenv for Docker Compose and for GITHUB_ENV."
 
 
 class Name(StrEnum):
@@ -79,7 +79,7 @@ def run(
 ) -> int:
     """Run a program with the variables of `cruddur local env`.
 
-    Signals are passed on to it. The exit code is the program's own, or 128 + n when signal n ended it.
+    It passes signals on to the program. The exit code is the program's, or 128 + n if signal n ended it.
 
     cruddur local run -- flask run
     """
@@ -91,7 +91,9 @@ def run(
 @command(shows=True, name="logs")
 def show_logs(
     s: Settings,
-    engine: Annotated[Name | None, typer.Argument(help="Only this engine.")] = None,
+    engine: Annotated[
+        Name | None, typer.Argument(metavar="[ENGINE]", help="Only this engine: postgres or aws.")
+    ] = None,
     lines: Annotated[int, typer.Option("--lines", min=1, metavar="N", help="The last N lines of each engine.")] = 50,
 ) -> None:
     """Show the last lines that the engines wrote to their logs."""

@@ -60,7 +60,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "debug": (
         Annotated[
             bool,
-            typer.Option("--debug", help="Print a traceback of an error, and each request.", rich_help_panel=_PANEL),
+            typer.Option("--debug", help="Print each request, and the traceback of an error.", rich_help_panel=_PANEL),
         ],
         False,
     ),
@@ -69,14 +69,14 @@ _COMMON: dict[str, tuple[Any, Any]] = {
         False,
     ),
 }
-_OUTPUT = (Annotated[Output, typer.Option("--output", "-o", help="How to print the records.")], Output.TABLE)
+_OUTPUT = (Annotated[Output, typer.Option("--output", "-o", help="Output format.")], Output.TABLE)
 _SVG = (
     Annotated[
         str | None,
         typer.Option(
             "--svg",
             metavar="FILE",
-            help="Save the output to FILE as an SVG picture, too. - prints only the picture.",
+            help="Also save the output to FILE as an SVG picture. With -, print only the picture.",
         ),
     ],
     None,
@@ -203,7 +203,8 @@ Wait = Annotated[
     ),
 ]
 NoBackup = Annotated[
-    bool, typer.Option("--no-backup", help="With --prod: take no backup first. The lost items cannot be restored.")
+    bool,
+    typer.Option("--no-backup", help="With --prod: do not take a backup first. Then the items cannot be restored."),
 ]
 CopyFirst = Annotated[
     Copy | None,
@@ -214,14 +215,12 @@ Since = Annotated[
     typer.Option(
         "--since",
         metavar="TIME",
-        help="Show only what is from this date or time on (local time by default). today, yesterday, 1h and 7d work.",
+        help="Start at this local time: 2026-11-20, today, yesterday, 1h or 7d ago. 2026-11-20T10:00Z is UTC.",
     ),
 ]
 Until = Annotated[
     str | None,
-    typer.Option(
-        "--until", metavar="TIME", help="Show only what is before this time. For a day, month or year: up to its end."
-    ),
+    typer.Option("--until", metavar="TIME", help="End before this time. A day, month or year is included completely."),
 ]
 NoMigrate = Annotated[bool, typer.Option("--no-migrate", help="Do not apply pending migrations; only count them.")]
 _FILE = "FILE"
