@@ -53,7 +53,7 @@ def test_a_spelling_of_the_scripts_gets_a_did_you_mean(here: Here, typed: str, m
         ("generate migration add_bio", "cruddur db new-migration"),
         ("migrate", "cruddur db migrate"),
         ("ddb migrate", "cruddur db migrate"),
-        ("seed --prod", "cruddur ddb seed, or cruddur db seed"),
+        ("seed --prod", "cruddur ddb seed --prod, or cruddur db seed --prod"),
         ("list-users", "cruddur cognito list-users"),
         ("nonsense", "cruddur --help"),
         ("start", "cruddur local up"),
