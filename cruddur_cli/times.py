@@ -12,6 +12,8 @@ from .errors import BadInput
 # Offsets go from -12:00 to +14:00, so the text of a time and its instant differ by at most this.
 _SKEW = timedelta(hours=15)
 _CLOCK = re.compile(r"\d{1,2}(:\d\d){1,2}( ?[ap]m)?|\d{1,2} ?[ap]m", re.IGNORECASE)
+# A date such as 05.11.2026 or 11/05/26, of which a program would have to guess the month.
+_DAY_AND_MONTH = re.compile(r"(?:^|\s)(\d{1,2})[./-](\d{1,2})(?:[./-](?:\d{4}|\d{2}))?(?=\s|$)")
 _AGO = re.compile(r"(\d+) ?([mhdw])", re.IGNORECASE)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _DAYS = {"today": timedelta(0), "yesterday": timedelta(days=1)}
@@ -151,6 +153,12 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
     from dateutil.relativedelta import relativedelta
 
     typed = text.strip().lower()
+    numbers = _DAY_AND_MONTH.search(typed)
+    if numbers and numbers[1] != numbers[2] and max(int(numbers[1]), int(numbers[2])) <= 12:
+        raise BadInput(
+            f"{option} {text!r} may be two days: which number is the month?",
+            hint="write the year, the month and the day, such as 2026-11-20",
+        )
     try:
         if ago := _AGO.fullmatch(typed):
             return now() - int(ago[1]) * _UNITS[ago[2]]

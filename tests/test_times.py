@@ -152,6 +152,27 @@ def test_a_window_that_cannot_be_is_refused(year: int | None, since: str | None,
         window(year=year, since=since, until=until)
 
 
+@pytest.mark.parametrize("typed", ["05.11.2026", "11/05/2026", "5-11-26", "5/11", "5/11 10:00", "10:00 5.11.2026"])
+def test_a_date_whose_month_would_have_to_be_guessed_is_refused(typed: str) -> None:
+    for option in ("--since", "--until", "--to-time"):
+        with pytest.raises(BadInput, match="which number is the month"):
+            times.parse(typed, option, local=UTC)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("31.12.2025", utc(2025, 12, 31)),
+        ("11.11.2025", utc(2025, 11, 11)),
+        ("2025/11/05", utc(2025, 11, 5)),
+        ("2025-11-05T00-03", utc(2025, 11, 5, 3)),
+        ("5 Nov 2025", utc(2025, 11, 5)),
+    ],
+)
+def test_a_date_that_can_mean_one_day_is_taken(typed: str, meant: datetime) -> None:
+    assert times.parse(typed, "--since", local=UTC) == meant
+
+
 def test_a_time_without_a_year_is_in_this_year_where_the_person_is(today: Callable[[datetime], None]) -> None:
     """Ten past midnight of 1 January, UTC: in Newfoundland it is still the old year."""
     today(utc(2027, 1, 1, 0, 10))

@@ -35,7 +35,15 @@ def read(path: Path, checks: Collection[str]) -> list[Acceptance]:
     try:
         # What it says is believed, so it is read as cruddur.toml is: not from another user, nor from a pipe.
         content = tomllib.loads(trust.read(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise NotConfigured(
+            f"The file of accepted findings {path} cannot be read: {error.strerror or error}.",
+            hint="name another file, or leave it out with --no-accepted",
+            code="accepted_findings",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _wrong(path, "it is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
         raise _wrong(path, str(error)) from error
     entries = content.get("accepted", [])
     if set(content) - {"accepted"} or not isinstance(entries, list):

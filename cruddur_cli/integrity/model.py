@@ -84,7 +84,7 @@ class Database:
     """What was read of PostgreSQL. ``version`` is server_version_num, ``columns`` are those of public.users.
 
     ``migrations`` are None outside of a checkout; ``has_file`` says of which versions there is a file. ``differences``
-    are those from the expected schema, None where that is not known on this machine. ``ahead_s`` is how far the
+    are those from the ``expected`` schema, None where that is not known on this machine. ``ahead_s`` is how far the
     server's clock is ahead of this machine's.
     """
 
@@ -99,6 +99,7 @@ class Database:
     is_production: bool
     ahead_s: float | None = None
     differences: Sequence[Difference] | None = None
+    expected: str = ""
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,9 @@ def _free_uuid(conn: Connection[Any], text: str) -> str:
     try:
         wanted = str(uuid.UUID(text))
     except ValueError as error:
-        raise BadInput(f"{text!r} is not a UUID.", hint="cruddur doctor") from error
+        raise BadInput(
+            f"{text!r} is not a UUID.", hint="leave --uuid out: a handle always gets the same UUID"
+        ) from error
     row = conn.execute("SELECT handle FROM public.users WHERE uuid::text = %s", [wanted]).fetchone()
     if row:
         raise BadInput(f"{row[0]} has the UUID {wanted}.", hint="leave --uuid out", code="uuid_taken")

@@ -54,6 +54,12 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str
         accepted.read(path, CHECKS)
 
 
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    (tmp_path / "accepted.toml").write_bytes(b"\xff")
+    with pytest.raises(NotConfigured, match="cannot be used: it is not UTF-8"):
+        accepted.read(tmp_path / "accepted.toml", CHECKS)
+
+
 def test_a_pipe_and_a_missing_file_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(NotConfigured, match="not a regular file"):

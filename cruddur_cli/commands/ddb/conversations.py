@@ -307,7 +307,7 @@ def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.W
     around = queries.span(dynamodb, pk) if window != times.Window() else None
     if around:
         first, last = (output.when(text) for text in around)
-        return f"{nothing} in that time; its messages are from {first} to {last}."
+        return f"{nothing} in that time; all messages are from {first} to {last}."
     items = tables.describe(dynamodb).items
     return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {counted(items, 'item')}" + (
         "." if items else ": cruddur ddb seed fills it."

@@ -51,7 +51,7 @@ def looking(s: Settings) -> Settings:
 def facts(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, whole: bool) -> Facts:
     """Everything that the checks get to see. An export is read instead of a table; ``whole`` never reads a sample."""
     in_database = _tried(lambda: _database(s))
-    in_table = dynamodb if isinstance(dynamodb, Problem) else _tried(lambda: _table(s, dynamodb, whole))
+    in_table = _in_table(s, dynamodb, whole)
     pool = None if _has_no_pool(s) else _tried(lambda: _pool(s))
     stores = {"postgres": in_database, "dynamodb": in_table, "cognito": pool}
     is_empty = in_table.code == "table_not_found" if isinstance(in_table, Problem) else not in_table.rows.items
@@ -68,6 +68,13 @@ def facts(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, who
         engines=this_machine.stopped_engines(stores.values()),
         machine=this_machine.read(s, stores, clocks=_clocks(in_database, in_table)),
     )
+
+
+def _in_table(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, whole: bool) -> TableFacts | Problem:
+    """What the table holds, or why it cannot be read. A file that cannot is no finding: raises BadInput."""
+    if isinstance(dynamodb, input_files.Source):
+        return _exported(dynamodb)
+    return dynamodb if isinstance(dynamodb, Problem) else _tried(lambda: _described(s, dynamodb, whole))
 
 
 @contextmanager
@@ -122,6 +129,7 @@ def _database(s: Settings) -> Database:
             is_production=production_marker.is_production(conn),
             ahead_s=_ahead(conn),
             differences=_differences(s, conn),
+            expected=_expected(s),
         )
 
 
@@ -134,6 +142,15 @@ def _differences(s: Settings, conn: Connection[Any]) -> list[Difference] | None:
     except CruddurError:
         return None
     return None if expected is None else differences.compare(catalogue.definitions(conn), expected)
+
+
+def _expected(s: Settings) -> str:
+    """What the schema is compared with, for a person; empty where it cannot be read."""
+    try:
+        script = load_sql.read_schema(s)
+    except CruddurError:
+        return ""
+    return "the built-in one, because there is no schema.sql here" if script.is_built_in else script.source
 
 
 def _ahead(conn: Connection[Any]) -> float:
@@ -154,10 +171,6 @@ def _migrations(s: Settings, conn: Connection[Any]) -> tuple[Any, frozenset[str]
         return migration_runner.status(conn, found), frozenset(each.version for each in found)
     except CruddurError as error:
         return problem(error), frozenset()
-
-
-def _table(s: Settings, dynamodb: DynamoDB | input_files.Source, whole: bool) -> TableFacts:
-    return _exported(dynamodb) if isinstance(dynamodb, input_files.Source) else _described(s, dynamodb, whole)
 
 
 def _exported(source: input_files.Source) -> TableFacts:

@@ -89,7 +89,8 @@ def schema(facts: Facts) -> Iterator[Found]:
         known += [f"column public.users.{name}" for name in _missing_columns(database)]
         found = without_parts(database.differences or (), known)
         if found:
-            yield Found(f"the schema differs: {some(map(str, found))}", facts.command("db diff"))
+            than = f" from {database.expected}" if database.expected else ""
+            yield Found(f"the schema differs{than}: {some(map(str, found))}", facts.command("db diff"))
 
 
 @check("migrations-unreadable", "medium")

@@ -173,7 +173,7 @@ def test_nothing_found_explains_itself_on_stderr(seeded: Here, table: DynamoDB) 
     body = parsed(ran)
     assert (body["items"], body["count"], body["consumed_capacity"]["requests"]) == ([], 0, 4)
     first, last = (output.when(sort_key) for sort_key in (min(said), max(said)))
-    assert f"has no message in that time; its messages are from {first} to {last}." in ran.err
+    assert f"has no message in that time; all messages are from {first} to {last}." in ran.err
     ran = seeded("ddb", "get-conversation", "nowhere")
     assert (ran.code, ran.out) == (0, "")
     assert f"Conversation nowhere has no message. Table {body['consumed_capacity']['table']}" in ran.err

@@ -154,3 +154,20 @@ def test_without_the_permission_the_rest_is_checked_and_that_is_said(
     ran = account("doctor", "--prod")
     assert ran.code == 0, ran.err
     assert "Not checked: throttled requests" in ran.err
+
+
+def test_an_export_that_cannot_be_read_is_an_error_and_no_finding(world: World, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text("this is no JSON\n")
+    ran = world.here("doctor", "--from", str(tmp_path / "bad.jsonl"))
+    assert (ran.code, "bad.jsonl, line 1 is not JSON" in ran.err) == (2, True), ran.err
+    assert "dynamodb-unreachable" not in ran.out
+
+
+def test_a_finding_about_the_schema_says_what_it_is_compared_with(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert world.here("db", "diff").code == 0
+    world.sql("ALTER TABLE public.activities ADD COLUMN odd text")
+    found = world.found()["schema-differs"]["evidence"]
+    assert found.startswith("the schema differs from the built-in one, because there is no schema.sql here: column")
