@@ -149,7 +149,7 @@ def _collect(s: Settings, vpc: str | None, function: str) -> Seen:
         vpc_id=vpc,
         function=function,
     )
-    output.note(s, f"production: account {account}, {region}, table {s.table} (nothing is changed)")
+    output.reads_production(s, f"account {account}, {region}, table {s.table} (nothing is changed)")
     with output.progress(s, "checking", len(collect.services(CHECKS))) as advance:
         return collect.collect(CHECKS, scope, lambda service: connections.reading(s, service), say=lambda _: advance(1))
 

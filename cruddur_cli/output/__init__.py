@@ -28,6 +28,7 @@ from .stderr import fail as fail
 from .stderr import masked as masked
 from .stderr import note as note
 from .stderr import outcome as outcome
+from .stderr import reads_production as reads_production
 from .stderr import summary as summary
 from .stderr import tell as tell
 from .stderr import tell_traceback as tell_traceback

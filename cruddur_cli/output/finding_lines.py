@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from .streams import NARROW
-from .text import one_line
+from .text import one_line, wrapped
 
 _STYLES = {"fail": "bold red", "cannot see": "yellow", "accepted": "bold", "pass": "green"}
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": ""}
+_GAP = "\N{NO-BREAK SPACE}" * 2
 _INDENT = 2  # columns, where a terminal is narrow
 
 
@@ -60,13 +59,11 @@ def draw(out: Console, items: Sequence[Finding]) -> None:
     """A line for each finding; below a failure its title, controls, and the command that fixes it, in one piece."""
     width = max(map(len, _STYLES))
     for one in items:
-        said = Text(one_line(one.evidence))
-        if one.result == "accepted":
-            said.append(f" (until {one.accepted_until}: {one_line(one.accepted_reason or '')})", style="dim")
-        _line(out, Text(one.result, style=_STYLES[one.result]), one.check, said, width)
+        about = f" (until {one.accepted_until}: {one_line(one.accepted_reason or '')})" * (one.result == "accepted")
+        _line(out, Text(one.result, style=_STYLES[one.result]), one.check, one_line(one.evidence) + about, width)
         if one.result == "fail":
             told = f"{one.title}. {one.severity.capitalize()}; {', '.join(one.controls)}"
-            _below(out, Text(told, style="dim"), width)
+            _below(out, told, width, style="dim")
             _command(out, one.remedy or "", width)
 
 
@@ -79,31 +76,34 @@ def draw_diagnosis(out: Console, items: Sequence[Diagnosis]) -> None:
         if not out.is_terminal:
             out.print(f"{one.severity:<{width}} {one.check}: {said}. {remedy}", soft_wrap=True)
             continue
-        _line(out, Text(one.severity, style=_SEVERITIES[one.severity]), one.check, Text(said), width)
+        _line(out, Text(one.severity, style=_SEVERITIES[one.severity]), one.check, said, width)
         _command(out, remedy, width)
 
 
-def _line(out: Console, head: Text, check: str, said: Text, width: int) -> None:
+def _line(out: Console, head: Text, check: str, said: str, width: int) -> None:
     """What a finding is, and beside it, or below it where that is too narrow, what there is to say."""
     name = Text(check, style="bold")
+    beside = Text.assemble(head, " " * (width + 1 - len(head)))
     if not out.is_terminal:
-        out.print(Text.assemble(head, " " * (width + 1 - len(head)), name, "  ", said), soft_wrap=True)
+        out.print(Text.assemble(beside, name, "  ", said), soft_wrap=True)
     elif out.width < NARROW:
         out.print(Text.assemble(head, "  ", name))
         _below(out, said, width)
     else:
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_column(width=width, no_wrap=True)
-        grid.add_column(overflow="fold")
-        grid.add_row(head, Text.assemble(name, "  ", said))
-        out.print(grid)
+        text = _indented(out, f"{check}{_GAP}{said}", width).replace(_GAP, "  ").lstrip()
+        out.print(Text.assemble(beside, name, text.removeprefix(check)), soft_wrap=True)
 
 
-def _below(out: Console, text: Text, width: int) -> None:
-    if out.is_terminal:
-        out.print(Padding(text, (0, 0, 0, _margin(out, width))))
-    else:
-        out.print(Text.assemble(" " * (width + 1), text), soft_wrap=True)
+def _below(out: Console, text: str, width: int, *, style: str = "") -> None:
+    out.print(Text(_indented(out, text, width), style), soft_wrap=True)
+
+
+def _indented(out: Console, text: str, width: int) -> str:
+    """``text`` behind the margin; on a terminal broken between words, and long ones, such as an ARN, at their signs."""
+    margin = " " * _margin(out, width)
+    if not out.is_terminal:
+        return margin + text
+    return "\n".join(margin + line for line in wrapped(text, out.width - len(margin), cut=True).split("\n"))
 
 
 def _command(out: Console, command: str, width: int) -> None:

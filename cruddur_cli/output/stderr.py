@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-def tell(text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = "", style: str = "") -> None:
+def tell(
+    text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = "", style: str = "", bold: str = ""
+) -> None:
     """A line on stderr, free of anything that a terminal would obey; a closed stderr is no error.
 
     On a terminal it is broken between words, if ``is_broken``; ``wrap`` is False for what a program reads. Else
     passwords in URLs and SQL are masked. Where the terminal shows colours, ``lead``, the beginning of the text, has the
-    ``style``, or all of it where ``lead`` is empty.
+    ``style``, or all of it where ``lead`` is empty; and ``bold``, a part of it, is bold.
     """
     if sys.stderr is None:
         return
@@ -36,6 +38,8 @@ def tell(text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = ""
             text = wrapped(text, columns(sys.stderr))
         if style and is_coloured(sys.stderr) and text.startswith(lead):
             text = painted(text[: len(lead)], style) + text[len(lead) :] if lead else painted(text, style)
+        if bold and is_coloured(sys.stderr):
+            text = _emphasized(text, bold)
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
@@ -92,6 +96,12 @@ def acting(s: Settings, what: str, *, aws: bool = False, remote: bool = False) -
         tell(line)
 
 
+def reads_production(s: Settings, what: str) -> None:
+    """What of production a command looks at, in one line; silent with --quiet."""
+    if not s.quiet:
+        tell(f"production: {what}", lead="production:", style="bold red")
+
+
 def trace(s: Settings) -> Callable[[str], None] | None:
     """What tells each request with --debug; else None."""
     return (lambda text: tell(f"debug: {text}")) if s.debug else None
@@ -112,11 +122,7 @@ def ask(question: str, *, about: str = "", bold: str = "") -> str:
     if is_coloured(sys.stderr):
         asked = max(0, len(text) - len(printable(question)))
         said, question = text[:asked], text[asked:]
-        # It may be broken into lines.
-        lost = re.search(r"\s+".join(map(re.escape, printable(bold).split())), said) if bold else None
-        if lost:
-            said = said[: lost.start()] + painted(lost[0], "bold") + said[lost.end() :]
-        text = said + painted(question, "yellow")
+        text = _emphasized(said, bold) + painted(question, "yellow")
     sys.stderr.write(text + " ")
     sys.stderr.flush()
     answer = ""
@@ -126,6 +132,12 @@ def ask(question: str, *, about: str = "", bold: str = "") -> str:
         if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: the cursor still stands behind the question
             tell("")
     return answer.strip()
+
+
+def _emphasized(text: str, part: str) -> str:
+    """``text`` with the first place of ``part`` bold, also where that is broken into lines."""
+    found = re.search(r"\s+".join(map(re.escape, printable(part).split())), text) if part else None
+    return text[: found.start()] + painted(found[0], "bold") + text[found.end() :] if found else text
 
 
 def fail(error: CruddurError, program: str, output: str) -> None:

@@ -73,11 +73,8 @@ def details(out: Console, items: Sequence[object]) -> None:
     for number, item in enumerate(items):
         if number:
             out.print()
-        values = {name.replace("_", " "): cell(name, value) for name, value in fields(item).items()}
-        names = max(map(width_of, values), default=0) + 2
-        for name, value in values.items():
-            lines = wrapped(value, max(1, out.width - names), cut=True).replace("\n", f"\n{'':{names}}")
-            out.print(Text.assemble((f"{name:<{names}}", "dim"), lines), soft_wrap=True)
+        values = fields(item)
+        draw_blocks(out, [name.replace("_", " ") for name in values], [[cell(*each) for each in values.items()]])
 
 
 def table_or_blocks(
@@ -135,14 +132,18 @@ def draw_table(
 
 
 def draw_blocks(out: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """What fits no table: a line for each field."""
+    """A line for each field: its name, and beside it the value, or below it an id that has no room there."""
+    names = max(map(width_of, headers), default=0) + 2
+    room = max(1, out.width - names)
     for number, row in enumerate(rows):
         if number:
             out.print()
         for header, one in zip(headers, row, strict=True):
-            lead = f"{header}: "
-            text = wrapped(f"{lead}{one}", out.width, cut=True)
-            out.print(Text.assemble((text[: len(lead)], "dim"), text[len(lead) :]), soft_wrap=True)
+            if any(width_of(word) > room and _UNBROKEN.fullmatch(word) for word in one.split()):
+                name, value = f"{header}\n", wrapped(one, out.width, cut=True)
+            else:
+                name, value = f"{header:<{names}}", wrapped(one, room, cut=True).replace("\n", f"\n{'':{names}}")
+            out.print(Text.assemble((name, "dim"), value), soft_wrap=True)
 
 
 def fields(item: object) -> Mapping[str, object]:
@@ -175,7 +176,7 @@ def cell(name: str, value: object) -> str:
         return "; ".join(f"{key}: {inner}" for key, inner in value.items()) or "–"
     if isinstance(value, (list, tuple)):
         return ", ".join(cell(name, one) for one in value) or "–"
-    return one_line(str(value))
+    return one_line(str(value)) or "–"
 
 
 def natural_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

@@ -50,3 +50,14 @@ def test_a_finding_fits_a_terminal_and_its_command_is_whole(width: int, audit: b
 
 def test_a_finding_of_doctor_is_one_line_in_a_pipe() -> None:
     assert drawn(40, terminal=False, audit=False) == [f"high    cognito-id-mock: {EVIDENCE} (2 RCU). {COMMAND}"]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_what_is_longer_than_a_line_breaks_at_its_signs(width: int) -> None:
+    arn = "arn:aws:kms:eu-central-1:123456789012:key/46947bde-a118-4325-b6f0-71105bfac2af"
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None, highlight=False, markup=False)
+    finding_lines.draw(console, [Found(result="pass", evidence=f"{arn} is enabled")])
+    first, *more = (line.strip() for line in out.getvalue().splitlines())
+    assert "".join([first, *more]).split("  ")[-1] == f"{arn} is enabled".replace(" is", " is")
+    assert first.endswith(("/", ":", "-"))

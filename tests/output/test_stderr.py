@@ -85,3 +85,21 @@ def test_of_a_question_what_will_be_lost_is_bold_and_the_question_yellow(
     assert "\x1b[1mactivities, 4 users\x1b[0m" in asked
     assert f"{YELLOW}Continue? [y/N]\x1b[0m" in asked
     assert asked.startswith("It will")
+
+
+def test_what_is_lost_without_a_question_is_bold_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "30")
+    output.tell("Table t will be destroyed: 1,204 items.", bold="1,204 items")
+    assert capsys.readouterr().err == "Table t will be destroyed:\n\x1b[1m1,204 items\x1b[0m.\n"
+
+
+def test_production_is_red_where_it_is_only_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    output.reads_production(load(), "account 1")
+    output.reads_production(replace(load(), quiet=True), "account 1")
+    assert capsys.readouterr().err == f"{RED}production:\x1b[0m account 1\n"

@@ -129,3 +129,12 @@ def test_a_path_beside_its_name_breaks_at_its_signs(
     assert first.split()[0].strip(":") == "file"
     assert first.split()[1] + "".join(more) == path
     assert {line[-1] for line in (first, *more[:-1])} <= {"/", "-"}
+
+
+@pytest.mark.parametrize("columns", [40], indirect=True)
+def test_an_id_that_has_no_room_beside_its_name_stands_below_it(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.details(streams.console(sys.stdout), [{"handle": "mira", "cognito_user_id": SUB, "email": ""}])
+    lines = fits(capsys.readouterr().out, columns)
+    assert lines == ["handle           mira", "cognito user id", SUB, "email            –"]

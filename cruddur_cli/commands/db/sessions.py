@@ -190,7 +190,7 @@ def kill_all(
         connections.refuse_stamped(s, at)
         verb = "The statements of {} of {} will be cancelled" if cancel else "{} of {} will be ended"
         sentence = f"{verb.format(what, at.label)}, and their uncommitted changes are lost."
-        confirm.agree(s, sentence, name=at.database, remote=targets.is_foreign(at))
+        confirm.agree(s, sentence, name=at.database, remote=targets.is_foreign(at), losing=what)
         ended = sessions.end(conn, found, cancel=cancel)
     refused = sum(row.result == "refused" for row in ended)
     output.show(

@@ -253,12 +253,14 @@ def protect(
     with connections.dynamodb(s, changes=True) as dynamodb:
         table = tables.describe(dynamodb)
         if off and not s.dry_run:
+            losing = "deletion protection and point-in-time recovery"
             confirm.agree(
                 s,
-                f"Table {s.table} on {dynamodb.at.label} ({counted(table.items, 'item')}) will lose deletion "
-                "protection and point-in-time recovery. Only backups can then restore it.",
+                f"Table {s.table} on {dynamodb.at.label} ({counted(table.items, 'item')}) will lose {losing}. Only "
+                "backups can then restore it.",
                 name=s.table,
                 remote=targets.is_far(dynamodb.at),
+                losing=losing,
             )
         done = protection.protect(
             dynamodb, on=not off, production=s.prod, dry_run=s.dry_run, say=lambda text: output.note(s, text)

@@ -172,7 +172,7 @@ def _agree(s: Settings, here: DynamoDB, overwritten: anonymized_copy.Overwritten
     if s.dry_run:
         output.note(s, sentence)
     else:
-        confirm.agree(s, sentence, name=s.table, remote=targets.is_far(here.at))
+        confirm.agree(s, sentence, name=s.table, remote=targets.is_far(here.at), losing=rows)
 
 
 def _add_people(s: Settings, people: anonymized_copy.People) -> tuple[int, bool]:

@@ -30,7 +30,7 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = 
         )
     if is_given(s, name=name, remote=remote):
         if not s.quiet:
-            output.tell(sentence)
+            output.tell(sentence, bold=losing)
         history.agreed(sentence)
         return
     if _strict(s, remote):

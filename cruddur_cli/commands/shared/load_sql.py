@@ -392,7 +392,7 @@ def confirm_seed(s: Settings, at: Server, script: Script, effects: rehearsal.Eff
         if s.dry_run:
             output.note(s, sentence)
             return
-        confirm.agree(s, sentence, name=at.database, remote=remote)
+        confirm.agree(s, sentence, name=at.database, remote=remote, losing=str(effects))
     else:
         confirm.replace(s, what=at.label, name=at.database, remote=remote)
 

@@ -447,8 +447,9 @@ def make_table(
             output.warn(f"{dynamodb.at.label} leaves the billing of table {s.table} as it was: {changed[1]}")
         elif changed:
             would = "would change" if s.dry_run else "changed"
-            output.note(s, f"billing: {would} from {changed[0]} to {changed[1]}")
+            output.done(s, f"billing: {would} from {changed[0]} to {changed[1]}")
     if stream:
         enabled = missing or tables.enable_stream(dynamodb, say=say, wait_s=wait_s, dry_run=s.dry_run)
-        output.note(s, f"stream: {('would be turned on' if s.dry_run else 'turned on') if enabled else 'on already'}")
+        result = ("would be turned on" if s.dry_run else "turned on") if enabled else "on already"
+        output.outcome(s, f"stream: {result}", changed=enabled)
     return missing
