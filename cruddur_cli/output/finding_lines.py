@@ -13,7 +13,6 @@ from .text import one_line, wrapped
 
 _STYLES = {"fail": "bold red", "cannot see": "yellow", "accepted": "bold", "pass": "green"}
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": ""}
-_GAP = "\N{NO-BREAK SPACE}" * 2
 _INDENT = 2  # columns, where a terminal is narrow
 
 
@@ -90,7 +89,7 @@ def _line(out: Console, head: Text, check: str, said: str, width: int) -> None:
         out.print(Text.assemble(head, "  ", name))
         _below(out, said, width)
     else:
-        text = _indented(out, f"{check}{_GAP}{said}", width).replace(_GAP, "  ").lstrip()
+        text = _indented(out, f"{check}  {said}", width).lstrip()
         out.print(Text.assemble(beside, name, text.removeprefix(check)), soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ..errors import CannotConnect, CruddurError
 from .stderr import tell
 from .streams import columns, console, is_coloured, is_terminal
-from .text import one_line, printable, when
+from .text import one_line, printable, when, wrapped
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 Item = TypeVar("Item")
+_HANGING = 4  # columns before the later lines of one change
 
 
 @contextmanager
@@ -182,7 +183,8 @@ class StreamRecord(Protocol):
 
 
 def stream_record(item: StreamRecord) -> None:
-    """One change of the table for a person, in one line: when, what was done, to which entity, what it says."""
+    """One change of the table for a person, in one line, broken between words on a terminal: when, what was done, to
+    which entity, what it says."""
     said = item.item.get("message", "")
     who = item.item.get("user_handle") or item.item.get("user_display_name") or item.item.get("user_uuid") or ""
     match item.entity:
@@ -193,4 +195,7 @@ def stream_record(item: StreamRecord) -> None:
             about = f"group row of {item.owner}" + (f", {group} with {who}: {said}" if said or group else "")
         case _:
             about = f"other item {item.item}"
-    sys.stdout.write(one_line(f"{when(item.at)}  {item.event:6}  {about}") + "\n")
+    line = one_line(f"{when(item.at)}  {item.event:6}  {about}")
+    if is_terminal(sys.stdout):
+        line = wrapped(line, columns(sys.stdout) - _HANGING).replace("\n", f"\n{'':{_HANGING}}")
+    sys.stdout.write(line + "\n")

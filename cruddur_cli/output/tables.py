@@ -207,6 +207,10 @@ def _fit(columns: Sequence[Sequence[str]], room: int, words: int | None = None) 
         ]
         if sum(widths) > left:
             continue
+        longest = [max(width_of(word) for cell in cells for word in ["", *cell.split()]) for cells in columns]
+        for n in sorted(range(len(widths)), key=lambda n: longest[n] - widths[n]):  # what lacks least first
+            if n != words and 0 < longest[n] - widths[n] <= left - sum(widths):
+                widths[n] = longest[n]
         while sum(widths) < min(left, sum(natural)):
             # The narrowest first: a time gets its line, and the message beside it the rest.
             n = min((n for n, width in enumerate(widths) if width < natural[n]), key=widths.__getitem__)

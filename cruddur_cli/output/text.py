@@ -14,6 +14,8 @@ _COMMAND = re.compile(
     r"|ddb (?!copy\b|stream (?:package|template))(?:stream )?[a-z][a-z-]+)\b)((?:(?!\bcruddur ).)*)",
     re.DOTALL,
 )
+_BEGIN = re.compile(r" *(?:\d+\. )?")  # of a line, or of an item in a list
+_WORDS = re.compile("( *)([^ ]+)")
 _PIECES = re.compile(r"[^/@,:;=&?_-]*[/@,:;=&?_-]+|[^/@,:;=&?_-]+")
 
 
@@ -88,7 +90,8 @@ def cut(text: str, most: int) -> str:
 
 
 def wrapped(text: str, width: int, *, cut: bool = False) -> str:
-    """``text`` with its lines broken between words, indented as they began.
+    """``text`` with its lines broken between words, indented as they began; those of
+    an item in a list stand below its words.
 
     A word that is wider stays whole, so that it can be copied; with ``cut`` it is broken, where it can be after a
     sign.
@@ -104,27 +107,27 @@ def pieces(word: str) -> list[str]:
 def _wrap(line: str, width: int, cut: bool) -> list[str]:
     if width_of(line) <= width:
         return [line]
-    indent = line[: len(line) - len(line.lstrip(" "))]
-    indent = indent if len(indent) < width // 2 else ""
-    room = max(1, width - len(indent))
+    begin = _BEGIN.match(line)
+    lead = begin[0] if begin and begin.end() < width // 2 else ""
+    room = max(1, width - len(lead))
     lines, begun = [], ""
-    for glue, part in _parts(line, room, cut):
+    for glue, part in _parts(line[len(lead) :], room, cut):
         if begun and width_of(begun + glue + part) > room:
-            lines.append(indent + begun)
+            lines.append(begun)
             begun = part
         else:
             begun += (glue if begun else "") + part
-    return [*lines, indent + begun]
+    first, *more = [*lines, begun]
+    return [lead + first, *(" " * len(lead) + each for each in more)]
 
 
 def _parts(line: str, room: int, cut: bool) -> Iterator[tuple[str, str]]:
     """What stays together, and what stands before it where it does not begin a line."""
-    for word in filter(None, line.split(" ")):
+    for glue, word in _WORDS.findall(line):
         if not cut or width_of(word) <= room:
-            yield " ", word
+            yield glue, word
             continue
-        glue = " "
         for piece in pieces(word):
             for part in [piece] if width_of(piece) <= room else piece:
                 yield glue, part
-                glue = ""
+                glue = ""  # noqa: PLW2901 - once for each word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ import pytest
 from cruddur_cli.errors import CannotConnect, Refused
 from cruddur_cli.output import live
 from cruddur_cli.output.text import when
+from tests.output.widths import SUB, fits
 
 AT = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
@@ -40,6 +42,19 @@ def test_a_record_of_the_stream_is_one_line(record: Record, said: str, capsys: p
     shown = capsys.readouterr().out
     assert shown.startswith(f"{when(AT)}  {record.event:6}  {said}".rstrip())
     assert (shown.count("\n"), "\x1b" in shown) == (1, False)
+
+
+def test_a_record_of_the_stream_is_broken_between_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    live.stream_record(Record("message", owner=SUB, item={"message": "one two three", "user_handle": "mira"}))
+    assert fits(capsys.readouterr().out, 60) == [
+        f"{when(AT)}  INSERT  message in",
+        f"    {SUB} from mira: one two",
+        "    three",
+    ]
 
 
 def test_a_line_that_is_written_over_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:

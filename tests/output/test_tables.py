@@ -138,3 +138,11 @@ def test_an_id_that_has_no_room_beside_its_name_stands_below_it(
     tables.details(streams.console(sys.stdout), [{"handle": "mira", "cognito_user_id": SUB, "email": ""}])
     lines = fits(capsys.readouterr().out, columns)
     assert lines == ["handle           mira", "cognito user id", SUB, "email            –"]
+
+
+@pytest.mark.parametrize("columns", [120], indirect=True)
+def test_a_long_word_is_whole_where_a_sentence_can_give_way(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    address = "postgresql://cruddur:***@127.0.0.1:36351/cruddur"
+    row = ["security_group_rule_id", address, "one word after another " * 4]
+    assert tables.draw_table(streams.console(sys.stdout), ["setting", "value", "origin"], [row])
+    assert address in fits(capsys.readouterr().out, columns)[2]

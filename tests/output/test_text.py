@@ -100,3 +100,12 @@ def test_lines_break_between_words_and_keep_their_indent() -> None:
 )
 def test_commands_that_take_prod_are_named_with_it(local: str, production: str) -> None:
     assert text.in_production(local) == production
+
+
+def test_an_item_of_a_list_goes_on_below_its_words() -> None:
+    assert wrapped("  1. one two three", 12) == "  1. one two\n     three"
+    assert wrapped("at 10. one two", 8) == "at 10.\none two"
+
+
+def test_words_that_stand_apart_stay_apart() -> None:
+    assert wrapped("2026-11-20  INSERT  message in a", 28) == "2026-11-20  INSERT  message\nin a"
