@@ -1,4 +1,4 @@
-"""What a table has beside its keys and its items, read before it is dropped and given to the table that follows it."""
+"""What a table has beside its keys and its items: what protects it, and what the table that follows it is given."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CruddurError, Refused
-from . import protection, tables
+from . import tables
 from .client import DynamoDB
 from .schema import INDEX
+from .tables import Say
+
+WINDOW_DAYS = 35
+"""How far point-in-time recovery reaches back."""
+CHANGED, UNCHANGED, UNKNOWN = "changed", "unchanged", "not known to this engine"
+_NOT_YET = "ContinuousBackupsUnavailableException"
 
 # What local engines answer to requests that they do not know.
 _UNKNOWN = {"UnknownOperationException", "InvalidAction", "NotImplemented"}
@@ -17,6 +23,16 @@ _UNKNOWN = {"UnknownOperationException", "InvalidAction", "NotImplemented"}
 # schema. IAM is asked first.
 _ALLOWED = {"ResourceInUseException", "ConditionalCheckFailedException", "ValidationException"}
 _PROBE = {"pk": {"S": "cruddur#rights"}, "sk": {"S": "cruddur#rights"}}
+
+
+@dataclass(frozen=True)
+class Protection:
+    """One setting that protects a table: what it was, what it is, and whether it was changed."""
+
+    setting: str
+    before: str
+    after: str
+    result: str
 
 
 @dataclass(frozen=True)
@@ -103,30 +119,34 @@ def _units(described: Mapping[str, Any]) -> dict[str, int]:
     return {name: found.get(name) or 5 for name in ("ReadCapacityUnits", "WriteCapacityUnits")}
 
 
-def _known(ask: Callable[[], Any]) -> Any:
-    """The answer; an empty one where the engine does not know the request."""
+def _known(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """The answer; None where the engine does not know the request."""
     try:
         return ask()
     except Refused as error:
         if error.fields.get("aws_code") in _UNKNOWN:
-            return {}
+            return None
         raise
 
 
 def _time_to_live(dynamodb: DynamoDB) -> str | None:
     answer = _known(lambda: dynamodb.call("describe_time_to_live", TableName=dynamodb.table))
-    found = answer.get("TimeToLiveDescription", {})
+    found = (answer or {}).get("TimeToLiveDescription", {})
     is_on = found.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
     return str(found["AttributeName"]) if is_on else None
 
 
 def _recovery(dynamodb: DynamoDB) -> dict[str, Any] | None:
-    answer = _known(lambda: dynamodb.call("describe_continuous_backups", TableName=dynamodb.table))
-    found = answer.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
+    found = _known(lambda: _point_in_time(dynamodb)) or {}
     if found.get("PointInTimeRecoveryStatus") != "ENABLED":
         return None
     days = found.get("RecoveryPeriodInDays")
     return {"PointInTimeRecoveryEnabled": True, **({"RecoveryPeriodInDays": days} if days else {})}
+
+
+def _point_in_time(dynamodb: DynamoDB) -> dict[str, Any]:
+    answer = dynamodb.call("describe_continuous_backups", TableName=dynamodb.table)
+    return dict(answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {}))
 
 
 def _tags(dynamodb: DynamoDB, arn: str) -> tuple[Mapping[str, str], ...]:
@@ -182,6 +202,82 @@ def _requests(dynamodb: DynamoDB, kept: TableSettings) -> Iterator[tuple[str, Ca
         )
     if kept.recovery:
         wanted = dict(kept.recovery)
-        yield "point-in-time recovery", lambda: protection.set_recovery(dynamodb, wanted)
+        yield "point-in-time recovery", lambda: _set_recovery(dynamodb, wanted)
     if kept.tags:
         yield "tags", lambda: tables.tag(dynamodb, [dict(tag) for tag in kept.tags])
+
+
+def protect(
+    dynamodb: DynamoDB, *, on: bool, production: bool, dry_run: bool, say: Say, wait_s: float = 300
+) -> list[Protection]:
+    """Turn a table's protection on or off; a setting that is so already, or unknown to the engine, is not changed.
+
+    ``production`` marks the table too. Off keeps the mark: what is production stays production. Raises NotFound.
+    """
+    settings = [
+        _deletion(dynamodb, on=on, dry_run=dry_run, say=say, wait_s=wait_s),
+        _recover(dynamodb, on=on, dry_run=dry_run),
+    ]
+    return settings + ([_mark(dynamodb, dry_run=dry_run)] if on and production else [])
+
+
+def _deletion(dynamodb: DynamoDB, *, on: bool, dry_run: bool, say: Say, wait_s: float) -> Protection:
+    before = tables.describe(dynamodb).deletion_protection
+    after, result = on, CHANGED
+    if before == on:
+        result = UNCHANGED
+    elif not dry_run:
+        dynamodb.call("update_table", TableName=dynamodb.table, DeletionProtectionEnabled=on)
+        tables.wait_ready(dynamodb, say=say, wait_s=wait_s)
+        # DynamoDB Local takes the parameter and forgets it.
+        after = tables.describe(dynamodb).deletion_protection
+        result = CHANGED if after == on else UNKNOWN
+    return Protection("deletion protection", _word(before), _word(after), result)
+
+
+def _recover(dynamodb: DynamoDB, *, on: bool, dry_run: bool) -> Protection:
+    name = "point-in-time recovery"
+    found = _known(lambda: _point_in_time(dynamodb))
+    if found is None:
+        return Protection(name, "off", "off", UNKNOWN)
+    before = found.get("PointInTimeRecoveryStatus") == "ENABLED"
+    text = _days(found) if before else "off"
+    if before == on:
+        return Protection(name, text, text, UNCHANGED)
+    if not dry_run:
+        wanted: dict[str, Any] = {"PointInTimeRecoveryEnabled": on}
+        _set_recovery(dynamodb, wanted)
+    return Protection(name, text, f"on, {WINDOW_DAYS} days" if on else "off", CHANGED)
+
+
+def _set_recovery(dynamodb: DynamoDB, wanted: dict[str, Any]) -> None:
+    """Turn point-in-time recovery on or off.
+
+    A table that is new cannot have it at once: DynamoDB says so for up to minutes.
+    """
+    backoff = dynamodb.backoff()
+    while True:
+        try:
+            dynamodb.call(
+                "update_continuous_backups", TableName=dynamodb.table, PointInTimeRecoverySpecification=wanted
+            )
+            return
+        except Refused as error:
+            if error.fields.get("aws_code") != _NOT_YET or not backoff.wait():
+                raise
+
+
+def _mark(dynamodb: DynamoDB, *, dry_run: bool) -> Protection:
+    name, marked = "tag of production", tables.is_stamped(dynamodb)
+    if marked:
+        return Protection(name, "there", "there", UNCHANGED)
+    known = dry_run or tables.mark_production(dynamodb)
+    return Protection(name, "missing", "there" if known else "missing", CHANGED if known else UNKNOWN)
+
+
+def _word(on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _days(found: dict[str, Any]) -> str:
+    return f"on, {found.get('RecoveryPeriodInDays', WINDOW_DAYS)} days"

@@ -1,6 +1,8 @@
-"""What a table is made again with: what the old one had, checked before it is dropped."""
+"""What protects a table, and what it is made again with: what the old one had, checked before it is dropped."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,8 @@ from cruddur_cli.dynamodb import table_settings, tables
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.errors import Refused
 from tests import faults
+from tests.dynamodb import aws_by_moto
+from tests.dynamodb.aws_by_moto import silent
 from tests.dynamodb.rows import everything, message_row, write
 
 
@@ -102,3 +106,25 @@ def test_a_setting_that_a_new_table_does_not_take_is_told(dynamodb: DynamoDB) ->
     faults.answers(dynamodb.client, "UpdateTimeToLive", "LimitExceededException", times=faults.FOREVER)
     (failed,) = table_settings.restore(dynamodb, kept)
     assert failed.startswith("time to live: ")
+
+
+def test_protection_waits_until_a_new_table_can_have_it(aws: DynamoDB) -> None:
+    refused = aws_by_moto.refuses(aws, "UpdateContinuousBackups", "ContinuousBackupsUnavailableException")
+    done = table_settings.protect(aws, on=True, production=True, dry_run=False, say=silent)
+    assert {one.result for one in done} == {"changed"}
+    assert len(refused) == 1
+    assert tables.is_stamped(aws)
+
+
+def test_an_engine_that_knows_no_recovery_or_forgets_protection_says_so(aws: DynamoDB) -> None:
+    aws_by_moto.refuses(aws, "DescribeContinuousBackups", "UnknownOperationException")
+
+    def forgets(parsed: dict[str, Any]) -> None:
+        parsed["Table"]["DeletionProtectionEnabled"] = False
+
+    aws_by_moto.answers(aws, "DescribeTable", *[forgets] * 5)
+    done = table_settings.protect(aws, on=True, production=False, dry_run=False, say=silent)
+    assert [(one.setting, one.after, one.result) for one in done] == [
+        ("deletion protection", "off", "not known to this engine"),
+        ("point-in-time recovery", "off", "not known to this engine"),
+    ]

@@ -247,7 +247,7 @@ def protect(
 
     cruddur ddb protect --prod --dry-run
     """
-    from ...dynamodb import protection, tables
+    from ...dynamodb import table_settings, tables
     from ..shared import confirm, connections, targets
 
     with connections.dynamodb(s, changes=True) as dynamodb:
@@ -262,16 +262,19 @@ def protect(
                 remote=targets.is_far(dynamodb.at),
                 losing=losing,
             )
-        done = protection.protect(
+        done = table_settings.protect(
             dynamodb, on=not off, production=s.prod, dry_run=s.dry_run, say=lambda text: output.note(s, text)
         )
-    changed = sum(one.result == protection.CHANGED for one in done)
-    unchanged = sum(one.result == protection.UNCHANGED for one in done)
+    changed = sum(one.result == table_settings.CHANGED for one in done)
+    unchanged = sum(one.result == table_settings.UNCHANGED for one in done)
     output.show(
-        s, done, record=protection.Protection, extra={"updated": changed, "unchanged": unchanged, "dry_run": s.dry_run}
+        s,
+        done,
+        record=table_settings.Protection,
+        extra={"updated": changed, "unchanged": unchanged, "dry_run": s.dry_run},
     )
     for one in done:
-        if one.result == protection.UNKNOWN:
+        if one.result == table_settings.UNKNOWN:
             output.note(s, f"{one.setting}: {dynamodb.at.label} does not support it")
     if not off and not dynamodb.at.local:
         output.note(s, f"Point-in-time recovery costs money for each GB: the table has {table.bytes / 2**30:.3f} GB.")

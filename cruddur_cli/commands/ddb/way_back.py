@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import output, times
-from ...dynamodb import backups, protection
+from ...dynamodb import backups, table_settings
 from ...dynamodb.client import DynamoDB
 from ...settings import Settings
 from ..shared.options import LONGEST_S
@@ -24,7 +24,7 @@ def settle(s: Settings, target: DynamoDB) -> None:
     def say(text: str) -> None:
         output.note(s, text)
 
-    for one in protection.protect(target, on=True, production=True, dry_run=False, say=say):
+    for one in table_settings.protect(target, on=True, production=True, dry_run=False, say=say):
         output.note(s, f"table {target.table}: {one.setting} {one.after}")
 
 
