@@ -12,7 +12,6 @@ from .checks.table import TABLE
 from .model import Ask, CannotSee, Check, Params, Scope, Seen
 
 Opened = Callable[[str], AbstractContextManager["tuple[Any, aws_client.Endpoint]"]]
-_BUSY_S = 8.0  # of one read; there are about fifty
 
 
 def identity(client: Any, at: aws_client.Endpoint) -> tuple[str, str]:
@@ -93,7 +92,7 @@ def _pages(ask: Ask, params: Params, client: Any, at: aws_client.Endpoint) -> It
                 ask.operation,
                 params,
                 at=at,
-                backoff=aws_client.Backoff(busy_s=_BUSY_S, unreachable_s=at.unreachable_s),
+                backoff=aws_client.Backoff(busy_s=aws_client.TIMEOUTS.busy_audit, unreachable_s=at.unreachable_s),
             )
         except CruddurError as error:
             if error.fields.get("aws_code") in ask.none:

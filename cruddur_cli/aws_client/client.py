@@ -27,14 +27,17 @@ class Timeouts:
 
     ``connect`` and ``read`` are of one request. ``unreachable`` is how long a server that refuses connections, or is
     not the service, is asked again; ``busy`` how long a service that answers "later" is, counted from the last
-    progress. ``table`` is how long a table may take to be made, changed or deleted. ``silent_tries`` requests without
-    any answer are enough: three times ``read`` is half of the 30 seconds after which every command has ended.
+    progress. ``busy_audit`` is that of each of an audit's about fifty reads, ``busy_lambda`` that of one request of the
+    stream's function. ``table`` is how long a table may take to be made, changed or deleted. ``silent_tries`` requests
+    without any answer are enough: three times ``read`` is half of the 30 seconds after which every command has ended.
     """
 
     connect: float = 3.0
     read: float = 5.0
     unreachable: float = 4.0
     busy: float = 25.0
+    busy_audit: float = 8.0
+    busy_lambda: float = 10.0
     table: float = 60.0
     silent_tries: int = 3
 

@@ -20,9 +20,8 @@ from ..dynamodb.streams import processor
 _logger = logging.getLogger("cruddur")
 _logger.setLevel(logging.INFO)
 _opened: dict[tuple[str, str | None], DynamoDB] = {}
-# What is kept of a function's time for its answer; and the most that one busy request may wait.
+# What is kept of a function's time for its answer.
 _RESERVE_S = 2.0
-_BUSY_S = 10.0
 
 
 def handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
@@ -35,7 +34,7 @@ def handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     batch = event["Records"]
     dynamodb = _open()
     left_s = _left_s(context)
-    dynamodb.busy_s = min(_BUSY_S, left_s / 2)
+    dynamodb.busy_s = min(aws_client.TIMEOUTS.busy_lambda, left_s / 2)
     before = dynamodb.meter.total().write_units
     done = processor.apply(dynamodb, batch, deadline=time.monotonic() + left_s - dynamodb.busy_s)
     for reason in done.unmovable:

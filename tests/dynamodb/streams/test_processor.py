@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cruddur_cli.dynamodb import schema
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.streams import processor, records
 from tests import faults
@@ -28,11 +29,14 @@ def conversation(dynamodb: DynamoDB) -> DynamoDB:
 
 def test_a_message_moves_the_row_of_each_person(conversation: DynamoDB) -> None:
     before = {item["pk"]["S"]: item for item in everything(conversation)}
-    done = processor.apply(conversation, [record(1, message_row(minute(5), "new"))])
+    said = message_row(minute(5), "new")
+    done = processor.apply(conversation, [record(1, said)])
     assert (done.moved, done.messages, done.failure) == (2, 1, None)
+    last = schema.last_said(schema.read_message(said))
+    assert last["message"] == {"S": "new"}
     for item in everything(conversation):
         old = before[item["pk"]["S"]]
-        assert item == {**old, "sk": {"S": minute(5)}, "message": {"S": "new"}}
+        assert item == {**old, "sk": {"S": minute(5)}, **last}
 
 
 def test_of_an_empty_batch_everything_is_counted_as_none(conversation: DynamoDB) -> None:
