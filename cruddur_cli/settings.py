@@ -415,7 +415,8 @@ def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
             hint = f"Did you mean {meant!r}?" if meant else f"There are: {', '.join(one.key for one in KNOWN)}."
             raise NotConfigured(f"{path} has an unknown key {place}{name!r}.", hint=hint)
         if not isinstance(value, str) or not value:
-            raise NotConfigured(f"{path}: {place}{name} must be a string in quotes.")
+            wrong = "is empty: give it a value, or leave it out" if value == "" else "must be a string in quotes"
+            raise NotConfigured(f"{path}: {place}{name} {wrong}.")
 
 
 def secrets(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path, section:
     [
         ("table = ", "not valid TOML"),
         ("table = 5", "table must be a string in quotes"),
-        ('table = ""', "table must be a string in quotes"),
+        ('table = ""', "table is empty: give it a value, or leave it out"),
         ('prod = "yes"', "unknown key 'prod'"),
     ],
 )

@@ -264,6 +264,12 @@ def _unexpected(error: Exception) -> CruddurError:
     if isinstance(error, OSError):
         if error.errno == errno.EBADF and not error.filename:
             return CruddurError("Standard output is closed, so nothing could be printed.", code="os_error")
+        if error.errno == errno.ENOENT and not error.filename:
+            return CruddurError(
+                "The current folder does not exist any more.",
+                hint="cd to another folder, and run it again",
+                code="os_error",
+            )
         place = error.filename or "the output"
         return CruddurError(f"{place} cannot be read or written: {error.strerror or error}.", code="os_error")
     text = " ".join(str(error).split())

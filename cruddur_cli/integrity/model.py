@@ -195,9 +195,9 @@ class Machine:
     """What was read of this machine.
 
     ``not_installed`` are the embedded engines that are in use and not installed, ``install`` is the command that
-    installs them. ``taken_ports`` are ports of engines that do not run, on which another program listens. ``folder``
-    is the folder of the embedded stack, ``folder_problem`` why it cannot be used, and ``relative_folder`` what
-    CRUDDUR_HOME says where it depends on the working folder.
+    installs them. ``silent`` engines run and do not answer. ``taken_ports`` are ports of engines that do not run, on
+    which another program listens. ``folder`` is the folder of the embedded stack, ``folder_problem`` why it cannot be
+    used, and ``relative_folder`` what CRUDDUR_HOME says where it depends on the working folder.
     """
 
     contradictions: Sequence[Contradiction] = ()
@@ -206,6 +206,7 @@ class Machine:
     python: tuple[int, ...] = (3, 11)
     not_installed: Sequence[str] = ()
     install: str = ""
+    silent: Sequence[str] = ()
     taken_ports: Mapping[str, int] = field(default_factory=dict)
     folder_problem: str = ""
     folder_is_missing: bool = False

@@ -60,6 +60,7 @@ def up(
     home = homes.prepare()
     busy = "another command is starting or stopping the embedded stack"
     with homes.locked(home, wait_s=deadline.left(), waiting=lambda: deadline.remark(busy)):
+        homes.prepare()  # a reset may have removed its folders while this command waited for the lock
         postgres_port = aws_port = None
         for sentence in _missing(home, postgres=postgres, aws=aws):
             say(sentence)

@@ -248,3 +248,11 @@ def test_the_next_command_after_one_for_production_is_for_production(
     monkeypatch.setenv("PROD_CONNECTION_URL", engines.database_url("not_there"))
     ran = here("db", "ping", "--prod", "-o", "json")
     assert (ran.code, error_of(ran)["hint"]) == (5, "cruddur db setup --prod")
+
+
+def test_a_current_folder_that_was_deleted_is_said(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    ran = here("setup")
+    assert (ran.code, "The current folder does not exist any more." in ran.err) == (1, True), ran.err

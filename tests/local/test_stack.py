@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -153,3 +157,18 @@ def test_importing_it_is_cheap() -> None:
     )
     heavy = {"psycopg", "botocore", "boto3", "ministack", "hypercorn", "rich", "asyncio", "http.client", "ssl"}
     assert not heavy & set(answer.stdout.split())
+
+
+def test_a_start_that_waited_for_a_reset_makes_the_folders_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = homes.locked
+
+    @contextmanager
+    def after_a_reset(folder: Path, **more: Any) -> Iterator[None]:
+        with locked(folder, **more):
+            for name in homes.ENGINES:
+                shutil.rmtree(folder / name)
+            yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(homes, "locked", after_a_reset)
+        assert stack.up(aws=False).postgres_url

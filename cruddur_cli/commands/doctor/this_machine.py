@@ -47,6 +47,8 @@ def read(s: Settings, stores: Mapping[str, object], *, clocks: Iterable[Clock]) 
     if folder is not None and is_used:
         problem = home.problem(folder)
     missing = [name for name in extra.missing() if name in stopped]
+    silent = [name for name in stopped if folder and home.is_held(folder / _ENGINES[name] / "alive")]
+    without = {*missing, *silent}
     return Machine(
         contradictions=list(_contradictions(s)),
         folder=str((folder.resolve() if is_relative else folder) if folder else ""),
@@ -54,7 +56,8 @@ def read(s: Settings, stores: Mapping[str, object], *, clocks: Iterable[Clock]) 
         python=tuple(sys.version_info[:3]),
         not_installed=missing,
         install=extra.install() if missing else "",
-        taken_ports=dict(_taken(folder, [name for name in stopped if name not in missing])) if folder else {},
+        silent=silent,
+        taken_ports=dict(_taken(folder, [name for name in stopped if name not in without])) if folder else {},
         folder_problem=problem if is_used else "",
         folder_is_missing=folder is not None and settings.home() is not None and not folder.exists(),
         relative_folder=chosen if is_relative else "",

@@ -58,12 +58,21 @@ def relative_home(facts: Facts) -> Iterator[Found]:
 def engines(facts: Facts) -> Iterator[Found]:
     """An embedded engine that is in use does not run."""
     machine = facts.machine
-    said = {*machine.not_installed, *machine.taken_ports}
+    said = {*machine.not_installed, *machine.silent, *machine.taken_ports}
     stopped = [name for name in facts.engines if name not in said]
     if stopped and not machine.folder_problem:
         names = " and ".join(stopped)
         where = f"; its folder {machine.folder} does not exist yet" if machine.folder_is_missing else ""
         yield Found(f"the embedded {names} {'does' if len(stopped) == 1 else 'do'} not run{where}", "cruddur local up")
+
+
+@check("engine-silent", "high")
+def silent(facts: Facts) -> Iterator[Found]:
+    """An embedded engine runs and does not answer."""
+    if facts.machine.silent:
+        names = " and ".join(facts.machine.silent)
+        verb = "runs but does" if len(facts.machine.silent) == 1 else "run but do"
+        yield Found(f"the embedded {names} {verb} not answer", "cruddur local down && cruddur local up")
 
 
 @check("port-taken", "high")

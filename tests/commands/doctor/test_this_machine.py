@@ -215,6 +215,23 @@ def test_a_port_that_another_program_uses_is_named(stopped: Callable[[], dict[st
     assert list(stopped()) == ["engine-stopped"]
 
 
+def test_an_engine_that_runs_and_does_not_answer_is_no_other_program(
+    stopped: Callable[[], dict[str, Any]], tmp_path: Path
+) -> None:
+    home = tmp_path / "stopped"
+    (home / "aws").mkdir(parents=True)
+    homes.write(home / homes.MARKER, {"engines": ["aws"]})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        homes.write(home / "ports.json", {"aws": silent.getsockname()[1]})
+        lives = homes.hold(home / "aws" / "alive")
+        assert lives is not None
+        found = stopped()
+        os.close(lives)
+    assert set(found) == {"engine-silent", "engine-stopped"}
+    assert found["engine-silent"]["evidence"] == "the embedded AWS runs but does not answer"
+    assert found["engine-stopped"]["evidence"].startswith("the embedded PostgreSQL does not run")
+
+
 def _is_a_file(home: Path) -> str:
     home.write_text("")
     return "it is not a folder"
