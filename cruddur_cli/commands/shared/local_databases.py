@@ -46,9 +46,7 @@ def remember_own(s: Settings, at: Server, conn: Connection[Any]) -> None:
 
 def remember(s: Settings, conn: Connection[Any]) -> bool:
     """Remember whether an opened database is local; returns it. The handles that were kept are forgotten."""
-    from ...postgres import database, production_marker
-
-    found = not database.is_rds(conn) and not production_marker.is_production(conn)
+    found = targets.is_local(conn)
     _write(s, {"noted_at": _now(), "is_local": found})
     return found
 

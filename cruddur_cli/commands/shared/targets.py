@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ... import output
@@ -16,6 +16,8 @@ from ...settings import Settings
 
 # What one store alone needs is imported where that store is named: no command pays for the others.
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from ...local import stack
     from ...postgres import connection
 
@@ -297,6 +299,13 @@ def is_foreign(at: connection.Server) -> bool:
     RDS is asked, once a command. Raises what ``connection.opened`` raises where the server does not answer.
     """
     return not at.embedded and (is_remote(at.host, at.address) or _is_rds(at))
+
+
+def is_local(conn: Connection[Any]) -> bool:
+    """Whether an opened database is neither on RDS, behind a tunnel say, nor marked as production."""
+    from ...postgres import database, production_marker
+
+    return not database.is_rds(conn) and not production_marker.is_production(conn)
 
 
 def _is_rds(at: connection.Server) -> bool:
