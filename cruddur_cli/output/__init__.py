@@ -1,4 +1,4 @@
-"""Shows results on stdout and tells everything else on stderr; the only package that imports rich."""
+"""Shows results on stdout, tells everything else on stderr, keeps the history; the only package that imports rich."""
 
 from .live import progress as progress
 from .show import Draw as Draw

@@ -103,3 +103,29 @@ def test_production_is_red_where_it_is_only_read(
     output.reads_production(load(), "account 1")
     output.reads_production(replace(load(), quiet=True), "account 1")
     assert capsys.readouterr().err == f"{RED}production:\x1b[0m account 1\n"
+
+
+def test_what_is_not_local_is_said_even_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    s = replace(load(), quiet=True)
+    output.acting(s, "table a")
+    output.acting(s, "table b", remote=True)
+    output.acting(s, "group c", aws=True, remote=True)
+    output.acting(replace(s, prod=True, dry_run=True), "table d", remote=True)
+    output.acting(replace(s, quiet=False), "table e")
+    said = ["remote: table b", "AWS: group c", "production: table d (dry run)", "local: table e"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_an_error_is_shown_without_secrets_and_without_words_too_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTION_URL", "postgresql://me:Tr0ub4dor-and-3@localhost/a")
+    error = output.masked(Refused(f"No {'x' * 1000} for Tr0ub4dor-and-3.", hint=f"cruddur db add-user {'x' * 1000}"))
+    assert error.message == f"No {'x' * 60}… (1,000 characters) for ***."
+    assert error.hint == f"cruddur db add-user {'x' * 1000}"
+
+
+def test_requests_are_told_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.trace(load()) is None
+    trace = output.trace(replace(load(), debug=True))
+    assert trace is not None
+    trace("ListTables")
+    assert capsys.readouterr().err == "debug: ListTables\n"
