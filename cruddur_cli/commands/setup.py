@@ -72,10 +72,12 @@ def setup(
         extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
         last = s.output == "table"  # for a person it comes behind everything else
         github.keep(s, done, extra=extra, meter=dynamodb.meter)  # what was done, and not what people wrote
+        draw = output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{flag}")
         output.show(
             s,
             groups,
-            draw=output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{flag}"),
+            draw=draw,
+            picture=output.below(output.steps(dry_run=s.dry_run), done, draw),
             record=schema.MessageGroup,
             meter=None if last else dynamodb.meter,
             extra=extra,

@@ -2,6 +2,7 @@
 
 from .live import progress as progress
 from .show import Draw as Draw
+from .show import below as below
 from .show import capacity_last as capacity_last
 from .show import chat as chat
 from .show import details as details
@@ -10,6 +11,7 @@ from .show import difference as difference
 from .show import entities as entities
 from .show import findings as findings
 from .show import inbox as inbox
+from .show import lines as lines
 from .show import newest as newest
 from .show import page as page
 from .show import people as people
@@ -18,6 +20,8 @@ from .show import sentence as sentence
 from .show import show as show
 from .show import show_pages as show_pages
 from .show import stats as stats
+from .show import steps as steps
+from .show import untold as untold
 from .show import used as used
 from .show import when as when
 from .show import write as write

@@ -24,8 +24,9 @@ _HANGING = 4  # columns before the later lines of one change
 
 @contextmanager
 def progress(s: Settings, text: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr where a person watches; comes with a function that advances it by a number of items."""
-    if s.quiet or not is_terminal(sys.stderr):
+    """A bar on stderr where a person watches, and the terminal can take it back; comes with a function that advances it
+    by a number of items."""
+    if s.quiet or not is_coloured(sys.stderr):
         yield lambda _: None
         return
     with bar(text, total) as advance:
@@ -182,9 +183,8 @@ class StreamRecord(Protocol):
     def item(self) -> Mapping[str, object]: ...
 
 
-def stream_record(item: StreamRecord) -> None:
-    """One change of the table for a person, in one line, broken between words on a terminal: when, what was done, to
-    which entity, what it says."""
+def stream_line(item: StreamRecord) -> str:
+    """One change of the table for a person, in one line: when, what was done, to which entity, what it says."""
     said = item.item.get("message", "")
     who = item.item.get("user_handle") or item.item.get("user_display_name") or item.item.get("user_uuid") or ""
     match item.entity:
@@ -195,7 +195,12 @@ def stream_record(item: StreamRecord) -> None:
             about = f"group row of {item.owner}" + (f", {group} with {who}: {said}" if said or group else "")
         case _:
             about = f"other item {item.item}"
-    line = one_line(f"{when(item.at)}  {item.event:6}  {about}")
+    return f"{when(item.at)}  {item.event:6}  {about}"
+
+
+def stream_record(item: StreamRecord) -> None:
+    """Show one change of the table; on a terminal its line is broken between words."""
+    line = one_line(stream_line(item))
     if is_terminal(sys.stdout):
         line = wrapped(line, columns(sys.stdout) - _HANGING).replace("\n", f"\n{'':{_HANGING}}")
     sys.stdout.write(line + "\n")

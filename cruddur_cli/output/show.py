@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .tables import Identity
 
 R = TypeVar("R")
+S = TypeVar("S")
 _owed: ContextVar[list[Callable[[], None]] | None] = ContextVar("owed", default=None)  # what a command tells at its end
 Draw: TypeAlias = "Callable[[Console, Sequence[R]], None]"
 
@@ -38,19 +39,21 @@ def show(
     columns: Sequence[str] | None = None,
     record: type[DataclassInstance] | None = None,
     extra: Mapping[str, object] | None = None,
+    picture: Draw[R] | None = None,
 ) -> int:
     """Print ``items`` (frozen dataclasses or dicts) the way that ``-o`` says; returns how many there were.
 
     ``draw`` draws them for a person, else it is a table. ``meter`` is read after the last item, so that it tells the
     whole command's consumption. ``record`` is the class of the items: where there is no item, its fields are the header
-    of CSV and Markdown. ``extra`` goes beside ``items`` in JSON. Machine formats are written item by item and take any
-    iterator; a table and a picture need them all.
+    of CSV and Markdown. ``extra`` goes beside ``items`` in JSON. ``picture`` draws them for --svg, where a terminal
+    shows more than ``draw`` does. Machine formats are written item by item and take any iterator; a table and a picture
+    need them all.
     """
     history.counted(extra or {})
     items = github.kept(s, items, columns=columns, extra=extra, meter=meter)
     if s.svg:
         items = list(items)
-        _picture(s.svg, s.command, items, draw)
+        _picture(s.svg, s.command, items, picture or draw)
     if s.output == "table":
         found = list(items)
         if s.svg != "-" and (draw is not None or found):
@@ -164,6 +167,16 @@ def plain(line: Callable[[R], str]) -> Draw[R]:
     return draw
 
 
+def lines(line: Callable[[R], str]) -> Draw[R]:
+    """Each record as one sentence, which ``line`` makes of it, broken between words."""
+
+    def draw(out: Console, items: Sequence[R]) -> None:
+        for item in items:
+            sentence(out, line(item), hanging=4)
+
+    return draw
+
+
 def sentence(out: Console, text: str, *, style: str = "", hanging: int = 0) -> None:
     """A text on a line. On a terminal it is broken between words; later lines begin after ``hanging`` spaces."""
     from .text import one_line, wrapped
@@ -203,6 +216,45 @@ def inbox(out: Console, items: Sequence[MessageGroup]) -> None:
     from . import conversations
 
     conversations.draw_list(out, items)
+
+
+class Step(Protocol):
+    """One step of a set-up, and whether it changed something."""
+
+    @property
+    def step(self) -> str: ...
+    @property
+    def result(self) -> str: ...
+    @property
+    def changed(self) -> bool: ...
+
+
+def untold(out: Console, items: Sequence[object]) -> None:
+    """Nothing: each of the items was told on stderr already."""
+
+
+def steps(*, dry_run: bool) -> Draw[Step]:
+    """The steps of a set-up as they were told."""
+
+    def draw(out: Console, items: Sequence[Step]) -> None:
+        from rich.text import Text
+
+        for item in items:
+            sign, style = ("+" if dry_run else "✓", "green" * (not dry_run)) if item.changed else ("·", "dim")
+            rest = Text(f" {item.step}: {item.result}", "" if item.changed else "dim")
+            out.print(Text.assemble((sign, style), rest))
+
+    return draw
+
+
+def below(first: Draw[S], items: Sequence[S], draw: Draw[R]) -> Draw[R]:
+    """``draw`` below other records, which ``first`` draws."""
+
+    def draw_both(out: Console, more: Sequence[R]) -> None:
+        first(out, items)
+        draw(out, more)
+
+    return draw_both
 
 
 def newest(most: int, *, rest: str) -> Draw[MessageGroup]:

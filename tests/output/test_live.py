@@ -11,6 +11,7 @@ import pytest
 from cruddur_cli.errors import CannotConnect, Refused
 from cruddur_cli.output import live
 from cruddur_cli.output.text import when
+from cruddur_cli.settings import load
 from tests.output.widths import SUB, fits
 
 AT = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -90,3 +91,15 @@ def test_an_outage_is_told_once_and_only_what_passes_is_waited_for() -> None:
     with pytest.raises(Refused, match="wrong"):
         outage.begins(Refused("wrong"))
     assert not outage.lasts
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+def test_a_bar_that_a_terminal_cannot_take_back_is_not_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: dict[str, str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    with live.progress(load(), "reading", 2) as advance:
+        advance(2)
+    assert capsys.readouterr().err == ""

@@ -80,3 +80,25 @@ def test_a_dash_prints_the_picture_and_nothing_else(here: Here, tmp_path: Path) 
     assert (refused.code, refused.out) == (2, "")
     assert "--svg - and -o json both write to standard output" in refused.err
     assert set(Path.cwd().iterdir()) == before
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_set_up_draws_its_steps(here: Here, tmp_path: Path, form: str) -> None:  # noqa: F811
+    path = tmp_path / "setup.svg"
+    for line in (["setup"], ["db", "setup"]):
+        assert here(*line, "--svg", str(path), "-o", form).code == 0
+        shown = text_of(path)
+        assert ("users: " in shown, "✓" in shown or "·" in shown) == (True, True), line
+    assert here("db", "setup", "--svg", "-").out.startswith("<svg ")
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl"])
+def test_a_stream_that_ends_is_drawn(here: Here, tmp_path: Path, form: str) -> None:  # noqa: F811
+    path = tmp_path / "tail.svg"
+    assert here("ddb", "setup", "--stream").code == 0
+    assert here("ddb", "send-message", "--to", "bayko", "look at that").code == 0
+    line = ["ddb", "stream", "tail", "--from", "oldest", "--svg", str(path), "-o", form]
+    assert here(*line, "--once").code == 0
+    assert "look at that" in " ".join(text_of(path).split())
+    refused = here(*line)
+    assert (refused.code, "--once" in refused.err) == (2, True)

@@ -137,8 +137,7 @@ def _finish(
     unsynced = setup_steps.sync_step(s, done, starts=False)
     extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
     github.keep(s, done, extra=extra)
-    if s.output != "table":
-        output.show(s, done, record=steps.Step, extra=extra)
+    output.show(s, done, record=steps.Step, extra=extra, draw=output.untold, picture=output.steps(dry_run=s.dry_run))
     migration_step.report(s, done, pending, unsynced)
 
 

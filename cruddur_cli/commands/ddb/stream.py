@@ -127,14 +127,24 @@ def tail(
 
     if s.output == "json" and not once and limit is None:
         raise BadInput("-o json is one object, and a stream has no end.", again=Again(("-o", "jsonl")))
+    if s.svg and not once and limit is None:
+        raise BadInput("--svg needs an end: a stream has none.", again=Again(("--once",)))
     with connections.dynamodb(s) as dynamodb, stream_reader.opened(dynamodb, trace=output.trace(s)) as source:
         reader = stream_reader.Reader(source, {}, latest=start == TailStart.LATEST)
         changes = live.as_they_come(islice(_changes(reader, once=once), limit))
         if s.output != "table":
             output.show(s, changes, record=records.StreamRecord, meter=dynamodb.meter)
             return
+        drawn = []
         for change in changes:
-            live.stream_record(change)
+            if s.svg != "-":
+                live.stream_record(change)
+            if s.svg:
+                drawn.append(change)
+        if s.svg:
+            output.show(
+                s, drawn, record=records.StreamRecord, draw=output.untold, picture=output.lines(live.stream_line)
+            )
 
 
 def _changes(reader: stream_reader.Reader, *, once: bool) -> Iterator[Any]:
