@@ -200,7 +200,7 @@ def create(home: Path, install: Path, data: Path, runner: SystemUser | None) -> 
         shutil.rmtree(temporary, ignore_errors=True)
         raise NotConfigured(
             f"The embedded PostgreSQL cannot create its data directory {data}.",
-            hint="see the output of initdb below; free disk space, or set CRUDDUR_HOME to another directory",
+            hint="see the output of initdb above; free disk space, or set CRUDDUR_HOME to another directory",
             details="\n".join(outcome.stdout.decode(errors="replace").splitlines()[-6:]),
         )
     temporary.rename(data)

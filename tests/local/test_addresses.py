@@ -33,10 +33,11 @@ def test_the_embedded_aws_is_known_by_its_port_under_each_name_of_this_machine(e
         assert not addresses.is_aws(other), other
 
 
-def test_only_the_stacks_own_database_user_and_password_are_its_postgresql(embedded: Engines) -> None:
+def test_only_the_stacks_own_database_and_user_are_its_postgresql(embedded: Engines) -> None:
     own = connection.parse_url(embedded.postgres_url, origin="test")
     assert addresses.is_postgres(own)
-    for change in ({"password": "another"}, {"dbname": "another"}, {"host": "10.0.0.1"}, {"hostaddr": "127.0.0.1"}):
+    assert addresses.is_postgres({**own, "password": "of before a reset"})
+    for change in ({"user": "another"}, {"dbname": "another"}, {"host": "10.0.0.1"}, {"hostaddr": "127.0.0.1"}):
         assert not addresses.is_postgres({**own, **change}), change
 
 

@@ -138,6 +138,8 @@ def reset(s: Settings) -> None:
     for folder in kept:
         output.note(s, f"{folder} was kept: it holds files of other programs")
     output.done(s, "the embedded stack is deleted; `cruddur setup` creates a new one")
+    if settings.given_environment().get("AWS_COGNITO_USER_POOL_CLIENT_ID"):
+        output.note(s, 'the variables of this shell name the deleted one; after that: eval "$(cruddur local env)"')
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def server(s: Settings) -> connection.Server:
         started = _embedded(s, aws=False).postgres_url
         assert started is not None
         found = connection.parse_url(started, origin="the embedded PostgreSQL")
-        parameters = {**found, **parameters, "host": found["host"], "port": found["port"]}
+        parameters = {**found, **parameters, **{name: found[name] for name in ("host", "port", "password")}}
     else:
         parameters = connection.completed(parameters)
     address = str(parameters.get("hostaddr") or "")
@@ -148,9 +148,16 @@ def pool_endpoint(s: Settings) -> aws_client.Endpoint:
 
 
 def pool_endpoint_if_any(s: Settings) -> aws_client.Endpoint | None:
-    """``pool_endpoint``; None where it would be the demo pool, and the extra ``local`` is not installed."""
+    """``pool_endpoint`` for what makes the demo pool and names it; None where the extra ``local`` is not installed.
+
+    A pool of before a reset, which a shell's variables still name, counts as the demo pool.
+    """
     try:
         return pool_endpoint(s)
+    except NotFound as error:
+        if error.code != "pool_not_found":
+            raise
+        return _embedded_cognito(s)
     except NotConfigured as error:
         if error.code != "no_extra":
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -142,6 +143,8 @@ def unusable(path: Path | str, error: OSError) -> CruddurError:
     """The error for a file that cannot be read or written."""
     return CruddurError(
         f"{path} cannot be read or written: {error.strerror or error}.",
-        hint="run the same command again: it resumes",
+        hint="run the same command again: it resumes"
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}
+        else "free some disk space, then run the same command again: it resumes",
         code="os_error",
     )

@@ -289,3 +289,20 @@ def test_a_token_is_for_a_person_of_the_demo_pool(here: Here, monkeypatch: pytes
     ran = here("cognito", "token", "bayko")
     assert (ran.code, ran.out) == (6, "")
     assert "demo pool only" in ran.err
+
+
+def test_the_variables_of_a_shell_survive_a_reset(this_run: runs.Run) -> None:
+    project = Project(this_run.own(f"stale-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}") / "one")
+    try:
+        project.cruddur("setup")
+        stale = project.variables()
+        process = project.start("local", "reset", "--yes", env=stale)
+        _, err = process.communicate(timeout=120)
+        assert (process.returncode, 'eval "$(cruddur local env)"' in err) == (0, True), err
+        project.cruddur("setup", env=stale)
+        project.cruddur("db", "ping", env=stale)
+        fresh = json.loads(project.cruddur("local", "env", "-o", "json", env=stale))
+        assert fresh == project.variables()
+        assert fresh["CONNECTION_URL"] != stale["CONNECTION_URL"]
+    finally:
+        project.cruddur("local", "reset", "--yes")
