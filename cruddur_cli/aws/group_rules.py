@@ -158,7 +158,7 @@ def with_candidates(kind: type[Error], problem: str, ec2: EC2, group_id: str | N
     except CruddurError as error:
         # What is wrong is still that id; that the list cannot be read comes second.
         return kind(problem, details=f"({error.message})", hint=name_it([]), code=code)
-    hint = f"{name_it(found)}, or --discover" if found else "cruddur config: is it the right region?"
+    hint = f"{name_it(found)}, or --discover" if found else "check the region with `cruddur config`"
     return listing(kind, problem, ec2, found, hint=hint, code=code)
 
 

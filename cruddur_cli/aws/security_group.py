@@ -109,7 +109,7 @@ def check(rule: Rule, address: Address) -> None:
         )
     else:
         return
-    hint = f"--discover, or another --rule-id; a new rule: {_authorize(rule.group_id, address)}"
+    hint = f"pass --discover or another --rule-id, or add a rule: {_authorize(rule.group_id, address)}"
     raise Protected(problem, hint=hint, code="unsuitable_rule")
 
 
@@ -191,7 +191,7 @@ def _duplicate(ec2: EC2, rule: Rule, address: Address) -> Refused:
         f"Another rule of {rule.group_id} allows {address.network} already; {rule.rule_id} was not changed.",
         ec2,
         others,
-        hint=f"connect; for the next time, {group_rules.name_it(others)}",
+        hint=f"you can connect now; next time pass {group_rules.name_it(others)}",
         code="duplicate_rule",
     )
 

@@ -218,7 +218,7 @@ def refuse_dummies(label: str) -> None:
     """Raises NotConfigured where the environment holds the credentials of ``cruddur local env``, which AWS refuses."""
     if DUMMY_CREDENTIAL in (os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")):
         raise NotConfigured(
-            f"{label} needs AWS credentials, and AWS_ACCESS_KEY_ID holds the dummy of `cruddur local env`.",
+            f"{label} needs AWS credentials, and AWS_ACCESS_KEY_ID has the dummy value of `cruddur local env`.",
             hint="open a new shell, where `cruddur local env` was not evaluated",
             code="dummy_credentials",
         )

@@ -193,7 +193,7 @@ def _refuse_trailing_prod(arguments: list[str]) -> None:
         return
 
     hint = suggestions.production(_program(arguments[:-1]))
-    raise BadInput(f"The word {arguments[-1]!r} is not an argument of this command.", hint=hint)
+    raise BadInput(f"{arguments[-1]!r} is not an argument of this command.", hint=hint)
 
 
 def _refuse_early_options(arguments: list[str]) -> None:
@@ -202,7 +202,7 @@ def _refuse_early_options(arguments: list[str]) -> None:
 
     if len(arguments) > 1 and arguments[0] in {"--install-completion", "--show-completion"}:
         raise BadInput(
-            f"{arguments[0]} takes no value: it is for the shell in which you type it.",
+            f"{arguments[0]} takes no value. It works on the shell in which you run it.",
             hint=f"{PROGRAM} {arguments[0]}",
         )
     place = 0

@@ -50,7 +50,7 @@ def history(
         output.warn(f"{counted(damaged, 'line')} of {folder / histories.NAME} cannot be read.")
     if not wanted:
         kept = f"; {counted(len(found), 'command is', 'commands are')} recorded in all" if found else ""
-        output.note(s, f"No command is recorded in {folder}{' for that' if found else ''}{kept}.")
+        output.note(s, f"No command is recorded in {folder}{' that matches' if found else ''}{kept}.")
     elif len(wanted) > limit:
         output.note(s, f"The last {limit} of {len(wanted):,} commands; --limit shows more.")
 

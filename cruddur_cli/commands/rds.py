@@ -368,7 +368,10 @@ def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
     from .shared import connections
 
     if s.origins["security_group_rule_id"] == "--rule-id":
-        raise BadInput("--discover finds the rule, and --rule-id names one.", hint="leave one of them out")
+        raise BadInput(
+            "--discover and --rule-id exclude each other: --discover finds the rule itself.",
+            hint="leave one of them out",
+        )
     if s.security_group_id and s.origins["security_group_id"] == "--group-id":
         groups, where = security_group.groups_named(ec2, s.security_group_id), s.security_group_id
     else:

@@ -339,11 +339,13 @@ def notes(facts: Facts) -> list[str]:
     if isinstance(facts.table, TableFacts):
         claims, shift = facts.table.rows.claims, facts.table.rows.shift
         if claims:
-            said.append(f"{count(claims, 'claim')} of a killed command: the next writer takes over")
+            said.append(
+                f"{count(claims, 'claim')} left by a killed command: the next message to a conversation replaces its claim"
+            )
         if facts.table.rows.is_sample:
             said.append(
                 f"A sample: {count(facts.table.rows.items, 'item')} read. Not checked: the group rows of conversations,"
-                " and whether any conversation is of this year. What was not read may be wrong, too."
+                " and whether any conversation is from this year. Rows that were not read may be wrong, too."
             )
         if facts.prod and facts.table.stream_off and facts.table.stream_view is None:
             said.append(

@@ -92,7 +92,7 @@ def draw_stats(out: Console, found: Stats, *, capacity: str) -> None:
     table_or_blocks(out, ["entity", "items", "bytes", "average", "RCU", "WCU"], rows, right=range(1, 6))
     out.print(Text(capacity, style="dim"))
     if found.partitions:
-        about = " (approximate: there are more than were counted at a time)" if found.partitions_approximate else ""
+        about = " (approximate: there are too many to count each)" if found.partitions_approximate else ""
         _title(out, "Largest partitions", about)
         widest = max(len(f"{row.bytes:,}") for row in found.partitions)
         said = [(row, "item, " if row.items == 1 else "items,") for row in found.partitions]

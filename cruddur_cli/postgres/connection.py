@@ -128,7 +128,7 @@ def parse_url(url: str, *, origin: str) -> dict[str, Any]:
     except (ProgrammingError, ValueError):
         pass
     raise NotConfigured(
-        f"{origin} is not a PostgreSQL URL that can be read.",
+        f"{origin} is not a valid PostgreSQL URL.",
         hint="postgresql://user:password@host:5432/database; in a password write %40 for @, %2F for /, %23 for #, "
         "%25 for %, %3F for ?, %20 for a space",
         code="bad_connection_url",
@@ -209,7 +209,7 @@ def port(parameters: Mapping[str, Any]) -> int:
     """The port, the first where several are named. Raises NotConfigured."""
     text = str(parameters.get("port") or "5432").partition(",")[0] or "5432"
     if not text.isdecimal():
-        raise NotConfigured(f"{text!r} is not a port: see the connection URL, the service file and PGPORT.")
+        raise NotConfigured(f"{text!r} is not a port: check the connection URL, the service file and PGPORT.")
     return int(text)
 
 
@@ -430,13 +430,13 @@ def wrong_setting(text: str, place: str) -> NotConfigured | None:
     if not _TLS.search(text):
         return NotConfigured(
             f"The connection to {place} is configured wrongly: {reason}.",
-            hint="see the connection URL (`cruddur config`), the service file and the PG* variables",
+            hint="check the connection URL (`cruddur config`), the service file and the PG* variables",
             code="bad_connection_setting",
         )
     named = "" if "sslmode" in reason or "file" in reason else "sslmode needs something that is missing: "
     return NotConfigured(
         f"The connection to {place} cannot use TLS as configured: {named}{reason}.",
-        hint="see sslmode in the connection URL or PGSSLMODE: verify-full and verify-ca need sslrootcert=FILE "
+        hint="check sslmode in the connection URL, or PGSSLMODE: verify-full and verify-ca need sslrootcert=FILE "
         "(or sslrootcert=system), require needs a server with TLS, prefer uses TLS if the server has it",
         code="bad_tls_setting",
     )

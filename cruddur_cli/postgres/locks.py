@@ -152,7 +152,7 @@ def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] 
         return
     holder = _holder(conn)
     if say is not None:
-        say(f"waiting for its turn: the schema is being changed by {holder or 'another session'}")
+        say(f"waiting: {holder or 'another session'} is changing the schema")
     connection.bound(conn)
     before = _answer(conn, "SELECT current_setting('lock_timeout')")
     try:

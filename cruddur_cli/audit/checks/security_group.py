@@ -147,13 +147,13 @@ def stale(seen: Seen) -> Verdict:
     marked = _dated(seen, group_rules.written_at)
     found = [rule for moment, rule in marked if seen.scope.now - moment > timedelta(days=STALE_DAYS)]
     if not found:
-        return passed(f"{len(marked)} rule{'s' * (len(marked) != 1)} with a date, none old")
+        return passed(f"{len(marked)} rule{'s' * (len(marked) != 1)} with a date, none older than {STALE_DAYS} days")
     return failed(f"old rules: {either([_name(rule) for rule in found])}", remedy=_revoke(seen, found[0]))
 
 
 @check(
     "access-expired",
-    "No rule is left that was for a limited time",
+    "No expired rule is still open",
     severity="medium",
     controls=("Amazon VPC User Guide, Security group rules",),
     asks=(INSTANCES, RULES),
@@ -164,5 +164,5 @@ def expired(seen: Seen) -> Verdict:
     marked = _dated(seen, group_rules.ends_at)
     found = [rule for moment, rule in marked if moment <= seen.scope.now]
     if not found:
-        return passed(f"{len(marked)} rule{'s' * (len(marked) != 1)} for a limited time, none past it")
-    return failed(f"past their time: {either([_name(rule) for rule in found])}", remedy="cruddur rds revoke --expired")
+        return passed(f"{len(marked)} rule{'s' * (len(marked) != 1)} for a limited time, none expired")
+    return failed(f"expired: {either([_name(rule) for rule in found])}", remedy="cruddur rds revoke --expired")

@@ -124,7 +124,7 @@ def multi_region(seen: Seen) -> Verdict:
     names = [trail["Name"] for trail, _ in _recorded(seen)]
     command = f"cloudtrail update-trail --name {names[0]} --is-multi-region-trail"
     return failed(
-        f"{either(names)}: not of every region, or without reads or writes of the account",
+        f"{either(names)}: does not cover every region, or not both reads and writes of the account",
         remedy=seen.scope.aws(command),
     )
 

@@ -87,9 +87,9 @@ def passwords(seen: Seen) -> Verdict:
     kinds = ("Lowercase", "Uppercase", "Numbers", "Symbols")
     weak = [f"{length} characters are enough"] if length < SHORTEST_PASSWORD else []
     weak += [f"no {kind.lower()} needed" for kind in kinds if not rules.get(f"Require{kind}")]
-    weak += [f"temporary passwords live {days} days"] if days > LONGEST_TEMPORARY_DAYS else []
+    weak += [f"temporary passwords are valid for {days} days"] if days > LONGEST_TEMPORARY_DAYS else []
     if not weak:
-        return passed(f"at least {length} characters of four kinds; temporary passwords live {days} days")
+        return passed(f"at least {length} characters of four kinds; temporary passwords are valid for {days} days")
     policy = f"MinimumLength={max(length, SHORTEST_PASSWORD)},"
     policy += "".join(f"Require{kind}=true," for kind in kinds)
     policy += f"TemporaryPasswordValidityDays={min(days, LONGEST_TEMPORARY_DAYS)}"
@@ -98,7 +98,7 @@ def passwords(seen: Seen) -> Verdict:
 
 @check(
     "pool-self-registration",
-    "People who register have to prove an address",
+    "People who register have to verify an e-mail address or a phone number",
     severity="medium",
     controls=("Amazon Cognito Developer Guide, Signing up and confirming user accounts",),
     asks=(POOL,),

@@ -90,7 +90,9 @@ def list_backups(s: Settings) -> None:
         if dynamodb.at.local:
             for name, into in backup_files.unfinished(home.backups(), s.table):
                 output.note(
-                    s, f"Table {into} is incomplete, its restore was ended: cruddur ddb restore {name} --into {into}"
+                    s,
+                    f"Table {into} is incomplete, because its restore was interrupted. "
+                    f"To complete it: cruddur ddb restore {name} --into {into}",
                 )
         else:
             _say_window(s, dynamodb)
@@ -222,7 +224,7 @@ def _counted(s: Settings, target: DynamoDB) -> int | None:
         units = size // (2 * 4096)
         output.note(
             s,
-            f"the restored items are not counted, because that uses about {units:,} RCU: "
+            f"the restored items were not counted, because that uses about {units:,} RCU. To count them: "
             f"cruddur ddb stats --table {target.table}",
         )
         return None

@@ -145,7 +145,7 @@ def get_conversation(
             "--follow has no end, so it takes neither --year nor --until.", again=Again(without=("--year", "--until"))
         )
     if follow and s.output == "json":
-        raise BadInput("-o json is one object, and --follow has no end.", again=Again(("-o", "jsonl")))
+        raise BadInput("-o json prints one object at the end, and --follow has no end.", again=Again(("-o", "jsonl")))
     if follow and s.svg:
         raise BadInput(
             "--svg cannot be used with --follow, which does not end by itself.", again=Again(without=("--follow",))
@@ -290,7 +290,7 @@ def _mine(s: Settings, dynamodb: DynamoDB, seeded: list[Message]) -> str:
     try:
         mine, other = people.pair(s, writes=False)
     except (NotFound, NotConfigured, CannotConnect) as error:
-        output.note(s, f"The seeded conversation is shown, as yours was not found: {error.message}")
+        output.note(s, f"Your conversation was not found, so the seeded one is shown: {error.message}")
         return SEEDED_GROUP
     found = queries.find_group(dynamodb, mine=mine.uuid, other=other, prefer=SEEDED_GROUP)
     if found is None:

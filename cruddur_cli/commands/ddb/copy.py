@@ -87,7 +87,9 @@ def copy(
         production = _description(there)
         at = targets.message_endpoint(s)
         if targets.is_far(at):
-            raise Protected(f"{at.label} is not on this machine, and copy writes only there.", code="remote")
+            raise Protected(
+                f"{at.label} is not on this machine, and copy writes only to a store on this machine.", code="remote"
+            )
         with connections.dynamodb(replace(s, explain=False), changes=True, at=at) as here:
             if tables.are_same(tables.description(here), production):
                 raise Protected(
@@ -235,7 +237,7 @@ def _user(s: Settings, handle: str) -> users.Profile:
             return users.find(conn, handle)
     except NotFound as error:
         hint = (
-            "name one of them: --handle is looked for among production's users"
+            "pass one of these with --handle: copy looks for the person in the production database"
             if error.code == "user_not_found" and error.details
             else "is it the right database? `cruddur config --prod` shows the database and where the setting comes from"
         )

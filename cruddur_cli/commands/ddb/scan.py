@@ -133,10 +133,10 @@ def _selection(pk: str | None, entity: EntityFilter | None, where: list[str]) ->
             raise BadInput(f"--where names {name} twice, with {wanted[name]!r} and {value!r}: no item has both.")
     pk = wanted.pop("pk", None)
     if pk == "" or wanted.get("sk") == "":
-        raise BadInput("A key is never empty.")
+        raise BadInput("The partition key or the sort key to look for is empty.")
     prefix = scanning.PREFIXES[entity] if entity else ""
     if pk is not None and not pk.startswith(prefix):
-        raise BadInput(f"The partition key {pk!r} is not one of a {entity}: those begin with {prefix}.")
+        raise BadInput(f"The partition key of a {entity} begins with {prefix}, and {pk!r} does not.")
     if pk is None and entity is None and not wanted:
         return None
     return scanning.Selection(pk, entity.value if entity and pk is None else None, tuple(wanted.items()))

@@ -181,7 +181,7 @@ def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
     if not sent.written:
         output.unchanged(s, f"message {sent.message.message_uuid} was sent before; it was not sent again")
     if sent.moved.repaired and not sent.started:
-        output.done(s, f"{counted(sent.moved.repaired, 'group row')}, missing or duplicate, {would}repaired")
+        output.done(s, f"{counted(sent.moved.repaired, 'missing or duplicate group row')} {would}repaired")
     output.show(
         s,
         lines,

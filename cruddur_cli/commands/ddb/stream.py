@@ -89,9 +89,7 @@ def process(
     if once and follow:
         raise BadInput("--once and --follow exclude each other.")
     if follow and s.dry_run:
-        raise BadInput(
-            "--dry-run changes nothing, so there is nothing to follow.", again=Again(("--once",), without=("--follow",))
-        )
+        raise BadInput("--dry-run and --follow exclude each other.", again=Again(("--once",), without=("--follow",)))
     with (
         connections.dynamodb(s, changes=True) as dynamodb,
         stream_reader.opened(dynamodb, trace=output.trace(s)) as source,
@@ -126,7 +124,7 @@ def tail(
     from ..shared import connections
 
     if s.output == "json" and not once and limit is None:
-        raise BadInput("-o json is one object, and a stream has no end.", again=Again(("-o", "jsonl")))
+        raise BadInput("-o json prints one object at the end, and a stream has no end.", again=Again(("-o", "jsonl")))
     if s.svg and not once and limit is None:
         raise BadInput("--svg needs an end: a stream has none.", again=Again(("--once",)))
     with connections.dynamodb(s) as dynamodb, stream_reader.opened(dynamodb, trace=output.trace(s)) as source:

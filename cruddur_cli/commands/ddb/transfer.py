@@ -96,7 +96,7 @@ def export(
     streams = is_stream(file)
     if file == "-" and s.output != "table":
         raise BadInput(
-            "-o cannot be used here, because the items go to stdout; --format gives their form.",
+            "-o cannot be used here, because the items go to stdout; --format sets their format.",
             again=Again(without=("-o",)),
         )
     zipped = formats.zipped(file)
@@ -299,8 +299,8 @@ def show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: 
     }
     if found.duplicates:
         output.warn(
-            f"{source} has {counted(found.duplicates, 'item')} whose key comes again later; "
-            "of those with one key only the last is written"
+            f"{source} has {counted(found.duplicates, 'item')} whose key occurs again later; "
+            "only the last item of each key is written"
         )
     output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
 

@@ -47,7 +47,7 @@ def doctor(
     from . import examination, fixes
 
     if fix and source is not None:
-        raise BadInput("--fix changes the table, and an export is none.", hint="leave --from out")
+        raise BadInput("--fix changes the table, and --from reads an export instead.", hint="leave one of them out")
     looking = examination.looking(s)
     with examination.table(looking, source) as dynamodb:
         if fix and isinstance(dynamodb, DynamoDB):

@@ -67,7 +67,7 @@ def _conversations(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
     output.note(
         s,
         f"group rows of {counted(fixed, 'conversation')} fixed"
-        + (f"; {counted(left, 'conversation')} not fixed: no message or row says who is in it" if left else ""),
+        + (f"; {counted(left, 'conversation')} not fixed: no message and no row says who takes part" if left else ""),
     )
 
 

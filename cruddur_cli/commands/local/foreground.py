@@ -41,7 +41,7 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
         program = shutil.which(command[0], path=environ.get("PATH", os.defpath))
         if program is None:
-            raise BadInput(f"There is no program {command[0]!r} that can be run on the PATH.", code="no_program")
+            raise BadInput(f"There is no program {command[0]!r} on the PATH.", code="no_program")
         try:
             # Nothing else runs in this process that a fork could catch half-way.
             process = subprocess.Popen(command, executable=program, env=environ, preexec_fn=ready)  # noqa: PLW1509

@@ -97,7 +97,7 @@ def other_than(s: Settings, conn: Connection[Any], at: Server, mine: Person) -> 
     other = person(conn, chosen.other)
     found = person(conn, chosen.mine) if other.uuid == mine.uuid else other
     if chosen.taken:
-        output.note(s, f"The other person is {found.handle!r}; --to or cruddur.toml names another.")
+        output.note(s, f"The other person is {found.handle!r}; --to or cruddur.toml sets another.")
     return found
 
 

@@ -444,7 +444,7 @@ def make_table(
     if on_demand and not missing:
         changed = tables.make_on_demand(dynamodb, say=say, wait_s=wait_s, dry_run=s.dry_run)
         if changed and changed[1] != "on demand":
-            output.warn(f"{dynamodb.at.label} leaves the billing of table {s.table} as it was: {changed[1]}")
+            output.warn(f"{dynamodb.at.label} did not change the billing of table {s.table}: {changed[1]}")
         elif changed:
             would = "would change" if s.dry_run else "changed"
             output.done(s, f"billing: {would} from {changed[0]} to {changed[1]}")

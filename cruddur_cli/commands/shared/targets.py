@@ -287,7 +287,8 @@ def _local_url(url: str, origin: str) -> str:
         )
     if _is_aws(host):
         raise Protected(
-            f"{origin} names AWS itself ({host}), and only --prod may use AWS.", hint="pass --prod if AWS is meant"
+            f"{origin} names AWS itself ({host}), and only --prod may use AWS.",
+            hint=f"pass --prod to use AWS, or unset {origin}",
         )
     found = resolved(host)
     if found == host:

@@ -36,7 +36,10 @@ def explain(operation: str, request: Mapping[str, Any]) -> list[str]:
             return lines
         case "BatchWriteItem":
             count = sum(len(requests) for requests in request["RequestItems"].values())
-            return [f"BatchWriteItem  {count} items, each on its own", "  expected: 1 WCU for each KB begun of each"]
+            return [
+                f"BatchWriteItem  {count} items, no transaction",
+                "  expected: 1 WCU per KB of each item, rounded up",
+            ]
     return []
 
 
@@ -49,7 +52,7 @@ def _read(operation: str, request: Mapping[str, Any]) -> list[str]:
     on = ", next page" if "ExclusiveStartKey" in request else ""
     dropped = f", filter {_filled(request['FilterExpression'], request)}" if "FilterExpression" in request else ""
     told = f"{operation}  {condition}{dropped}{index}{order}{limit}{part}{on}{_consistency(request)}"
-    return [told, f"  expected: {_read_rule(request)}; a page is added up, then rounded, and holds 1 MB at most"]
+    return [told, f"  expected: {_read_rule(request)} once a page; a page has at most 1 MB"]
 
 
 def _consistency(request: Mapping[str, Any]) -> str:
@@ -57,7 +60,7 @@ def _consistency(request: Mapping[str, Any]) -> str:
 
 
 def _read_rule(request: Mapping[str, Any]) -> str:
-    return f"{1 if request.get('ConsistentRead') else 0.5} RCU for each 4 KB begun"
+    return f"{1 if request.get('ConsistentRead') else 0.5} RCU per 4 KB, rounded up"
 
 
 def _action(verb: str, about: Mapping[str, Any], *, transaction: bool) -> tuple[str, str]:
@@ -70,9 +73,9 @@ def _action(verb: str, about: Mapping[str, Any], *, transaction: bool) -> tuple[
         share = "".join(f" and {each:g} in {name}" for name, each in units.indexes.items() if each)
         return f"{_key(about['Item'])}{suffix}", f"{units.table:g} WCU{share}"
     if verb == "ConditionCheck":
-        return f"{_key(about['Key'])}{suffix}", f"{times} WCU for each 4 KB begun of the stored item"
+        return f"{_key(about['Key'])}{suffix}", f"{times} WCU per 4 KB of the stored item, rounded up"
     in_index = f", and {times} in {INDEX}" if about["Key"]["pk"]["S"].startswith("GRP#") else ""
-    return f"{_key(about['Key'])}{suffix}", f"{times} WCU for each KB begun of the stored item{in_index}"
+    return f"{_key(about['Key'])}{suffix}", f"{times} WCU per KB of the stored item, rounded up{in_index}"
 
 
 def _key(item: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ def decode(content: bytes, *, stream: str, source: str) -> dict[str, Position] |
     try:
         about, state = _first_form(content) or sealing.unseal(content)
         if about.get("what") != "stream":
-            raise sealing.Unusable(f"it was left by an {about.get('what')}")
+            raise sealing.Unusable(f"it belongs to an {about.get('what')}")
         if about.get("stream") != stream:
             return None
         return {str(shard_id): _position(kept) for shard_id, kept in state["shards"].items()}

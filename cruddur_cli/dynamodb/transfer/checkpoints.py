@@ -57,7 +57,7 @@ def _reasons(there: Mapping[str, Any], now: Mapping[str, Any], different: list[s
     """Why a checkpoint is not that of the transfer at hand, in words."""
     found = []
     if "what" in different:
-        found.append(f"it was left by an {there.get('what')}, and this is an {now['what']}")
+        found.append(f"it belongs to an {there.get('what')}, and this is an {now['what']}")
     if "table" in different or "store" in different:
         old, new = (f"table {about.get('table')} on {about.get('store')}" for about in (there, now))
         found.append(f"it is about {old}, and this is {new}")
@@ -66,12 +66,14 @@ def _reasons(there: Mapping[str, Any], now: Mapping[str, Any], different: list[s
     if "format" in different:
         found.append(f"the format was {there.get('format')}, and is {now['format']} now")
     if "escaped" in different:
-        found.append(f"formulas were {'' if there.get('escaped') else 'not '}to be escaped")
+        found.append(f"it was started {'with' if there.get('escaped') else 'without'} --escape-formulas")
     if "gzip" in different:
-        found.append(f"the file was {'' if there.get('gzip') else 'not '}to be compressed")
+        found.append(f"the file was {'' if there.get('gzip') else 'not '}compressed")
     if "files" in different:
         names = _names(there.get("files"))
-        found.append(_CHANGED if names == _names(now["files"]) else f"what was read is {', '.join(names) or 'unknown'}")
+        found.append(
+            _CHANGED if names == _names(now["files"]) else f"it was reading {', '.join(names) or 'an unknown file'}"
+        )
     return found
 
 

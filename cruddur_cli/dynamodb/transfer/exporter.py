@@ -213,7 +213,7 @@ class _Job:
             part = self.part(number)
             there = part.stat().st_size if part.exists() else 0
             if not joined and there < each.last.bytes:
-                raise sealing.Unusable(f"{part.name} has {there:,} bytes, and {each.last.bytes:,} were written")
+                raise sealing.Unusable(f"{part.name} has {there:,} bytes instead of {each.last.bytes:,}")
         return reached, joined
 
     def _plan(self, segments: int | None) -> scanning.ScanPlan:
@@ -423,4 +423,4 @@ def _copy(source: Any, target: Any, size: int) -> None:
         target.write(content)
         size -= len(content)
     if size:
-        raise OSError(None, "a part is shorter than it was")
+        raise OSError(None, "a part of the export became shorter while it was read")

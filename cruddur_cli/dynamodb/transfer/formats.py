@@ -135,7 +135,7 @@ class BadLine(Exception):
 
 
 _AS_LINES = {
-    b"{": "where it is what `aws dynamodb scan` prints: jq -c '.Items[]' FILE | cruddur ddb import -",
+    b"{": "for the output of `aws dynamodb scan`: jq -c '.Items[]' FILE | cruddur ddb import -",
     b"[": "jq -c '.[]' FILE | cruddur ddb import -",
 }
 
@@ -205,7 +205,7 @@ def _csv_lines(stream: io.BufferedIOBase, after: int) -> Iterator[Line]:
             if number <= after or not row:
                 continue
             if len(row) != len(columns):
-                raise BadLine(number, f"has {len(row)} cells where the header has {len(columns)}")
+                raise BadLine(number, f"has {len(row)} cells, but the header has {len(columns)}")
             item = {name: {_TYPES[name]: cell} for name, cell in zip(columns, row, strict=True) if cell}
             size = sum(map(len, row))
             try:

@@ -103,7 +103,9 @@ def other_case(facts: Facts) -> Iterator[Found]:
             if person.handle and person.handle not in exact and person.handle.casefold() in by_fold
         ]
         if found:
-            yield Found(f"other case in Cognito: {some(sorted(found))}", facts.command("cognito list-users"))
+            yield Found(
+                f"handles with another case in Cognito: {some(sorted(found))}", facts.command("cognito list-users")
+            )
 
 
 @check("cognito-disabled", "low")

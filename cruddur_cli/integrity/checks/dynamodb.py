@@ -182,7 +182,9 @@ def forms(facts: Facts) -> Iterator[Found]:
 def future(facts: Facts) -> Iterator[Found]:
     """Rows are dated in the future, so that new messages sort before them."""
     remedy = facts.command("ddb seed", table=True)
-    yield from _items(facts, lambda table: table.rows.future, "dated in the future: new messages sort first", remedy)
+    yield from _items(
+        facts, lambda table: table.rows.future, "dated in the future: new messages sort before them", remedy
+    )
 
 
 @check("other-years-only", "medium")
@@ -192,7 +194,7 @@ def years(facts: Facts) -> Iterator[Found]:
         past = [year for year in table.rows.years if 0 < year <= facts.now.year]
         if past and max(past) < facts.now.year and not table.rows.is_sample:
             yield Found(
-                f"the newest conversation is of {max(past)}, and the application shows {facts.now.year} only",
+                f"the newest conversation is from {max(past)}, and the application shows only {facts.now.year}",
                 facts.command("ddb seed", table=True),
             )
 

@@ -49,7 +49,7 @@ def relative_home(facts: Facts) -> Iterator[Found]:
     machine = facts.machine
     if machine.relative_folder:
         yield Found(
-            f"CRUDDUR_HOME is {machine.relative_folder!r}, a relative path: in another folder it is another stack",
+            f"CRUDDUR_HOME is {machine.relative_folder!r}, a relative path: each folder has another embedded stack",
             f"export CRUDDUR_HOME={shlex.quote(machine.folder)}",
         )
 
@@ -92,7 +92,7 @@ def contradictions(facts: Facts) -> Iterator[Found]:
     """Two settings that mean the same thing have different values."""
     if facts.machine.contradictions:
         pairs = [
-            f"{each.used} and {each.other} differ; {each.used} counts" + (f", {each.why}" if each.why else "")
+            f"{each.used} and {each.other} differ; {each.used} is used" + (f", {each.why}" if each.why else "")
             for each in facts.machine.contradictions
         ]
         yield Found(some(pairs), facts.command("config"))

@@ -100,7 +100,7 @@ def _run(path: Path, tree: ast.Module, function: str, real: frozenset[str]) -> t
     runner = function.removesuffix("_sql")
     other = own_runners.find_other_work(owner, runner, tree)
     if other is not None:
-        text = f"its own {runner}() does more than hand {function}() on, and would not be run here"
+        text = f"its own {runner}() does more than run the SQL of {function}(), and cruddur does not run {runner}()"
         return None, Reason(other, text, "", is_work=True)
     return found, None
 

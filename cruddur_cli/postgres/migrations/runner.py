@@ -420,7 +420,7 @@ def _legacy(conn: Connection[Any]) -> str | None:
     text = (row[0] or "0").strip().replace(".", "") if row else None
     if text is not None and not re.fullmatch(r"[0-9]+", text):
         raise Refused(
-            f"{_LEGACY} should hold the number of the newest migration, and holds {text!r}.",
+            f"{_LEGACY} should contain the number of the newest migration, but contains {text!r}.",
             hint=f"if no migration was applied, set it to 0: UPDATE {_LEGACY} SET last_successful_run = '0';",
             code="bad_schema_information",
         )

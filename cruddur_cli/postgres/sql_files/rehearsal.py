@@ -103,7 +103,7 @@ def run(
     if not filled:
         conn.rollback()
         return Effects(staying=tuple(table.name for table in before.values()))
-    why = "production is not locked for a rehearsal" if is_production else _reason(conn, text)
+    why = "cruddur does not lock production to try a file" if is_production else _reason(conn, text)
     try:
         if not why:
             why = _shield_sequences(conn)

@@ -193,7 +193,7 @@ class _Blocks:
             if kind == "PREPARE":
                 place = f"{source}, line {statement.line}"
                 raise BadInput(
-                    f"{place}: PREPARE TRANSACTION would leave the one transaction of the file.",
+                    f"{place}: PREPARE TRANSACTION is not supported, because the whole file is one transaction.",
                     hint="leave the line out",
                     code="transaction_control",
                 )
@@ -202,7 +202,10 @@ class _Blocks:
             self._mark()
         lines = [str(found.line) for found, kind in zip(statements, control, strict=True) if kind]
         if lines and say is not None:
-            say(f"{source}: BEGIN, COMMIT and the like (line {', '.join(lines[:5])}) are ignored: one transaction")
+            say(
+                f"{source}: BEGIN, COMMIT and the like (line {', '.join(lines[:5])}) are ignored: "
+                "the file is one transaction"
+            )
 
     @staticmethod
     def is_control(statement: Statement) -> bool:
@@ -351,7 +354,7 @@ def _sent(statement: Statement, conn: Connection[Any], server: Server, say: Say 
             return b""
         if there is None:
             if say is not None:
-                say("the embedded PostgreSQL has no uuid-ossp: uuid_generate_v4() is gen_random_uuid() there")
+                say("the embedded PostgreSQL has no uuid-ossp, so uuid_generate_v4() calls gen_random_uuid()")
             return _UUID_FUNCTION
     return connection.encoded(conn, statement.text)
 

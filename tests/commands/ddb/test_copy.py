@@ -148,7 +148,10 @@ def test_what_is_missing_is_not_to_be_made_in_production(
 
     assert everything(empty) == []
     assert hint("--table", "copied") == "cruddur ddb schema-load --table copied"
-    assert hint("--handle", "nobody") == "name one of them: --handle is looked for among production's users"
+    assert (
+        hint("--handle", "nobody")
+        == "pass one of these with --handle: copy looks for the person in the production database"
+    )
     with psycopg.connect(os.environ["PROD_CONNECTION_URL"]) as conn:
         conn.execute("TRUNCATE users CASCADE")
     assert "cruddur config --prod" in hint("--handle", "nobody")

@@ -267,7 +267,7 @@ def test_import_says_what_it_replaces_and_what_came_twice(here: Here, empty: Dyn
     ran = here("ddb", "import", str(path))
     assert ran.code == 0
     assert "holds 2 items: items with the same key as in" in ran.err
-    assert "1 item whose key comes again later" in " ".join(ran.err.split())
+    assert "1 item whose key occurs again later" in " ".join(ran.err.split())
     assert [row["message"]["S"] for row in everything(empty)] == ["hello", "stays"]
     counts = parsed(here("ddb", "import", str(path), "--no-compare", "-o", "json"))
     assert (counts["written"], counts["items"][0]["new"], counts["items"][0]["unchanged"]) == (1, None, None)
@@ -301,7 +301,7 @@ def test_the_checkpoint_of_another_file_is_refused(here: Here, empty: DynamoDB, 
     checkpoints.save(checkpoints.beside(path), {"after": {"file": 0, "line": 1}, "counts": {}}, about=about)
     ran = here("ddb", "import", str(path))
     assert ran.code == 6
-    assert "what was read is /elsewhere" in ran.err
+    assert "it was reading /elsewhere" in ran.err
     assert "--restart" in ran.err
     assert everything(empty) == []
     assert here("ddb", "import", str(path), "--restart").code == 0

@@ -193,7 +193,7 @@ def test_production_never_gets_the_dummy_credentials(projects: tuple[Project, Pr
     env = one.variables()
     for command in (["ddb", "list-tables"], ["ddb", "scan"], ["cognito", "list-users"]):
         err = one.cruddur(*command, "--prod", env=env, code=3)
-        assert "AWS_ACCESS_KEY_ID holds the dummy of `cruddur local env`" in err
+        assert "AWS_ACCESS_KEY_ID has the dummy value of `cruddur local env`" in err
     err = one.cruddur("rds", "status", env=env, code=3)
     assert "dummy" in err
 

@@ -37,4 +37,4 @@ def test_a_delete_costs_twice_in_a_transaction() -> None:
         ("DeleteItem", delete, 1),
     ):
         told = "\n".join(explain(operation, request))
-        assert f"expected: {units} WCU for each KB begun of the stored item" in told, told
+        assert f"expected: {units} WCU per KB of the stored item, rounded up" in told, told

@@ -66,7 +66,7 @@ def test_a_shard_that_lacks_a_field_is_refused(missing: str) -> None:
 
 
 def test_what_another_command_left_is_refused() -> None:
-    with pytest.raises(BadInput, match="it was left by an import"):
+    with pytest.raises(BadInput, match="it belongs to an import"):
         decoded(sealed({}, what="import"))
 
 

@@ -143,7 +143,7 @@ def test_what_a_scan_prints_is_known_with_the_way_to_lines(format: Format, inden
         ("pk,sk,likes\na,b,1\n", 1, "unknown: 'likes'"),
         ("pk,message\na,b\n", 1, "missing: sk"),
         ("pk,sk,sk\na,b,c\n", 1, "one occurs twice"),
-        ('pk,sk,message\na,b,"x\ny"\na,c\n', 4, "2 cells where the header has 3"),
+        ('pk,sk,message\na,b,"x\ny"\na,c\n', 4, "2 cells, but the header has 3"),
         ('pk,sk,message\na,b,"x\ny', 2, "is not CSV"),
         ("pk,sk,message\na,,x\n", 2, "has no sk"),
     ],

@@ -128,12 +128,12 @@ def test_why_a_checkpoint_is_of_no_use_is_said_in_words(tmp_path: Path) -> None:
     }  # fmt: skip
     for changes, said in (
         ({"files": [["/tmp/a.jsonl", 11, 21]]}, "the file was changed since it was written"),
-        ({"files": [["/tmp/b.jsonl", 10, 20]]}, "what was read is /tmp/b.jsonl"),
-        ({"files": {"x": 1}}, "what was read is unknown"),
-        ({"what": "export"}, "it was left by an export, and this is an import"),
+        ({"files": [["/tmp/b.jsonl", 10, 20]]}, "it was reading /tmp/b.jsonl"),
+        ({"files": {"x": 1}}, "it was reading an unknown file"),
+        ({"what": "export"}, "it belongs to an export, and this is an import"),
         ({"created_at": "2025"}, "table t was dropped and created again since it was written"),
         ({"table": "u", "created_at": ""}, "it is about table u on http://here, and this is table t on http://here"),
-        ({"format": "csv", "gzip": True}, "the format was csv, and is jsonl now; the file was to be compressed"),
+        ({"format": "csv", "gzip": True}, "the format was csv, and is jsonl now; the file was compressed"),
     ):
         checkpoints.save(path, {}, about={**now, **changes})
         with pytest.raises(Protected) as caught:

@@ -106,7 +106,7 @@ def test_a_left_over_claim_is_said_and_is_no_finding(world: World) -> None:
     world.put({}, pk=f"CLAIM#{SEEDED}", sk="CLAIM", claimed_by="x")
     ran = world.here("doctor")
     assert ran.code == 0
-    assert "1 claim of a killed command" in ran.err
+    assert "1 claim left by a killed command" in ran.err
 
 
 def test_a_table_that_is_marked_as_production_is_a_finding(world: World) -> None:

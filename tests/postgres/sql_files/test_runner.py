@@ -243,7 +243,7 @@ def test_a_commit_in_the_file_commits_nothing_half_way(at: Server) -> None:
     said: list[str] = []
     with pytest.raises(Refused):
         run(at, f"BEGIN;\n{TABLE}COMMIT;\nSELECT broken", say=said.append)
-    assert said == ["file.sql: BEGIN, COMMIT and the like (line 1, 3) are ignored: one transaction"]
+    assert said == ["file.sql: BEGIN, COMMIT and the like (line 1, 3) are ignored: the file is one transaction"]
     with connection.opened(at) as conn:
         assert conn.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
