@@ -340,7 +340,7 @@ def notes(facts: Facts) -> list[str]:
         claims, shift = facts.table.rows.claims, facts.table.rows.shift
         if claims:
             said.append(
-                f"{count(claims, 'claim')} left by a killed command: the next message to a conversation replaces its claim"
+                f"{count(claims, 'claim')} left by a killed command: the next message to the conversation replaces it"
             )
         if facts.table.rows.is_sample:
             said.append(

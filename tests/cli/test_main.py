@@ -161,7 +161,7 @@ def test_no_password_and_no_key_is_printed_by_a_failure(
         [sys.executable, "-c", LINES, *lines], env=environment, cwd=tmp_path / "home", capture_output=True, check=False
     )
     shown = (done.stdout + done.stderr).decode()
-    assert "is not a PostgreSQL URL" in shown
+    assert "is not a valid PostgreSQL URL" in shown
     assert "connection refused" in shown
     assert shown.count("most recent call last") >= 3
     for secret in (password, unquote(password), quote(password, safe=""), "HIDDEN"):

@@ -117,7 +117,7 @@ def test_a_string_that_cannot_be_read_is_said_to_be_one(here: Here, monkeypatch:
     monkeypatch.setenv("CONNECTION_URL", SHAPES[0].format(p="x"))
     ran = here("db", "ping")
     assert ran.code == 3
-    assert "CONNECTION_URL is not a PostgreSQL URL" in ran.err
+    assert "CONNECTION_URL is not a valid PostgreSQL URL" in ran.err
 
 
 @pytest.mark.parametrize(

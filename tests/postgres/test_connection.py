@@ -64,7 +64,7 @@ def test_other_forms_of_libpq_are_read_too() -> None:
 def test_what_is_no_postgresql_url_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(NotConfigured) as caught:
         parse_url(url, origin="DATABASE_URL")
-    assert caught.value.message.startswith("DATABASE_URL is not a PostgreSQL URL")
+    assert caught.value.message.startswith("DATABASE_URL is not a valid PostgreSQL URL")
     assert "%40 for @" in str(caught.value.hint)
     assert "Hidden1" not in caught.value.message + str(caught.value.hint)
 

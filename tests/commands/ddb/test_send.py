@@ -177,7 +177,7 @@ def test_after_a_failure_there_is_a_command_to_paste_that_sends_it_once(
     else:
         line = ran.err.partition("next: ")[2].removesuffix("\n")
         uuid = re.findall(r" --message-uuid (\S+) ", line)[0]
-        assert "cruddur config" in ran.err
+        assert "`unset AWS_ENDPOINT_URL_DYNAMODB`" in ran.err
     assert message_ids.written_at(uuid)
     assert f"--table {table.table}" in line
     for _ in range(2):

@@ -153,7 +153,7 @@ def test_an_import_that_gives_up_says_what_is_there_and_what_is_left(dynamodb: D
         ({"segments": [{"after": None, "items": 0}]}, "how far each segment was read"),
         ({"joined": 1}, "how far each segment was read"),
         ({"items": -1}, "-1 is not a whole number"),
-        ({"bytes": 10**9}, "1,000,000,000 were written"),
+        ({"bytes": 10**9}, "instead of 1,000,000,000"),
         ({"after": {"pk": "x"}}, "is not the key of an item"),
         ({"done": "yes"}, "neither true nor false"),
     ],

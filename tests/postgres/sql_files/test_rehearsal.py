@@ -122,7 +122,7 @@ def test_what_cannot_be_told_counts_as_everything(at: Server, text: str, why: st
 
 def test_production_is_not_locked_for_a_rehearsal(at: Server) -> None:
     effects = rehearse(at, "SELECT 1", is_production=True)
-    assert "production is not locked" in effects.unknown
+    assert "does not lock production" in effects.unknown
     assert len(effects.losses) == 4
 
 
