@@ -81,7 +81,7 @@ def help_of(words: list[str], command: Any) -> Help:
         " ".join(words), [], resilient_parsing=True, terminal_width=_WIDTH, max_content_width=_WIDTH
     )
     paragraphs = [" ".join(each.split()) for each in (command.help or "").strip().split("\n\n")]
-    records = (param.get_help_record(context) for param in command.get_params(context))
+    records = (help.help_record(param, context) for param in command.get_params(context))
     options = [(name, " ".join(text.split())) for name, text in filter(None, records)]
     return Help(" ".join([*words, *command.collect_usage_pieces(context)]), paragraphs, options)
 

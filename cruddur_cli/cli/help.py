@@ -49,13 +49,19 @@ def _parameters(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
     """What a command takes, by the panel that it belongs to."""
     found: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
+        record = help_record(parameter, ctx)
         if record is not None:
             kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
             found.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
     # A command's own first: the others are on every page.
     own = {title: found.pop(title) for title in ("Arguments", "Options") if title in found}
     return own | found
+
+
+def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """A parameter's names and what they mean, as Typer has them, but for ``86400.0``, which is a whole number."""
+    record = parameter.get_help_record(ctx)
+    return record and (record[0], re.sub(r"(\[default: \d+)\.0\b", r"\1", record[1]))
 
 
 def first_sentence(text: str) -> str:

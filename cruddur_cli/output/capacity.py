@@ -88,4 +88,4 @@ def draw(out: Console, total: Consumed, operations: Sequence[Operation]) -> None
 
 
 def _source(total: Consumed) -> str:
-    return "" if total.source == "reported" else f", read units {total.source}"
+    return "" if total.source == "reported" or not total.requests else f", read units {total.source}"

@@ -44,3 +44,11 @@ def test_in_forty_columns_help_cuts_no_option_in_half(cruddur: Run) -> None:
     ran = cruddur("ddb", "seed", "--help", env={"COLUMNS": "40"})
     for option in ("--script", "--messages", "--output", "--dry-run", "--confirm", "--my-handle", "--other-handle"):
         assert option in ran.out
+
+
+@pytest.mark.parametrize("line", ["ddb restore", "db setup", "ddb list-tables"])
+def test_a_command_shows_its_own_options_first_and_whole_numbers_as_such(cruddur: Run, line: str) -> None:
+    shown = cruddur(*line.split(), "--help").out
+    assert shown.index("─ Options ─") < shown.index("─ Options of every command ─")
+    assert ".0;" not in shown
+    assert not [text for text in shown.splitlines() if text.endswith(" ")]

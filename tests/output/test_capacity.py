@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -50,3 +51,8 @@ def test_in_forty_columns_items_and_indexes_give_way(columns: int, capsys: pytes
     fits(shown, columns)
     assert "1,204" in shown
     assert INDEX not in shown
+
+
+def test_what_asked_nothing_does_not_say_how_it_was_counted() -> None:
+    nothing = replace(TOTAL, read_units=0.0, write_units=0.0, requests=0)
+    assert capacity.in_words(nothing) == "consumed capacity: 0 RCU, 0 WCU in 0 requests on cruddur-messages"

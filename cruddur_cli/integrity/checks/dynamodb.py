@@ -153,7 +153,7 @@ def _items(facts: Facts, tally: Callable[[TableFacts], Tally], what: str, remedy
 def foreign(facts: Facts) -> Iterator[Found]:
     """Items are neither messages nor group rows."""
     remedy = facts.command("ddb scan", table=True)
-    yield from _items(facts, lambda table: table.rows.foreign, "are neither message nor group row", remedy)
+    yield from _items(facts, lambda table: table.rows.foreign, "of another kind than messages and group rows", remedy)
 
 
 @check("wrong-key-prefix", "high")
