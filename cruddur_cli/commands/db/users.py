@@ -29,7 +29,7 @@ def add_user(
         typer.Option(
             "--uuid",
             metavar="UUID",
-            help="The person's UUID, if messages with it exist. Default: made from the handle.",
+            help="Use this UUID, which the person's messages already have. Default: made from the handle.",
         ),
     ] = None,
 ) -> None:

@@ -112,7 +112,7 @@ def get_conversation(
         typer.Argument(
             metavar="[GROUP]",
             autocompletion=completions.conversations,
-            help="Conversation id. Default: yours with --with or --other-handle, or else the seeded one.",
+            help="Conversation id. Default: your conversation with --with, or --other-handle, or else the seeded one.",
         ),
     ] = None,
     partner: Annotated[

@@ -156,7 +156,8 @@ def _load(
         absent = [name for name in missing if name not in database.BOOKKEEPING]  # those are made when they are needed
         if absent and not empty:
             output.warn(
-                f"{at.label} lacks {', '.join(absent)}; `cruddur db schema-load` drops all tables, then creates them"
+                f"{at.label} lacks {', '.join(absent)}; "
+                "`cruddur db schema-load` runs the schema file again, and asks if rows would be lost"
             )
         if "users" in missing and not empty:
             raise NotFound(
