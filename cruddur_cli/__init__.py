@@ -1,4 +1,4 @@
-"""Looks after Cruddur's stores: PostgreSQL, one DynamoDB table and a Cognito user pool.
+"""Manages Cruddur's stores: PostgreSQL, one DynamoDB table and a Cognito user pool.
 
 What is named here is the library; docs/library.md shows how it is used. A store is opened with ``with``; a noun is a
 module, its verbs are functions, and they take the opened store first. Everything else may change in any version.

@@ -1,4 +1,4 @@
-"""What a command was told: options, environment and ``cruddur.toml``, each value with the place it came from."""
+"""The settings of a command, from options, environment and ``cruddur.toml``; each value with its origin."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ _SECTIONS = {known.section for known in KNOWN if known.section}
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a command was told, resolved once. ``origins`` says where each value came from."""
+    """All settings of one command. ``origins`` says where each value came from."""
 
     connection_url: str | None
     table: str
@@ -309,7 +309,7 @@ def given_environment() -> dict[str, str]:
 
 
 def has_job_summary() -> bool:
-    """Whether this process is part of a job, of GitHub Actions say, whose summary a command can add to."""
+    """Whether this process runs in a job whose summary it can add to, such as one of GitHub Actions."""
     return bool(given_environment().get(JOB_SUMMARY))
 
 

@@ -32,12 +32,12 @@ _SOURCES = (
 
 
 def written_at(description: str) -> datetime | None:
-    """When this program wrote the rule with that description; None where it did not."""
+    """When this program wrote the rule with that description; None if it did not."""
     return _parsed(_WRITTEN, description)
 
 
 def ends_at(description: str) -> datetime | None:
-    """Until when the rule with that description was wanted; None where it says no end."""
+    """When the rule with that description expires; None if the description has no end."""
     return _parsed(_ENDS, description)
 
 

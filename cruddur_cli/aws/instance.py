@@ -1,4 +1,4 @@
-"""The database instance: found, started, stopped, waited for."""
+"""The database instance: finds, starts and stops it, and waits for a state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots of the database instance: made, waited for, listed."""
+"""Snapshots of the database instance: creates one and waits for it, and lists them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _PAGE = 60  # "ListUsers": at most 60 a page
 
 @dataclass(frozen=True)
 class Identity:
-    """One person in the user pool; ``handle`` is the attribute ``preferred_username``, which some people lack."""
+    """One user of the pool; ``handle`` is the attribute ``preferred_username``, which some people lack."""
 
     handle: str | None
     sub: str
@@ -122,11 +122,11 @@ def find_pool(client: Any, at: Endpoint, name: str) -> str | None:
 
 
 def require_pool(client: Any, at: Endpoint) -> str:
-    """The id of the demo pool, or of the only pool there is. Raises NotFound."""
+    """The id of the demo pool, or of the only pool. Raises NotFound if there are several or none."""
     pool = find_pool(client, at, DEMO_POOL)
     if pool is None:
         raise NotFound(
-            f"There is no user pool on {at.label}.",
+            f"{at.label} has no pool {DEMO_POOL!r}, and not exactly one other user pool.",
             hint="set AWS_COGNITO_USER_POOL_ID, or create the demo pool with `cruddur setup`",
             code="pool_not_found",
         )
@@ -154,7 +154,7 @@ def make_demo_pool(client: Any, at: Endpoint) -> tuple[str, bool]:
 
 
 def app_client(cognito: Cognito) -> str | None:
-    """The id of the demo pool's app client, which has no secret; None where there is none."""
+    """The id of the demo pool's app client, which has no secret; None if it does not exist."""
     params = {"UserPoolId": cognito.pool, "MaxResults": _PAGE}
     answer = aws_client.call(cognito.client, "list_user_pool_clients", params, at=cognito.at)
     found = [each["ClientId"] for each in answer.get("UserPoolClients", []) if each.get("ClientName") == _DEMO_CLIENT]
@@ -163,7 +163,7 @@ def app_client(cognito: Cognito) -> str | None:
 
 @dataclass(frozen=True)
 class Token:
-    """What an application takes as proof of who sends a request."""
+    """An access token of the demo pool: whose it is, and when it expires."""
 
     handle: str
     access_token: str

@@ -1,4 +1,4 @@
-"""DynamoDB's own backups of a table: made, listed, found, and restored into a new table."""
+"""DynamoDB's own backups of a table: creates, lists and finds them, and restores one into a new table."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def name_at(table: str, moment: datetime) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raise BadInput where DynamoDB would not take it as a backup's name."""
+    """Raise BadInput if DynamoDB does not accept the text as a backup's name."""
     if not _NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} cannot be a backup's name.",
@@ -63,7 +63,7 @@ def check_name(name: str) -> None:
 
 
 def listed(dynamodb: DynamoDB) -> list[Backup]:
-    """Every backup of the table, the newest first; also where the table itself is gone."""
+    """Every backup of the table, the newest first; also works if the table no longer exists."""
     found: list[Backup] = []
     params: dict[str, Any] = {"TableName": dynamodb.table, "BackupType": "ALL"}
     while True:
@@ -81,7 +81,7 @@ def create(
 ) -> tuple[Backup, bool]:
     """The backup with that name once it is available, and whether it was made now. Raises BadInput, Refused.
 
-    One of that name that the table has already is not made a second time. It copies the table without using capacity.
+    If the table has a backup of that name already, that backup is returned. It copies the table without using capacity.
     """
     check_name(name)
     there = next((one for one in listed(dynamodb) if one.backup == name), None)

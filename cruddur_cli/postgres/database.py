@@ -1,4 +1,4 @@
-"""The database as a whole: whether it is there, made, loaded with a schema, and what it holds."""
+"""The database as a whole: creates, drops and empties it, and counts its tables and rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TableRows:
 
 
 def ping(conn: Connection[Any], server: Server, elapsed_ms: float) -> Pong:
-    """What answered; ``elapsed_ms`` is how long the caller waited for it."""
+    """The server's version, database and user; ``elapsed_ms`` is how long the caller waited for the answer."""
     row = conn.execute("SELECT current_setting('server_version'), current_database(), current_user").fetchone()
     assert row is not None
     return Pong(
@@ -50,7 +50,7 @@ def ping(conn: Connection[Any], server: Server, elapsed_ms: float) -> Pong:
 
 
 def clock(conn: Connection[Any]) -> datetime:
-    """What the server's clock says."""
+    """The server's time."""
     row = conn.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     moment: datetime = row[0]
@@ -175,7 +175,7 @@ def rows(conn: Connection[Any]) -> list[TableRows]:
 
 
 def filled(counted: Iterable[TableRows]) -> list[TableRows]:
-    """The tables that hold data."""
+    """The tables that have rows."""
     return [table for table in counted if table.rows and table.table not in BOOKKEEPING]
 
 
@@ -192,7 +192,7 @@ def rows_of(table: str, number: int) -> str:
 
 
 def added(before: Iterable[TableRows], after: Iterable[TableRows]) -> int:
-    """How many rows more there are, over the tables that have more."""
+    """The number of rows that were added, over all tables that have more rows."""
     return sum(table.rows for table in more(before, after))
 
 

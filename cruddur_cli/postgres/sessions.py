@@ -1,4 +1,4 @@
-"""Who is connected to a database, and how they are asked to leave."""
+"""The sessions of a database: lists them, and ends them or cancels their statements."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of one session: ``terminated``, ``cancelled``, ``gone`` (it had left by itself) or ``refused``."""
+    """The result for one session: ``terminated``, ``cancelled``, ``gone`` (it had left by itself) or ``refused``."""
 
     pid: int
     user: str | None
@@ -62,7 +62,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Blocker:
-    """A session with a lock that keeps others from writing to a table."""
+    """A session whose lock blocks writes to a table."""
 
     pid: int
     state: str | None

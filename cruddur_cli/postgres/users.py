@@ -28,7 +28,7 @@ _SYNC = """
 
 @dataclass(frozen=True)
 class Profile:
-    """What a conversation needs of one person."""
+    """The UUID, handle and display name of one person."""
 
     uuid: str
     handle: str
@@ -37,7 +37,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class User:
-    """One person, as the application knows them."""
+    """One row of ``public.users``."""
 
     uuid: str
     handle: str
@@ -48,7 +48,7 @@ class User:
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What became of one person in a sync. ``result`` is one of the contract's words."""
+    """The result of a sync for one person; ``result`` is a word that JSON output shows, such as ``updated``."""
 
     handle: str | None
     cognito_user_id: str | None
@@ -88,7 +88,7 @@ def first(conn: Connection[Any], number: int, *, but: str | None = None) -> list
 
 
 def is_known(conn: Connection[Any], handle: str) -> bool:
-    """Whether a person has that handle."""
+    """Whether the database has a person with that handle."""
     query = "SELECT EXISTS (SELECT FROM public.users WHERE handle = %s)"
     row = conn.execute(query, [handle.removeprefix("@")]).fetchone()
     return bool(row and row[0])
@@ -159,7 +159,7 @@ def read_all(conn: Connection[Any]) -> list[User]:
 
 
 def handles(conn: Connection[Any]) -> list[str]:
-    """Every handle, by name."""
+    """All handles, in alphabetical order."""
     return [row[0] for row in conn.execute("SELECT DISTINCT handle FROM public.users ORDER BY handle").fetchall()]
 
 
@@ -181,7 +181,7 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
 
 
 def stable_uuid(handle: str) -> str:
-    """The UUID that a person added here gets: the same in every database, so that their messages find them again."""
+    """The UUID for a handle: the same in every database, so that the messages still belong to the person."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cruddur:user:{handle}"))
 
 
@@ -323,7 +323,7 @@ def sync_cognito_ids(
 ) -> list[SyncResult]:
     """Write each identity's sub to the user with its handle, in one statement; identities are (handle, sub).
 
-    Comes back with one result for each identity and one for each user that is still ``MOCK``. A handle that two
+    Returns one result for each identity, and one for each user whose id is still ``MOCK``. A handle that two
     identities or two users have is reported and not written. Handles are compared as they are written. With
     ``only_mock`` an existing id stays.
     """

@@ -43,7 +43,7 @@ class Last:
 
 @dataclass(frozen=True)
 class Moved:
-    """What became of a conversation's group rows: ``moved`` were older, ``unchanged`` say that message or a newer one
+    """The result for a conversation's group rows: ``moved`` were older, ``unchanged`` say that message or a newer one
     already, ``repaired`` were missing or doubled and are right now. ``missing`` names what could not be repaired."""
 
     moved: int
@@ -111,7 +111,7 @@ def overwrite(
 ) -> tuple[int, int]:
     """Make the two people's group rows say exactly what the last message says, and be the conversation's only ones.
 
-    Comes back with how many rows are written and deleted. A message that was sent after ``last`` was read counts
+    Returns how many rows are written and deleted. A message that was sent after ``last`` was read counts
     instead of it; rows of people who are no longer part of the conversation go.
     """
     first, second = people

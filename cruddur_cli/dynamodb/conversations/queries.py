@@ -48,7 +48,7 @@ class Row:
 
 
 def decode(item: Item) -> Row:
-    """Which entity an item is, and its record; an item of neither entity is its own record."""
+    """The entity of an item, and its record; an item that is neither message nor group is its own record."""
     kind, _, owner = item.get("pk", {}).get("S", "").partition("#")
     if kind == "GRP":
         return Row("group", owner, group=read_group(item))
@@ -195,7 +195,7 @@ def tail(dynamodb: DynamoDB, group: str, *, limit: int) -> list[Message]:
 
 
 def created_at(message: Message) -> datetime:
-    """When a message was written; the beginning of time where its sort key is no time."""
+    """The time of a message, from its sort key; the earliest time if the sort key is not a time."""
     return message.created_at or _EPOCH
 
 

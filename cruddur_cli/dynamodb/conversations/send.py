@@ -32,7 +32,7 @@ _CONVERSATIONS = uuid.UUID("8a3f5a0e-52c4-5d43-9a3c-6f0b3c1f6a51")
 
 @dataclass(frozen=True)
 class Sent:
-    """What sending came to: ``written`` is False for a message that was stored before, ``started`` True for the first
+    """The result of sending: ``written`` is False for a message that was stored before, ``started`` True for the first
     of a conversation."""
 
     message_group_uuid: str
@@ -43,7 +43,7 @@ class Sent:
 
 
 def check(text: str, *, sender: Person | None = None, receiver: Person | None = None, group: str | None = None) -> None:
-    """Raise BadInput for what cannot be a message, or be sent there. Asks no store."""
+    """Raise BadInput if the text, sender, receiver or conversation cannot make a message. Asks no store."""
     for what, value in (("The message", text), ("The conversation's id", group or "")):
         try:
             value.encode()

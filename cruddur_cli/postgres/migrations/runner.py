@@ -57,7 +57,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _State:
-    """What is recorded as applied, by version; and how our own table differs from that."""
+    """The migrations that count as applied, by version; and how ``cruddur_migrations`` differs from them."""
 
     applied: Mapping[str, _Row]
     adopted: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def status(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
 
 
 def pending(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
-    """What ``migrate`` would apply, each file loaded. Raises BadInput as it does; changes nothing."""
+    """The migrations that ``migrate`` would apply, each file loaded. Raises BadInput; changes nothing."""
     rows = [row for row in status(conn, files) if row.state == "pending"]
     versions_pending = {row.version for row in rows}
     for migration in files:
@@ -351,7 +351,7 @@ def _undo_newest(
 
 
 def recorded(conn: Connection[Any]) -> list[str]:
-    """The versions in our own table, the newest last."""
+    """The versions in ``cruddur_migrations``, the newest last."""
     if not _is_there(conn, TABLE):
         return []
     return sorted((row[0] for row in conn.execute(f"SELECT version FROM {TABLE}".encode())), key=version_key)
