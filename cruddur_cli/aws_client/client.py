@@ -1,4 +1,4 @@
-"""The one place that makes AWS clients: endpoint, credentials, time-outs, retries, and what errors mean."""
+"""The only module that creates AWS clients: endpoint, credentials, time-outs, retries, and what errors mean."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ _READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet")
 class Endpoint:
     """Where one AWS service is: ``url`` None is AWS itself, in ``region`` (None: the profile's).
 
-    ``own`` is a production endpoint of one's own, a VPC endpoint say, where credentials are those for AWS. ``label`` is
-    what messages call it: without one, the service and where it is. ``advice`` is what to do where it is out of reach.
+    ``own`` is True for an endpoint that ``[prod]`` names, such as one of a VPC: it takes credentials for AWS. ``label``
+    is its name in messages; default: the service and where it is. ``advice`` says what to do if it is out of reach.
     """
 
     service: str
@@ -170,7 +170,7 @@ def _prepared(at: Endpoint) -> tuple[Any, dict[str, Any]]:
     if not at.local:
         refuse_dummies(at.label)
     if at.url is not None:
-        options["proxies"] = {}  # an endpoint of one's own is near, and a proxy is for what is far
+        options["proxies"] = {}  # an endpoint with a URL is local or in the VPC, and needs no proxy
     if not at.local:
         prepared = Session()
     else:
@@ -186,7 +186,7 @@ def _prepared(at: Endpoint) -> tuple[Any, dict[str, Any]]:
 
 @contextmanager
 def _configuring(at: Endpoint) -> Iterator[None]:
-    """What the SDK says of settings, as NotConfigured."""
+    """Turn the SDK's errors about settings into NotConfigured."""
     from botocore.exceptions import BotoCoreError, InvalidRegionError, NoRegionError, ProfileNotFound
 
     try:
@@ -252,7 +252,7 @@ class Backoff:
         self._silent: dict[int, int] = {}
 
     def progress(self) -> None:
-        """Something was done: the clock starts again."""
+        """Note progress: the time limit starts again."""
         self._since, self._tries, self._silent = None, 0, {}
 
     def wait(self, *, busy: bool = True, silent: bool = False) -> bool:

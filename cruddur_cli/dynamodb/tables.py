@@ -1,4 +1,4 @@
-"""The table itself: made, described, compared with what the application expects, dropped."""
+"""The table itself: creates, describes and drops it, and compares it with what the application expects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TableName:
 
 @dataclass(frozen=True)
 class Table:
-    """What DescribeTable tells. On AWS ``items`` and ``bytes`` are up to six hours old."""
+    """A table as DescribeTable describes it. On AWS ``items`` and ``bytes`` are up to six hours old."""
 
     table_name: str
     status: str
@@ -57,12 +57,12 @@ def names(dynamodb: DynamoDB) -> Iterator[TableName]:
 
 
 def describe(dynamodb: DynamoDB) -> Table:
-    """What there is under the table's name. Raises NotFound."""
+    """The table as a record. Raises NotFound if it does not exist."""
     return of_description(description(dynamodb))
 
 
 def of_description(raw: dict[str, Any]) -> Table:
-    """The table that an answer of ``description`` is about."""
+    """The record of an answer of ``description``."""
     stream = raw.get("StreamSpecification") or {}
     types = {each["AttributeName"]: each["AttributeType"] for each in raw.get("AttributeDefinitions", [])}
     return Table(
@@ -99,7 +99,7 @@ def create(
     say: Say = lambda _: None,
     wait_s: float = TIMEOUTS.table,
 ) -> bool:
-    """Make the table and wait until it and its index take writes; False where it was there already.
+    """Create the table and wait until it and its index accept writes; False if it existed already.
 
     ``stream`` gives a table that is made a stream of new items; ``enable_stream`` does it to one that was there.
     ``protected`` turns on deletion protection of a table that is made.
@@ -150,7 +150,7 @@ def create_again(
 def make_on_demand(
     dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table, dry_run: bool = False
 ) -> tuple[str, str] | None:
-    """Have a table that is there paid per request: its billing before and after, None where it is so already.
+    """Switch an existing table to on-demand billing: its billing before and after, None if it was on demand already.
 
     Raises Refused, from AWS, where it was changed too often within 24 hours.
     """
@@ -204,7 +204,7 @@ def wait_ready(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float =
 
 
 def differences(table: Table) -> list[str]:
-    """What an existing table has otherwise than the application expects; empty where it fits.
+    """The differences between the table and what the application expects; empty if there are none.
 
     Billing and streams are the owner's choice and no difference.
     """
@@ -327,7 +327,7 @@ def are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table) -> bool:
-    """Drop the table and wait until its name is free; False where there was none.
+    """Drop the table and wait until its name is free; False if it did not exist.
 
     A table that is still being made or changed is waited for. Raises Refused where deletion protection is on.
     """
@@ -443,7 +443,7 @@ def _index_text(index: dict[str, Any], types: Mapping[str, str]) -> str:
 
 
 def billing_text(raw: Mapping[str, Any]) -> str:
-    """How a table is paid, by what DescribeTable answers or CreateTable takes."""
+    """A table's billing in words, from what DescribeTable answers or CreateTable takes."""
     if _ON_DEMAND in {raw.get("BillingMode"), (raw.get("BillingModeSummary") or {}).get("BillingMode")}:
         return "on demand"
     units = raw.get("ProvisionedThroughput") or {}

@@ -69,7 +69,7 @@ def dynamodb(
     settings.check_table_name(s.table, s.origins["table"])
     at = at or targets.message_endpoint(s)
     remote = at.url is not None and targets.is_far(at)
-    if changes or remote or (s.prod and at.url):  # an endpoint of one's own is said whenever it is asked
+    if changes or remote or (s.prod and at.url):  # an endpoint of [prod] is named for reads, too
         where = f" at {at.url}" if at.embedded else f" ({s.origins['dynamodb_endpoint']})" if s.prod and at.url else ""
         in_region = f" in {at.region}" if at.region else ""  # else the profile's, or none at all
         output.acting(s, f"table {s.table}{in_region}, {at.label}{where}", remote=remote)

@@ -1,4 +1,4 @@
-"""The files of SQL that a command loads: where they are, what they would destroy, and how they are loaded."""
+"""Finds the SQL files that a command loads, counts what they would destroy, and loads them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Script:
     is_built_in: bool
 
     def __str__(self) -> str:
-        """What is loaded, for a person."""
+        """The name of the file, for messages."""
         kind = "schema" if self.name == SCHEMA else "seed"
         if not self.is_built_in:
             return f"{kind}: {self.source}"
@@ -122,7 +122,7 @@ def _read(s: Settings, name: str) -> Script:
 
 
 def _refuse_archive(content: bytes, source: str, command: str) -> None:
-    """Name the program that makes SQL of what is no text. Raises BadInput."""
+    """Raise BadInput for an archive or a compressed file, with the program that makes SQL of it."""
     for begins, what, program in _ARCHIVES:
         if content.startswith(begins):
             file = "FILE" if source == "standard input" else shlex.quote(source)
@@ -241,12 +241,12 @@ def seeded_uuids() -> dict[str, str]:
 
 
 def rehearse_schema(s: Settings, at: Server, script: Script) -> rehearsal.Effects:
-    """What loading this schema destroys. Raises Refused where PostgreSQL refuses the file."""
+    """The rows that loading this schema would destroy. Raises Refused where PostgreSQL refuses the file."""
     return _rehearse(s, at, script, lambda conn: _run_schema(conn, at, script))
 
 
 def rehearse_seed(s: Settings, at: Server, script: Script) -> rehearsal.Effects:
-    """What this seed file deletes or overwrites; the built-in one does neither. Raises as ``rehearse_schema`` does."""
+    """The rows that this seed file would delete or overwrite; none for the built-in one. Raises Refused."""
     if script.is_built_in:
         return rehearsal.Effects()
     return _rehearse(s, at, script, lambda conn: _run_seed(conn, at, script))

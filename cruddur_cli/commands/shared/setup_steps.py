@@ -1,4 +1,4 @@
-"""The steps that the ``setup`` commands share: each makes what is missing, destroys nothing, and says what it did."""
+"""The steps that the ``setup`` commands share: each creates what is missing, destroys nothing, and says what it did."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def refuse_mock_data(s: Settings, conn: Connection[Any], at: connection.Server) 
 def make_pool(s: Settings, steps: list[Step]) -> None:
     """The demo user pool with the people of the database, where no pool of the user's own is configured.
 
-    Without the extra ``local`` it is skipped: with a database and a DynamoDB of one's own nothing else needs it.
+    Without the extra ``local`` it is skipped: if both stores are servers of the user, nothing else needs it.
     """
     at = targets.pool_endpoint_if_any(s)
     if at is None:
@@ -250,7 +250,7 @@ def sync(
 
 
 def _read_pool(s: Settings, at: aws_client.Endpoint, *, said: bool) -> list[user_pool.Identity]:
-    """Everybody in the pool; ``said`` is for a set-up that has named the demo pool when it filled it."""
+    """All users of the pool; ``said`` is for a set-up that has named the demo pool when it filled it."""
     with connections.cognito(s, at=at) as cognito:
         where = f"{user_pool.DEMO_POOL}, {at.label} at {at.url}" if at.embedded else f"{cognito.pool}, {at.label}"
         if not (said and at.embedded):
@@ -344,7 +344,7 @@ def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> Cruddur
 
 
 def _skip_sync(s: Settings, steps: list[Step], error: CruddurError) -> None:
-    """Say why the sync is left out, and what makes up for it."""
+    """Say why the sync is skipped, and which command does it later."""
     done(s, steps, "Cognito ids", f"skipped. {error.message}", changed=False)
     output.note(s, "  later: cruddur db update-cognito-user-ids")
 

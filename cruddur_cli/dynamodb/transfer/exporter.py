@@ -74,7 +74,7 @@ class _Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export left: items and bytes of the file, whole and compressed; ``resumed`` items were there already."""
+    """The result of an export: items and bytes of the file, plain and compressed; ``resumed`` items came before."""
 
     file: str
     format: str
@@ -220,7 +220,7 @@ class _Job:
         return scanning.plan(self.dynamodb, items=self.table.items, size=self.table.bytes, segments=segments)
 
     def run(self, segments: int | None) -> Iterator[int]:
-        """Read what is left; yields how many items came."""
+        """Read the rest of the table; yields how many items came."""
         if self.joined:
             return
         left = [number for number, each in enumerate(self.reached) if not each.done]
