@@ -37,8 +37,8 @@ class Project:
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """What its pytest sees; nothing of the pytest that runs this test."""
-        foreign = ("PYTEST_", "CRUDDUR_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        """What its pytest sees; nothing of the pytest that runs this test. Its application has the machine's clock."""
+        foreign = ("PYTEST_", "PYTHONPATH", "CRUDDUR_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
         return {**kept, "TMPDIR": str(self.home), **variables}
 
