@@ -31,7 +31,7 @@ def unreachable(facts: Facts, problem: object, remedy: str, store: str) -> Itera
 
 
 def _is_named(facts: Facts, problem: Problem, store: str) -> bool:
-    if problem.code in {"engine_stopped", "missing_credentials"}:
+    if problem.code in {"engine_stopped", "missing_credentials", "locked"}:
         return True
     if problem.code == "refused_credentials" and machine.is_expired(facts):
         return True
@@ -170,7 +170,9 @@ def cases(facts: Facts) -> Iterator[Found]:
 
 @check("locks-held", "medium")
 def locks(facts: Facts) -> Iterator[Found]:
-    """A session holds a lock that keeps others from writing."""
+    """A session holds a lock that keeps others from writing, or even from reading."""
+    if isinstance(facts.database, Problem) and facts.database.code == "locked":
+        yield Found(facts.database.sentence.rstrip("."), facts.command("db sessions"))
     for database in _of(facts):
         held = [
             f"session {each.pid} ({each.state or 'state hidden'}) has {each.mode} on {each.relation}"

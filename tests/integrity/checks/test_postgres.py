@@ -49,6 +49,15 @@ def test_a_session_that_holds_a_lock_is_named_with_its_pid(world: World) -> None
     assert world.found() == {}
 
 
+def test_a_lock_that_keeps_doctor_from_reading_is_the_same_finding(world: World) -> None:
+    with psycopg.connect(world.environment["CONNECTION_URL"]) as conn:
+        conn.execute("LOCK TABLE public.users")
+        found = world.found()
+        assert list(found) == ["locks-held"]
+        assert str(conn.info.backend_pid) in found["locks-held"]["evidence"]
+        assert found["locks-held"]["remedy"] == "cruddur db sessions"
+
+
 def test_a_database_that_is_marked_as_production_is_a_finding(world: World) -> None:
     world.sql("CREATE TABLE public.cruddur_environment (name text PRIMARY KEY)")
     world.sql("INSERT INTO public.cruddur_environment VALUES ('production')")
