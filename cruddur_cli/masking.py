@@ -7,7 +7,7 @@ A known secret is also masked anywhere else, unless it is a word that a sentence
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, unquote
 
 from .errors import CruddurError
@@ -48,22 +48,28 @@ _ROLE = re.compile(
     r"(?is)\b(?:CREATE|ALTER)\s+(?:USER|ROLE|GROUP)\s+[^\s'$].*?(?:(?=['$])|\bPASSWORD\b(?!\s+NULL\b)\s*)"
 )
 _SETS_PASSWORD = re.compile(r"(?i)\b(?:PASSWORD|PASSWD|PWD)\b\s*(?:=|:=|\bTO\b)?\s*(?=['\"$]|[EN]'|U&')")
-# Columns for secrets, where a statement names them: of INSERT and COPY, and what is set or compared.
-_SECRET_COLUMN = r"\w*(?:password|passwd|passphrase|pwd|secret|token|api_?key|private_?key|credential)\w*"
+# Columns for secrets, in the syntax of Python and of PostgreSQL. A statement names them, or its table has them.
+SECRET_COLUMN = r"\w*(?:password|passwd|passphrase|pwd|secret|token|api_?key|private_?key|credential)\w*"
 _NAME = r'(?:"[^"]*"|[\w$])+(?:\s*\.\s*(?:"[^"]*"|[\w$])+)*'
 _INSERT = re.compile(
     rf"(?is)\bINSERT\s+INTO\s+{_NAME}(?:\s+AS\s+{_NAME})?\s*\((?P<columns>[^)]*)\)"
     r"\s*(?:OVERRIDING\s+\w+\s+VALUE\s*)?(?:VALUES\s*)?"
 )
 _COPY = re.compile(rf"(?is)\bCOPY\s+{_NAME}\s*\((?P<columns>[^)]*)\)\s*FROM\b")
+# The same without a list of columns: their values are those of all columns of the table.
+_INSERT_ROWS = re.compile(
+    rf"(?is)\bINSERT\s+INTO\s+(?P<table>{_NAME})(?:\s+AS\s+{_NAME})?\s*"
+    r"(?=\(?\s*(?:OVERRIDING|VALUES|SELECT|WITH|TABLE)\b)(?:OVERRIDING\s+\w+\s+VALUE\s*)?(?:VALUES\s*)?"
+)
+_COPY_ROWS = re.compile(rf"(?is)\bCOPY\s+(?P<table>{_NAME})\s+FROM\b")
 _CSV_HEADER = re.compile(r"(?is)\bCOPY\b.*\bFROM\b.*\bHEADER\b")
 _SETS_COLUMN = re.compile(
-    rf"(?i)\b{_SECRET_COLUMN}\"?\s*(?::=|=)\s*(?=[^,;\n]*['$])"
-    rf"|\([^()']*\b{_SECRET_COLUMN}[^()']*\)\s*=\s*(?=[^;\n]*['$])"
+    rf"(?i)\b{SECRET_COLUMN}\"?\s*(?::=|=)\s*(?=[^,;\n]*['$])"
+    rf"|\([^()']*\b{SECRET_COLUMN}[^()']*\)\s*=\s*(?=[^;\n]*['$])"
 )
 # What a server repeats of rows: of the one that it refuses, of a key, and of the rows of a COPY.
 _ROW = re.compile(r"(?s)(Failing row contains \().*(\))")
-_KEY = re.compile(rf"(?i)(\bKey \([^()]*\b{_SECRET_COLUMN}[^()]*\)=\().*(\))")
+_KEY = re.compile(rf"(?i)(\bKey \([^()]*\b{SECRET_COLUMN}[^()]*\)=\().*(\))")
 _COPIED = re.compile(r"(?m)^((?:CONTEXT:\s*)?COPY [^\n]*?, line \d+[^\n]*?: )\".*$")
 _QUOTED = re.compile(r'"([^"]+)"?')
 # In psycopg's message of a server's error: the line of the statement, cut on both sides, or what a function ran.
@@ -113,38 +119,69 @@ def text(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
-def sql_secret(statement: str) -> int | None:
-    """The position in a statement of SQL from which on it may hold a password or another secret; None where none is."""
+def lists_no_columns(statement: str) -> bool:
+    """Whether a statement of SQL inserts or copies rows without a list of columns."""
+    return _INSERT_ROWS.search(statement) is not None or _COPY_ROWS.search(statement) is not None
+
+
+def sql_secret(statement: str, tables: Collection[str] = ()) -> int | None:
+    """The position in a statement of SQL from which on it may hold a password or another secret; None where none is.
+
+    ``tables`` are those with a column for secrets, without their schema: only they tell it where no columns are listed.
+    """
     found = [
         one.end() for one in (pattern.search(statement) for pattern in (_ROLE, _SETS_PASSWORD, _SETS_COLUMN)) if one
     ]
-    found += [one.end() for one in _INSERT.finditer(statement) if _names_secret(one["columns"])]
-    return min(found, default=None)
+    return min([*found, *_secrets_inserted(statement, tables)], default=None)
 
 
-def rows_secret(statement: str, rows: str) -> bool:
-    """Whether the rows of a COPY … FROM STDIN hold a column for secrets, by the statement or the header of a CSV."""
+def _secrets_inserted(statement: str, tables: Collection[str]) -> Iterator[int]:
+    yield from (one.end() for one in _INSERT.finditer(statement) if _names_secret(one["columns"]))
+    yield from (one.end() for one in _INSERT_ROWS.finditer(statement) if _is_one_of(one["table"], tables))
+
+
+def rows_secret(statement: str, rows: str, tables: Collection[str] = ()) -> bool:
+    """Whether the rows of a COPY … FROM STDIN hold a column for secrets: by the statement, its table or a CSV's header.
+
+    ``tables`` are those with such a column, as ``sql_secret`` has them.
+    """
     found = _COPY.search(statement)
     if found:
         return _names_secret(found["columns"])
+    found = _COPY_ROWS.search(statement)
+    if found and _is_one_of(found["table"], tables):
+        return True
     return _CSV_HEADER.search(statement) is not None and _names_secret(rows.partition("\n")[0])
 
 
 def _names_secret(columns: str) -> bool:
-    return re.search(_SECRET_COLUMN, columns, re.IGNORECASE) is not None
+    return re.search(SECRET_COLUMN, columns, re.IGNORECASE) is not None
 
 
-def sql(statement: str) -> str:
-    """A statement of SQL to be shown; one that sets a password ends before it."""
-    start = sql_secret(statement)
+def _is_one_of(table: str, tables: Collection[str]) -> bool:
+    """Whether the last part of a table's name, as a statement writes it, is one of these names."""
+    name = re.findall(r'"[^"]*"|[^\s."]+', table)[-1]
+    return (name[1:-1] if name.startswith('"') else name.lower()) in tables
+
+
+def sql(statement: str, tables: Collection[str] = ()) -> str:
+    """A statement of SQL to be shown; one that sets a password ends before it. ``tables`` as for ``sql_secret``."""
+    start = sql_secret(statement, tables)
     return statement if start is None else statement[:start] + MASK
 
 
-def said_of_sql(said: str, statement: str, rows: str = "") -> str:
-    """What a server says of a statement and of the rows it copies, without the parts that may be a secret."""
-    start = sql_secret(statement)
+def said_of_sql(said: str, statement: str, rows: str = "", tables: Collection[str] = ()) -> str:
+    """What a server says of a statement and of the rows it copies, without the parts that may be a secret.
+
+    ``tables`` as for ``sql_secret``.
+    """
+    start = sql_secret(statement, tables)
     said = _KEY.sub(rf"\g<1>{MASK}\g<2>", said)
-    if rows and rows_secret(statement, rows):
+    # The context of an error in a function repeats the statement that the function ran.
+    repeated = min(_secrets_inserted(said, tables), default=None)
+    if repeated is not None:
+        said = f'{said[:repeated]}{MASK}"'
+    if rows and rows_secret(statement, rows, tables):
         shown, hidden = statement, rows
     elif start is not None:
         shown, hidden = statement[:start], statement[start:]

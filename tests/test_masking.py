@@ -196,6 +196,27 @@ def test_what_a_server_says_of_a_statement_repeats_no_password() -> None:
     assert masking.said_of_sql('role "cruddur" is there', "SELECT 'cruddur'") == 'role "cruddur" is there'
 
 
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("INSERT INTO logins VALUES (1, 'x')", "INSERT INTO logins VALUES ***"),
+        ('INSERT INTO public."Logins" SELECT 1', 'INSERT INTO public."Logins" ***'),
+        (
+            "INSERT INTO a.LOGINS OVERRIDING USER VALUE VALUES (1)",
+            "INSERT INTO a.LOGINS OVERRIDING USER VALUE VALUES ***",
+        ),
+        ("INSERT INTO logins (SELECT 'x')", "INSERT INTO logins ***"),
+        ("INSERT INTO logins (id) VALUES (1)", None),
+        ("INSERT INTO other VALUES (1)", None),
+        ('INSERT INTO "LOGINS" VALUES (1)', None),
+        ("INSERT INTO logins DEFAULT VALUES", None),
+    ],
+)
+def test_without_a_list_of_columns_the_table_tells_what_is_secret(statement: str, shown: str | None) -> None:
+    assert masking.sql(statement, {"logins", "Logins"}) == (shown or statement)
+    assert masking.sql(statement) == statement
+
+
 ROWS = "bob\thidden1\nliz\thidden2\n"
 
 
@@ -228,3 +249,13 @@ def test_what_a_server_says_of_rows_repeats_no_secret() -> None:
 )
 def test_rows_are_secret_where_a_column_is(statement: str, first: str, is_secret: bool) -> None:
     assert masking.rows_secret(statement, f"{first}\nx\ty\n") is is_secret
+
+
+def test_rows_of_a_copy_without_a_list_of_columns_are_secret_where_the_table_is() -> None:
+    assert masking.rows_secret("COPY public.logins FROM STDIN", "1\tx\n", {"logins"})
+    assert not masking.rows_secret("COPY public.others FROM STDIN", "1\tx\n", {"logins"})
+    assert not masking.rows_secret("COPY logins (id) FROM STDIN", "1\n", {"logins"})
+    said = 'COPY logins, line 2, column id: "liz"'
+    assert masking.said_of_sql(said, "COPY logins FROM STDIN", ROWS, {"logins"}) == (
+        'COPY logins, line 2, column id: "***"'
+    )

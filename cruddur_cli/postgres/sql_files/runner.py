@@ -43,6 +43,8 @@ _PRIVILEGES = ("ALTER", "DEFAULT", "PRIVILEGES")
 _NEWER = ("SET", "TRANSACTION_TIMEOUT")
 # What outlives the tables, or even the database, although a file that creates it may be loaded again.
 _KEPT = {("CREATE", "EXTENSION"), ("CREATE", "ROLE"), ("CREATE", "USER"), ("CREATE", "GROUP")}
+# What changes the columns of no table.
+_KEEPS_COLUMNS = {("INSERT",), ("COPY",)}
 _NAMED = re.compile(r'"(.*)"')
 _RDS_ROLE = re.compile(r'"(rds\w*)"')
 # What DISCARD ALL does, which cannot run in a transaction: behind a pooler the next transaction would have another
@@ -99,6 +101,7 @@ def run(
     blocks = _Blocks(conn, statements, source=source, say=say)
     _speak_utf8(conn)
     statement: Statement | None = None
+    secret_tables: frozenset[str] | None = None
     say = _once(say) if say is not None else None
     is_dump = DUMP in text[:DUMP_BEGINS]
     with locks.guarded(conn, server) as watch:
@@ -108,19 +111,24 @@ def run(
                 if len(few) > 1 and _insert(conn, few):
                     continue
                 for statement in few:
+                    # Asked before it runs: a transaction that has failed answers nothing.
+                    if secret_tables is None and masking.lists_no_columns(statement.text):
+                        secret_tables = _tables_with_secrets(conn)
                     if blocks.is_control(statement):
                         blocks.follow(statement)
                     elif statement.rows is not None:
                         _copy(conn, statement, text)
                     else:
                         _execute(conn, statement, source=source, server=server, say=say, is_dump=is_dump)
+                    if statement.words[:1] not in _KEEPS_COLUMNS:
+                        secret_tables = None
             statement = None
             # What is checked only at the end is checked while the file can still be named.
             conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
             if not keeps_session:
                 refresh_session(conn)
         except Error as error:
-            raise _refusal(error, statement, text, source, server, watch) from error
+            raise _refusal(error, statement, text, source, server, watch, secret_tables or frozenset()) from error
         except UnicodeEncodeError as error:
             assert statement is not None
             char = error.object[error.start]
@@ -312,6 +320,18 @@ def _once(say: Say) -> Say:
     return first
 
 
+def _tables_with_secrets(conn: Connection[Any]) -> frozenset[str]:
+    """The names of the tables that have a column for secrets, without their schema."""
+    found = conn.execute(
+        "SELECT DISTINCT convert_to(relname::text, 'UTF8') FROM pg_catalog.pg_class AS c"
+        " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid"
+        " WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped"
+        " AND c.relnamespace <> 'pg_catalog'::regnamespace AND a.attname ~* %s",
+        [masking.SECRET_COLUMN],
+    ).fetchall()
+    return frozenset(bytes(name).decode() for (name,) in found)
+
+
 def _copy(conn: Connection[Any], statement: Statement, text: str) -> None:
     """Run a COPY … FROM STDIN of the file ``text`` with its rows."""
     assert statement.rows is not None
@@ -360,9 +380,18 @@ def _sent(statement: Statement, conn: Connection[Any], server: Server, say: Say 
 
 
 def _refusal(
-    error: Any, statement: Statement | None, text: str, source: str, server: Server, watch: locks.Watch
+    error: Any,
+    statement: Statement | None,
+    text: str,
+    source: str,
+    server: Server,
+    watch: locks.Watch,
+    secret_tables: frozenset[str],
 ) -> CruddurError:
-    """The error with its place: file, line, statement, caret, and what PostgreSQL adds."""
+    """The error with its place: file, line, statement, caret, and what PostgreSQL adds.
+
+    Values of a column for secrets are masked; ``secret_tables`` are the tables that have one.
+    """
     from psycopg import errors
 
     if error.sqlstate is None or isinstance(error, errors.AdminShutdown):
@@ -371,17 +400,19 @@ def _refusal(
     rows = text[slice(*statement.rows)] if statement and statement.rows else ""
 
     def said(part: str | None) -> str:
-        return masking.said_of_sql(part or "", statement.text if statement else "", rows)
+        return masking.said_of_sql(part or "", statement.text if statement else "", rows, secret_tables)
 
     line = statement.line if statement else text.count("\n") + 1
     excerpt = ""
     row = row_offset(statement, text, error.diag.context) if statement else None
     if statement and error.diag.statement_position:
-        line, excerpt = _line_with_caret(text, statement, statement.offset + int(error.diag.statement_position))
+        line, excerpt = _line_with_caret(
+            text, statement, statement.offset + int(error.diag.statement_position), secret_tables
+        )
     elif row is not None:
         line = text.count("\n", 0, row) + 1
         shown = text[row : row + _WIDTH + 1].partition("\n")[0].rstrip("\r")
-        if statement and masking.rows_secret(statement.text, rows):
+        if statement and masking.rows_secret(statement.text, rows, secret_tables):
             shown = masking.MASK
         excerpt = f"{line} | {_clip(shown, _WIDTH)}"
     place = f"{source}, line {line}: " if statement else f"{source}, at its end: "
@@ -398,7 +429,7 @@ def _refusal(
         refused = refused.changed(hint=f"leave out {word}, because the whole file is one transaction")
     if isinstance(error, errors.UndefinedObject) and statement and _ROLES & set(statement.words):
         refused = refused.changed(hint="dump it with `pg_dump --no-owner --no-privileges`, or create the role first")
-    sent = f"statement: {_shown(statement, _STATEMENT_SHOWN)}" if statement else ""
+    sent = f"statement: {_shown(statement, _STATEMENT_SHOWN, secret_tables)}" if statement else ""
     more = (*map(said, (error.diag.message_detail, error.diag.message_hint, error.diag.context)), refused.details)
     return refused.changed(
         details="\n".join(filter(None, [excerpt, sent, *more])) or None,
@@ -418,14 +449,14 @@ def _caret(text: str, position: int) -> tuple[int, str]:
     return number, f"{margin}{_clip(line[skipped:], _WIDTH)}\n{' ' * len(margin)}{padding}^"
 
 
-def _shown(statement: Statement, length: int) -> str:
+def _shown(statement: Statement, length: int, secret_tables: frozenset[str] = frozenset()) -> str:
     """A statement in one line, clipped, without a password that it sets."""
-    return _clip(" ".join(masking.sql(statement.text).split()), length)
+    return _clip(" ".join(masking.sql(statement.text, secret_tables).split()), length)
 
 
-def _line_with_caret(text: str, statement: Statement, position: int) -> tuple[int, str]:
+def _line_with_caret(text: str, statement: Statement, position: int, secret_tables: frozenset[str]) -> tuple[int, str]:
     """The line of a position in a statement, and that line with a caret; a password that it sets is masked."""
-    secret = masking.sql_secret(statement.text)
+    secret = masking.sql_secret(statement.text, secret_tables)
     if secret is None:
         return _caret(text, position)
     start = statement.offset + secret

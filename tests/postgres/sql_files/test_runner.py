@@ -204,7 +204,23 @@ SECRET_VALUES = [
     ("COPY logins (id, password) FROM STDIN;\n3\thidden\nhidden\thidden\n\\.", 4),
     ("COPY logins (id, password) FROM STDIN;\n3\thidden\n\\N\thidden\n\\.", 4),
     ("COPY logins (id, password) FROM STDIN;\n3\thidden\thidden\n\\.", 3),
+    ("INSERT INTO logins VALUES ('hidden', 'hidden');", 2),
+    ('insert into "public" . "logins" values (3,\n\'hidden\') BOGUS;', 3),
+    ("INSERT INTO logins VALUES (3, 'x');\nINSERT INTO logins VALUES (NULL, 'hidden');", 3),
+    ("INSERT INTO Logins AS l (SELECT 'hidden', 'hidden');", 2),
+    ("DO $$BEGIN INSERT INTO logins VALUES (NULL, 'hidden'); END$$;", 2),
+    ("CREATE TABLE later (id int);\nALTER TABLE later ADD api_key text;\nINSERT INTO later VALUES ('hidden');", 4),
+    ("DO $$BEGIN INSERT INTO \"logins\" (id, password) VALUES (NULL, 'hidden'); END$$;", 2),
+    ("COPY logins FROM STDIN;\n3\thidden\nhidden\thidden\n\\.", 4),
+    ("COPY public.logins FROM STDIN WITH (FORMAT csv);\n3,hidden\n,hidden\n\\.", 4),
+    ("SET client_encoding TO LATIN1;\nINSERT INTO logins VALUES ('hidden', 'hidden');", 3),
 ]
+
+
+@pytest.mark.parametrize("text", ["VALUES ('shown', 'x')", "SELECT 'shown', 'x'"])
+def test_an_error_shows_the_values_of_a_table_without_a_column_for_secrets(at: Server, text: str) -> None:
+    error = refusal(at, f"{LOGINS}\n{TABLE}INSERT INTO t {text};")
+    assert "'shown', 'x'" in str(error.details)
 
 
 @pytest.mark.parametrize(("text", "line"), SECRET_VALUES)
