@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import marshal
+import re
 import threading
 from bisect import bisect_right
 from collections import defaultdict
@@ -31,6 +32,7 @@ STORES |= {"resource_policies", "exports", "imports"}
 # Of a table: counted again at a start, or kept item by item.
 DERIVED = {"items", "_index_members", "ItemCount", "TableSizeBytes"}
 
+_SEQUENCE_NUMBER = re.compile(rb'"SequenceNumber":\s*"([0-9]+)"')
 # Where a document belongs in a service's state.
 Place = tuple[str, ...]
 # The id of a pool, and the name of a user in it.
@@ -59,7 +61,11 @@ class _Watched(dict[Any, Any]):
 
 
 class _Records(list[Any]):
-    """The records of a stream. A record from the disk stays JSON until it is read, and is then parsed once."""
+    """The records of a stream. A record from the disk stays JSON until it is read by its place, then it is parsed once.
+
+    Going through them gives of those that are still JSON the sequence number only: that is how ministack looks for the
+    place of a number, record by record.
+    """
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
@@ -70,7 +76,11 @@ class _Records(list[Any]):
         return record
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[number] for number in range(len(self)))
+        for place in range(len(self)):
+            record = super().__getitem__(place)
+            # Values of items have a type around them, and quotes in them are escaped: no other place looks like it.
+            found = _SEQUENCE_NUMBER.search(record) if isinstance(record, bytes) else None
+            yield {"dynamodb": {"SequenceNumber": found[1].decode()}} if found else self[place]
 
 
 class _NoCopy:

@@ -247,6 +247,48 @@ def test_a_reader_of_the_stream_continues_after_a_kill(home: Path) -> None:
     assert record["dynamodb"]["SequenceNumber"] > records(stream)[0]["dynamodb"]["SequenceNumber"]
 
 
+def test_the_place_of_a_sequence_number_is_found_without_parsing_the_records_before_it(tmp_path: Path) -> None:
+    code = f"""
+import json
+from pathlib import Path
+from cruddur_cli.local import emulator, services
+from cruddur_cli.local.generations import Contents
+emulator.configure(Path({str(tmp_path)!r}), 1)
+from ministack import app
+from ministack.services import dynamodb, dynamodb_streams
+
+parsed = []
+class Counting:
+    dumps = staticmethod(json.dumps)
+    @staticmethod
+    def loads(text):
+        parsed.append(text)
+        return json.loads(text)
+
+def record(number):
+    image = {{"SequenceNumber": {{"S": '"SequenceNumber":"7"'}}, "n": {{"N": str(number)}}}}
+    return json.dumps({{"dynamodb": {{"NewImage": image, "SequenceNumber": f"{{number:021}}"}}}}).encode()
+
+arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000"
+held = services._Records([record(number) for number in range(1000)])
+closed = {{"records": held, "trimmed": 0, "table": "t", "table_name": "t", "key_schema": [], "closed_at": 4e9}}
+dynamodb.closed_stream = lambda asked: closed if asked == arn else None
+services.json = Counting
+for kind, first in (("AT_SEQUENCE_NUMBER", 700), ("AFTER_SEQUENCE_NUMBER", 701)):
+    asked = {{"StreamArn": arn, "ShardIteratorType": kind, "SequenceNumber": f"{{700:021}}"}}
+    status, _, body = dynamodb_streams._get_shard_iterator(asked)
+    assert status == 200, body
+    iterator = json.loads(body)["ShardIterator"]
+    assert dynamodb_streams._decode_iterator(iterator)["p"] == first
+    assert parsed == [], len(parsed)
+assert held[701]["dynamodb"]["NewImage"]["n"] == {{"N": "701"}}
+assert len(parsed) == 1
+assert [each["dynamodb"]["SequenceNumber"] for each in held] == [f"{{number:021}}" for number in range(1000)]
+assert len(parsed) == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "flipped"])
 def test_the_keys_that_sign_tokens_survive_damage(home: Path, damage: str) -> None:
     stack.up(postgres=False)
