@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from ..dynamodb.conversations.model import seeded_position
 from ..dynamodb.schema import GROUP_PREFIX, MESSAGE_PREFIX, Item, read_other
+from ..settings import SEEDED_GROUP
 from ..times import has_no_zone, instant, is_canonical
 
 _CLAIM_PREFIX = "CLAIM#"
@@ -58,6 +60,7 @@ class Tally:
 class Rows:
     """The account of a table.
 
+    ``kept_form`` and ``kept_zone`` are those of ``other_form`` and ``other_zone`` that seeding again does not replace.
     ``names`` counts the rows by the person that they name: uuid, handle, display name. ``years`` are those of the group
     rows. Of the conversations every ``1 << shift`` th is kept, chosen by its id, so that memory is bounded; in a sample
     none of them is known to be whole.
@@ -74,6 +77,8 @@ class Rows:
     wrong_prefix: Tally = field(default_factory=Tally)
     other_form: Tally = field(default_factory=Tally)
     other_zone: Tally = field(default_factory=Tally)
+    kept_form: Tally = field(default_factory=Tally)
+    kept_zone: Tally = field(default_factory=Tally)
     future: Tally = field(default_factory=Tally)
     with_oneself: Tally = field(default_factory=Tally)
     claims: int = 0
@@ -99,7 +104,7 @@ def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
         (found.wrong_prefix if looks_like_ours else found.foreign).add(f"{pk} {sk}")
         return
     moment = instant(sk)
-    _see_time(found, pk, sk, moment, now)
+    _see_time(found, item, moment, now)
     other = read_other(item)
     if other.uuid:
         found.names[other.uuid, other.handle, other.display_name] += 1
@@ -119,15 +124,23 @@ def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
         one.newest, one.newest_key = moment, sk
 
 
-def _see_time(found: Rows, pk: str, sk: str, moment: datetime | None, now: datetime) -> None:
+def _see_time(found: Rows, item: Item, moment: datetime | None, now: datetime) -> None:
+    pk, sk = _key(item, "pk"), _key(item, "sk")
     if moment is not None and moment > now + _AHEAD:
         found.future.add(f"{pk} {sk}")
     if is_canonical(sk) or is_canonical(_NINE_DECIMALS.sub(r"\1\2", sk)):
         return
-    if moment is not None and (has_no_zone(sk) or not re.search(r"(Z|[+-]00:?00|[+-]00)$", sk)):
-        found.other_zone.add(f"{pk} {sk}")
-    else:
-        found.other_form.add(f"{pk} {sk}")
+    is_zone = moment is not None and (has_no_zone(sk) or not re.search(r"(Z|[+-]00:?00|[+-]00)$", sk))
+    (found.other_zone if is_zone else found.other_form).add(f"{pk} {sk}")
+    if not _is_of_seed(item):
+        (found.kept_zone if is_zone else found.kept_form).add(f"{pk} {sk}")
+
+
+def _is_of_seed(item: Item) -> bool:
+    """Whether ``ddb seed`` writes this item: a seeded message, or a group row of the seeded conversation."""
+    if _key(item, "pk") == f"{MESSAGE_PREFIX}{SEEDED_GROUP}":
+        return seeded_position(SEEDED_GROUP, _key(item, "message_uuid")) is not None
+    return _key(item, "message_group_uuid") == SEEDED_GROUP
 
 
 def _conversation(found: Rows, group: str, most: int) -> Conversation | None:

@@ -55,6 +55,12 @@ def test_of_few_conversations_every_one_is_kept_and_every_item_counted() -> None
     assert rows.collect([], now=NOW).items == 0
 
 
+def test_claims_are_counted_and_are_no_items_of_another_kind() -> None:
+    assert rows.collect([], now=NOW).claims == 0
+    found = rows.collect([_item(pk="CLAIM#g", sk="CLAIM", claimed_by="x")], now=NOW)
+    assert (found.claims, found.items, found.foreign.items) == (1, 1, 0)
+
+
 def _group(owner: str, other: str, group: str, sk: str) -> Item:
     return _item(
         pk=f"GRP#{owner}", sk=sk, message_group_uuid=group, message="hello", user_uuid=other, user_handle=f"@{other}"

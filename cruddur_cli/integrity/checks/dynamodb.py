@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 
+from ...dynamodb.schema import MESSAGE_PREFIX
 from ..model import Check, Facts, Found, Problem, TableFacts, count, declare, some
 from ..rows import Conversation, Tally
 from .postgres import unreachable
@@ -149,6 +151,27 @@ def _items(facts: Facts, tally: Callable[[TableFacts], Tally], what: str, remedy
             yield Found(f"{count(found.items, 'item')} {what}: {', '.join(found.examples)}{more}", remedy)
 
 
+def _keys_in_another_form(
+    facts: Facts, tallies: Callable[[TableFacts], tuple[Tally, Tally]], what: str
+) -> Iterator[Found]:
+    """Seeded items are seeded again. The others keep their keys, and a command shows them in the order of time."""
+    for table in _of(facts):
+        found, kept = tallies(table)
+        remedy = "ddb seed"
+        if kept.items:
+            was = "was" if kept.items == 1 else "were"
+            number = was if kept.items == found.items else f"{kept.items:,} of them {was}"
+            what = (
+                f"{what} ({number} not seeded, so no command corrects the keys; cruddur sorts by time, and the"
+                " application by text)"
+            )
+        if kept.items == found.items and kept.items:
+            group = kept.examples[0].partition(" ")[0].removeprefix(MESSAGE_PREFIX)
+            is_message = kept.examples[0].startswith(MESSAGE_PREFIX)
+            remedy = f"ddb get-conversation {shlex.quote(group)}" if is_message else "ddb list-conversations"
+        yield from _items(facts, lambda _: found, what, facts.command(remedy, table=True))  # noqa: B023
+
+
 @check("items-foreign", "low")
 def foreign(facts: Facts) -> Iterator[Found]:
     """Items are neither messages nor group rows."""
@@ -166,16 +189,15 @@ def prefix(facts: Facts) -> Iterator[Found]:
 @check("time-zones-mixed", "medium")
 def zones(facts: Facts) -> Iterator[Found]:
     """Sort keys are in local time, so that text order is not time order."""
-    remedy = facts.command("ddb seed", table=True)
     what = "whose sort key has no time zone or another one than UTC"
-    yield from _items(facts, lambda table: table.rows.other_zone, what, remedy)
+    yield from _keys_in_another_form(facts, lambda table: (table.rows.other_zone, table.rows.kept_zone), what)
 
 
 @check("sort-key-form", "low")
 def forms(facts: Facts) -> Iterator[Found]:
     """Sort keys are written in another form than the application's, so that text order may not be time order."""
-    remedy = facts.command("ddb seed", table=True)
-    yield from _items(facts, lambda table: table.rows.other_form, "whose sort key is written in another form", remedy)
+    what = "whose sort key is written in another form"
+    yield from _keys_in_another_form(facts, lambda table: (table.rows.other_form, table.rows.kept_form), what)
 
 
 @check("times-in-future", "high")

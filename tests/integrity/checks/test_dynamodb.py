@@ -114,6 +114,28 @@ def test_a_table_that_is_marked_as_production_is_a_finding(world: World) -> None
     assert list(world.found()) == ["table-marked"]
 
 
+@pytest.mark.parametrize(
+    ("check", "written"), [("time-zones-mixed", "T10:00:00-05:30"), ("sort-key-form", "T10:00:00Z")]
+)
+def test_keys_that_seeding_does_not_replace_are_said_to_stay(world: World, check: str, written: str) -> None:
+    seeded = world.messages()[0]
+    moment = times.instant(seeded["sk"]["S"])
+    assert moment is not None
+    day = (moment - timedelta(days=2)).date()
+    world.put(seeded, sk=f"{day}{written}", message_uuid="6f1d8b38-3b1f-4c52-9d3f-0d6b8ab6a6f1")
+    found = world.found()[check]
+    assert "(was not seeded, so no command corrects the keys; " in found["evidence"]
+    assert found["remedy"] == f"cruddur ddb get-conversation {SEEDED}"
+    assert world.here(*found["remedy"].split()[1:]).code == 0
+    world.move(seeded, sk=seeded["sk"]["S"].replace("+00:00", "" if check == "time-zones-mixed" else "Z"))
+    found = world.found()[check]
+    assert found["evidence"].startswith("2 items whose sort key")
+    assert "(1 of them was not seeded" in found["evidence"]
+    assert found["remedy"] == "cruddur ddb seed"
+    assert world.here(*found["remedy"].split()[1:]).code == 0
+    assert world.found()[check]["evidence"].startswith("1 item whose sort key")
+
+
 # The table itself.
 
 
