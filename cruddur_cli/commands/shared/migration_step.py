@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import output
-from ...errors import CruddurError, Refused
+from ...errors import CruddurError, NotFound, Refused
 from ...output.text import counted
+from ...postgres import database
 from ...postgres.connection import Server
 from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
@@ -61,15 +62,27 @@ def tell_of_code(s: Settings, read: Iterable[Migration]) -> None:
 
 
 def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: Plan) -> None:
-    """Try the migrations on a schema that was loaded just now, in its transaction, and take them back.
+    """Try the migrations on a schema that was loaded and seeded just now, in its transaction, and take them back.
 
-    One that the schema contains already is recorded as applied. Raises Refused for one that fails, so that nothing of
-    the set-up is committed.
+    One that the schema contains already is recorded as applied. A warning says which seeded rows the migrations delete.
+    Raises Refused for one that fails, or where they drop public.users, so that nothing of the set-up is committed.
     """
     if not planned.is_applied:
         return
+    before = database.rows(conn)
+
+    def look() -> None:
+        if "users" in database.missing_tables(conn):
+            raise NotFound(
+                "The migrations drop the table public.users, which every command needs.", code="table_missing"
+            )
+        lost = database.more(database.rows(conn), before)
+        if lost:
+            again = "; `cruddur db seed` adds them again" if not database.missing_tables(conn) else ""
+            output.warn(f"the migrations delete rows that were just seeded: {database.named(lost)}{again}")
+
     try:
-        contained = migration_runner.rehearse(conn, planned.files, server=at)
+        contained = migration_runner.rehearse(conn, planned.files, server=at, look=look)
     except Refused as error:
         later = error.hint.replace("cruddur", "then cruddur") if error.hint else "then correct the file"
         raise Refused(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -217,8 +217,12 @@ def mark_applied(
     return True
 
 
-def rehearse(conn: Connection[Any], files: Sequence[Migration], *, server: Server) -> list[Migration]:
+def rehearse(
+    conn: Connection[Any], files: Sequence[Migration], *, server: Server, look: Callable[[], object]
+) -> list[Migration]:
     """Try what ``migrate`` would do, and take it back; the migrations that the schema contains already.
+
+    ``look`` is called while everything is applied, before it is taken back.
 
     Such a one fails because its object exists, consists of definitions only, and undone and applied again it leaves the
     same catalogue. Raises BadInput and Refused as ``migrate`` does, in the transaction of the caller.
@@ -238,6 +242,7 @@ def rehearse(conn: Connection[Any], files: Sequence[Migration], *, server: Serve
                 if not _is_contained(conn, migration, server):
                     raise
                 contained.append(migration)
+        look()
     return contained
 
 

@@ -187,6 +187,43 @@ def test_one_that_the_schema_contains_in_part_is_refused_and_nothing_changes(
     assert here("db", "setup", "--no-migrate").code == 0
 
 
+@pytest.mark.parametrize("command", [("setup",), ("db", "setup"), ("db", "reset", "--yes")])
+def test_migrations_that_drop_the_users_are_refused_before_anything_is_made(
+    environment: dict[str, str], checkout: Path, here: Here, command: tuple[str, ...]
+) -> None:
+    (checkout / "migrations" / f"{BIO}_add_bio.sql").write_text("-- migrate:up\nDROP TABLE activities, users;\n")
+    (checkout / "migrations" / f"{NICK}_add_nick.sql").unlink()
+    ran = here(*command)
+    assert ran.code == 5, ran.err
+    assert "The migrations drop the table public.users, which every command needs." in ran.err
+    assert "`--no-migrate` sets up the rest" in ran.err
+    assert ran.err.count("Nothing was changed.") == 1
+    assert columns(environment["CONNECTION_URL"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("up", "lost"),
+    [
+        ("DELETE FROM activities", ": 4 activities; `cruddur db seed` adds them again"),
+        ("DROP TABLE activities", ": 4 activities"),
+        ("ALTER TABLE users ADD COLUMN bio text", ""),
+    ],
+)
+def test_a_setup_says_which_seeded_rows_the_migrations_delete(
+    environment: dict[str, str], checkout: Path, here: Here, up: str, lost: str
+) -> None:
+    (checkout / "migrations" / f"{BIO}_add_bio.sql").write_text(f"-- migrate:up\n{up};\n")
+    ran = here("db", "setup")
+    assert ran.code == 0, ran.err
+    said = [line for line in ran.err.splitlines() if "rows that were just seeded" in line]
+    assert [line.partition("just seeded")[2] for line in said] == ([lost] if lost else [])
+    assert "✓ migrations: 2 applied" in ran.err
+    if "adds them again" in lost:
+        assert here("db", "seed").code == 0
+        with psycopg.connect(environment["CONNECTION_URL"]) as conn:
+            assert conn.execute("SELECT count(*) FROM activities").fetchone() == (4,)
+
+
 def test_a_new_value_of_a_type_does_not_stop_the_rehearsal(
     environment: dict[str, str], checkout: Path, here: Here
 ) -> None:
