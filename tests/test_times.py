@@ -111,7 +111,8 @@ def test_a_window_holds_its_beginning_and_not_its_end() -> None:
 
 
 def test_a_year_is_a_year_in_utc() -> None:
-    assert window(year=2026, since=None, until=None) == Window(utc(2026, 1, 1), utc(2027, 1, 1))
+    for year in (1, 2026, 9998):
+        assert window(year=year, since=None, until=None) == Window(utc(year, 1, 1), utc(year + 1, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,13 @@ def test_a_merge_drops_what_has_expired() -> None:
     assert contents.streams == {"stream": (6, stream[1:])}, "positions are not given twice"
 
 
+def test_a_merge_drops_all_records_of_a_stream_that_has_expired() -> None:
+    old = [json.dumps({"dynamodb": {"ApproximateCreationDateTime": times.now().timestamp() - 90_000}}).encode()] * 2
+    contents = Contents(documents=dict(TABLES), streams={"stream": (5, old)})
+    contents.prune()
+    assert contents.streams == {"stream": (7, [])}
+
+
 def test_large_contents_are_the_same_after_a_snapshot(tmp_path: Path) -> None:
     rows = {f"p{number}": {"s": {"é😀": {"S": "x"}}} for number in range(5000)}
     contents = Contents(

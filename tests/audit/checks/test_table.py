@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from cruddur_cli.audit.model import FAIL, PASS
 from tests.audit.account import ARN, SCALED, TABLE, Account, backed_up, client, recovery
-from tests.audit.alone import Breaks, each_change, found_alone
+from tests.audit.alone import Breaks, audit, each_change, found_alone
 
 
 def _sse_off(account: Account) -> None:
@@ -89,3 +90,9 @@ def test_each_is_found_alone_with_a_command_that_mends_it(
     account: Account, name: str, change: Callable[[Account], None]
 ) -> None:
     found_alone(account, name, change)
+
+
+@pytest.mark.parametrize(("days", "result"), [(7, PASS), (6, FAIL)])
+def test_a_window_of_seven_days_is_enough(account: Account, days: int, result: str) -> None:
+    recovery(on=True, days=days)
+    assert audit(account)["table-point-in-time-recovery"].result == result

@@ -8,8 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cruddur_cli.commands.shared import targets
+from cruddur_cli.commands.shared import expected_schema, targets
 from cruddur_cli.postgres import production_marker
+from cruddur_cli.postgres.migrations import runner as migration_runner
+from cruddur_cli.postgres.migrations.files import Migration
 from tests import dumps
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
@@ -70,3 +72,11 @@ def test_a_database_that_is_marked_as_production_gets_no_database_beside_it(here
         run(database, "ALTER TABLE users ADD bio text")
         assert set(differences(here)) == {"column public.users.bio"}
         assert conn.execute("SELECT max(oid::bigint) FROM pg_database").fetchone() == before
+
+
+def test_a_migration_that_is_pending_does_not_count_as_applied(database: str, tmp_path: Path) -> None:
+    files = [Migration(version, "x", tmp_path / f"{version}_x.sql") for version in ("1", "2")]
+    with psycopg.connect(database) as conn:
+        assert expected_schema.applied(conn, files) == []
+        migration_runner.mark_applied(conn, files, "1")
+        assert expected_schema.applied(conn, files) == files[:1]

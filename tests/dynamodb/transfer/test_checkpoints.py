@@ -175,3 +175,16 @@ def test_nonsense_in_an_export_checkpoint_is_refused(
         exporter.to_file(dynamodb, table, path, format=Format.JSONL, zipped=False, segments=None)
     assert why in caught.value.message
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("name", "was"), [("escaped", "formulas were"), ("gzip", "the file was")])
+@pytest.mark.parametrize("before", [False, True])
+def test_an_export_with_another_option_is_told_what_the_interrupted_one_was(
+    tmp_path: Path, name: str, was: str, before: bool
+) -> None:
+    path = tmp_path / "checkpoint"
+    about = {"what": "export", "table": "t", "store": "s", "escaped": False, "gzip": False}
+    checkpoints.save(path, {}, about={**about, name: before})
+    with pytest.raises(Protected) as caught:
+        checkpoints.load(path, about={**about, name: not before})
+    assert f"{was} {'' if before else 'not '}to be " in caught.value.message

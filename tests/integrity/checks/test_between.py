@@ -48,6 +48,15 @@ def test_each_is_found_alone_and_nothing_is_written(world: World, name: str) -> 
     world.finds_alone(name)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("display_name", "Andy Bayko", "Andrew Bayko is now Andy Bayko"), ("handle", "andy", "@bayko is now @andy")],
+)
+def test_the_name_that_was_changed_is_said(world: World, column: str, value: str, said: str) -> None:
+    world.sql(f"UPDATE public.users SET {column} = '{value}' WHERE handle = 'bayko'")
+    assert world.found()["names-changed"]["evidence"].endswith(f"with an old name: {said}")
+
+
 def test_rows_of_people_are_found_although_the_database_has_nobody(world: World) -> None:
     world.sql("DELETE FROM public.activities; DELETE FROM public.users")
     found = world.found()["rows-of-unknown-people"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cruddur_cli.integrity.checks.cognito import CHECKS
+from cruddur_cli.integrity.model import Pool, Problem, findings
 from tests.integrity.doctored import Breaks, World
+from tests.integrity.facts import FACTS
 
 BREAKS: Breaks = {
     "cognito-id-mock": lambda world: world.sql(
@@ -37,6 +41,13 @@ POOLS: dict[str, Callable[[World], Any]] = {
         UserPoolId=world.own_pool.id, Username="user-3"
     ),
 }
+
+
+def test_a_store_that_cannot_be_read_leaves_out_what_compares_it() -> None:
+    problem = Problem("no answer", None, "cannot_connect")
+    pool = Pool("user pool p", "p", is_demo=False, replaces_ids=True, accounts=[])
+    for facts in (replace(FACTS, pool=pool, database=problem), replace(FACTS, pool=problem)):
+        assert {each.check for each in findings(CHECKS, facts)} <= {"cognito-unreachable"}
 
 
 @pytest.mark.parametrize("name", POOLS)
