@@ -47,6 +47,15 @@ def row(conn: psycopg.Connection[Any], handle: str) -> tuple[Any, ...] | None:
     return conn.execute(query, [handle]).fetchone()
 
 
+def test_every_person_is_read_with_the_cognito_id_whatever_its_column_is_called(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("UPDATE users SET cognito_user_id = 'id of ' || handle")
+    assert {user.handle: user.cognito_user_id for user in users.read_all(conn)}["bayko"] == "id of bayko"
+    conn.execute("ALTER TABLE users RENAME cognito_user_id TO cognito_user_uuid")
+    assert {user.handle: user.cognito_user_id for user in users.read_all(conn)}["bayko"] == "id of bayko"
+    conn.execute("ALTER TABLE users DROP cognito_user_uuid")
+    assert {user.cognito_user_id for user in users.read_all(conn)} == {""}
+
+
 def test_a_person_without_name_and_email_gets_those_of_the_handle(conn: psycopg.Connection[Any]) -> None:
     user, added = users.add(conn, "@mira")
     assert added is True
