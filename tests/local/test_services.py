@@ -247,7 +247,7 @@ def test_a_reader_of_the_stream_continues_after_a_kill(home: Path) -> None:
     assert record["dynamodb"]["SequenceNumber"] > records(stream)[0]["dynamodb"]["SequenceNumber"]
 
 
-def test_the_place_of_a_sequence_number_is_found_without_parsing_the_records_before_it(tmp_path: Path) -> None:
+def test_the_place_of_a_sequence_number_is_found_without_parsing_records(tmp_path: Path) -> None:
     code = f"""
 import json
 from pathlib import Path

@@ -109,6 +109,10 @@ def test_an_sql_error_names_the_line_of_the_python_file(at: Server, files: Folde
         ),
         ("class M:\n  def migrate_sql(self):\n    return 1 / 0\nmigration = M", "line 3: ZeroDivisionError"),
         ("class M:\n  def migrate_sql(self): pass\nmigration = M", "migrate_sql() returns NoneType"),
+        (
+            "from lib.db import db\nclass M:\n  def migrate_sql(self):\n    return db.template('x')\nmigration = M",
+            "line 3: ",
+        ),
         ("class M: pass\nmigration = M", "M has no migrate_sql()"),
         ("x = 1", "there is no variable `migration`"),
     ],
