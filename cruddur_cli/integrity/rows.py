@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 from ..dynamodb.conversations.model import seeded_position
 from ..dynamodb.schema import GROUP_PREFIX, MESSAGE_PREFIX, Item, read_other
-from ..settings import SEEDED_GROUP
 from ..times import has_no_zone, instant, is_canonical
 
 _CLAIM_PREFIX = "CLAIM#"
@@ -66,6 +65,7 @@ class Rows:
     none of them is known to be whole.
     """
 
+    seeded: str = ""
     items: int = 0
     is_sample: bool = False
     conversations: dict[str, Conversation] = field(default_factory=dict)
@@ -84,9 +84,12 @@ class Rows:
     claims: int = 0
 
 
-def collect(items: Iterable[Item], *, now: datetime, most: int = 10_000) -> Rows:
-    """The account of these items; ``most`` bounds how many conversations are kept at a time."""
-    found = Rows()
+def collect(items: Iterable[Item], *, now: datetime, most: int = 10_000, seeded: str = "") -> Rows:
+    """The account of these items; ``most`` bounds how many conversations are kept at a time.
+
+    ``seeded`` is the id of the seeded conversation.
+    """
+    found = Rows(seeded=seeded)
     for item in items:
         _add(found, item, now, most)
     return found
@@ -132,15 +135,15 @@ def _see_time(found: Rows, item: Item, moment: datetime | None, now: datetime) -
         return
     is_zone = moment is not None and (has_no_zone(sk) or not re.search(r"(Z|[+-]00:?00|[+-]00)$", sk))
     (found.other_zone if is_zone else found.other_form).add(f"{pk} {sk}")
-    if not _is_of_seed(item):
+    if not _is_of_seed(item, found.seeded):
         (found.kept_zone if is_zone else found.kept_form).add(f"{pk} {sk}")
 
 
-def _is_of_seed(item: Item) -> bool:
+def _is_of_seed(item: Item, group: str) -> bool:
     """Whether ``ddb seed`` writes this item: a seeded message, or a group row of the seeded conversation."""
-    if _key(item, "pk") == f"{MESSAGE_PREFIX}{SEEDED_GROUP}":
-        return seeded_position(SEEDED_GROUP, _key(item, "message_uuid")) is not None
-    return _key(item, "message_group_uuid") == SEEDED_GROUP
+    if _key(item, "pk") == f"{MESSAGE_PREFIX}{group}":
+        return seeded_position(group, _key(item, "message_uuid")) is not None
+    return _key(item, "message_group_uuid") == group
 
 
 def _conversation(found: Rows, group: str, most: int) -> Conversation | None:

@@ -27,7 +27,7 @@ from ...local import extra, stack
 from ...postgres import catalogue, database, production_marker, sessions, users
 from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
-from ...settings import Settings
+from ...settings import SEEDED_GROUP, Settings
 from ..shared import capacity_guard, connections, expected_schema, load_sql, targets
 from . import this_machine
 
@@ -187,7 +187,9 @@ def _exported(source: input_files.Source) -> TableFacts:
         index_write_capacity=None,
         stream_view=None,
         is_production=None,
-        rows=integrity_rows.collect((item for _, item, _ in input_files.items(source)), now=times.now()),
+        rows=integrity_rows.collect(
+            (item for _, item, _ in input_files.items(source)), now=times.now(), seeded=SEEDED_GROUP
+        ),
     )
 
 
@@ -329,7 +331,7 @@ def _rows(s: Settings, dynamodb: DynamoDB, described: dict[str, Any], whole: boo
     else:
         pages = scanning.pages(dynamodb, plan=scanning.plan(dynamodb, items=items, size=size))
     affordable = _Affordable(pages)
-    found = integrity_rows.collect(affordable, now=times.now())
+    found = integrity_rows.collect(affordable, now=times.now(), seeded=SEEDED_GROUP)
     found.is_sample = is_sample or affordable.is_cut
     return found
 
