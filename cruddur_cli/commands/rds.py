@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..aws.service import Service
 
 
-def _option(flag: str, metavar: str, meaning: str, *, hidden: bool = False) -> tuple[Any, Any]:
-    return (Annotated[str | None, typer.Option(flag, metavar=metavar, help=meaning, hidden=hidden)], None)
+def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
+    return (Annotated[str | None, typer.Option(flag, metavar=metavar, help=meaning)], None)
 
 
 def _wait_until(state: str) -> dict[str, tuple[Any, Any]]:
@@ -107,7 +107,6 @@ def update_sg_rule(
     return code
 
 
-# ``revoke`` takes --ip and --instance because its neighbours do, and uses neither.
 _CLOSED = {
     "security_group_id": _option(
         "--group-id", "GROUP", "The rule's security group, by id. Default: $DB_SG_ID, or every group of the region."
@@ -115,8 +114,6 @@ _CLOSED = {
     "security_group_rule_id": _option(
         "--rule-id", "RULE", "Close the rule with this id. Default: $DB_SG_RULE_ID. Not used with --expired."
     ),
-    "address": _option("--ip", "ADDRESS", "Not used.", hidden=True),
-    "db_instance": _option("--instance", "NAME", "Not used.", hidden=True),
 }
 
 
