@@ -67,7 +67,7 @@ KNOWN = (
     ),
     Known(
         "local_dynamodb",
-        "the address of a DynamoDB that is used when no endpoint is set",
+        "the address of a DynamoDB that is used when no endpoint is set; not used with --prod",
         ("CRUDDUR_LOCAL_DYNAMODB",),
         default="http://localhost:8000",
         is_address=True,
@@ -75,7 +75,7 @@ KNOWN = (
     ),
     Known(
         "aws_endpoint",
-        "every AWS service",
+        "DynamoDB and Cognito; not used with --prod",
         ("AWS_ENDPOINT_URL",),
         (),
         otherwise="none",
