@@ -202,7 +202,7 @@ def _refuse_early_options(arguments: list[str]) -> None:
 
     if len(arguments) > 1 and arguments[0] in {"--install-completion", "--show-completion"}:
         raise BadInput(
-            f"{arguments[0]} takes no value. It works on the shell in which you run it.",
+            f"{arguments[0]} takes no value. It is for the shell in which you run it.",
             hint=f"{PROGRAM} {arguments[0]}",
         )
     place = 0

@@ -146,8 +146,8 @@ def schema_load(s: Settings, backup: CopyFirst = None) -> None:
     """Load the schema file in one transaction. It drops only the tables that the file drops.
 
     Asks if rows would be lost. If the file creates a table that exists and does not drop it first, nothing is changed.
-    Other objects, such as those that migrations created, stay; `db reset` recreates everything. A dump by pg_dump can
-    be loaded into an empty database, with its rows.
+    Other objects, such as those that migrations created, stay; `db reset` recreates everything. A file of pg_dump,
+    schema and rows, can be loaded into an empty database.
     """
     from ..shared import confirm, connections, load_sql, targets
 

@@ -114,7 +114,8 @@ def list_sessions(
 ) -> None:
     """List the sessions of the database, oldest first.
 
-    With --watch a terminal shows the list in the same place. Through a pipe, and with -o, one list follows another.
+    With --watch on a terminal each new list replaces the one before. Through a pipe, and with -o, one list
+    follows another.
 
     cruddur db sessions --watch --interval 5
     """

@@ -151,7 +151,7 @@ def restore(
     """Restore a backup, or an earlier time, into a new table. The old table is not changed.
 
     It waits, compares the new table with its source, and says how to switch over. With --prod it marks the new table as
-    production and protects it. Run the command again to complete an interrupted restore; on AWS it continues by itself.
+    production and protects it. After an interruption run the command again; it continues.
 
     cruddur ddb restore before-the-migration --into cruddur-messages-2 --prod
     """

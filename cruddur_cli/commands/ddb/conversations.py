@@ -130,7 +130,7 @@ def get_conversation(
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the last N messages.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", help="Then show new messages until you press Ctrl-C.")] = False,
 ) -> None:
-    """Show a conversation, oldest message first. On a terminal it reads like a chat.
+    """Show a conversation, oldest message first. On a terminal the output looks like a chat.
 
     With --follow it asks for new messages every second, locally more often, and waits while the store does not answer.
 

@@ -56,10 +56,10 @@ def copy(
     works. To show a person under the real handle again, run cruddur db add-user HANDLE. That works only if cruddur db
     add-user added the person to production, because add-user makes the UUID from the handle.
 
-    Local rows that are not in production are kept. The command asks before it overwrites a local row that no earlier
-    copy wrote. Without --verbatim it skips rows with an unusual id or an sk that is not a time: they may contain
-    personal data. --dry-run reads production, too. --explain, --max-units and --rate apply to the requests to
-    production.
+    Local rows that are not in production are kept. The command asks before it overwrites a local row that no
+    earlier copy wrote. Without --verbatim it skips rows with an unusual id, or with an sk that is not a time,
+    because these rows may contain personal data. Like a real run, --dry-run reads production. --explain,
+    --max-units and --rate apply to the requests to production.
 
     An interrupted copy starts from the beginning. That is safe: existing rows count as unchanged.
 

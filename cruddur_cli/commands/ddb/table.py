@@ -50,7 +50,7 @@ def setup(
     on_demand: OnDemand = False,
     with_stream: Streamed = False,
 ) -> None:
-    """Create the table if it is missing, and seed it. Safe to run every time."""
+    """Create the table if it is missing. Then seed it, new or not. Safe to run every time."""
     from ..shared import confirm, setup_steps, targets
 
     with _seeding(s, script, count) as (dynamodb, fill):
@@ -60,7 +60,7 @@ def setup(
         output.outcome(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}", changed=made)
         done = fill(missing=made and s.dry_run)
     if not made and not any(row.written or row.deleted for row in done):
-        output.unchanged(s, "The conversation was not changed: every message is in the table.")
+        output.unchanged(s, "The conversation was not changed: the table has every message of it.")
 
 
 @command(shows=True, changes=True, asks=True, table=True, handles=True, reports=True)

@@ -27,7 +27,7 @@ class Name(StrEnum):
 
 @command(shows=True, waits=True)
 def up(s: Settings) -> None:
-    """Start the embedded PostgreSQL and AWS. A running engine is not changed."""
+    """Start the embedded PostgreSQL and AWS. An engine that runs already is left running."""
     from ...local import stack
     from . import application
 

@@ -376,7 +376,10 @@ def make_messages(
     if _is_guess(s, pair) and seeding.kept_for_a_deleted_person(s, dynamodb, pair):
         why = f"{SEEDED_GROUP} is with a person who is no longer in the database, and people have written in it"
         done(s, steps, "conversation", f"skipped. {why}", changed=False)
-        output.note(s, "  add the person again: cruddur doctor names the command; or seed another: cruddur ddb seed")
+        output.note(
+            s,
+            "  add the person again (cruddur doctor names the command), or seed another conversation: cruddur ddb seed",
+        )
         return
     rows = seeding.seed_conversation(s, dynamodb, pair, lines, source)
     result = told_of(rows, would)
