@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cruddur_cli.aws_client.client import Endpoint
 from cruddur_cli.commands.ddb import transfer
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB
@@ -49,6 +51,13 @@ def run(dynamodb: DynamoDB, path: Path, *, keep_all: bool = True, before: Any = 
     done = Importer(dynamodb, counts=counts, keys=keys).run(input_files.items(source, after=after), keep=keep)
     kept.remove()
     return done
+
+
+def test_a_table_of_the_same_name_in_another_store_is_another_table(dynamodb: DynamoDB) -> None:
+    table = tables.describe(dynamodb)
+    stores = [Endpoint("dynamodb", url, region) for url in ("http://a", "http://b", None) for region in ("r", "s")]
+    found = [checkpoints.identity(replace(dynamodb, at=at), table)["store"] for at in stores]
+    assert found == ["http://a", "http://a", "http://b", "http://b", "AWS r", "AWS s"]
 
 
 @pytest.mark.parametrize("line", [100, 200, 300, 501])
@@ -177,14 +186,21 @@ def test_nonsense_in_an_export_checkpoint_is_refused(
     assert not path.exists()
 
 
-@pytest.mark.parametrize(("name", "was"), [("escaped", "formulas were"), ("gzip", "the file was")])
-@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize(
+    ("name", "before", "said"),
+    [
+        ("escaped", True, "it was started with --escape-formulas."),
+        ("escaped", False, "it was started without --escape-formulas."),
+        ("gzip", True, "the file was compressed."),
+        ("gzip", False, "the file was not compressed."),
+    ],
+)
 def test_an_export_with_another_option_is_told_what_the_interrupted_one_was(
-    tmp_path: Path, name: str, was: str, before: bool
+    tmp_path: Path, name: str, before: bool, said: str
 ) -> None:
     path = tmp_path / "checkpoint"
     about = {"what": "export", "table": "t", "store": "s", "escaped": False, "gzip": False}
     checkpoints.save(path, {}, about={**about, name: before})
     with pytest.raises(Protected) as caught:
         checkpoints.load(path, about={**about, name: not before})
-    assert f"{was} {'' if before else 'not '}to be " in caught.value.message
+    assert caught.value.message == f"The checkpoint {path} cannot be used to resume: {said}"
