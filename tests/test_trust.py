@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,6 +139,7 @@ def test_a_list_of_trusted_folders_that_others_can_write_trusts_nothing(
 ) -> None:
     file.chmod(0o646)
     listed = trust.add(file.parent)
+    assert stat.S_IMODE(listed.stat().st_mode) == 0o600
     assert settings.load().region == MARK
     listed.chmod(0o622)
     with pytest.raises(NotConfigured):

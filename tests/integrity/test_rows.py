@@ -95,7 +95,7 @@ def test_an_item_is_ours_by_its_prefix_and_its_id_together() -> None:
     moved = [_item(pk="MESSAGE#g", sk=sk, message_uuid="m", message="hello")]
     moved += [_item(pk="GROUP#g", sk=sk, message_group_uuid="g", message="hello")]
     found = rows.collect([*strange, *moved], now=NOW)
-    assert (found.foreign.items, found.wrong_prefix.items) == (3, 2)
+    assert (found.foreign.items, found.wrong_prefix.examples) == (3, ["MESSAGE#g " + sk, "GROUP#g " + sk])
     assert found.conversations == {}
 
 

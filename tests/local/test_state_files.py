@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +82,17 @@ def test_a_damaged_file_with_an_earlier_copy(old: Path, said: list[str], damage:
     problem = "is missing" if damage is Path.unlink else "is damaged"
     assert f"{path} {problem}" in said[0] and "the copy saved at" in said[0]
     assert sort_keys() == ["0", "1", "2", "3", "4"]
-    assert len(list((old / "aws").glob("damaged/dynamodb-*.json"))) == (damage is not Path.unlink)
+    kept = list((old / "aws").glob("damaged/dynamodb-*.json"))
+    assert len(kept) == (damage is not Path.unlink)
+    assert all(stat.S_IMODE(path.parent.stat().st_mode) == 0o700 for path in kept)
+
+
+def test_two_damaged_files_are_kept_side_by_side(old: Path, said: list[str]) -> None:
+    shutil.copy(old / "aws" / "state" / "ec2.json", old / "aws" / "previous")
+    for name in ("dynamodb", "ec2"):
+        cut(old / "aws" / "state" / f"{name}.json")
+    stack.up(postgres=False, say=said.append)
+    assert sorted(path.name.partition("-")[0] for path in (old / "aws" / "damaged").iterdir()) == ["dynamodb", "ec2"]
 
 
 @pytest.mark.parametrize("damage", [cut, empty, Path.unlink])

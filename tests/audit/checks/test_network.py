@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from cruddur_cli.audit.model import FAIL, PASS
 from tests.audit.account import Account, client
-from tests.audit.alone import Breaks, each_change, found_alone
+from tests.audit.alone import Breaks, audit, each_change, found_alone
 
 
 def _no_endpoint(account: Account) -> None:
@@ -37,3 +38,15 @@ def test_each_is_found_alone_with_a_command_that_mends_it(
     account: Account, name: str, change: Callable[[Account], None]
 ) -> None:
     found_alone(account, name, change)
+
+
+@pytest.mark.parametrize(
+    ("kind", "routes", "result"),
+    [("Gateway", ["rtb-1"], PASS), ("Gateway", [], FAIL), ("Interface", [], PASS)],
+)
+def test_only_a_gateway_needs_a_route_table(account: Account, kind: str, routes: list[str], result: str) -> None:
+    def change(parsed: dict[str, Any]) -> None:
+        parsed["VpcEndpoints"][0] |= {"VpcEndpointType": kind, "RouteTableIds": routes}
+
+    account.say("DescribeVpcEndpoints", change)
+    assert audit(account)["vpc-endpoint"].result == result

@@ -96,3 +96,9 @@ def test_each_is_found_alone_with_a_command_that_mends_it(
 def test_a_window_of_seven_days_is_enough(account: Account, days: int, result: str) -> None:
     recovery(on=True, days=days)
     assert audit(account)["table-point-in-time-recovery"].result == result
+
+
+def test_the_backups_are_counted(account: Account) -> None:
+    assert audit(account)["table-backup"].evidence.startswith("1 backup, the last on ")
+    client("dynamodb").create_backup(TableName=TABLE, BackupName="another")
+    assert audit(account)["table-backup"].evidence.startswith("2 backups, the last on ")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cruddur_cli.audit.model import PASS
 from tests.audit.account import Account
-from tests.audit.alone import Breaks, each_change, found_alone
+from tests.audit.alone import Breaks, audit, each_change, found_alone
 
 
 def _pool(**change: Any) -> Callable[[Account], None]:
@@ -22,9 +23,17 @@ def _weak_passwords(account: Account) -> None:
     )
 
 
+def _temporary(days: int) -> Callable[[Account], None]:
+    """Temporary passwords that are valid for so many days."""
+    return lambda account: account.say(
+        "DescribeUserPool",
+        lambda parsed: parsed["UserPool"]["Policies"]["PasswordPolicy"].update(TemporaryPasswordValidityDays=days),
+    )
+
+
 BREAKS: Breaks = {
     "pool-mfa": [_pool(MfaConfiguration="OFF")],
-    "pool-passwords": [_weak_passwords],
+    "pool-passwords": [_weak_passwords, _temporary(8)],
     "pool-self-registration": [_pool(AutoVerifiedAttributes=[])],
     "pool-deletion-protection": [_pool(DeletionProtection="INACTIVE")],
 }
@@ -35,3 +44,8 @@ def test_each_is_found_alone_with_a_command_that_mends_it(
     account: Account, name: str, change: Callable[[Account], None]
 ) -> None:
     found_alone(account, name, change)
+
+
+def test_temporary_passwords_may_be_valid_for_seven_days(account: Account) -> None:
+    _temporary(7)(account)
+    assert audit(account)["pool-passwords"].result == PASS

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cruddur_cli.dynamodb import scanning, tables
+from cruddur_cli.dynamodb.capacity.limiter import RateLimiter
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.transfer import Format, checkpoints, input_files
 from cruddur_cli.dynamodb.transfer import importer as importing
@@ -159,6 +161,25 @@ def test_what_is_there_is_compared_and_the_last_of_a_key_wins(dynamodb: DynamoDB
     assert done == Counts(new=998, replaced=1, unchanged=1, duplicates=5)
     told = {row["sk"]["S"]: row["message"]["S"] for row in everything(dynamodb)}
     assert told == {f"{n:04}": f"{n}" for n in range(1000)} | {"0005": "last", "0007": "l", "gone": "stays"}
+
+
+@pytest.mark.parametrize(
+    ("length", "max_units", "lines"),
+    [
+        (10, None, [12]),
+        (300_000, None, [4, 8, 12]),  # a MiB at a time
+        (10, 40, [5, 10, 12]),  # a quarter of the units at a time: one is read, one written
+    ],
+)
+def test_a_place_is_kept_after_so_many_bytes_and_so_many_units(
+    dynamodb: DynamoDB, tmp_path: Path, length: int, max_units: int | None, lines: list[int]
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(message_row(f"{n:04}", "x" * length)) + "\n" for n in range(12)))
+    kept: list[int] = []
+    importer = importing.Importer(replace(dynamodb, limiter=RateLimiter(max_units=max_units)))
+    importer.run(input_files.items(input_files.find(str(path), None)), keep=lambda place, _: kept.append(place.line))
+    assert kept == lines
 
 
 def test_a_dry_run_compares_and_writes_nothing(dynamodb: DynamoDB, tmp_path: Path) -> None:

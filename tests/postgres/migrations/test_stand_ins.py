@@ -37,6 +37,13 @@ def test_it_runs_unchanged_with_any_import(path: Path, text: str) -> None:
     assert dict(os.environ) == before
 
 
+@pytest.mark.parametrize("text", ["get_logger('x')", "from lib.db import *\n__loader_of_lib__('x')"])
+def test_a_name_that_no_import_can_have_brought_is_an_error(path: Path, text: str) -> None:
+    path.write_text(f"{text}\nclass M:\n{SQL}migration = M")
+    with pytest.raises(BadInput, match=f"line {1 + text.count(chr(10))}: NameError"):
+        python_files.sql(path, "migrate_sql")
+
+
 TAINTED = {
     "a format": "f'DROP TABLE {TABLE}'",
     "format": "'DROP TABLE {}'.format(TABLE)",
