@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def test_a_table_of_the_same_name_in_another_store_is_another_table(dynamodb: Dy
     stores = [Endpoint("dynamodb", url, region) for url in ("http://a", "http://b", None) for region in ("r", "s")]
     found = [checkpoints.identity(replace(dynamodb, at=at), table)["store"] for at in stores]
     assert found == ["http://a", "http://a", "http://b", "http://b", "AWS r", "AWS s"]
+
+
+def test_a_table_that_was_created_later_is_another_table(dynamodb: DynamoDB) -> None:
+    table = tables.describe(dynamodb)
+    assert table.created_at is not None
+    later = replace(table, created_at=table.created_at + timedelta(seconds=1))
+    assert checkpoints.identity(dynamodb, table) != checkpoints.identity(dynamodb, later)
 
 
 @pytest.mark.parametrize("line", [100, 200, 300, 501])
