@@ -232,6 +232,13 @@ class Settings:
     starts_engines: bool = True  # False: an embedded engine that does not run is an error
 
     @property
+    def table_option(self) -> str:
+        """What a command to paste needs for the same table: `` --table NAME``, or nothing where a setting names it."""
+        import shlex
+
+        return f" --table {shlex.quote(self.table)}" if self.origins["table"] == "--table" else ""
+
+    @property
     def environment(self) -> str:
         """The environment every store of this command belongs to, for a person."""
         return "production" if self.prod else "local"

@@ -14,8 +14,15 @@ _SKEW = timedelta(hours=15)
 _CLOCK = re.compile(r"\d{1,2}(:\d\d){1,2}( ?[ap]m)?|\d{1,2} ?[ap]m", re.IGNORECASE)
 # A date such as 05.11.2026 or 11/05/26, of which a program would have to guess the month.
 _DAY_AND_MONTH = re.compile(r"(?:^|\s)(\d{1,2})[./-](\d{1,2})(?:[./-](?:\d{4}|\d{2}))?(?=\s|$)")
-_AGO = re.compile(r"(\d+) ?([mhdw])", re.IGNORECASE)
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_AGO = re.compile(r"(?:\d+(?:\.\d+)? ?[smhdw] ?)+")
+_PART_OF_AGO = re.compile(r"(\d+(?:\.\d+)?) ?([smhdw])")
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
 _DAYS = {"today": timedelta(0), "yesterday": timedelta(days=1)}
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 
@@ -131,7 +138,7 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
 
     ``year`` is a year in UTC, as in the application's own queries. ``since`` and ``until`` may be any date or time;
     without an offset they are local time. A day, month or year alone in ``until`` is included. ``today`` and
-    ``yesterday`` are days; ``30m``, ``1h``, ``7d`` and ``2w`` are that long before now. Raises BadInput.
+    ``yesterday`` are days; ``30s``, ``90m``, ``1h30m``, ``7d`` and ``2w`` are that long before now. Raises BadInput.
     """
     if year is not None:
         if since is not None or until is not None:
@@ -160,8 +167,10 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
             hint="write the year, the month and the day, such as 2026-11-20",
         )
     try:
-        if ago := _AGO.fullmatch(typed):
-            return now() - int(ago[1]) * _UNITS[ago[2]]
+        if _AGO.fullmatch(typed):
+            return now() - sum(
+                (float(count) * _UNITS[unit] for count, unit in _PART_OF_AGO.findall(typed)), timedelta(0)
+            )
         if typed[:1] in {"", "-", "+"}:  # dateutil takes -1h for one o'clock
             raise ValueError(typed)
         today = now().astimezone(local).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
@@ -170,8 +179,11 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
         if typed in _DAYS:
             parsed, period = today - _DAYS[typed], "days"
         else:
+            named = _named(text)
+            if not is_time and not named & {"year", "month"}:  # dateutil takes 30x for a second, and 27 for a day
+                raise ValueError(typed)
             parsed = parse_date(text, default=today if is_time else today.replace(month=1, day=1))
-            period = "" if is_time else _period(text)
+            period = "" if is_time else _period(named)
         if option == "--until" and period:
             parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
         if parsed.tzinfo is None and local is not None:
@@ -182,8 +194,8 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
         raise BadInput(f"{option} {text!r} is not a time.", hint=hint) from error
 
 
-def _period(text: str) -> str:
-    """What a date without a time of day names: ``days``, ``months`` or ``years``; empty where it has a time of day.
+def _named(text: str) -> set[str]:
+    """Which of ``year``, ``month``, ``day`` and ``hour`` a text names.
 
     A part that is not in the text is taken from the default, so that it differs between two defaults.
     """
@@ -191,10 +203,11 @@ def _period(text: str) -> str:
 
     defaults = datetime(2000, 1, 1), datetime(2004, 2, 2, 1, 1, 1, 1)
     one, two = (parse_date(text, default=default) for default in defaults)
-    if one.hour == two.hour:
+    return {part for part in ("year", "month", "day", "hour") if getattr(one, part) == getattr(two, part)}
+
+
+def _period(named: set[str]) -> str:
+    """What a date without a time of day names: ``days``, ``months`` or ``years``; empty where it has a time of day."""
+    if "hour" in named:
         return ""
-    if one.day == two.day:
-        return "days"
-    if one.month == two.month:
-        return "months"
-    return "years" if one.year == two.year else ""
+    return next((f"{part}s" for part in ("day", "month", "year") if part in named), "")

@@ -227,6 +227,31 @@ def test_a_time_without_a_date_is_today_where_the_person_is(
     assert window(year=None, since=None, until=typed, local=KOLKATA).until == meant
 
 
+@pytest.mark.parametrize(
+    ("typed", "before"),
+    [
+        ("30s", timedelta(seconds=30)),
+        ("90m", timedelta(minutes=90)),
+        ("1.5h", timedelta(minutes=90)),
+        ("1h30m", timedelta(minutes=90)),
+        ("1 h 30 m", timedelta(minutes=90)),
+        ("2W", timedelta(weeks=2)),
+    ],
+)
+def test_a_duration_is_that_long_ago(today: Callable[[datetime], None], typed: str, before: timedelta) -> None:
+    today(utc(2027, 3, 20, 20, 30))
+    since = window(year=None, since=typed, until=None).since
+    assert since is not None
+    assert abs(utc(2027, 3, 20, 20, 30) - before - since) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("option", ["since", "until"])
+@pytest.mark.parametrize("typed", ["20", "27", "5", "friday", "30x", "1h30", "h", "1y"])
+def test_a_text_that_names_neither_year_nor_month_nor_a_clocks_time_is_refused(option: str, typed: str) -> None:
+    with pytest.raises(BadInput, match="is not a time"):
+        window(year=None, **{"since": None, "until": None, option: typed})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("day", clock.DAYS)
 def test_a_month_alone_is_its_first_day_in_this_year(today: Callable[[datetime], None], day: str) -> None:
     today(clock.DAYS[day])

@@ -332,7 +332,8 @@ def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEO
     A table that is still being made or changed is waited for. Raises Refused where deletion protection is on.
     """
     try:
-        table = describe(dynamodb)
+        found = description(dynamodb)
+        table = of_description(found)
         if table.status not in {"ACTIVE", "DELETING"}:
             _wait(dynamodb, is_ready, f"is {table.status} and cannot be dropped yet", say=say, wait_s=wait_s)
         refuse_protected(dynamodb, table)
@@ -340,7 +341,11 @@ def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEO
             _delete(dynamodb, say=say, wait_s=wait_s)
     except NotFound:
         return False
-    _wait(dynamodb, lambda raw: raw is None, "is still being deleted", say=say, wait_s=wait_s)
+
+    def is_gone(raw: dict[str, Any] | None) -> bool:
+        return raw is None or not are_same(raw, found)  # another command may have created it again by now
+
+    _wait(dynamodb, is_gone, "is still being deleted", say=say, wait_s=wait_s)
     return True
 
 

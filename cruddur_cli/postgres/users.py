@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
         f"There is no user {handle!r}." + (f" Did you mean {meant!r}?" if meant else ""),
         details=f"There are: {', '.join(known[:_SHOWN_HANDLES])}{more}",
         code="user_not_found",
-        hint=f"name one of them, or add one: cruddur db add-user {handle}",
+        hint=f"name one of them, or add one: cruddur db add-user {shlex.quote(handle)}",
         fields={"handles": list(known)},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from cruddur_cli.dynamodb import table_settings, tables
 from cruddur_cli.dynamodb.client import DynamoDB
 from tests.commands.conftest import Here, parsed
+from tests.commands.production import TABLE, client, production
+from tests.conftest import Ran
+
+__all__ = ["production"]
 from tests.dynamodb.rows import everything
 
 
@@ -47,3 +52,15 @@ def test_on_demand_changes_a_provisioned_table_and_says_so(here: Here, table: Dy
         assert ran.code == 0, ran.err
         assert ("billing: changed from provisioned" in ran.err) == (command == "schema-load")
         assert tables.describe(table).billing == "on demand"
+
+
+def test_a_reset_of_a_missing_table_of_production_needs_its_name(
+    production: Callable[..., Ran], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, but mock data is written, as by ``setup``."""
+    monkeypatch.setenv("PROD_CONNECTION_URL", database)
+    for answer in ((), ("--yes",), ("--confirm", "wrong")):
+        ran = production("ddb", "reset", "--prod", *answer)
+        assert (ran.code, f"--confirm {TABLE}" in ran.err) == (6, True), ran.err
+    assert client("dynamodb").list_tables()["TableNames"] == []
+    assert production("ddb", "reset", "--prod", "--confirm", TABLE).code == 0

@@ -201,3 +201,12 @@ def test_every_page_of_table_names_is_read(store: DynamoDB) -> None:
         tables.drop(other, say=quietly)
     assert {store.table, f"{store.table}-b"} <= set(found)
     assert len(found) == len(set(found))
+
+
+def test_a_drop_ends_although_another_command_has_created_the_table_again(store: DynamoDB) -> None:
+    tables.create(store)
+    before = tables.description(store)
+    with opened(store.at, store.table) as other:
+        store.client.meta.events.register("after-call.dynamodb.DeleteTable", lambda **_: tables.create(other))
+        assert tables.drop(store, wait_s=5)
+    assert not tables.are_same(tables.description(store), before)

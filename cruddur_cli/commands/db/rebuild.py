@@ -50,11 +50,13 @@ def clear(
     recreates = False
     with suppress(NotFound), connection.opened_maintenance(at) as conn:
         if not database.exists(conn, at.database):
-            return []
+            return _nothing_to_clear(s, at)
         recreates = database.can_recreate(conn, at.database)
     if not recreates:
         output.note(s, f"{at.user} cannot drop and create this database here, so it is emptied instead")
-    if not _ask(s, at, "dropped" if recreates else "emptied") or s.dry_run:
+    if not _ask(s, at, "dropped" if recreates else "emptied"):
+        return _nothing_to_clear(s, at)
+    if s.dry_run:
         return []
     done: list[steps.Step] = []
     try:
@@ -73,6 +75,12 @@ def clear(
         raise error.adding(load_sql.NOTHING) from error
     steps.done(s, done, f"database {at.database}", result, changed=True)
     return done
+
+
+def _nothing_to_clear(s: Settings, at: Server) -> list[steps.Step]:
+    """Ask what ``setup`` asks: nothing is lost, but mock data will be written."""
+    confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
+    return []
 
 
 def _ask(s: Settings, at: Server, verb: str) -> bool:

@@ -310,5 +310,5 @@ def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.W
         return f"{nothing} in that time; all messages are from {first} to {last}."
     items = tables.describe(dynamodb).items
     return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {counted(items, 'item')}" + (
-        "." if items else ": cruddur ddb seed fills it."
+        "." if items else f": cruddur ddb seed{s.table_option} fills it."
     )

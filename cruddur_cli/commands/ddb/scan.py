@@ -115,7 +115,9 @@ def scan(
             why = " --where compares whole attributes, and does not look into lists and maps." if nested else ""
             output.note(s, f"No item of table {s.table} on {dynamodb.at.label} matches.{why}")
         elif not count:
-            output.note(s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed fills it.")
+            output.note(
+                s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed{s.table_option} fills it."
+            )
 
 
 def _selection(pk: str | None, entity: EntityFilter | None, where: list[str]) -> Selection | None:

@@ -78,10 +78,12 @@ def reset(
     point-in-time recovery, tags and deletion protection are kept. With --prod a backup is taken first.
     """
     from ...dynamodb import table_settings
-    from ..shared import setup_steps
+    from ..shared import confirm, setup_steps, targets
 
     with _seeding(s, script, count) as (dynamodb, fill):
         kept = _settings(dynamodb)
+        if kept is None:
+            confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
         if kept is not None and not s.dry_run:
             table_settings.check_rights(dynamodb, kept)
         _drop(s, dynamodb, keep=not no_backup, lost=kept.lost() if kept else [])

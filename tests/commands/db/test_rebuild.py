@@ -137,3 +137,17 @@ def test_the_maintenance_database_itself_is_emptied(here: Here, engines: Engines
     with connection.opened_maintenance(at) as conn:
         assert not databases_module.can_recreate(conn, "postgres")
         assert databases_module.can_recreate(conn, database.rpartition("/")[2])
+
+
+def test_a_reset_of_a_missing_database_of_production_needs_its_name(
+    here: Here, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, but mock data is written, as by ``setup``."""
+    name = database.rpartition("/")[2]
+    assert here("db", "drop", "--yes").code == 0
+    monkeypatch.setenv("PROD_CONNECTION_URL", database)
+    for answer in ((), ("--yes",), ("--confirm", "wrong")):
+        ran = here("db", "reset", "--prod", *answer)
+        assert (ran.code, f"--confirm {name}" in ran.err) == (6, True), ran.err
+        assert here("db", "ping", "--prod").code == 5
+    assert here("db", "reset", "--prod", "--confirm", name).code == 0

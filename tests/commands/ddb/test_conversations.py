@@ -216,6 +216,8 @@ def test_an_empty_table_is_said_with_what_fills_it(here: Here, table: DynamoDB) 
         ran = here("ddb", *arguments)
         assert (ran.code, ran.out) == (0, "")
         assert "cruddur ddb seed fills it" in ran.err
+        elsewhere = here("ddb", *arguments, "--table", table.table)
+        assert f"cruddur ddb seed --table {table.table} fills it" in elsewhere.err
 
 
 @pytest.mark.parametrize(

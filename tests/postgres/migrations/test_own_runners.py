@@ -68,7 +68,7 @@ migration = M
 @pytest.mark.parametrize("body", OWN.values(), ids=OWN)
 def test_a_migrate_of_its_own_is_refused(path: Path, body: str) -> None:
     path.write_text(WITH_OWN.format(body=body))
-    with pytest.raises(BadInput, match=r"line 5: its own migrate\(\) does more than hand") as caught:
+    with pytest.raises(BadInput, match=r"line 5: its own migrate\(\) does more than run") as caught:
         python_files.sql(path, "migrate_sql")
     assert str(path) in caught.value.message
     assert "migration = " not in str(caught.value.hint)
@@ -96,5 +96,5 @@ def test_a_traced_migrate_is_read_in_the_class_of_the_migration(path: Path, is_f
         if own == hands_on:
             assert python_files.sql(path, "migrate_sql").strip() == "SELECT 1"
         else:
-            with pytest.raises(BadInput, match=r"its own migrate\(\) does more than hand"):
+            with pytest.raises(BadInput, match=r"its own migrate\(\) does more than run"):
                 python_files.sql(path, "migrate_sql")

@@ -240,7 +240,7 @@ def test_numbers_that_are_no_times(at: Server, files: Folder) -> None:
 
 def test_a_record_that_is_no_number(at: Server, files: Folder) -> None:
     legacy(at, "yesterday")
-    with pytest.raises(Refused, match="holds 'yesterday'"):
+    with pytest.raises(Refused, match="contains 'yesterday'"):
         migrate(at, files)
 
 
