@@ -144,7 +144,7 @@ def _meant(context: Any, message: str, arguments: list[str]) -> tuple[str, str |
         word, line = suggestions.command(context, arguments)
         return f"{message.rstrip('.')}. Did you mean {word!r}?" if word else message, line
     if context is not None and "unexpected extra argument" in message:
-        return message, suggestions.table_option(context, message)
+        return suggestions.extra_argument(context, message)
     return message, None
 
 

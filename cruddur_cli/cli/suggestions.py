@@ -188,8 +188,16 @@ def production(command: str) -> str:
     return f"{command} --from prod" if command.endswith(" copy") else f"{command} --prod"
 
 
-def table_option(context: Any, message: str) -> str | None:
-    """The command with ``--table``, for the scripts' ``ddb/drop cruddur-messages``, and with ``--prod`` for ``prod``.
+def extra_argument(context: Any, message: str) -> tuple[str, str | None]:
+    """What to say of an argument too many, and the command that was meant: ``prod`` is a flag, a table an option."""
+    given = re.search(r"\((\w+)\)$", message)
+    if given and given[1].lower() in settings.RESERVED_NAMES:
+        return f"{given[1]!r} is not an argument of this command.", production(context.command_path)
+    return message, _table_option(context, message)
+
+
+def _table_option(context: Any, message: str) -> str | None:
+    """The command with ``--table``, for the scripts' ``ddb/drop cruddur-messages``.
 
     None where that is not it.
     """
@@ -200,8 +208,6 @@ def table_option(context: Any, message: str) -> str | None:
         return None
     if not given or not takes_table:
         return None
-    if given[1].lower() in settings.RESERVED_NAMES:
-        return production(context.command_path)
     return f"{context.command_path} --table {given[1]}"
 
 

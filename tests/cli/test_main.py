@@ -66,6 +66,8 @@ def test_a_usage_error_is_an_object_where_json_was_asked_for(here: Here) -> None
         "prod",
         "ddb drop --debug prod",
         "ddb list-conversations PROD",
+        "db ping prod -o json",
+        "ddb scan prod -o json",
     ],
 )
 def test_a_trailing_word_prod_is_refused_and_names_the_flag(here: Here, line: str) -> None:
