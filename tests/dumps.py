@@ -25,7 +25,8 @@ def items(environment: dict[str, str]) -> list[dict[str, Any]]:
     client = aws_client.open_client(
         aws_client.Endpoint("dynamodb", environment["AWS_ENDPOINT_URL_DYNAMODB"], None, "the engine")
     )
-    if environment["DDB_MESSAGE_TABLE"] not in client.list_tables()["TableNames"]:
+    try:
+        found = client.scan(TableName=environment["DDB_MESSAGE_TABLE"])["Items"]
+    except client.exceptions.ResourceNotFoundException:
         return []
-    found = client.scan(TableName=environment["DDB_MESSAGE_TABLE"])["Items"]
     return sorted(found, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
