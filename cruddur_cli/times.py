@@ -175,15 +175,15 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
             raise ValueError(typed)
         today = now().astimezone(local).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
         # What is left out: of a time the day, which is today; of a date the year, which is this one, and its beginning.
-        is_time = _CLOCK.fullmatch(typed) is not None
         if typed in _DAYS:
             parsed, period = today - _DAYS[typed], "days"
+        elif _CLOCK.fullmatch(typed):
+            parsed, period = parse_date(text, default=today), ""
         else:
             named = _named(text)
-            if not is_time and not named & {"year", "month"}:  # dateutil takes 30x for a second, and 27 for a day
+            if not named & {"year", "month"}:  # dateutil takes 30x for a second, and 27 for a day
                 raise ValueError(typed)
-            parsed = parse_date(text, default=today if is_time else today.replace(month=1, day=1))
-            period = "" if is_time else _period(named)
+            parsed, period = parse_date(text, default=today.replace(month=1, day=1)), _period(named)
         if option == "--until" and period:
             parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
         if parsed.tzinfo is None and local is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -220,12 +219,12 @@ class Machine:
 class Facts:
     """Everything that was read. A store is a Problem where it could not be, None where none is in use.
 
-    ``engines`` are the embedded engines that are in use and do not run.
+    ``table_option`` is that of ``Settings``. ``engines`` are the embedded engines that are in use and do not run.
     """
 
     prod: bool
     table_name: str
-    table_option: bool
+    table_option: str
     now: datetime
     database: Database | Problem | None = None
     table: TableFacts | Problem | None = None
@@ -236,7 +235,7 @@ class Facts:
 
     def command(self, words: str, *, table: bool = False) -> str:
         """A command of this program on the stores that were read."""
-        named = f" --table {shlex.quote(self.table_name)}" if table and self.table_option else ""
+        named = self.table_option if table else ""
         return f"cruddur {words}{named}{' --prod' if self.prod else ''}"
 
 

@@ -58,7 +58,7 @@ def note(s: Settings, text: str) -> None:
 
 
 def outcome(s: Settings, text: str, *, changed: bool) -> None:
-    """What became of a step: ``done`` or ``unchanged``."""
+    """A step that changed something or found nothing to do, as ``done`` and ``unchanged`` show it."""
     (done if changed else unchanged)(s, text)
 
 

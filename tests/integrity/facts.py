@@ -22,4 +22,4 @@ DATABASE = Database(
 )
 
 
-FACTS = Facts(prod=False, table_name="cruddur-messages", table_option=False, now=NOW, database=DATABASE)
+FACTS = Facts(prod=False, table_name="cruddur-messages", table_option="", now=NOW, database=DATABASE)

@@ -46,7 +46,7 @@ def test_idle_sessions_are_those_that_have_paused_for_so_long(url: str, conn: ps
 def test_a_session_whose_lock_keeps_others_from_writing_is_a_blocker(url: str, conn: psycopg.Connection) -> None:
     conn.execute("CREATE TABLE things (n int)")
     with psycopg.connect(url) as reader, psycopg.connect(url) as holder:
-        reader.execute("SELECT * FROM things")  # its lock keeps nobody from writing
+        reader.execute("SELECT * FROM things")  # its lock lets other sessions write
         assert sessions.blockers(conn) == []
         holder.execute("LOCK TABLE things IN SHARE MODE")
         (found,) = sessions.blockers(conn)

@@ -59,7 +59,7 @@ def facts(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, who
     return Facts(
         prod=s.prod,
         table_name=s.table,
-        table_option=s.origins["table"] == "--table",
+        table_option=s.table_option,
         now=times.now(),
         database=in_database,
         table=in_table,

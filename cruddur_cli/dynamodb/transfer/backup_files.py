@@ -35,7 +35,7 @@ def create(dynamodb: DynamoDB, root: Path, name: str, *, say: Say, advance: Adva
         return _backup(path, dynamodb.table), False
     table = tables.describe(dynamodb)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (root / ".gitignore").write_text("*\n")  # the folder may be in a checkout, and the messages are nobody else's
+    (root / ".gitignore").write_text("*\n")  # the folder may be in a checkout, and messages are private
     exporter.to_file(dynamodb, table, path, format=Format.JSONL, zipped=True, segments=None, say=say, advance=advance)
     path.chmod(0o600)
     return _backup(path, dynamodb.table), True

@@ -12,7 +12,7 @@ from .cognito import both
 
 CHECKS: list[Check] = []
 check = declare("between", CHECKS)
-# Without these columns of public.users nobody is known, which is another finding.
+# Without these columns of public.users no person can be read, which is a finding of its own.
 _KEYS = {"uuid", "handle"}
 
 
