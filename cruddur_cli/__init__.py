@@ -1,7 +1,7 @@
-"""Manages Cruddur's stores: PostgreSQL, one DynamoDB table and a Cognito user pool.
+"""The library ``cruddur_cli``: opens and manages PostgreSQL, one DynamoDB table and a Cognito user pool of Cruddur.
 
-What is named here is the library; docs/library.md shows how it is used. A store is opened with ``with``; a noun is a
-module, its verbs are functions, and they take the opened store first. Everything else may change in any version.
+The names in ``__all__`` are public; docs/library.md shows how to use them. Everything else may change in any version.
+A store is opened with ``with``. A noun is a module; its functions are verbs and take the opened store first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The few kinds of error a person meets, each with its exit code; the command line turns them into one sentence."""
+"""Owns the kinds of error that a user can meet, each with its exit code.
+
+The command line prints an error as one sentence.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, Final, Self
 
 
 class Exit(IntEnum):
-    """What the shell sees."""
+    """The exit codes of ``cruddur``."""
 
     DONE = 0
     NO = 1
@@ -24,9 +27,10 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True)
 class Again:
-    """The command line that failed, with other options. An error has it in the place of a hint, for the command line.
+    """The command line that failed, with other options: an error has it in place of a hint.
 
-    ``add`` are options to add (``-o``, ``jsonl``); an option of ``without`` is left out, with its value.
+    The command line makes the hint. ``add`` are the words to add (``-o``, ``jsonl``). ``without`` are options to leave
+    out, each with its value.
     """
 
     add: tuple[str, ...] = ()
@@ -34,11 +38,12 @@ class Again:
 
 
 class CruddurError(Exception):
-    """Something that a person can act on.
+    """An error that the user can act on.
 
     ``message`` is one sentence: what failed, and on which store. ``hint`` is the next command to run, or advice; with
     ``again`` the command line makes the hint out of its own arguments.
-    ``code`` is for programs, in snake case. ``details`` is shown below the sentence (a list of handles, a caret).
+    ``code`` is for programs, in snake case. ``details`` is printed below the message (a list of handles, a caret).
+    ``fields`` are values for programs, such as counts; they are keys of the error in JSON.
 
     An error never changes: to add context, raise another one: ``raise error.changed(hint=…) from error``.
     """
@@ -65,44 +70,47 @@ class CruddurError(Exception):
         self.fields: Final[Mapping[str, object]] = MappingProxyType(dict(fields or {}))
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set what is not set yet, and what Python itself keeps in an exception."""
+        """Set an attribute once; only the attributes that Python itself keeps in an exception may change."""
         if name in self.__dict__ and not name.startswith("__"):
             raise AttributeError(f"an error never changes: raise error.changed({name}=…) from error")
         super().__setattr__(name, value)
 
     def changed(self, **parts: object) -> Self:
-        """An error of the same kind with these parts, and in everything else like this one. ``fields`` are added."""
+        """A copy of this error with other parts. ``fields`` are added to the fields of this error.
+
+        Raises TypeError for a part that an error does not have.
+        """
         unknown = parts.keys() - self.__dict__.keys()
         if unknown:
             raise TypeError(f"an error has no {', '.join(sorted(unknown))}")
         if "fields" in parts:
             added: Any = parts["fields"]
             parts["fields"] = MappingProxyType({**self.fields, **added})
-        new = type(self).__new__(type(self), parts.get("message", self.message))
-        new.__dict__.update(self.__dict__)
-        new.__dict__.update(parts)
-        return new
+        copy = type(self).__new__(type(self), parts.get("message", self.message))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(parts)
+        return copy
 
     def adding(self, sentence: str) -> Self:
-        """The same error with one more sentence."""
+        """A copy of this error whose message has one more sentence."""
         return self.changed(message=f"{self.message} {sentence}")
 
 
 class Incomplete(CruddurError):
-    """It ran, and part of the work failed or the answer is no."""
+    """The command ran, but part of the work failed or the answer is no."""
 
     code = "incomplete"
 
 
 class BadInput(CruddurError):
-    """An option, an argument or a file that was given cannot be used; nothing was changed."""
+    """An option, an argument or an input file cannot be used; nothing was changed."""
 
     exit_code = Exit.USAGE
     code = "usage"
 
 
 class Interrupted(CruddurError):
-    """The user pressed Ctrl-C; the message says what is left of the work."""
+    """The user pressed Ctrl-C; the message says which work is not done."""
 
     exit_code = Exit.INTERRUPTED
     code = "interrupted"
@@ -123,20 +131,20 @@ class CannotConnect(CruddurError):
 
 
 class Refused(CruddurError):
-    """A store was reached and said no."""
+    """A store was reached and refused the request."""
 
     exit_code = Exit.REFUSED
     code = "refused"
 
 
 class NotFound(Refused):
-    """What was asked for is not in the store: a table, a database, a handle."""
+    """A store does not have the table, database, handle or other thing that the command named."""
 
     code = "not_found"
 
 
 class Protected(CruddurError):
-    """Refused here: not confirmed, or protected."""
+    """``cruddur`` refused to start: the change is not confirmed, or its target is protected."""
 
     exit_code = Exit.PROTECTED
     code = "not_confirmed"

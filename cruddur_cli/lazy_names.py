@@ -1,6 +1,6 @@
-"""The names that a package offers, each imported when it is used for the first time (PEP 562).
+"""Owns the lazy import of a package's public names: each name is imported when it is used for the first time (PEP 562).
 
-So ``import cruddur_cli`` loads neither a store nor an SDK, and no command pays for what only programs use.
+So ``import cruddur_cli`` loads no store and no SDK, and no command waits for imports that only programs use.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from importlib import import_module
 
 
 def lazily(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
-    """The ``__getattr__`` of a package; ``places`` has each name's module below it, or ``module:name in it``."""
+    """The ``__getattr__`` of ``package``.
 
-    def found(name: str) -> object:
+    ``places`` has the place of each name: its module below the package, or ``module:attribute``.
+    """
+
+    def import_name(name: str) -> object:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, inner = places[name].partition(":")
+        module, _, attribute = places[name].partition(":")
         value = import_module(f"{package}.{module}")
-        value = getattr(value, inner) if inner else value
+        value = getattr(value, attribute) if attribute else value
         setattr(sys.modules[package], name, value)
         return value
 
-    return found
+    return import_name

@@ -1,4 +1,4 @@
-"""The settings of a command, from options, environment and ``cruddur.toml``; each value with its origin."""
+"""Owns the settings of a command: each value with its origin: an option, a variable, ``cruddur.toml`` or a default."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from .errors import BadInput, NotConfigured
 
 FILE_NAME = "cruddur.toml"
 JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
-"""Where a job keeps its summary."""
+"""The variable that names the file of a job's summary."""
 RESERVED_NAMES = {"prod", "production"}
-"""What no table may be called: the scripts' words for production."""
+"""Names that no table may have: the scripts used these words for production."""
 SEEDED_GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 
 
 @dataclass(frozen=True)
 class Known:
-    """A setting there is: its name (the key in ``cruddur.toml``), where else it is read from, and what it means."""
+    """One setting: its name, which is its key in ``cruddur.toml``; its variables and its option; and what it means."""
 
     name: str
     meaning: str
     variables: tuple[str, ...] = ()
     prod_variables: tuple[str, ...] | None = None  # None: the same as without --prod
     default: str | None = None
-    otherwise: str = ""  # what an unset value means, for a person
+    otherwise: str = ""  # what is used where no value is set, as text for a person
     prod_otherwise: str | None = None  # None: the same as without --prod
     option: str | None = None
-    per_environment: bool = False  # a value outside [prod] never counts with --prod
-    is_address: bool = False  # a URL, in which a password may be
-    section: str | None = None  # the only section of the file that it may stand in
+    per_environment: bool = False  # with --prod, a value outside [prod] is ignored
+    is_address: bool = False  # a URL, which may contain a password
+    section: str | None = None  # the only section of the file in which the key is allowed
 
     @property
     def key(self) -> str:
-        """The key as a person writes it in ``cruddur.toml``."""
+        """The key with its section, as ``cruddur.toml`` has it: ``[local] home``."""
         return f"[{self.section}] {self.name}" if self.section else self.name
 
 
@@ -189,7 +189,7 @@ _SECTIONS = {known.section for known in KNOWN if known.section}
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of one command. ``origins`` says where each value came from."""
+    """All settings of one command. ``origins`` has the origin of each value of ``KNOWN``, by name."""
 
     connection_url: str | None
     table: str
@@ -229,18 +229,21 @@ class Settings:
     rate: float | None = None
     wait_s: float = 0
     statement_timeout_s: float | None = None
-    starts_engines: bool = True  # False: an embedded engine that does not run is an error
+    starts_engines: bool = True  # False: an embedded engine that is not running is an error
 
     @property
     def table_option(self) -> str:
-        """What a command to paste needs for the same table: `` --table NAME``, or nothing where a setting names it."""
+        """`` --table NAME`` where the table came from that option, else an empty text.
+
+        A command that is printed for the reader to paste needs it to act on the same table.
+        """
         import shlex
 
         return f" --table {shlex.quote(self.table)}" if self.origins["table"] == "--table" else ""
 
     @property
     def environment(self) -> str:
-        """The environment every store of this command belongs to, for a person."""
+        """``production`` or ``local``: the environment of every store of this command."""
         return "production" if self.prod else "local"
 
 
@@ -250,21 +253,22 @@ def load(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
-    """The settings for one command: option > environment > ``cruddur.toml`` (nearest, walking up) > default.
+    """The settings of one command: option > environment > ``cruddur.toml`` (nearest, walking up) > default.
 
-    Raises NotConfigured for a file that cannot be read or holds an unknown key, BadInput for a ``--table`` that
-    DynamoDB would refuse or that is the word ``prod``; any other is checked where it is used.
+    Raises NotConfigured for a file that cannot be read, or that holds an unknown key or a value that is not a text.
+    Raises BadInput for a ``--table`` that DynamoDB would refuse, or that is a word for production. A table name from a
+    variable or a file is checked where it is used.
     """
     options = dict(options or {})
     environ = os.environ if environ is None else environ
     prod = bool(options.get("prod", False))
     if options.pop("trust", False):
         _trust(folder or _here())
-    path, written = _read_file(folder or _here())
+    path, file_values = _read_file(folder or _here())
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for known in KNOWN:
-        values[known.name], origins[known.name] = _resolve(known, options, environ, path, written, prod)
+        values[known.name], origins[known.name] = _resolve(known, options, environ, path, file_values, prod)
         options.pop(known.name, None)
     if origins["table"] == "--table":
         check_table_name(values["table"], origins["table"])
@@ -272,9 +276,9 @@ def load(
 
 
 def check_table_name(name: str, origin: str) -> None:
-    """Raise for a name that DynamoDB would refuse or that is the word ``prod``.
+    """Check a table name: raise where DynamoDB would refuse it, or where it is a word for production.
 
-    That is BadInput where it was typed, and NotConfigured where a file or a variable says it.
+    Raises BadInput for the name of an option, and NotConfigured for the name of a file or a variable.
     """
     kind = BadInput if origin == "option" or origin.startswith("--") else NotConfigured
     if name.lower() in RESERVED_NAMES:
@@ -288,35 +292,37 @@ def check_table_name(name: str, origin: str) -> None:
 
 
 def overridden(s: Settings, names: Iterable[str]) -> Iterator[tuple[str, str, str, str]]:
-    """The settings that a variable gives and ``cruddur.toml`` gives too: variable, its value, the file's value and key.
+    """Yield each setting whose variable hides a value of ``cruddur.toml``.
+
+    Each is the variable, its value, the file's value and the file's key.
 
     Raises NotConfigured for a file that cannot be read.
     """
-    _, written = _read_file(_here())
+    _, file_values = _read_file(_here())
     for name in names:
         known, origin, value = _BY_NAME[name], s.origins[name], getattr(s, name)
         if origin not in {*known.variables, *(known.prod_variables or ())}:
             continue
-        below, key = written.get("prod", {}).get(name) if s.prod else None, f"{name} in [prod] of cruddur.toml"
-        if below is None and not (s.prod and known.per_environment):
-            below, key = written.get(name), f"{name} in cruddur.toml"
-        if below is not None:
-            yield origin, str(value), str(below), key
+        file_value, key = file_values.get("prod", {}).get(name) if s.prod else None, f"{name} in [prod] of cruddur.toml"
+        if file_value is None and not (s.prod and known.per_environment):
+            file_value, key = file_values.get(name), f"{name} in cruddur.toml"
+        if file_value is not None:
+            yield origin, str(value), str(file_value), key
 
 
 def keep_environment() -> None:
-    """Remember the environment of this process before the program changes it for its own output."""
+    """Remember the environment of this process, because the program changes it to control colours."""
     _given.clear()
     _given.update(os.environ)
 
 
 def given_environment() -> dict[str, str]:
-    """The environment that this process was started with."""
+    """The environment with which this process was started."""
     return dict(_given or os.environ)
 
 
 def has_job_summary() -> bool:
-    """Whether this process runs in a job whose summary it can add to, such as one of GitHub Actions."""
+    """Whether this process runs in a job that has a summary, such as a job of GitHub Actions."""
     return bool(given_environment().get(JOB_SUMMARY))
 
 
@@ -324,15 +330,15 @@ _given: dict[str, str] = {}
 
 
 def home() -> Path | None:
-    """The folder that ``CRUDDUR_HOME``, else ``cruddur.toml``, names for the embedded stack; None where neither does.
+    """The folder of the embedded stack, from ``CRUDDUR_HOME`` or ``cruddur.toml``; None where neither names one.
 
     Raises NotConfigured for a file that cannot be read or holds an unknown key.
     """
-    if chosen := os.environ.get("CRUDDUR_HOME"):
-        return Path(chosen).expanduser().absolute()
-    path, written = _read_file(_here())
-    named = written.get("local", {}).get("home")
-    return Path(os.path.normpath(path.parent / Path(named).expanduser())) if path and named else None
+    if from_variable := os.environ.get("CRUDDUR_HOME"):
+        return Path(from_variable).expanduser().absolute()
+    path, file_values = _read_file(_here())
+    from_file = file_values.get("local", {}).get("home")
+    return Path(os.path.normpath(path.parent / Path(from_file).expanduser())) if path and from_file else None
 
 
 def _resolve(
@@ -340,7 +346,7 @@ def _resolve(
     options: Mapping[str, Any],
     environ: Mapping[str, str],
     path: Path | None,
-    written: Mapping[str, Any],
+    file_values: Mapping[str, Any],
     prod: bool,
 ) -> tuple[Any, str]:
     if options.get(known.name) is not None:
@@ -350,12 +356,12 @@ def _resolve(
         if environ.get(variable):
             return environ[variable], variable
     if known.section:
-        found = written.get(known.section, {}).get(known.name)
-        return (found, f"{path}, [{known.section}]") if found is not None else (known.default, "default")
-    if prod and known.name in written.get("prod", {}):
-        return written["prod"][known.name], f"{path}, [prod]"
-    if known.name in written and not (prod and known.per_environment):
-        return written[known.name], str(path)
+        value = file_values.get(known.section, {}).get(known.name)
+        return (value, f"{path}, [{known.section}]") if value is not None else (known.default, "default")
+    if prod and known.name in file_values.get("prod", {}):
+        return file_values["prod"][known.name], f"{path}, [prod]"
+    if known.name in file_values and not (prod and known.per_environment):
+        return file_values[known.name], str(path)
     return known.default, "default"
 
 
@@ -367,7 +373,7 @@ def _here() -> Path:
 
 
 def _trust(folder: Path) -> None:
-    """Trust the folder whose ``cruddur.toml`` counts in ``folder``. Raises NotConfigured where there is none."""
+    """Trust the folder of the ``cruddur.toml`` that applies in ``folder``. Raises NotConfigured where there is none."""
     for place in (folder, *folder.parents):
         if os.path.lexists(place / FILE_NAME):
             trust.add(place)
@@ -391,20 +397,20 @@ def _read_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
         import tomllib
 
         try:
-            # Windows line ends are TOML's too, but not a lone carriage return.
-            written = tomllib.loads(text.replace("\r\n", "\n"))
+            # TOML allows the line ends of Windows, but not a carriage return alone.
+            file_values = tomllib.loads(text.replace("\r\n", "\n"))
         except tomllib.TOMLDecodeError as error:
             raise NotConfigured(f"{path} is not valid TOML: {error}.") from error
         except RecursionError as error:
             raise NotConfigured(f"{path} is not valid TOML: its brackets are nested too deeply.") from error
-        _check_keys(path, written)
-        return path, written
+        _check_keys(path, file_values)
+        return path, file_values
     return None, {}
 
 
-def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
+def _check_keys(path: Path, file_values: Mapping[str, Any]) -> None:
     def keys() -> Iterator[tuple[str | None, str, Any]]:
-        for name, value in written.items():
+        for name, value in file_values.items():
             if name in {"prod", *_SECTIONS} and isinstance(value, dict):
                 yield from ((name, inner, inner_value) for inner, inner_value in value.items())
             else:
@@ -412,14 +418,15 @@ def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
 
     for section, name, value in keys():
         place = f"[{section}] " if section else ""
-        known = [one for one in KNOWN if one.section == (section if section in _SECTIONS else None)]
-        if name not in {one.name for one in known}:
+        known = [setting for setting in KNOWN if setting.section == (section if section in _SECTIONS else None)]
+        if name not in {setting.name for setting in known}:
             import difflib
 
             misplaced = _BY_NAME.get(name)
-            near = difflib.get_close_matches(name, [one.name for one in known], 1)
-            meant = misplaced.key if misplaced else near[0] if near else None
-            hint = f"Did you mean {meant!r}?" if meant else f"There are: {', '.join(one.key for one in KNOWN)}."
+            near = difflib.get_close_matches(name, [setting.name for setting in known], 1)
+            suggestion = misplaced.key if misplaced else near[0] if near else None
+            keys_text = ", ".join(setting.key for setting in KNOWN)
+            hint = f"Did you mean {suggestion!r}?" if suggestion else f"There are: {keys_text}."
             raise NotConfigured(f"{path} has an unknown key {place}{name!r}.", hint=hint)
         if not isinstance(value, str) or not value:
             wrong = "is empty: give it a value, or leave it out" if value == "" else "must be a string in quotes"
@@ -427,14 +434,14 @@ def _check_keys(path: Path, written: Mapping[str, Any]) -> None:
 
 
 def secrets(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> tuple[str, ...]:
-    """Every password and key that the environment and ``cruddur.toml`` hold, as written and decoded."""
+    """Every password and key in the environment and in ``cruddur.toml``, each as it is written and decoded."""
     from . import masking
 
     environ = os.environ if environ is None else environ
     try:
-        written = _read_file(folder or _here())[1]
+        file_values = _read_file(folder or _here())[1]
     except NotConfigured:
-        written = {}
-    values = [*environ.items(), *written.items(), *written.get("prod", {}).items()]
+        file_values = {}
+    values = [*environ.items(), *file_values.items(), *file_values.get("prod", {}).items()]
     pairs = ((name, value) for name, value in values if isinstance(value, str))
     return tuple({secret for name, value in pairs for secret in masking.secrets_of(name, value)})

@@ -1,4 +1,4 @@
-"""The script that makes zsh complete: Typer's, with what it lacks to complete from the first Tab of a shell on."""
+"""Changes Typer's completion script for zsh, so that it completes from the first Tab of a shell."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ fi
 
 
 def complete_first_tab() -> None:
-    """Make the script that ``--install-completion`` writes for zsh complete from the first Tab on.
+    """Add to the script that ``--install-completion`` writes for zsh, so that it completes from the first Tab.
 
-    It is a private part of Typer's; where it is another one, it stays as it is.
+    The script is a private part of Typer. If a version of Typer has another script, that script is not changed.
     """
     from typer import _completion_shared
 

@@ -1,4 +1,4 @@
-"""The front door: mounts the groups, and is the one place where an error becomes a message and an exit code."""
+"""Owns the entry point: runs the command line, and turns each error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from ..errors import BadInput, CruddurError, Exit, Interrupted
 from ..output import history
 
 PROGRAM = "cruddur"
-# More containers than any command makes while its modules load.
+# More container objects than any command creates while its modules load.
 _SHORT_OBJECTS = 120_000
 _FREE_TEXT = {"start-conversation", "send-message"}
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     _collect_late()
     code = run(sys.argv[1:])
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
-    except OSError:  # nowhere to tell anything; Python would try again at its end, and make it the exit code
+    except OSError:  # stderr cannot be written; Python would flush it again at exit, and change the exit code
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    gc.freeze()  # or Python looks through every object for cycles once more, a fifth of a short command's time
+    gc.freeze()  # else Python collects garbage once more at exit, a fifth of the time of a short command
     sys.exit(code)
 
 
 def _collect_late() -> None:
-    """Look for cycles only in a command that takes long: while modules load that is a tenth of a short one's time.
+    """Delay garbage collection until ``_SHORT_OBJECTS`` objects exist: it takes a tenth of the time of a short command.
 
-    A long one collects as Python does, or it would hold more the more it has done.
+    From then on Python collects as usual, or a long command would use more and more memory.
     """
-    usual = gc.get_threshold()
-    gc.set_threshold(_SHORT_OBJECTS, *usual[1:])
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_SHORT_OBJECTS, *thresholds[1:])
 
     def collect_usually(*_: object) -> None:
-        gc.set_threshold(*usual)
+        gc.set_threshold(*thresholds)
         gc.callbacks.remove(collect_usually)
 
     gc.callbacks.append(collect_usually)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; returns the exit code. Everything a person sees goes through ``output``."""
+    """Run one command line and return its exit code. Everything that is printed goes through ``output``."""
     history.forget()
     code = _run(arguments)
     try:
@@ -68,8 +68,8 @@ def _run(arguments: list[str]) -> int:
     try:
         _fill_closed_streams()
         settings.keep_environment()
-        arguments = _calm(arguments)
-        _answer_signals()
+        arguments = _set_up_colours(arguments)
+        _handle_signals()
         wanted = _wanted_output(arguments[: _end(arguments)])
         code = _dispatch(arguments)
         if sys.stdout is not None:
@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> int:
         history.failed(error)
         if debug:
             output.tell_traceback(error)
-        _say(error, arguments, wanted)
+        _print_error(error, arguments, wanted)
         return error.exit_code
     except KeyboardInterrupt:
         output.tell("interrupted")
@@ -97,8 +97,8 @@ def _run(arguments: list[str]) -> int:
         if debug:
             output.tell_traceback(error)
         if isinstance(error, OSError):
-            _silence_stdout()  # a full disk would be told again when Python empties its buffers
-        _say(_unexpected(error), arguments, wanted)
+            _silence_stdout()  # on a full disk, Python would print a second error when it flushes stdout
+        _print_error(_unexpected(error), arguments, wanted)
         return Exit.NO
 
 
@@ -117,27 +117,27 @@ def _dispatch(arguments: list[str]) -> int:
         from . import completion_scripts
 
         completion_scripts.complete_first_tab()
-    # Completion says so in a variable of its own.
+    # A shell that completes sets this variable.
     is_completion = f"_{PROGRAM.upper()}_COMPLETE" in os.environ
     wanted = tree.completed() if is_completion else arguments[:3] or ["--help"]
     try:
         code = tree.tree(*wanted)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
-    except SystemExit as error:  # rich and typer leave by themselves when the reader of a pipe is gone
+    except SystemExit as error:  # rich and typer exit by themselves when the reader of a pipe has ended
         raise BrokenPipeError from error
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else _program(arguments)
-        message, hint = _meant(context, error.format_message(), arguments)
+        message, hint = _suggest(context, error.format_message(), arguments)
         raise BadInput(_sentence(message), hint=hint or f"{command} --help") from error
-    if code == Exit.INTERRUPTED:  # typer keeps the interrupt to itself, and says nothing
+    if code == Exit.INTERRUPTED:  # typer catches the interrupt and prints nothing
         raise KeyboardInterrupt
     return int(code) if isinstance(code, int) else Exit.DONE
 
 
-def _meant(context: Any, message: str, arguments: list[str]) -> tuple[str, str | None]:
-    """Typer's message, with the command that was meant, and the command line to type, where either is known."""
+def _suggest(context: Any, message: str, arguments: list[str]) -> tuple[str, str | None]:
+    """Typer's message and a hint: the command that the user probably meant, or None."""
     from . import suggestions
 
     if context is not None and message.startswith("No such command"):
@@ -149,14 +149,14 @@ def _meant(context: Any, message: str, arguments: list[str]) -> tuple[str, str |
 
 
 def _sentence(text: str) -> str:
-    """Typer's message in the words of people who do not write Python."""
+    """Typer's message in words that need no knowledge of Python, with a full stop."""
     text = text.replace("a valid int range", "a whole number").replace("a valid integer", "a whole number")
     text = text.replace("a valid float range", "a number").replace("Got unexpected extra argument(s)", "Not expected:")
     return text if text.endswith((".", "?", ")")) else f"{text}."
 
 
 def _program(arguments: list[str]) -> str:
-    """The command that the arguments name: the program, its group, the group in it, the command."""
+    """The command that the arguments name: the program, the group, the group inside it, and the command."""
     words: list[str] = []
     for word in arguments:
         if word.startswith("-") or len(words) == (3 if words[1:] == ["stream"] else 2):
@@ -166,7 +166,10 @@ def _program(arguments: list[str]) -> str:
 
 
 def _end(arguments: list[str]) -> int:
-    """The number of arguments of this program: those after ``--`` and those of ``local run``'s program do not count."""
+    """The number of arguments that belong to this program.
+
+    The arguments behind ``--`` do not, and neither do the command line that ``local run`` starts and its arguments.
+    """
     if arguments[:2] == ["local", "run"]:
         words = (number for number, word in enumerate(arguments) if number > 1 and (word == "--" or word[:1] != "-"))
         return next(words, len(arguments))
@@ -174,22 +177,22 @@ def _end(arguments: list[str]) -> int:
 
 
 def _refuse_broken_text(arguments: list[str]) -> None:
-    """An argument whose bytes are no UTF-8 comes from Python with stand-ins that no store takes."""
+    """Raise BadInput for an argument that is not UTF-8: Python makes surrogates of it, which no store accepts."""
     for number, word in enumerate(arguments, 1):
         if any("\ud800" <= char <= "\udfff" for char in word):
             raise BadInput(f"Argument {number} is not valid UTF-8.", hint="run `locale` to see the terminal's encoding")
 
 
 def _refuse_trailing_prod(arguments: list[str]) -> None:
-    """The scripts took a last word ``prod``, each in its own way; here it is never an argument."""
+    """Raise BadInput for a last word ``prod``: the scripts took it, but here only ``--prod`` names production."""
     if not arguments or arguments[-1].lower() not in {"prod", "production"} or _FREE_TEXT & set(arguments):
         return
     if arguments[:2] == ["local", "run"]:
         return
     from . import suggestions, tree
 
-    before = arguments[-2] if len(arguments) > 1 else ""
-    if before.startswith("-") and before not in tree.flags():  # the value of an option
+    previous = arguments[-2] if len(arguments) > 1 else ""
+    if previous.startswith("-") and previous not in tree.flags():  # the value of an option
         return
 
     hint = suggestions.production(_program(arguments[:-1]))
@@ -197,7 +200,7 @@ def _refuse_trailing_prod(arguments: list[str]) -> None:
 
 
 def _refuse_early_options(arguments: list[str]) -> None:
-    """An option of a command, put before the command or between its group and it: say where it goes."""
+    """Raise BadInput for an option that stands before its command; the hint has the options in the right place."""
     from . import tree
 
     if len(arguments) > 1 and arguments[0] in {"--install-completion", "--show-completion"}:
@@ -209,7 +212,7 @@ def _refuse_early_options(arguments: list[str]) -> None:
     while " ".join(arguments[: place + 1]) in tree.GROUPS and place < len(arguments):
         place += 1
     rest, moved = list(arguments), list[str]()
-    # An option alone, such as --help, is not before anything; and what the options are costs loading every command.
+    # An option alone, such as --help, stands before no command. tree.flags() loads every command, so it comes last.
     is_early = len(rest) > place + 1 and rest[place].startswith("-") and rest[place] not in {"-h", "--help"}
     flags = tree.flags() if is_early else set()
     valued = tree.valued() if flags else set()
@@ -227,7 +230,7 @@ def _refuse_early_options(arguments: list[str]) -> None:
 
 
 def _wanted_output(arguments: list[str]) -> str:
-    """The output format, read by hand: an error in the command line itself has to be told in it too."""
+    """The output format in the arguments. It is read here because errors of the command line are printed in it too."""
     for number, word in enumerate(arguments):
         if word in {"-o", "--output"} and number + 1 < len(arguments):
             return arguments[number + 1]
@@ -237,7 +240,7 @@ def _wanted_output(arguments: list[str]) -> str:
     return "table"
 
 
-def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
+def _print_error(error: CruddurError, arguments: list[str], wanted: str) -> None:
     if error.again is not None:
         from . import suggestions
 
@@ -250,9 +253,9 @@ def _say(error: CruddurError, arguments: list[str], wanted: str) -> None:
             details=in_production(error.details) if error.details else None,
         )
     error = output.masked(error)
-    # Where Typer could not read the command line, its hint names the part that it could.
-    known, is_help, _ = (error.hint or "").partition(" --help")
-    program = known if is_help else _program(arguments)
+    # Where Typer could not read the command line, its hint names the part that it could read.
+    command, is_help, _ = (error.hint or "").partition(" --help")
+    program = command if is_help else _program(arguments)
     if "file" in error.fields:
         from ..output import github
 
@@ -279,27 +282,27 @@ def _unexpected(error: Exception) -> CruddurError:
 
 
 class _Ended(BaseException):
-    """A signal that ends the process, raised so that everything open is closed on the way out."""
+    """A signal ended the process. It is raised, so that open files and connections are closed."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
-def _answer_signals() -> None:
+def _handle_signals() -> None:
     def end(number: int, _: FrameType | None) -> None:
         raise _Ended(number)
 
     # Windows has no SIGHUP.
     for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
-        with contextlib.suppress(ValueError):  # not the main thread: this runs as a library
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+        with contextlib.suppress(ValueError):  # only the main thread may set a handler
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
                 signal.signal(number, end)
 
 
 def _fill_closed_streams() -> None:
-    """Put the null device where a standard stream is closed (``>&-``), before a socket gets its number.
+    """Open the null device for each standard stream that is closed (``>&-``), so that no socket gets its number.
 
-    Nothing can be written to it as standard output: a command that has data to print fails.
+    Standard output is opened for reading only: a command that has data to print then fails.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -310,16 +313,16 @@ def _fill_closed_streams() -> None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
-def _calm(arguments: list[str]) -> list[str]:
-    """Keep escape bytes out of streams that are no terminal, in --help and errors too; the arguments that are left.
+def _set_up_colours(arguments: list[str]) -> list[str]:
+    """Keep escape sequences out of streams that are not terminals; returns the arguments without ``--no-color``.
 
-    Typer forces colour where GITHUB_ACTIONS is set and rich where FORCE_COLOR is, even into a pipe; NO_COLOR leaves
-    them bold and dim, and only TERM=dumb turns off every escape.
+    Typer forces colour where GITHUB_ACTIONS is set and rich where FORCE_COLOR is, even into a pipe. NO_COLOR leaves
+    bold and dim text, and only TERM=dumb turns off every escape sequence. Help and errors obey the same rules.
     """
     end = _end(arguments)
     if "--no-color" in arguments[:end]:
         os.environ["NO_COLOR"] = "1"
-        # Taken here, so that it may stand anywhere, before the group as well.
+        # Removed here, so that it may stand anywhere, even before the group.
         arguments = [word for number, word in enumerate(arguments) if word != "--no-color" or number >= end]
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not output.is_terminal(sys.stdout):
         for name in (
@@ -344,6 +347,6 @@ def _calm(arguments: list[str]) -> list[str]:
 
 
 def _silence_stdout() -> None:
-    """The reader has ended (``| head -1``): drop what is still buffered, without a message."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    """Send standard output to the null device, so that Python drops the buffered text without an error."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 1)

@@ -1,4 +1,4 @@
-"""Finds the command that was meant where there is none of that name: in another group, or as the scripts called it."""
+"""Suggests the command that the user probably meant: for a typing error, a script's name, or another group's word."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import settings
 from ..errors import Again
 from . import tree
 
-# Other words for a command, by the group in which they are typed: the scripts' names, and what other programs call it.
+# Other names of a command, by the group in which they are typed: those of the scripts and of other programs.
 _SYNONYMS: dict[str, dict[str, str]] = {
     "": {
         "bootstrap": "setup",
@@ -122,7 +122,7 @@ _SYNONYMS: dict[str, dict[str, str]] = {
         "test": "status",
     },
 }
-# A word that only looks like one of these is no reason to name it: it destroys, overwrites, or costs money.
+# These destroy, overwrite or cost money. So none of them is suggested for a word that is only similar to its name.
 _RISKY = {
     ("ddb", "drop"),
     ("ddb", "reset"),
@@ -144,85 +144,90 @@ _SHORT = {"--output": "-o", "--dry-run": "-n", "--yes": "-y", "--quiet": "-q"}
 
 
 def command(context: Any, arguments: Sequence[str]) -> tuple[str | None, str | None]:
-    """The word that was meant, where it is one of the same group, and the command lines to type.
+    """A suggestion for a command that does not exist: the word to type instead, and command lines separated by ", or ".
 
-    ``cruddur db ping`` for ``cruddur db test``; both None where no command comes near.
+    The word is None unless there is one candidate, in the same group: ``ping``, and ``cruddur db ping``, for
+    ``cruddur db test``. Both are None where no command has a similar name.
     """
-    known = tuple(context.command_path.split()[1:])
+    group = tuple(context.command_path.split()[1:])
     program = context.find_root().command_path
     words = [word.replace("_", "-").lower() for word in arguments if not word.startswith("-")]
-    for word in words[len(known) : len(known) + 2]:
-        meant = _SYNONYMS.get(" ".join(known), {}).get(word)
-        found = [(*known, *meant.split())] if meant else _called(word, known) or _alike(word, known)
-        if found:
-            same = found[0][-1] if found[0][:-1] == known and len(found) == 1 else None
-            lines = [" ".join([program, *path]) for path in found[:_MOST]]
-            return same, ", or ".join(
+    for word in words[len(group) : len(group) + 2]:
+        synonym = _SYNONYMS.get(" ".join(group), {}).get(word)
+        candidates = [(*group, *synonym.split())] if synonym else _same_name(word, group) or _similar_name(word, group)
+        if candidates:
+            replacement = candidates[0][-1] if candidates[0][:-1] == group and len(candidates) == 1 else None
+            lines = [" ".join([program, *path]) for path in candidates[:_MOST]]
+            return replacement, ", or ".join(
                 f"{line} --help" if line.split(" ", 1)[1] in tree.GROUPS else line for line in lines
             )
     return None, None
 
 
-def _called(word: str, known: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The commands of exactly that name: those in the group that was typed, else harmless ones elsewhere."""
-    found = [path for path in tree.paths() if path[-1] == word]
-    inside = [path for path in found if path[: len(known)] == known]
-    if known and inside:
-        return inside
-    return [path for path in found if path[0] != "rds" and (not known or path not in _RISKY)]
+def _same_name(word: str, group: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The commands of exactly this name in the group that was typed, else those elsewhere.
+
+    Elsewhere leaves out ``rds``, and below a group also the commands of ``_RISKY``.
+    """
+    matches = [path for path in tree.paths() if path[-1] == word]
+    in_group = [path for path in matches if path[: len(group)] == group]
+    if group and in_group:
+        return in_group
+    return [path for path in matches if path[0] != "rds" and (not group or path not in _RISKY)]
 
 
-def _alike(word: str, known: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The command of a name like that, in the group that was typed, if it can do no harm; a group counts too."""
-    names = [path for path in tree.paths() if path[: len(known)] == known and path not in _RISKY]
-    names += [tuple(name.split()) for name in tree.GROUPS if tuple(name.split())[:-1] == known]
-    names = [path for path in names if path[0] != "rds" or known[:1] == ("rds",)]
-    if known[:1] == ("rds",):
+def _similar_name(word: str, group: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The command or group with the most similar name, in the group that was typed; never one of ``_RISKY``."""
+    names = [path for path in tree.paths() if path[: len(group)] == group and path not in _RISKY]
+    names += [tuple(name.split()) for name in tree.GROUPS if tuple(name.split())[:-1] == group]
+    names = [path for path in names if path[0] != "rds" or group[:1] == ("rds",)]
+    if group[:1] == ("rds",):
         names = [path for path in names if path[-1] in {"status", "list-snapshots"}]
-    near = difflib.get_close_matches(word, [path[-1] for path in names], 1, 0.7 if known else 0.75)
-    return [path for path in names if near and path[-1] == near[0]]
+    close_matches = difflib.get_close_matches(word, [path[-1] for path in names], 1, 0.7 if group else 0.75)
+    return [path for path in names if close_matches and path[-1] == close_matches[0]]
 
 
 def production(command: str) -> str:
-    """The command as it names production: ``copy`` says what it reads, and writes here."""
+    """The command line for production: with ``--prod``, or ``--from prod`` for ``copy``, which only reads there."""
     return f"{command} --from prod" if command.endswith(" copy") else f"{command} --prod"
 
 
 def extra_argument(context: Any, message: str) -> tuple[str, str | None]:
-    """What to say of an argument too many, and the command that was meant: ``prod`` is a flag, a table an option."""
-    given = re.search(r"\((\w+)\)$", message)
-    if given and given[1].lower() in settings.RESERVED_NAMES:
-        return f"{given[1]!r} is not an argument of this command.", production(context.command_path)
+    """The message for one argument too many, and a command line: ``prod`` becomes a flag, a table name an option."""
+    argument = re.search(r"\((\w+)\)$", message)
+    if argument and argument[1].lower() in settings.RESERVED_NAMES:
+        return f"{argument[1]!r} is not an argument of this command.", production(context.command_path)
     return message, _table_option(context, message)
 
 
 def _table_option(context: Any, message: str) -> str | None:
-    """The command with ``--table``, for the scripts' ``ddb/drop cruddur-messages``.
+    """The command with ``--table NAME``, for a name that is typed as an argument, as in the scripts.
 
-    None where that is not it.
+    None for a command that takes no table, or that takes arguments, and for a word that cannot be a table name.
     """
-    given = re.search(r"\(([a-zA-Z0-9_.-]{3,255})\)$", message)
+    argument = re.search(r"\(([a-zA-Z0-9_.-]{3,255})\)$", message)
     parameters = context.command.params
-    takes_table = any(one.name == "table" for one in parameters)
-    if any(one.param_type_name == "argument" for one in parameters):  # the word may be one of those, too many
+    takes_table = any(parameter.name == "table" for parameter in parameters)
+    # Where the command takes arguments, the word may be one argument too many instead of a table.
+    if any(parameter.param_type_name == "argument" for parameter in parameters):
         return None
-    if not given or not takes_table:
+    if not argument or not takes_table:
         return None
-    return f"{context.command_path} --table {given[1]}"
+    return f"{context.command_path} --table {argument[1]}"
 
 
 def same_command(arguments: Sequence[str], again: Again, *, end: int) -> str:
-    """The command line with other options, ready to paste; ``end`` is the number of arguments that are the program's.
+    """The command line with other options, ready to paste; the program's own arguments are the first ``end``.
 
-    An option that is added takes the place of the same option. Of a command that destroys, overwrites or costs money,
-    only what to change is said.
+    An option that is added replaces the same option. For a command of ``_RISKY`` the text names only what to change,
+    because a pasted command line would run it.
     """
     if _RISKY & {tuple(arguments[:size]) for size in (2, 3)}:
-        left = f"leave out {' and '.join(again.without)}" if again.without else ""
-        return ", ".join(filter(None, [left, f"add {' '.join(again.add)}" if again.add else ""]))
+        removal = f"leave out {' and '.join(again.without)}" if again.without else ""
+        return ", ".join(filter(None, [removal, f"add {' '.join(again.add)}" if again.add else ""]))
     valued = tree.valued()
     without = {_long(name) for name in [*again.without, *(word for word in again.add if word.startswith("-"))]}
-    kept, words = list[str](), list(arguments[:end])
+    remaining, words = list[str](), list(arguments[:end])
     while words:
         word = words.pop(0)
         name, is_joined, _ = word.partition("=")
@@ -230,8 +235,8 @@ def same_command(arguments: Sequence[str], again: Again, *, end: int) -> str:
         size = int((name in valued and not is_joined) or (short is not None and word == short))
         option, words = [word, *words[:size]], words[size:]
         if not word.startswith("-") or _long(short or name) not in without:
-            kept += option
-    return shlex.join(["cruddur", *kept, *again.add, *arguments[end:]])
+            remaining += option
+    return shlex.join(["cruddur", *remaining, *again.add, *arguments[end:]])
 
 
 def _long(option: str) -> str:

@@ -1,4 +1,4 @@
-"""The command tree: every group under one program, of which only the command that is wanted is loaded."""
+"""Owns the command tree: all groups and commands of the program. Only the module of the command that runs is loaded."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ GROUPS = {
     "rds": ("Stores", "Manage the RDS instance and the access to it."),
     "local": ("Stores", "Run PostgreSQL, DynamoDB and Cognito on this machine."),
 }
-"""Each group with its heading in the help of the group above, and its own first sentence."""
+"""Each group: its heading in the help of the group above it, and the first sentence of its own help."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A module of ``commands`` and the commands in it, under a heading of the group's help."""
+    """The commands of one module of ``commands``, under one heading of the group's help."""
 
     heading: str
     module: str
@@ -77,26 +77,26 @@ COMMANDS: dict[str, tuple[Section, ...]] = {
     ),
     "local": (Section("Commands", "local.command", ("up", "down", "status", "env", "run", "logs", "reset")),),
 }
-"""For each group its modules, in the order of the help."""
+"""The sections of each group, in the order of the help."""
 
 
 def paths() -> Iterator[tuple[str, ...]]:
-    """Every command as the words that are typed behind the program's name. Loads nothing."""
+    """Yield every command as the words that are typed after the program's name. Loads no command."""
     for group, sections in COMMANDS.items():
         for section in sections:
             yield from ((*group.split(), command) for command in section.commands)
 
 
 def completed() -> list[str]:
-    """The words of the command whose options or values a shell completes; none where the command is not whole yet."""
+    """The words of the command whose options or values the shell completes; empty until the command is complete."""
     text = completions.command_line()
     words = text.split()[1:]
-    whole = words if text.endswith(" ") else words[:-1]
-    return next((list(path) for path in paths() if list(path) == whole[: len(path)]), [])
+    complete_words = words if text.endswith(" ") else words[:-1]
+    return next((list(path) for path in paths() if list(path) == complete_words[: len(path)]), [])
 
 
 def tree(*wanted: str) -> typer.Typer:
-    """The program. With the words of one command, little else than its module is loaded: start-up is a feature."""
+    """The program as a Typer application; with the words of a command, it loads only that command's module."""
     app = typer.Typer(
         cls=help.CommandGroup,
         rich_markup_mode=None,
@@ -122,12 +122,12 @@ def tree(*wanted: str) -> typer.Typer:
 
 
 def flags() -> set[str]:
-    """Every option that takes no value, of any command. Loads all of them."""
+    """The names of all options that take no value, of all commands. Loads every command."""
     return {"--no-color", *_options(is_flag=True)} - {"--version"}
 
 
 def valued() -> set[str]:
-    """Every option that takes a value, of any command. Loads all of them."""
+    """The names of all options that take a value, of all commands. Loads every command."""
     return set(_options(is_flag=False))
 
 
@@ -143,12 +143,12 @@ def _options(*, is_flag: bool) -> Iterator[str]:
 
 
 def _fill(app: typer.Typer, group: str, wanted: tuple[str, ...]) -> None:
-    """Add a group's commands: those of the module that has the command that is wanted, else all."""
+    """Add a group's commands: those of the module with the wanted command, or all where no module has it."""
     sections = COMMANDS[group]
-    only = [section for section in sections if wanted[:1] and wanted[0] in section.commands]
+    wanted_sections = [section for section in sections if wanted[:1] and wanted[0] in section.commands]
     if wanted[:1] and f"{group} {wanted[0]}".strip() in GROUPS:
         return
-    for section in only or sections:
+    for section in wanted_sections or sections:
         module = import_module(f"..commands.{section.module}", __package__)
         for words, run in REGISTERED[module.__name__].items():
             TYPED[run] = " ".join(filter(None, ("cruddur", group, words)))
