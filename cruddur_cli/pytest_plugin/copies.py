@@ -90,7 +90,9 @@ def seeded_table(client: Any, name: str, rows: list[Item]) -> None:
     """Makes a table with these items."""
     with dynamodb_client.opened(client=client, table=name) as dynamodb:
         tables.create(dynamodb)
-        batch_writer.write_all(dynamodb, map(batch_writer.put_request, rows))
+        with batch_writer.opened(dynamodb) as batch:
+            for row in rows:
+                batch.put(row)
 
 
 class SeededRows:
@@ -122,17 +124,13 @@ class SeededRows:
             for name, value in self._sequences:
                 conn.execute("SELECT setval(%s, %s, %s)", (name, value or 1, value is not None))
         found = {_key(item): item for item in items(client, table)}
-        with dynamodb_client.opened(client=client, table=table) as dynamodb:
-            changed = [item for key, item in self._items.items() if found.get(key) != item]
-            extra = [found[key] for key in found.keys() - self._items.keys()]
-            requests = [*map(batch_writer.put_request, changed), *(_delete(item) for item in extra)]
-            if requests:
-                batch_writer.write_all(dynamodb, requests)
+        with dynamodb_client.opened(client=client, table=table) as dynamodb, batch_writer.opened(dynamodb) as batch:
+            for key, item in self._items.items():
+                if found.get(key) != item:
+                    batch.put(item)
+            for key in found.keys() - self._items.keys():
+                batch.delete({name: found[key][name] for name in ("pk", "sk")})
 
 
 def _key(item: Item) -> tuple[str, str]:
     return item["pk"]["S"], item["sk"]["S"]
-
-
-def _delete(item: Item) -> Item:
-    return batch_writer.delete_request({name: item[name] for name in ("pk", "sk")})

@@ -13,7 +13,7 @@ import pytest
 from cruddur_cli.aws import group_rules, instance, user_pool
 from cruddur_cli.aws_client import answers
 from cruddur_cli.aws_client import client as aws_client
-from cruddur_cli.dynamodb import batch_writer, scanning, schema, tables
+from cruddur_cli.dynamodb import scanning, schema, tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversations import queries, send
 from cruddur_cli.dynamodb.streams import reader as stream_reader
@@ -21,7 +21,7 @@ from cruddur_cli.dynamodb.transfer import Format, exporter, importer, input_file
 from cruddur_cli.errors import CannotConnect
 from tests import faults
 from tests.aws import account as accounts
-from tests.dynamodb.rows import ME, OTHER, everything, message_row, write
+from tests.dynamodb.rows import ME, OTHER, delete, everything, message_row, write
 from tests.dynamodb.shards import read_all
 
 KINDS = pytest.mark.parametrize("kind", faults.FALSE, ids=lambda kind: kind.__name__)
@@ -91,9 +91,7 @@ def test_false_answers_between_true_ones_change_nothing(endpoint: str, tmp_path:
             file = tmp_path / "all.jsonl"
             whole = everything(dynamodb)
             exporter.to_file(dynamodb, tables.describe(dynamodb), file, format=Format.JSONL, zipped=False, segments=2)
-            batch_writer.write_all(
-                dynamodb, [batch_writer.delete_request({name: item[name] for name in ("pk", "sk")}) for item in whole]
-            )
+            delete(dynamodb, whole)
             assert not everything(dynamodb)
             done = importer.Importer(dynamodb).run(input_files.items(input_files.find(str(file), None)))
             assert (done.new + done.unchanged, everything(dynamodb)) == (len(whole), whole)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,9 +48,18 @@ def group_row(owner: Person, other: Person, sk: str, text: str, *, group: str = 
     }
 
 
-def write(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
+def write(dynamodb: DynamoDB, items: Iterable[Item], *, advance: Callable[[int], None] = lambda _: None) -> None:
     """Put items."""
-    batch_writer.write_all(dynamodb, map(batch_writer.put_request, items))
+    with batch_writer.opened(dynamodb, advance=advance) as batch:
+        for item in items:
+            batch.put(item)
+
+
+def delete(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
+    """Delete items by their keys."""
+    with batch_writer.opened(dynamodb) as batch:
+        for item in items:
+            batch.delete({name: item[name] for name in ("pk", "sk")})
 
 
 def everything(dynamodb: DynamoDB) -> list[Item]:

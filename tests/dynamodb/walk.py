@@ -106,9 +106,9 @@ def walk(dynamodb: Any, folder: Path) -> None:  # noqa: PLR0915 - one walk, step
 
 
 def _transfer(dynamodb: Any, items: list[dict[str, Any]], folder: Path) -> None:
-    from cruddur_cli.dynamodb import batch_writer, schema, tables
+    from cruddur_cli.dynamodb import schema, tables
     from cruddur_cli.dynamodb.transfer import Format, exporter, formats, importer, input_files
-    from tests.dynamodb.rows import everything, write
+    from tests.dynamodb.rows import delete, everything, write
 
     ours = [{name: value for name, value in item.items() if name in schema.BY_NAME} for item in items]
     for kind, expected in ((Format.JSONL, items), (Format.CSV, ours)):
@@ -116,8 +116,7 @@ def _transfer(dynamodb: Any, items: list[dict[str, Any]], folder: Path) -> None:
         write(dynamodb, expected)
         exporter.to_file(dynamodb, tables.describe(dynamodb), file, format=kind, zipped=False, segments=2, restart=True)
         assert sorted(_items(file, kind), key=_key) == expected
-        keys = ({name: item[name] for name in ("pk", "sk")} for item in items)
-        batch_writer.write_all(dynamodb, map(batch_writer.delete_request, keys))
+        delete(dynamodb, items)
         assert not everything(dynamodb)
         importer.Importer(dynamodb).run(input_files.items(input_files.find(str(file), None)))
         assert everything(dynamodb) == expected

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,8 +16,8 @@ from ..shared.options import NoBackup, command
 if TYPE_CHECKING:
     from ...dynamodb import table_settings
     from ...dynamodb.client import DynamoDB
-    from ...dynamodb.conversations import seed as conversation_seed
-    from ...dynamodb.conversations.model import Line, Person
+    from ...dynamodb.conversations.seed import Seeded
+    from ..shared import seeding
 
 
 OnDemand = Annotated[
@@ -51,14 +49,15 @@ def setup(
     with_stream: Streamed = False,
 ) -> None:
     """Create the table if it is missing. Then seed it, new or not. Safe to run every time."""
-    from ..shared import confirm, setup_steps, targets
+    from ..shared import confirm, connections, seeding, setup_steps, targets
 
-    with _seeding(s, script, count) as (dynamodb, fill):
+    planned = seeding.plan(s, script, count)
+    with connections.dynamodb(s, changes=True) as dynamodb:
         confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
         made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         would = "would be " if s.dry_run else ""
         output.outcome(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}", changed=made)
-        done = fill(missing=made and s.dry_run)
+        done = _seed(s, dynamodb, planned, has_table=not (made and s.dry_run))
     if not made and not any(row.written or row.deleted for row in done):
         output.unchanged(s, "The conversation was not changed: the table has every message of it.")
 
@@ -78,9 +77,10 @@ def reset(
     point-in-time recovery, tags and deletion protection are kept. With --prod a backup is taken first.
     """
     from ...dynamodb import table_settings
-    from ..shared import confirm, setup_steps, targets
+    from ..shared import confirm, connections, seeding, setup_steps, targets
 
-    with _seeding(s, script, count) as (dynamodb, fill):
+    planned = seeding.plan(s, script, count)
+    with connections.dynamodb(s, changes=True) as dynamodb:
         kept = _settings(dynamodb)
         if kept is None:
             confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
@@ -93,7 +93,7 @@ def reset(
             failed = table_settings.restore(dynamodb, kept) if kept else []
         if kept is not None:
             output.note(s, f"settings {'that would be kept' if s.dry_run else 'kept'}: {kept}")
-        fill(missing=s.dry_run)
+        _seed(s, dynamodb, planned, has_table=not s.dry_run)
     for reason in failed:
         output.warn(f"table {s.table}: a setting could not be turned on again: {reason}")
     return Exit.NO if failed else Exit.DONE
@@ -169,51 +169,29 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
 
     cruddur ddb seed --my-handle londo --other-handle altbrown
     """
-    from ..shared import confirm, targets
+    from ..shared import confirm, connections, seeding, targets
 
-    with _seeding(s, script, count) as (dynamodb, fill):
-        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
-        fill()
-
-
-@contextmanager
-def _seeding(
-    s: Settings, script: str | None, count: int | None
-) -> Iterator[tuple[DynamoDB, Callable[..., list[conversation_seed.Seeded]]]]:
-    """The store, and what seeds it and shows that; a script or a person that is missing ends it before anything is."""
-    from ..shared import connections, people, seeding
-
-    lines, source = seeding.read_script(script)
-    pair = people.pair(s)
+    planned = seeding.plan(s, script, count)
     with connections.dynamodb(s, changes=True) as dynamodb:
-        yield dynamodb, partial(_seed_and_show, s, dynamodb, pair, lines, source, count)
+        confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
+        _seed(s, dynamodb, planned)
 
 
-def _seed_and_show(
-    s: Settings,
-    dynamodb: DynamoDB,
-    pair: tuple[Person, Person],
-    lines: list[Line],
-    source: str,
-    count: int | None,
-    *,
-    missing: bool = False,
-) -> list[conversation_seed.Seeded]:
-    """Seed and show what was done; with ``missing`` (a dry run, no table yet) there is nothing to compare with."""
+def _seed(s: Settings, dynamodb: DynamoDB, planned: seeding.Plan, *, has_table: bool = True) -> list[Seeded]:
+    """Seed, and show the result. Without a table (a dry run that would create it) everything would be written."""
     from ...dynamodb.conversations import seed as conversation_seed
     from ..shared import capacity_guard, seeding
 
-    if missing:
+    if has_table:
+        with capacity_guard.limited(
+            s, dynamodb, lambda _: seeding.estimate(planned), writes=True, assuming="if nothing is seeded yet"
+        ):
+            done = seeding.seed_conversation(s, dynamodb, planned)
+    else:
         done = [
-            conversation_seed.Seeded("messages", count or len(lines), 0, 0),
+            conversation_seed.Seeded("messages", planned.count, 0, 0),
             conversation_seed.Seeded("message groups", 2, 0, 0),
         ]
-    else:
-        new = "if nothing is seeded yet"
-        with capacity_guard.limited(
-            s, dynamodb, lambda _: capacity_guard.of_seed(lines, pair, count), writes=True, assuming=new
-        ):
-            done = seeding.seed_conversation(s, dynamodb, pair, lines, source, count)
     totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
     output.show(s, done, record=conversation_seed.Seeded, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
     return done

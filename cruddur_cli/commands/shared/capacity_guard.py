@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ... import output, times
+from ... import output
 from ...dynamodb import schema, tables
 from ...dynamodb.capacity import estimate as estimates
 from ...dynamodb.capacity.estimate import Estimate
 from ...dynamodb.capacity.limiter import RateLimiter
 from ...dynamodb.capacity.rules import Item, item_size, read_units
 from ...dynamodb.client import DynamoDB
-from ...dynamodb.conversations import model
-from ...dynamodb.conversations.model import Line, Person
 from ...dynamodb.scanning import Selection
 from ...dynamodb.transfer import input_files
 from ...errors import CruddurError
 from ...output.text import counted
-from ...settings import SEEDED_GROUP, Settings
+from ...settings import Settings
 
 
 class ItemCounter:
@@ -154,13 +152,6 @@ def of_person(described: Mapping[str, Any]) -> Estimate:
     entries = estimates.query(items=rows, bytes=size, index=schema.INDEX)
     rounded = Estimate(read_units=float(rows), indexes={schema.INDEX: rows / 2})
     return replace(estimates.add([whole, entries, rounded]), items=whole.items, bytes=whole.bytes, at_most=True)
-
-
-def of_seed(lines: Sequence[Line], pair: tuple[Person, Person], count: int | None) -> Estimate:
-    """What seeding costs where nothing is seeded yet, from the mean size of the lines' items."""
-    composed = model.compose(lines, pair, group=SEEDED_GROUP, schedule=model.Schedule(times.now()), count=len(lines))
-    size = sum(item_size(schema.message_item(SEEDED_GROUP, message)) for message in composed) // len(lines)
-    return estimates.seed(count or len(lines), message_bytes=size, group_bytes=size, index=schema.INDEX)
 
 
 def of_import(source: input_files.Source, *, compare: bool) -> Estimate:

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import output, times
+from ...dynamodb import schema
+from ...dynamodb.capacity import estimate as estimates
+from ...dynamodb.capacity.estimate import Estimate
+from ...dynamodb.capacity.rules import item_size
 from ...dynamodb.client import DynamoDB
 from ...dynamodb.conversations import model, participants, seed
 from ...dynamodb.conversations import send as sending
 from ...dynamodb.conversations.model import Line, Person
 from ...postgres import database, users
 from ...settings import SEEDED_GROUP, Settings
-from . import connections, seed_files
+from . import connections, people, seed_files
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command seeds: the lines of the file ``source``, between two people, ``count`` messages of them."""
+
+    lines: list[Line]
+    source: str
+    people: tuple[Person, Person]
+    count: int
+
+
+def plan(s: Settings, script: str | None, count: int | None) -> Plan:
+    """What the options name: a script of one's own or the built-in one, all of its lines or ``count`` messages.
+
+    Raises BadInput for a script that cannot be read, NotFound for a missing person.
+    """
+    lines, source = read_script(script)
+    return Plan(lines, source, people.pair(s), count or len(lines))
 
 
 def read_script(script: str | None) -> tuple[list[Line], str]:
@@ -25,26 +49,26 @@ def read_script(script: str | None) -> tuple[list[Line], str]:
     return model.parse(content, source), source
 
 
-def seed_conversation(
-    s: Settings,
-    dynamodb: DynamoDB,
-    pair: tuple[Person, Person],
-    lines: list[Line],
-    source: str,
-    count: int | None = None,
-) -> list[seed.Seeded]:
-    """Make the seeded conversation ``count`` (else as many as there are lines) messages between two people."""
+def estimate(planned: Plan) -> Estimate:
+    """What seeding costs where nothing is seeded yet, from the mean size of the lines' items."""
+    number = len(planned.lines)
+    schedule = model.Schedule(times.now())
+    composed = model.compose(planned.lines, planned.people, group=SEEDED_GROUP, schedule=schedule, count=number)
+    size = sum(item_size(schema.message_item(SEEDED_GROUP, message)) for message in composed) // number
+    return estimates.seed(planned.count, message_bytes=size, group_bytes=size, index=schema.INDEX)
+
+
+def seed_conversation(s: Settings, dynamodb: DynamoDB, planned: Plan) -> list[seed.Seeded]:
+    """Seed the planned conversation under its lock; the result for its messages, and for its group rows."""
     now = times.now()
-    count = count or len(lines)
-    seed.check(lines, pair, group=SEEDED_GROUP, source=source, now=now)
-    with _alone(s) as conn, output.progress(s, "seeding messages", count) as advance:
-        group = _group_for(s, dynamodb, pair, conn)
+    seed.check(planned.lines, planned.people, group=SEEDED_GROUP, source=planned.source, now=now)
+    with _alone(s) as conn, output.progress(s, "seeding messages", planned.count) as advance:
         return seed.replace_conversation(
             dynamodb,
-            lines,
-            pair,
-            group=group,
-            count=count,
+            planned.lines,
+            planned.people,
+            group=_group_for(s, dynamodb, planned.people, conn),
+            count=planned.count,
             now=now,
             dry_run=s.dry_run,
             advance=advance,

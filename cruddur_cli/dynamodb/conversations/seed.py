@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
 
 from ...errors import BadInput, Refused
 from ...times import instant
@@ -72,24 +71,14 @@ def replace_conversation(
     wanted = compose(
         lines, people, group=group, schedule=schedule_for(count, now, year=year, seeded=seeded), count=count
     )
+    replacements = changes(group, wanted, chain(head, existing))
     tally = _Tally()
-
-    def requests() -> Iterator[dict[str, Any]]:
-        for change in changes(group, wanted, chain(head, existing)):
-            tally.see(change)
-            if change.put is not None:
-                yield batch_writer.put_request(change.put)
-            elif change.delete is not None:
-                yield batch_writer.delete_request(change.delete)
-            else:
-                advance(1)
-
     if dry_run:
-        for _ in requests():
-            pass
+        for replacement in replacements:
+            tally.see(replacement)
         dynamodb.meter.plan(tally.units)
     else:
-        _write(dynamodb, requests(), count, advance)
+        _write(dynamodb, replacements, tally, count, advance)
     assert tally.last is not None
     written, deleted = group_rows.overwrite(dynamodb, group, people, tally.last, dry_run=dry_run)
     if tally.script.count:
@@ -103,23 +92,30 @@ def replace_conversation(
     ]
 
 
-def _write(dynamodb: DynamoDB, requests: Iterator[dict[str, Any]], count: int, advance: Callable[[int], None]) -> None:
-    written = 0
-
-    def landed(number: int) -> None:
-        nonlocal written
-        written += number
-        advance(number)
-
-    try:
-        batch_writer.write_all(dynamodb, requests, advance=landed)
-    except Refused as error:
-        raise Refused(
-            f"{error.message} Before that, {written:,} rows were written; the conversation has {count:,} messages.",
-            hint=error.hint,
-            code=error.code,
-            fields=error.fields,
-        ) from error
+def _write(
+    dynamodb: DynamoDB,
+    replacements: Iterable[Replacement],
+    tally: _Tally,
+    count: int,
+    advance: Callable[[int], None],
+) -> None:
+    """Carry out the replacements. Raises Refused, with the number of rows that were written before it."""
+    with batch_writer.opened(dynamodb, advance=advance) as batch:
+        try:
+            for replacement in replacements:
+                tally.see(replacement)
+                if replacement.put is not None:
+                    batch.put(replacement.put)
+                elif replacement.delete is not None:
+                    batch.delete(replacement.delete)
+                else:
+                    advance(1)
+            batch.flush()
+        except Refused as error:
+            raise error.changed(
+                message=f"{error.message} Before that, {batch.written:,} rows were written;"
+                f" the conversation has {count:,} messages."
+            ) from error
 
 
 def _find_schedule(group: str, existing: Iterator[Item]) -> tuple[list[Item], Schedule | None]:

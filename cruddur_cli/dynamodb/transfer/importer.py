@@ -118,7 +118,7 @@ class Importer:
         # before it unfinished, is paid for again.
         self._limit = dynamodb.limiter.limit if dynamodb.limiter else None
         self._width = batch_writer.WIDTH if self._limit is None else 1
-        self._writer = batch_writer.Writer(dynamodb)
+        self._sender = batch_writer.BatchSender(dynamodb)
         self._reading = dynamodb.backoff()
         self._keys = keys or Keys()
 
@@ -189,7 +189,7 @@ class Importer:
                     there += other.there if isinstance(other, ItemRefused) else 0 if other else len(group.items)
                 raise error.changed(there=there) from error
             except BaseException:
-                self._writer.give_up()
+                self._sender.give_up()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if failure is not None:
@@ -224,7 +224,7 @@ class Importer:
     def _write(self, group: Portion, keys: list[tuple[str, str]], *, there: int) -> None:
         """One batch. Where DynamoDB does not take it, it does not say which item it means: then one after the other."""
         try:
-            self._writer.write([batch_writer.put_request(group.items[key]) for key in keys])
+            self._sender.write([batch_writer.put_request(group.items[key]) for key in keys])
         except Refused as error:
             if error.fields.get("aws_code") != _INVALID:
                 raise
@@ -247,7 +247,7 @@ class Importer:
                 found[attribute_values.key(item)] = item
             left = answer.get("UnprocessedKeys", {}).get(self._dynamodb.table, {}).get("Keys", [])
             if left and len(left) == len(wanted):
-                self._writer.pause(f"{len(left)} keys of a batch came back unread")
+                self._sender.pause(f"{len(left)} keys of a batch came back unread")
             wanted = left
         return found
 

@@ -197,14 +197,14 @@ def test_an_item_over_400_kb_is_refused_with_its_line(here: Here, empty: DynamoD
 def test_an_item_that_the_store_refuses_is_named_with_its_line(
     here: Here, empty: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrote = batch_writer.Writer.write
+    wrote = batch_writer.BatchSender.write
 
-    def write(writer: batch_writer.Writer, batch: list[batch_writer.Request]) -> int:
+    def write(writer: batch_writer.BatchSender, batch: list[batch_writer.Request]) -> int:
         if "poison" in json.dumps(batch):
             raise Refused("DynamoDB refused: injected", fields={"aws_code": "ValidationException", "response": {}})
         return wrote(writer, batch)
 
-    monkeypatch.setattr(batch_writer.Writer, "write", write)
+    monkeypatch.setattr(batch_writer.BatchSender, "write", write)
     path = tmp_path / "a.jsonl"
     path.write_text(LINE + "\n" + json.dumps(message_row("2", "poison")) + "\n" + json.dumps(message_row("3", "x")))
     ran = here("ddb", "import", str(path), "-o", "json")

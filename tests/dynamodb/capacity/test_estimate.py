@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli.dynamodb import batch_writer, scanning, schema
+from cruddur_cli.dynamodb import scanning, schema
 from cruddur_cli.dynamodb.capacity import estimate as estimates
 from cruddur_cli.dynamodb.capacity.estimate import Estimate, Throughput
 from cruddur_cli.dynamodb.capacity.rules import item_size
@@ -110,7 +110,7 @@ def test_estimates_are_what_is_used(dynamodb: DynamoDB) -> None:
     rows = [message_row(f"{n:04}", "x" * (1 + n * 7)) for n in range(400)]
     groups = [group_row(ME, OTHER, f"{n}", "m" * (1 + 700 * n)) for n in range(4)]
     estimate = estimates.puts([*rows, *groups], indexes=[GROUPS])
-    batch_writer.write_all(dynamodb, (batch_writer.put_request(item) for item in [*rows, *groups]))
+    write(dynamodb, [*rows, *groups])
     used = dynamodb.meter.total()
     assert used.write_units == estimate.write_units
     assert used.indexes == estimate.indexes

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli.dynamodb import batch_writer, scanning
+from cruddur_cli.dynamodb import scanning
 from cruddur_cli.dynamodb.capacity import limiter as limiters
 from cruddur_cli.dynamodb.capacity import meter
 from cruddur_cli.dynamodb.capacity.limiter import Held, RateLimiter
@@ -413,12 +413,12 @@ def test_a_batch_larger_than_the_rate_goes_into_debt(dynamodb: DynamoDB) -> None
 @pytest.mark.parametrize(("limit", "written"), [(24, 0), (25, 25), (110, 100), (200, 200)])
 def test_batches_stop_before_their_limit(dynamodb: DynamoDB, limit: int, written: int) -> None:
     dynamodb.limiter = RateLimiter(max_units=limit)
-    requests = (batch_writer.put_request(message_row(f"{n:03}", "text")) for n in range(200))
+    items = [message_row(f"{n:03}", "text") for n in range(200)]
     if written < 200:
         with pytest.raises(Incomplete, match=f"ha(s|ve) used {written}, {limit - written} are left, and the next"):
-            batch_writer.write_all(dynamodb, requests)
+            write(dynamodb, items)
     else:
-        batch_writer.write_all(dynamodb, requests)
+        write(dynamodb, items)
     assert dynamodb.limiter.used == dynamodb.meter.total().write_units == written
     dynamodb.limiter = None
     assert len(everything(dynamodb)) == written
@@ -427,7 +427,7 @@ def test_batches_stop_before_their_limit(dynamodb: DynamoDB, limit: int, written
 def test_what_comes_back_unprocessed_is_paid_once(dynamodb: DynamoDB) -> None:
     faults.unprocessed(dynamodb.client, rounds=3)
     dynamodb.limiter = RateLimiter(max_units=100)
-    batch_writer.write_all(dynamodb, (batch_writer.put_request(message_row(f"{n:03}", "text")) for n in range(100)))
+    write(dynamodb, [message_row(f"{n:03}", "text") for n in range(100)])
     assert dynamodb.limiter.used == dynamodb.meter.total().write_units == 100
 
 
