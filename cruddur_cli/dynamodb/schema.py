@@ -1,7 +1,8 @@
-"""What the table looks like: its keys, its index, and both rows with their attributes, each declared once.
+"""The schema of the table: its keys, its index, and the attributes of message rows and group rows. Pure.
 
-Fixed by the application, which reads and writes the same rows. Reading, writing, moving, exporting, copying and
-checking follow from ``ATTRIBUTES``: an attribute that is added there needs no other change in this package. Pure.
+The application reads and writes the same rows, so the schema cannot change here alone. Every attribute is declared
+once, in ``ATTRIBUTES``. Reading, writing, moving, exporting, copying and checking use that table, so that a new
+attribute needs no other change in this package.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True)
 class Person:
-    """A person in a conversation, as the rows name them."""
+    """A person in a conversation, with the uuid and names that are stored in the rows."""
 
     uuid: str
     handle: str | None
@@ -32,7 +33,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Message:
-    """One message; the user is its sender. ``created_at`` is None where the row's sort key is no time."""
+    """One message; the user is its sender. ``created_at`` is None if the row's sort key is not a time."""
 
     message_uuid: str
     user_uuid: str
@@ -44,7 +45,10 @@ class Message:
 
 @dataclass(frozen=True)
 class MessageGroup:
-    """A conversation as one of its two people sees it; the user is the other one."""
+    """A conversation as one of its two people sees it; the user is the other person.
+
+    ``message`` is the last message, and ``last_message_at`` its time: None if the row's sort key is not a time.
+    """
 
     message_group_uuid: str
     user_uuid: str
@@ -59,7 +63,7 @@ class MessageGroup:
 
 
 class Of(Enum):
-    """What an attribute of a row is about."""
+    """The thing that an attribute of a row describes."""
 
     KEY = "the row's own key"
     CONVERSATION = "the id of the conversation"
@@ -68,14 +72,14 @@ class Of(Enum):
 
 
 class From(NamedTuple):
-    """Where a value comes from: of what, and the name of the field of ``Message`` or ``Person`` that holds it."""
+    """The source of an attribute: the thing it describes, and the field of ``Message`` or ``Person`` with its value."""
 
     of: Of
     field: str = ""
 
 
 class Copied(Enum):
-    """What an anonymized copy makes of an attribute."""
+    """How an anonymized copy treats an attribute."""
 
     ID = "kept if it is a hexadecimal number; otherwise the row is skipped"
     TIME = "kept if it is a time; otherwise the row is skipped"
@@ -85,9 +89,11 @@ class Copied(Enum):
 
 
 class Attribute(NamedTuple):
-    """One attribute: what a copy makes of it, and where a message's row and a group row have it from (None: neither).
+    """One attribute of the rows.
 
-    ``csv`` says whether it has a column in CSV; a row that has an attribute without one cannot be exported as CSV.
+    ``copied`` says how an anonymized copy treats it. ``in_message`` and ``in_group`` are its sources in the two kinds
+    of row; None if that kind of row does not have it. ``csv`` says whether it has a column in CSV. A row with an
+    attribute that has no column cannot be exported as CSV.
     """
 
     name: str
@@ -99,31 +105,31 @@ class Attribute(NamedTuple):
 
     @property
     def indexed(self) -> bool:
-        """Whether the index holds it: its projection is ALL, and only group rows have its partition key."""
+        """Whether the index contains it: the projection is ALL, and only group rows have the index's partition key."""
         return self.in_group is not None
 
 
 KEY, CONVERSATION = From(Of.KEY), From(Of.CONVERSATION)
 
 
-def _said(field: str) -> From:
+def _of_message(field: str) -> From:
     return From(Of.MESSAGE, field)
 
 
-def _other(field: str) -> From:
+def _of_other(field: str) -> From:
     return From(Of.OTHER, field)
 
 
 ATTRIBUTES = (
-    #         name                  in a copy             in a message's row           in a group row
-    Attribute("pk",                  Copied.ID,           KEY,                         KEY),
-    Attribute("sk",                  Copied.TIME,         KEY,                         KEY),
-    Attribute("message_group_uuid",  Copied.ID,           None,                        CONVERSATION),
-    Attribute("message_uuid",        Copied.ID,           _said("message_uuid"),       None),
-    Attribute("message",             Copied.WORDS,        _said("message"),            _said("message")),
-    Attribute("user_uuid",           Copied.ID,           _said("user_uuid"),          _other("uuid")),
-    Attribute("user_display_name",   Copied.DISPLAY_NAME, _said("user_display_name"),  _other("display_name")),
-    Attribute("user_handle",         Copied.HANDLE,       _said("user_handle"),        _other("handle")),
+    #         name                  in a copy             in a message's row                 in a group row
+    Attribute("pk",                  Copied.ID,           KEY,                               KEY),
+    Attribute("sk",                  Copied.TIME,         KEY,                               KEY),
+    Attribute("message_group_uuid",  Copied.ID,           None,                              CONVERSATION),
+    Attribute("message_uuid",        Copied.ID,           _of_message("message_uuid"),       None),
+    Attribute("message",             Copied.WORDS,        _of_message("message"),            _of_message("message")),
+    Attribute("user_uuid",           Copied.ID,           _of_message("user_uuid"),          _of_other("uuid")),
+    Attribute("user_display_name",   Copied.DISPLAY_NAME, _of_message("user_display_name"),  _of_other("display_name")),
+    Attribute("user_handle",         Copied.HANDLE,       _of_message("user_handle"),        _of_other("handle")),
 )  # fmt: skip
 BY_NAME = {each.name: each for each in ATTRIBUTES}
 COLUMNS = tuple(each.name for each in ATTRIBUTES if each.csv)
@@ -139,10 +145,10 @@ GROUP_PREFIX = "GRP#"
 
 @dataclass(frozen=True)
 class Index:
-    """A secondary index as far as its cost depends on it: its keys, and which attributes its entries hold.
+    """The parts of a secondary index that decide its cost: its keys, and the attributes of its entries.
 
-    ``included`` are the attributes that ``INCLUDE`` adds; the keys of table and index are in every entry ("Attribute
-    projections" in "Using Global Secondary Indexes in DynamoDB").
+    ``included`` are the attributes that the projection ``INCLUDE`` adds. Every entry has the keys of the table and of
+    the index ("Attribute projections" in "Using Global Secondary Indexes in DynamoDB").
     """
 
     name: str
@@ -164,7 +170,7 @@ KEY_TYPES = [
 
 
 def in_group(group: str) -> Item:
-    """What a query of the index needs to read the group rows of one conversation."""
+    """The parameters of a query that reads the group rows of one conversation from the index."""
     return {
         "IndexName": INDEX,
         "KeyConditionExpression": f"{GROUPS.partition_key} = :group",
@@ -177,38 +183,41 @@ def in_group(group: str) -> Item:
 
 
 def message_item(group: str, message: Message) -> Item:
-    """The item of one message."""
+    """The item of one message in the conversation ``group``. The message must have a time."""
     assert message.created_at is not None
     key = {"pk": {"S": MESSAGE_PREFIX + group}, "sk": {"S": sort_key(message.created_at)}}
     return {**key, **_values(MESSAGE_ROW, Of.MESSAGE, message)}
 
 
 def group_item(owner: str, group: str, other: Person, last: Item, sk: str) -> Item:
-    """The item of a conversation as the person with the uuid ``owner`` sees it; ``last`` comes from ``last_said``."""
+    """The group row of the person with the uuid ``owner``, with the sort key ``sk``.
+
+    ``last`` is the result of ``last_message_attributes``.
+    """
     key = {"pk": {"S": GROUP_PREFIX + owner}, "sk": {"S": sk}}
     about = {name: {"S": group} for name, source in GROUP_ROW.items() if source.of is Of.CONVERSATION}
     return {**key, **about, **last, **_values(GROUP_ROW, Of.OTHER, other)}
 
 
-def last_said(message: Message) -> Item:
-    """The attributes of a group row that come from its last message: the same for both people."""
+def last_message_attributes(message: Message) -> Item:
+    """The attributes of a group row that come from the last message. They are the same for both people."""
     return _values(GROUP_ROW, Of.MESSAGE, message)
 
 
-def last_said_in(row: Mapping[str, Any]) -> Item:
-    """The same, taken from a group row of the conversation: what the rows of both people have in common."""
+def last_message_attributes_of_row(row: Mapping[str, Any]) -> Item:
+    """The attributes that come from the last message, taken from one of the conversation's group rows."""
     return {name: row[name] for name, source in GROUP_ROW.items() if source.of is Of.MESSAGE and name in row}
 
 
 def undeclared(row: Mapping[str, Any]) -> Item:
-    """The attributes that another application gave a row; a row that is moved keeps them."""
+    """The attributes of a row that are not in ``ATTRIBUTES``: another application added them, and a move keeps them."""
     return {name: value for name, value in row.items() if name not in BY_NAME}
 
 
 def _values(row: Mapping[str, From], of: Of, record: Message | Person) -> Item:
-    """The attributes that a record gives; a field that is None makes no attribute."""
-    found = ((name, getattr(record, source.field)) for name, source in row.items() if source.of is of)
-    return {name: {BY_NAME[name].type: value if type(value) is str else str(value)} for name, value in found
+    """The attributes of a row that come from a record. A field that is None gives no attribute."""
+    values = ((name, getattr(record, source.field)) for name, source in row.items() if source.of is of)
+    return {name: {BY_NAME[name].type: value if type(value) is str else str(value)} for name, value in values
             if value is not None}  # fmt: skip
 
 
@@ -217,22 +226,22 @@ def _values(row: Mapping[str, From], of: Of, record: Message | Person) -> Item:
 
 
 def read_message(item: Mapping[str, Any]) -> Message:
-    """A message from its item; attributes that are missing there are None, or empty texts where there must be one."""
+    """The message of an item. A missing attribute becomes None, or an empty text in a field that cannot be None."""
     return Message(created_at=instant(_text(item, "sk") or ""), **_read(_MESSAGE, item))
 
 
 def read_group(item: Mapping[str, Any]) -> MessageGroup:
-    """A message group from its item, as ``read_message``."""
+    """The message group of a group row. Missing attributes are read as in ``read_message``."""
     return MessageGroup(last_message_at=instant(_text(item, "sk") or ""), **_read(_GROUP, item))
 
 
 def read_other(row: Mapping[str, Any]) -> Person:
-    """The other person, as a group row names them; their uuid is empty where the row lacks it."""
+    """The other person of a group row; their uuid is empty if the row has none."""
     return Person(**_read(_OTHER, row))
 
 
 def sender(message: Message) -> Person:
-    """Who wrote a message: what a group row has of its other person, a message has of its sender."""
+    """The sender of a message, with every field that group rows store of the other person."""
     return Person(**{
         source.field: getattr(message, MESSAGE_ROW[name].field)
         for name, source in GROUP_ROW.items() if source.of is Of.OTHER
@@ -240,7 +249,7 @@ def sender(message: Message) -> Person:
 
 
 def completed(person: Person, known: Person | None) -> Person:
-    """A person with what another source knows of them, where they lack it themselves."""
+    """``person``, with each empty field filled from ``known``, another record of the same person."""
     if known is None:
         return person
     names = [field.name for field in fields(Person)]
@@ -248,7 +257,7 @@ def completed(person: Person, known: Person | None) -> Person:
 
 
 def written_by(sender: Person, text: str, *, message_uuid: str, at: datetime | None) -> Message:
-    """A message by a person, with everything that it says about them."""
+    """A message from ``sender``, with all fields that a message stores of its sender."""
     who = {
         MESSAGE_ROW[name].field: getattr(sender, source.field)
         for name, source in GROUP_ROW.items()
@@ -258,8 +267,10 @@ def written_by(sender: Person, text: str, *, message_uuid: str, at: datetime | N
 
 
 def _reading(record: type, names: Mapping[str, str], *, but: str = "") -> list[tuple[str, str, str, str | None]]:
-    """For each field of a record: its name, the attribute that it is read from, that one's type, and what stands for a
-    missing one. A field without an attribute is an error here, as soon as this module is loaded."""
+    """How to read each field of a record: its name, its attribute, the attribute's type, and the value if missing.
+
+    The field ``but`` is left out. A field without an attribute raises KeyError when this module is loaded.
+    """
     return [
         (field.name, names[field.name], BY_NAME[names[field.name]].type, None if "None" in str(field.type) else "")
         for field in fields(record)
@@ -273,13 +284,13 @@ _OTHER = _reading(Person, {source.field: name for name, source in GROUP_ROW.item
 
 
 def _read(reading: list[tuple[str, str, str, str | None]], item: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field, name, kind, missing in reading:
         value = item.get(name)
-        found[field] = missing if value is None else value.get(kind, missing)
-    return found
+        values[field] = missing if value is None else value.get(kind, missing)
+    return values
 
 
 def _text(item: Mapping[str, Any], name: str) -> str | None:
-    found: str | None = item.get(name, {}).get("S")
-    return found
+    text: str | None = item.get(name, {}).get("S")
+    return text

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-ADDED = 'Attribute("last_message_uuid", Copied.ID, None, _said("message_uuid")),'
+ADDED = 'Attribute("last_message_uuid", Copied.ID, None, _of_message("message_uuid")),'
 START = datetime(2026, 11, 19, 10, tzinfo=UTC)
 
 

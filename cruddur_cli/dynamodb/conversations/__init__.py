@@ -1,4 +1,4 @@
-"""Conversations between two people: listed, read, started and continued."""
+"""List, read, start, continue and seed conversations between two people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The new messages of a conversation, as they arrive: each once, by queries from the last sort key on."""
+"""Poll a conversation for new messages, and return each message once."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from ..schema import Message, read_message
 from . import queries
 
 _OVERLAP = timedelta(minutes=1)
-"""How far before the last message each look begins: the clocks of two writers differ, and reads lag behind writes."""
-# Only a row in another form or with another offset stands further away, up to 15 hours, and looking there costs more.
+"""Each query begins this long before the last message, because writers' clocks differ and reads lag behind writes."""
+# A sort key with another offset can be up to 15 hours away from its time. To find these rows, a wide query reads a day
+# or two; it costs more, so it runs less often.
 _WIDE_S = 10.0
 _ITEMS_A_SECOND = 50
 
 
 class Follower:
-    """Looks for what is new in one conversation. A message is what has its own sort key and id.
+    """Finds the new messages of one conversation. Two messages are different if their sort keys or their ids differ.
 
-    It knows the messages of the last day or two, in texts, from when it is made, so that none of them is new.
+    When it is created, it reads the messages of the last day or two, so that ``new`` does not return them.
     """
 
     def __init__(self, dynamodb: DynamoDB, group: str) -> None:
         self._dynamodb, self._pk = dynamodb, f"MSG#{group}"
         self._known: set[tuple[str, str]] = set()
         self._last: datetime | None = None
-        self._wide_at = 0.0
-        self._looked = times.now()
-        self._read(self._wide(), is_wide=True)
+        self._next_wide_at = 0.0
+        self._polled_at = times.now()
+        self._read(self._wide_bound(), is_wide=True)
 
     def know(self, messages: Iterable[Message], sort_keys: dict[str, str]) -> None:
-        """Take messages, with their sort keys by id, for known ones: they are shown already."""
+        """Add messages that the caller has shown already; ``sort_keys`` holds their sort keys by message id."""
         for message in messages:
             self._known.add((sort_keys[message.message_uuid], message.message_uuid))
-            self._see(message.created_at)
+            self._update_last(message.created_at)
 
     def new(self) -> list[Message]:
-        """The messages that have arrived since the last look, oldest first. Raises what a query raises."""
+        """The messages that have arrived since the last call, oldest first. Raises CannotConnect or Refused."""
         now = times.now()
-        wide = self._wide()
-        is_wide = time.monotonic() >= self._wide_at
+        wide = self._wide_bound()
+        is_wide = time.monotonic() >= self._next_wide_at
         low = wide if is_wide or self._last is None else max(wide, times.sort_key(min(self._last, now) - _OVERLAP))
-        found = self._read(low, is_wide=is_wide)
-        # A store may have been away for days: what was written meanwhile is looked for from the last look on.
-        self._looked = now
-        self._known = {(sk, uuid) for sk, uuid in self._known if sk >= self._wide()}
-        return sorted(found, key=queries.created_at)
+        messages = self._read(low, is_wide=is_wide)
+        # Set only now: if a query fails, for days perhaps, the next one begins at the last successful poll.
+        self._polled_at = now
+        self._known = {(sk, uuid) for sk, uuid in self._known if sk >= self._wide_bound()}
+        return sorted(messages, key=queries.created_at)
 
-    def _wide(self) -> str:
-        """A text before every way of writing a time since the last look."""
-        return times.text_before(self._looked - _OVERLAP)
+    def _wide_bound(self) -> str:
+        """A text that sorts before every form of a time since the last poll."""
+        return times.text_before(self._polled_at - _OVERLAP)
 
     def _read(self, low: str, *, is_wide: bool) -> list[Message]:
-        """The messages from a sort key on that are not known; they are known as soon as every page is read."""
-        found: dict[tuple[str, str], Message] = {}
+        """The unknown messages from the sort key ``low`` on. They become known once every page is read."""
+        unknown: dict[tuple[str, str], Message] = {}
         items = 0
         for page in queries.query(self._dynamodb, **queries.partition(self._pk, low=low)):
             items += len(page)
@@ -64,14 +65,14 @@ class Follower:
                 message = read_message(item)
                 key = (item["sk"]["S"], message.message_uuid)
                 if key not in self._known:
-                    found[key] = message
-        self._known |= found.keys()
-        for message in found.values():
-            self._see(message.created_at)
+                    unknown[key] = message
+        self._known |= unknown.keys()
+        for message in unknown.values():
+            self._update_last(message.created_at)
         if is_wide:
-            self._wide_at = time.monotonic() + max(_WIDE_S, items / _ITEMS_A_SECOND)
-        return list(found.values())
+            self._next_wide_at = time.monotonic() + max(_WIDE_S, items / _ITEMS_A_SECOND)
+        return list(unknown.values())
 
-    def _see(self, moment: datetime | None) -> None:
+    def _update_last(self, moment: datetime | None) -> None:
         if moment is not None and (self._last is None or moment > self._last):
             self._last = moment

@@ -1,4 +1,7 @@
-"""A conversation that is written as text, and the messages that it becomes; its records are the schema's. Pure."""
+"""Parse a conversation file, and compute the messages that a seed creates from it. Pure.
+
+The records ``Message``, ``MessageGroup`` and ``Person`` are defined in ``schema`` and imported here.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _SHOWN_FAULTS = 5
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a written conversation: ``speaker`` is 1 or 2, ``number`` counts from 1."""
+    """One line of a conversation file: ``speaker`` is 1 or 2; ``number`` is the line number, from 1."""
 
     number: int
     speaker: int
@@ -42,10 +45,10 @@ class Line:
 
 
 def parse(content: bytes, source: str) -> list[Line]:
-    """The lines of a written conversation, ``Person 1: …`` and ``Person 2: …``; blank ones are passed over.
+    """The lines of a conversation file, ``Person 1: …`` and ``Person 2: …``. Blank lines are skipped.
 
-    A byte-order mark and Windows line ends are no part of it. Raises BadInput with file and line for anything else,
-    and where there is no message at all.
+    A byte-order mark and Windows line ends are removed. Raises BadInput if the file is not UTF-8, if a line has another
+    form (the error names file and line), or if there is no message.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -58,13 +61,13 @@ def parse(content: bytes, source: str) -> list[Line]:
         line = raw.removesuffix("\r")
         if not line.strip():
             continue
-        found = _LINE.fullmatch(line)
-        if found is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
             faults.append(f"{source}, line {number}: {_clip(line)}")
-        elif not found[2].strip():
-            faults.append(f"{source}, line {number}: there is no text after Person {found[1]}")
+        elif not match[2].strip():
+            faults.append(f"{source}, line {number}: there is no text after Person {match[1]}")
         else:
-            lines.append(Line(number, int(found[1]), found[2]))
+            lines.append(Line(number, int(match[1]), match[2]))
     if faults:
         more = f"\n… and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
         raise BadInput(
@@ -88,26 +91,26 @@ def _clip(line: str) -> str:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the messages of a seeded conversation were written: the first one at ``start``, then one each ``step``."""
+    """The times of a seeded conversation's messages: the first is at ``start``, each next one ``step`` later."""
 
     start: datetime
     step: timedelta = STEP
 
     def at(self, position: int) -> datetime:
-        """When the message at this position was written."""
+        """The time of the message at a position; positions count from 0."""
         return self.start + position * self.step
 
     @classmethod
     def through(cls, *points: tuple[int, datetime]) -> Schedule:
-        """The schedule that two messages lie on, or one: each is a position and a time.
+        """The schedule that fits one or two messages; each point is a position and a time.
 
-        A pause between two that no seeding makes is none of a schedule: then the first one counts, with minutes.
+        Two points give the step. If a seed cannot have used that step, or if there is one point, the step is a minute.
         """
         position, moment = points[0]
         step = STEP
         if len(points) > 1:
-            number = points[1][0] - position
-            pause, rest = divmod((points[1][1] - moment) // _TICK, number) if number > 0 else (0, 0)
+            distance = points[1][0] - position
+            pause, rest = divmod((points[1][1] - moment) // _TICK, distance) if distance > 0 else (0, 0)
             if 0 < pause <= STEP // _TICK and not rest:
                 step = pause * _TICK
         return cls(moment - position * step, step)
@@ -116,9 +119,9 @@ class Schedule:
 def compose(
     lines: Sequence[Line], people: tuple[Person, Person], *, group: str, schedule: Schedule, count: int
 ) -> Iterator[Message]:
-    """``count`` messages as ``schedule`` says; the lines are repeated as often as that takes.
+    """Yield ``count`` messages at the times of ``schedule``; the lines are repeated until there are enough.
 
-    The ids depend on the group and the position alone, so that seeding again replaces what it once seeded.
+    An id depends only on the group and the position, so that a later seed overwrites the same messages.
     """
     for position in range(count):
         line = lines[position % len(lines)]
@@ -127,13 +130,14 @@ def compose(
 
 
 def schedule_for(count: int, now: datetime, *, year: int, seeded: Schedule | None = None) -> Schedule:
-    """When ``count`` seeded messages are written: as they were before (``seeded``), as long as their end is past.
+    """The schedule of ``count`` seeded messages: ``seeded``, the earlier one, if its last message is in the past.
 
-    New ones end before the current hour, so that two people who seed at once choose the same times. They end in
-    ``year``, the only one that the application shows: where its first hour is not over, the pauses shrink to what has
-    passed of it. Where it has not begun in UTC, which sort keys are written in, they end before it.
+    A new schedule ends before the current hour, so that two people who seed at the same time get the same times. It
+    ends in ``year``, the only year that the application shows. In the first hour of ``year`` the step shrinks, so that
+    all messages fit into the part of the hour that is over. If ``year`` has not begun in UTC, the time zone of sort
+    keys, the schedule ends before it.
 
-    Raises BadInput for more minutes than there have been.
+    Raises BadInput if the first message would be before the year 1.
     """
     if seeded is not None and count - 1 < (now - seeded.start) / seeded.step:
         return seeded
@@ -141,8 +145,8 @@ def schedule_for(count: int, now: datetime, *, year: int, seeded: Schedule | Non
     hour = now.replace(minute=0, second=0, microsecond=0)
     if hour <= begin < now:
         end = now.replace(second=0, microsecond=0)
-        passed = (end if end > begin else now) - begin
-        step = min(STEP, passed // _TICK // count * _TICK)
+        elapsed = (end if end > begin else now) - begin
+        step = min(STEP, elapsed // _TICK // count * _TICK)
         if step:
             return Schedule(begin, step)
     try:
@@ -152,9 +156,9 @@ def schedule_for(count: int, now: datetime, *, year: int, seeded: Schedule | Non
 
 
 def seeded_uuid(group: str, position: int) -> str:
-    """The id of a seeded message: a version-8 UUID (RFC 9562) that holds its position in the last 48 bits.
+    """The id of a seeded message: a UUID of version 8 (RFC 9562) with the position in its last 48 bits.
 
-    Raises OverflowError for a position that has more bits.
+    Raises OverflowError if the position is negative or needs more than 48 bits.
     """
     if not 0 <= position < 1 << 48:
         raise OverflowError(position)
@@ -170,7 +174,7 @@ def _seeded_start(group: str) -> str:
 
 
 def seeded_position(group: str, message_uuid: str) -> int | None:
-    """The position that a seeded message's id holds; None for a message that a person wrote."""
+    """The position in the id of a seeded message; None if a person wrote the message."""
     try:
         position = int(message_uuid[-12:], 16)
         return position if seeded_uuid(group, position) == message_uuid else None

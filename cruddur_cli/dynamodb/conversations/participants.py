@@ -1,4 +1,8 @@
-"""Who is in a conversation, and their group rows of it: read consistently, also where rows are missing or doubled."""
+"""Find the people of a conversation and their group rows, even if rows are missing or duplicated.
+
+Rows are read consistently from the table. The index, which can lag behind, only says whose rows to read; ``handles``
+alone takes its answer from the index.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,20 @@ from ..schema import Item, Person, completed, in_group, read_group, read_other
 from ..schema import sender as sender_of
 from .queries import partition, query, tail
 
-# How far back the people of a conversation whose rows are lost are looked for among those who wrote.
+# If group rows are missing, the people of a conversation are the senders of this many last messages.
 _RECENT = 200
 _START = datetime.min.replace(tzinfo=UTC)
-# A time and the text written then: what puts group rows in order, so that two messages of one instant end the same in
-# any order they come.
+# The order of group rows: by the time of the last message, then by its text. The text decides between two messages with
+# one time, so that the result does not depend on which message comes first.
 Age = tuple[datetime, str]
 
 
 @dataclass(frozen=True)
 class Participant:
-    """One person's side of a conversation: with whom, as far as is known, and their rows of it, newest first.
+    """One person of a conversation, and their group rows of it, newest first.
 
-    ``taken`` holds the sort keys of their other conversations.
+    ``owner`` is the person's uuid. ``other`` is the other person, if known. ``taken`` holds the sort keys of the
+    person's other conversations.
     """
 
     owner: str
@@ -34,20 +39,23 @@ class Participant:
 
 @dataclass(frozen=True)
 class Participants:
-    """The people whose rows a message moves; ``missing`` says what cannot be known, ``stranger`` that the sender has no
-    part in the conversation."""
+    """The people whose group rows a message moves.
+
+    ``missing`` says which group row cannot be created, and why. ``stranger`` is True if the sender is not part of the
+    conversation.
+    """
 
     people: tuple[Participant, ...]
     missing: str | None = None
     stranger: bool = False
 
     def newest(self) -> Age:
-        """The last message as the rows have it; the beginning of time where there is no row."""
+        """The age of the newest row; the earliest age if there is no row."""
         row = self.newest_row()
         return (_START, "") if row is None else age(row)
 
     def newest_row(self) -> Item | None:
-        """The row that says so."""
+        """The newest of all rows; None if there is no row."""
         return max((row for each in self.people for row in each.rows), key=age, default=None)
 
 
@@ -56,64 +64,66 @@ def find(
 ) -> Participants:
     """The people of a conversation and their rows, read consistently from the table.
 
-    ``people`` says whose they are. Otherwise the sender's own row names the other person; where it is lost, the index
-    leads to the other side's; where both are, the messages say who wrote in the conversation.
+    If ``people`` is given, the rows of these two are read. Otherwise the sender's own row names the other person. If
+    that row is missing, the index leads to the other person's row. If both are missing, the other person is the one who
+    sent the last messages.
     """
     if people is not None:
         first, second = people
         return Participants((read(dynamodb, group, first.uuid, second), read(dynamodb, group, second.uuid, first)))
-    mine = read(dynamodb, group, sender.uuid)
-    if mine.other is not None and mine.other.uuid == sender.uuid:
-        return Participants((mine,))
-    if mine.other is not None:
-        return Participants((mine, read(dynamodb, group, mine.other.uuid, sender)))
-    found = [read(dynamodb, group, owner) for owner in owners(dynamodb, group) if owner != sender.uuid]
-    found = [each for each in found if each.rows]
-    partners = [each for each in found if each.other is None or each.other.uuid == sender.uuid]
+    own = read(dynamodb, group, sender.uuid)
+    if own.other is not None and own.other.uuid == sender.uuid:
+        return Participants((own,))
+    if own.other is not None:
+        return Participants((own, read(dynamodb, group, own.other.uuid, sender)))
+    rest = [read(dynamodb, group, owner) for owner in owners(dynamodb, group) if owner != sender.uuid]
+    rest = [participant for participant in rest if participant.rows]
+    partners = [each for each in rest if each.other is None or each.other.uuid == sender.uuid]
     if len(partners) == 1:
-        (theirs,) = partners
-        writers = [person for person in _writers(dynamodb, group) if person.uuid == theirs.owner]
-        other = writers[0] if writers else Person(theirs.owner, None, None)
-        return Participants((replace(mine, other=other), replace(theirs, other=completed(sender, theirs.other))))
+        (partner,) = partners
+        writers = [person for person in _writers(dynamodb, group) if person.uuid == partner.owner]
+        other = writers[0] if writers else Person(partner.owner, None, None)
+        return Participants((replace(own, other=other), replace(partner, other=completed(sender, partner.other))))
     who = f"{sender.handle or sender.uuid} and conversation {group}"
-    if found:
-        missing = None if mine.rows else f"{who}: there is no group row, and the other people's rows do not name them"
-        return Participants((*([mine] if mine.rows else []), *found), missing, stranger=not mine.rows)
+    if rest:
+        missing = None if own.rows else f"{who}: there is no group row, and the other people's rows do not name them"
+        return Participants((*([own] if own.rows else []), *rest), missing, stranger=not own.rows)
     writers = _writers(dynamodb, group)
     others = [person for person in writers if person.uuid != sender.uuid]
-    stranger = not mine.rows and all(person.uuid != sender.uuid for person in writers)
+    stranger = not own.rows and all(person.uuid != sender.uuid for person in writers)
     if len(others) == 1:
         return Participants(
-            (replace(mine, other=others[0]), read(dynamodb, group, others[0].uuid, sender)), None, stranger
+            (replace(own, other=others[0]), read(dynamodb, group, others[0].uuid, sender)), None, stranger
         )
     missing = f"{who}: no group row and no message says who the other person is"
-    return Participants((mine,) if mine.rows else (), missing, stranger)
+    return Participants((own,) if own.rows else (), missing, stranger)
 
 
 def between(
     dynamodb: DynamoDB, first: Person, second: Person, *, prefer: str | None = None, otherwise: str | None = None
 ) -> tuple[str, Participants] | None:
-    """The conversation of two people and their rows of it, read consistently.
+    """The id of the conversation of two people, and their rows of it, read consistently.
 
-    Where they have several it is ``prefer``, else the newest. People are known by their uuids alone: a handle may be
-    another person's by now. ``otherwise`` is the conversation that they get where they have none.
+    If they have several conversations, it is the one with the id ``prefer``, or else the newest. If they have none, it
+    is ``otherwise``; without that, None is returned. People are compared by uuid only, because a handle may now belong
+    to another person.
     """
-    theirs = {
+    rows_of = {
         first.uuid: _read(dynamodb, **partition(f"GRP#{first.uuid}"), ConsistentRead=True),
         second.uuid: _read(dynamodb, **partition(f"GRP#{second.uuid}"), ConsistentRead=True),
     }
-    found = [
+    shared = [
         (age(row), read_group(row).message_group_uuid)
         for owner, other in ((first, second), (second, first))
-        for row in theirs[owner.uuid]
+        for row in rows_of[owner.uuid]
         if read_group(row).user_uuid == other.uuid and read_group(row).message_group_uuid
     ]
-    groups = [group for _, group in sorted(found, reverse=True)]
+    groups = [group for _, group in sorted(shared, reverse=True)]
     group = prefer if prefer in groups else groups[0] if groups else otherwise
     if group is None:
         return None
-    mine = _sorted_out(theirs[first.uuid], group, first.uuid, second)
-    return group, Participants((mine, _sorted_out(theirs[second.uuid], group, second.uuid, first)))
+    participant = _participant(rows_of[first.uuid], group, first.uuid, second)
+    return group, Participants((participant, _participant(rows_of[second.uuid], group, second.uuid, first)))
 
 
 def _read(dynamodb: DynamoDB, **params: Any) -> list[Item]:
@@ -121,11 +131,12 @@ def _read(dynamodb: DynamoDB, **params: Any) -> list[Item]:
 
 
 def read(dynamodb: DynamoDB, group: str, owner: str, other: Person | None = None) -> Participant:
-    """One person's side, read consistently; ``other`` where it is known who they speak with."""
-    return _sorted_out(_read(dynamodb, **partition(f"GRP#{owner}"), ConsistentRead=True), group, owner, other)
+    """The participant with the uuid ``owner``, read consistently. Pass ``other`` if the other person is known."""
+    return _participant(_read(dynamodb, **partition(f"GRP#{owner}"), ConsistentRead=True), group, owner, other)
 
 
-def _sorted_out(items: list[Item], group: str, owner: str, other: Person | None) -> Participant:
+def _participant(items: list[Item], group: str, owner: str, other: Person | None) -> Participant:
+    """The participant ``owner`` of a conversation, from all group rows of that person."""
     rows = [item for item in items if read_group(item).message_group_uuid == group]
     taken = frozenset(item["sk"]["S"] for item in items if read_group(item).message_group_uuid != group)
     rows.sort(key=age, reverse=True)
@@ -135,18 +146,21 @@ def _sorted_out(items: list[Item], group: str, owner: str, other: Person | None)
 
 
 def age(row: Item) -> Age:
-    """How new a group row is; the beginning of time where its sort key is no time."""
+    """The time and text of a group row's last message; the earliest time if its sort key is not a time."""
     group = read_group(row)
     return group.last_message_at or _START, group.message
 
 
 def owners(dynamodb: DynamoDB, group: str) -> list[str]:
-    """Whose rows the index knows, each once; it may be late, so their rows have to be read from the table."""
+    """The uuids of the people who have a group row in the index, each once.
+
+    The index can lag behind the table, so read their rows from the table.
+    """
     return list(dict.fromkeys(item["pk"]["S"].removeprefix("GRP#") for item in _index_rows(dynamodb, group)))
 
 
 def handles(dynamodb: DynamoDB, group: str) -> set[str]:
-    """The handles that the index's rows of a conversation name: each row that of the other person."""
+    """The handles in a conversation's rows of the index; each row has the handle of the other person."""
     return {handle for item in _index_rows(dynamodb, group) if (handle := read_group(item).user_handle)}
 
 
@@ -155,22 +169,23 @@ def _index_rows(dynamodb: DynamoDB, group: str) -> list[Item]:
 
 
 def members(dynamodb: DynamoDB, group: str) -> set[str]:
-    """Whose conversation it is: the people of its group rows, else those who wrote lately; empty where it is not there.
+    """The uuids of the people of a conversation; empty if there is no such conversation.
 
-    The index only says whose rows to read; the rows are read consistently.
+    They are the people of its group rows, which are read consistently. Without group rows, they are the senders of the
+    last messages.
     """
-    found: set[str] = set()
+    uuids: set[str] = set()
     for owner in owners(dynamodb, group):
-        theirs = read(dynamodb, group, owner)
-        if theirs.rows:
-            found |= {owner, *([theirs.other.uuid] if theirs.other else [])}
-    return found or {person.uuid for person in _writers(dynamodb, group)}
+        participant = read(dynamodb, group, owner)
+        if participant.rows:
+            uuids |= {owner, *([participant.other.uuid] if participant.other else [])}
+    return uuids or {person.uuid for person in _writers(dynamodb, group)}
 
 
 def _writers(dynamodb: DynamoDB, group: str) -> list[Person]:
-    """Who wrote the recent messages of a conversation, each once, by the names they had last."""
-    found: dict[str, Person] = {}
+    """The senders of the last messages of a conversation, each once, with the names of their last message."""
+    writers: dict[str, Person] = {}
     for message in reversed(tail(dynamodb, group, limit=_RECENT)):
         if message.user_uuid:
-            found.setdefault(message.user_uuid, sender_of(message))
-    return list(found.values())
+            writers.setdefault(message.user_uuid, sender_of(message))
+    return list(writers.values())

@@ -1,4 +1,4 @@
-"""Messages and message groups in the table: found by key, in the order of time."""
+"""Query messages and message groups by key, and return them in time order."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from ..capacity.rules import ITEM_LIMIT, item_size
 from ..client import DynamoDB
 from ..schema import Item, Message, MessageGroup, Person, message_item, read_group, read_message
 
-# Rows asked for beyond those wanted: where a conversation is short, or its messages are hours apart, they show that no
-# other can be newer, and one request is enough.
+# `latest` reads this many rows more than its limit. In a short conversation, or one with hours between its messages,
+# these rows prove that no other message is newer, so that one request is enough.
 _LOOKBACK = 20
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
 def check_size(group: str, message: Message, people: Sequence[Person]) -> None:
-    """Raise BadInput when DynamoDB would not take the message, or a group row whose last one it is: over 400 KB."""
+    """Raise BadInput if the message's item, or a group row with this last message, is larger than 400 KB.
+
+    400 KB is DynamoDB's limit for an item. ``people`` are the people whom the group rows name.
+    """
     sizes = [item_size(message_item(group, message))]
-    last, sk = schema.last_said(message), sort_key(created_at(message))
-    # Every owner's uuid is as long as the other person's.
+    last, sk = schema.last_message_attributes(message), sort_key(created_at(message))
+    # Uuids have one length, so the other person's uuid stands for the owner's here.
     sizes += [item_size(schema.group_item(other.uuid, group, other, last, sk)) for other in people]
     if max(sizes) > ITEM_LIMIT:
         raise BadInput(
@@ -37,8 +40,11 @@ def check_size(group: str, message: Message, people: Sequence[Person]) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One item of the single table with its keys decoded: ``entity`` is group, message or other; ``owner`` is the
-    user of a group row and the conversation of a message. The record of its entity is set, the other two are None."""
+    """One item with its partition key decoded.
+
+    ``entity`` is group, message or other. ``owner`` is the user of a group row, the conversation of a message, and
+    empty for others. The record of the entity is set; the other two are None.
+    """
 
     entity: str
     owner: str
@@ -48,7 +54,7 @@ class Row:
 
 
 def decode(item: Item) -> Row:
-    """The entity of an item, and its record; an item that is neither message nor group is its own record."""
+    """The entity of an item and its record; an item that is neither message nor group row gives its plain values."""
     kind, _, owner = item.get("pk", {}).get("S", "").partition("#")
     if kind == "GRP":
         return Row("group", owner, group=read_group(item))
@@ -58,7 +64,7 @@ def decode(item: Item) -> Row:
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as plain values. Numbers become Decimal, sets lists; ``--typed`` loses nothing."""
+    """An item as plain values. Numbers become Decimal, and sets become lists; use ``--typed`` to keep the types."""
     return {name: value["S"] if "S" in value else _plain(value) for name, value in item.items()}
 
 
@@ -76,7 +82,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 
 def query(dynamodb: DynamoDB, **params: Any) -> Iterator[list[Item]]:
-    """The pages of one query, all of them; a page may be empty and still have a next one."""
+    """Yield every page of one query. A page can be empty although more pages follow."""
     while True:
         answer = dynamodb.call("query", TableName=dynamodb.table, **params)
         yield answer["Items"]
@@ -86,7 +92,7 @@ def query(dynamodb: DynamoDB, **params: Any) -> Iterator[list[Item]]:
 
 
 def partition(pk: str, window: Window | None = None, *, low: str = "") -> dict[str, Any]:
-    """What a query needs to read one partition: in the window, and from the sort key ``low`` on."""
+    """The parameters of a query for one partition, in the window and from the sort key ``low`` on."""
     condition, values = "pk = :pk", {":pk": {"S": pk}}
     first, high = window.texts() if window else (None, None)
     low = max(low, first or "")
@@ -101,7 +107,7 @@ def partition(pk: str, window: Window | None = None, *, low: str = "") -> dict[s
 
 
 def span(dynamodb: DynamoDB, pk: str) -> tuple[str, str] | None:
-    """The first and the last sort key of a partition, as they are written; None where it is empty."""
+    """The first and the last sort key of a partition, as stored; None if the partition is empty."""
     ends = [
         item["sk"]["S"]
         for forward in (True, False)
@@ -119,9 +125,10 @@ def list_groups(
     limit: int | None = None,
     see: Callable[[Item], None] = lambda _: None,
 ) -> list[MessageGroup]:
-    """A person's conversations, newest first (access pattern B); every page is read, so that the order is by time.
+    """A person's conversations, newest first (access pattern B).
 
-    With ``other`` only those with that person. ``see`` is given each item that is read.
+    Every page is read, because sort keys with different offsets are not in time order. With ``other``, only the
+    conversations with that person are returned. ``see`` is called with each item that is read.
     """
     window = window or Window()
     groups = []
@@ -143,55 +150,56 @@ def latest(
     limit: int = 20,
     see: Callable[[Item], None] = lambda _: None,
 ) -> list[Message]:
-    """The last ``limit`` messages of a conversation, oldest first (access pattern A). ``see`` is given each item read.
+    """The last ``limit`` messages of a conversation, oldest first (access pattern A).
 
-    Text order is time order only among sort keys in UTC: a row written with another offset stands up to half a day
-    away from its time. So reading continues, after the first page, to where no row can be newer than those found.
+    Text order is time order only among sort keys in UTC. A sort key with another offset differs from its time by up to
+    15 hours. So reading continues after the first page until no unread row can be newer than the messages that were
+    read. ``see`` is called with each item that is read.
     """
     window = window or Window()
     params: dict[str, Any] = {**partition(f"MSG#{group}", window), "ScanIndexForward": False}
     params["Limit"] = min(limit + _LOOKBACK, 1000)
-    found: list[Message] = []
-    mixed, low, place = False, "", {}
+    messages: list[Message] = []
+    has_other_forms, low, last_key = False, "", {}
     while True:
         answer = dynamodb.call("query", TableName=dynamodb.table, **params)
         for item in answer["Items"]:
             see(item)
-            place = {"pk": item["pk"], "sk": item["sk"]}
-            mixed = mixed or not is_canonical(item["sk"]["S"])
+            last_key = {"pk": item["pk"], "sk": item["sk"]}
+            has_other_forms = has_other_forms or not is_canonical(item["sk"]["S"])
             message = read_message(item)
             if window.holds(message.created_at):
-                found.append(message)
-        there_is_more = "LastEvaluatedKey" in answer
-        if not there_is_more and not low:
+                messages.append(message)
+        has_more = "LastEvaluatedKey" in answer
+        if not has_more and not low:
             break
-        params["ExclusiveStartKey"] = place = answer.get("LastEvaluatedKey", place)
-        if len(found) < limit:
+        params["ExclusiveStartKey"] = last_key = answer.get("LastEvaluatedKey", last_key)
+        if len(messages) < limit:
             continue
-        found.sort(key=created_at, reverse=True)
-        oldest = created_at(found[limit - 1])
-        bound = text_before(oldest) if mixed else text_before_offset(oldest)
-        if place["sk"]["S"] < bound or (not there_is_more and bound >= low):
+        messages.sort(key=created_at, reverse=True)
+        oldest = created_at(messages[limit - 1])
+        bound = text_before(oldest) if has_other_forms else text_before_offset(oldest)
+        if last_key["sk"]["S"] < bound or (not has_more and bound >= low):
             break
         low = bound
         params |= {**partition(f"MSG#{group}", window, low=low), "Limit": 1000}
-    found.sort(key=created_at)
-    return found[-limit:]
+    messages.sort(key=created_at)
+    return messages[-limit:]
 
 
 def tail(dynamodb: DynamoDB, group: str, *, limit: int) -> list[Message]:
     """The messages with the last ``limit`` sort keys of a conversation, oldest first, read consistently.
 
-    As few requests as that takes, and what was just written is there; but unlike ``latest`` it does not look for
-    messages whose offset puts their key elsewhere.
+    The result contains messages that were written just before. Unlike ``latest``, this does not search for newer
+    messages whose offset gives them an earlier sort key, so it usually makes one request.
     """
-    found: list[Message] = []
+    messages: list[Message] = []
     params = {**partition(f"MSG#{group}"), "ScanIndexForward": False, "ConsistentRead": True, "Limit": limit}
     for page in query(dynamodb, **params):
-        found += map(read_message, page)
-        if len(found) >= limit:
+        messages += map(read_message, page)
+        if len(messages) >= limit:
             break
-    return sorted(found[:limit], key=created_at)
+    return sorted(messages[:limit], key=created_at)
 
 
 def created_at(message: Message) -> datetime:
@@ -200,14 +208,14 @@ def created_at(message: Message) -> datetime:
 
 
 def find_group(dynamodb: DynamoDB, *, mine: str, other: Person, prefer: str | None = None) -> MessageGroup | None:
-    """The conversation between the person with the uuid ``mine`` and ``other``; None where there is none.
+    """The conversation between the person with the uuid ``mine`` and ``other``; None if they have none.
 
-    Where they have several it is ``prefer``, else the newest.
+    If they have several, it is the one with the id ``prefer``, or else the newest.
     """
-    found = list_groups(dynamodb, mine, other=other)
-    return next((group for group in found if group.message_group_uuid == prefer), found[0] if found else None)
+    groups = list_groups(dynamodb, mine, other=other)
+    return next((group for group in groups if group.message_group_uuid == prefer), groups[0] if groups else None)
 
 
 def _is_with(group: MessageGroup, other: Person) -> bool:
-    """Whether the other person of a group row is ``other``, by uuid or, after a move of the database, by handle."""
+    """Whether a group row names ``other``, by uuid or by handle. Uuids differ after the users were created again."""
     return group.user_uuid == other.uuid or (other.handle is not None and group.user_handle == other.handle)

@@ -1,6 +1,6 @@
-"""Mends the rows of conversations: group rows that are lost, doubled or late, and names that people have changed.
+"""Repair the rows of conversations: group rows that are missing, duplicated or out of date, and changed names.
 
-Every write is conditional on what was read, so that a writer who works at the same time loses nothing.
+Every write is conditional on the rows that were read, so that a concurrent write is not lost.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from . import group_rows, queries
 
 
 def group(dynamodb: DynamoDB, name: str) -> bool:
-    """Make each person's group row of the conversation say what its newest message says; whether that was possible.
+    """Give each person of the conversation ``name`` one group row with its newest message; return whether that worked.
 
-    It moves no row backwards. Without a message, or where its people cannot be told, nothing is changed. Raises Refused
-    when others do not stop writing to the conversation.
+    No row gets an older message. Returns False if the conversation has no message, or if one of its people is unknown.
+    Raises Refused when conflicting writes do not end in time.
     """
     newest = queries.latest(dynamodb, name, limit=1)
     return bool(newest) and group_rows.advance(dynamodb, name, newest[-1]).missing is None
 
 
 def rename(dynamodb: DynamoDB, item: Item, person: Person) -> bool:
-    """Write a person's names into a row that names them; False where another writer moved or deleted the row.
+    """Set the handle and display name of ``person`` in a row that names them; return whether the row was updated.
 
-    An attribute that the row lacks stays missing.
+    Returns False if another writer has moved or deleted the row. An attribute that the row lacks is not added.
     """
     named = {"user_handle": person.handle, "user_display_name": person.display_name}
     wanted = {name: value for name, value in named.items() if name in item and value is not None}

@@ -1,4 +1,4 @@
-"""Puts a written conversation into the table, so that doing it again leaves exactly the same rows."""
+"""Seed a conversation file into the table. Seeding the same file again leaves exactly the same rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from . import group_rows, queries
 from .model import STEP, Line, Schedule, compose, schedule_for, seeded_position
 from .queries import partition, query
 
-# How many items are held, at the most, until a second seeded one tells the pauses of the first.
-_LOOKED_AT = 1000
+# Two seeded messages are needed to find the schedule. The search for the second one ends after this many items.
+_MOST_READ_AHEAD = 1000
 
 
 @dataclass(frozen=True)
 class Seeded:
-    """What seeding did to one kind of row."""
+    """The number of rows of one kind that a seed wrote, left unchanged and deleted."""
 
     entity: str
     written: int
@@ -32,7 +32,7 @@ class Seeded:
 
 
 def check(lines: Sequence[Line], people: tuple[Person, Person], *, group: str, source: str, now: datetime) -> None:
-    """Raise BadInput, with its line, for a text that makes an item larger than DynamoDB takes."""
+    """Raise BadInput, with file and line, for a text that makes an item larger than DynamoDB's limit."""
     composed = compose(lines, people, group=group, schedule=Schedule(now), count=len(lines))
     for line, message in zip(lines, composed, strict=True):
         try:
@@ -54,13 +54,17 @@ def replace_conversation(
     advance: Callable[[int], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Seeded]:
-    """Make the seeded messages of ``group`` be the first ``count`` of the repeated lines, and its group rows fit.
+    """Replace the seeded messages of ``group`` by ``count`` messages from ``lines``, and update its group rows.
 
-    ``year`` is the one that the application shows, by default that of ``now`` in local time. Where it has turned since
-    the seeding, the messages move into it, unless people have written in the conversation since.
+    The lines are repeated until there are ``count`` messages. ``year`` is the year that the application shows; the
+    default is the local year of ``now``. If the conversation was seeded in an earlier year, its messages move into
+    ``year``, unless a person has written in the conversation since.
 
-    Only rows that differ are written, only rows that an earlier seeding left are deleted. The group rows come last:
-    killed at any point, running it again ends in the same rows. Memory does not grow with ``count``.
+    Only rows that differ are written, and only rows of an earlier seed are deleted. The group rows come last, so that
+    another run after a kill ends in the same rows. Memory use does not depend on ``count``. ``advance`` is called with
+    the number of rows that are done, ``say`` with notes for the user.
+
+    Returns the results for messages and for message groups. Raises Refused, which says how many rows were written.
     """
     existing = stored(dynamodb, group)
     year = now.astimezone().year if year is None else year
@@ -75,7 +79,7 @@ def replace_conversation(
     tally = _Tally()
     if dry_run:
         for replacement in replacements:
-            tally.see(replacement)
+            tally.add(replacement)
         dynamodb.meter.plan(tally.units)
     else:
         _write(dynamodb, replacements, tally, count, advance)
@@ -103,7 +107,7 @@ def _write(
     with batch_writer.opened(dynamodb, advance=advance) as batch:
         try:
             for replacement in replacements:
-                tally.see(replacement)
+                tally.add(replacement)
                 if replacement.put is not None:
                     batch.put(replacement.put)
                 elif replacement.delete is not None:
@@ -119,7 +123,10 @@ def _write(
 
 
 def _find_schedule(group: str, existing: Iterator[Item]) -> tuple[list[Item], Schedule | None]:
-    """The items read until the second seeded one, and the schedule of the conversation that they belong to."""
+    """The items up to the second seeded message, and the schedule of the seeded messages; None if there is none.
+
+    The items are returned because ``existing`` can be read only once.
+    """
     head: list[Item] = []
     points: list[tuple[int, datetime]] = []
     for item in existing:
@@ -128,15 +135,16 @@ def _find_schedule(group: str, existing: Iterator[Item]) -> tuple[list[Item], Sc
         moment = instant(item["sk"]["S"])
         if position is not None and moment is not None:
             points.append((position, moment))
-        if len(points) == 2 or (points and len(head) >= _LOOKED_AT):
+        if len(points) == 2 or (points and len(head) >= _MOST_READ_AHEAD):
             break
     return head, Schedule.through(*points) if points else None
 
 
 def _is_past_year(dynamodb: DynamoDB, group: str, seeded: Schedule, year: int, now: datetime) -> bool:
-    """Whether the newest message is a seeded one of an earlier year, and this year has begun in UTC too.
+    """Whether the seed is of an earlier year, and its messages must move into ``year``.
 
-    One that lies on another schedule than the first ones was moved by a run that did not come to its end.
+    That needs a newest message that is seeded, and a ``year`` that has begun in UTC. If the newest message is in
+    ``year`` but does not fit the schedule of the first ones, a run was killed that moved the messages.
     """
     if seeded.start.year >= year or now <= datetime(year, 1, 1, tzinfo=UTC):
         return False
@@ -147,8 +155,10 @@ def _is_past_year(dynamodb: DynamoDB, group: str, seeded: Schedule, year: int, n
 
 @dataclass(frozen=True)
 class Replacement:
-    """What replacing a seeded conversation takes: the items to put, the keys to delete, and what is right already.
-    ``old`` is what stands where something is put or deleted."""
+    """One step of replacing a seeded conversation: put an item, delete a key, or change nothing.
+
+    ``old`` is the item at that key before the step. ``last`` is the message at that key after it.
+    """
 
     put: Item | None = None
     delete: Item | None = None
@@ -157,26 +167,26 @@ class Replacement:
 
 
 class _ScriptRows:
-    """Counts messages that no person typed: the scripts' own seed wrote one each minute, to the microsecond.
+    """Counts messages that look like those of the seed script in ``bin/``.
 
-    Its rows have no mark, but their times follow one another by exactly a minute: same second, same fraction. A run of
-    ten counts. Other messages may lie between them.
+    The script's messages have no mark, but each is exactly a minute after the previous one, to the microsecond. Ten
+    such messages in a row are counted. Other messages can be between them.
     """
 
     _RUN = 10
-    _MOST = 200
+    _MOST_RUNS = 200
 
     def __init__(self) -> None:
         self.count = 0
         self._runs: dict[tuple[int, int], tuple[datetime, int]] = {}
 
-    def see(self, moment: datetime) -> None:
+    def add(self, moment: datetime) -> None:
         phase = moment.second, moment.microsecond
         before, run = self._runs.get(phase, (moment, 0))
         run = run + 1 if moment - before == STEP else 1
         self._runs[phase] = moment, run
         self.count += self._RUN if run == self._RUN else run > self._RUN
-        if len(self._runs) > self._MOST:
+        if len(self._runs) > self._MOST_RUNS:
             self._runs = {phase: (last, run) for phase, (last, run) in self._runs.items() if moment - last <= STEP}
 
 
@@ -188,7 +198,7 @@ class _Tally:
     units: float = 0.0
     script: _ScriptRows = field(default_factory=_ScriptRows)
 
-    def see(self, change: Replacement) -> None:
+    def add(self, change: Replacement) -> None:
         if change.put is not None:
             self.put += 1
             self.units += put_units(change.old, change.put).total
@@ -199,31 +209,30 @@ class _Tally:
         if message is None or message.created_at is None:
             return
         if change.put is None and change.old is None:
-            self.script.see(message.created_at)
+            self.script.add(message.created_at)
         if self.last is None or self.last.created_at is None or message.created_at >= self.last.created_at:
             self.last = message
 
 
 def stored(dynamodb: DynamoDB, group: str) -> Iterator[Item]:
-    """Every message item of a conversation by sort key, read consistently."""
+    """Yield every message item of a conversation in the order of sort keys, read consistently."""
     for page in query(dynamodb, **partition(f"MSG#{group}"), ConsistentRead=True):
         yield from page
 
 
 def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> Iterator[Replacement]:
-    """How to get from the existing messages to the wanted ones, one step a message; messages people wrote stay,
-    also where one has the very key of a wanted one.
+    """Yield the steps from the existing messages to the wanted ones, one step for each message.
 
-    Both come in sort-key order and are walked together, so that memory does not grow with the conversation.
-    ``Replacement.last`` is the message that stands there afterwards.
+    Messages that people wrote are kept, even if a wanted message has the same key. Both inputs are in the order of sort
+    keys and are merged, so that memory use does not depend on the length of the conversation.
     """
-    ahead = iter(existing)
-    old = next(ahead, None)
+    items = iter(existing)
+    old = next(items, None)
     for message in wanted:
         item = message_item(group, message)
         while old is not None and old["sk"]["S"] < item["sk"]["S"]:
             yield _keep_or_delete(group, old)
-            old = next(ahead, None)
+            old = next(items, None)
         if old is None or old["sk"]["S"] != item["sk"]["S"]:
             yield Replacement(put=item, last=message)
             continue
@@ -231,10 +240,10 @@ def changes(group: str, wanted: Iterable[Message], existing: Iterable[Item]) -> 
             yield Replacement(last=read_message(old))
         else:
             yield Replacement(put=None if old == item else item, old=old, last=message)
-        old = next(ahead, None)
+        old = next(items, None)
     while old is not None:
         yield _keep_or_delete(group, old)
-        old = next(ahead, None)
+        old = next(items, None)
 
 
 def _keep_or_delete(group: str, item: Item) -> Replacement:
@@ -244,5 +253,5 @@ def _keep_or_delete(group: str, item: Item) -> Replacement:
 
 
 def is_seeded(group: str, item: Item) -> bool:
-    """Whether an item is a message that a seeding wrote, not a person."""
+    """Whether an item is a seeded message, and not one that a person wrote."""
     return seeded_position(group, item.get("message_uuid", {}).get("S", "")) is not None

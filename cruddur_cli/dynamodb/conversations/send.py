@@ -1,4 +1,7 @@
-"""Starts conversations and adds messages (access patterns C and D): the message and both group rows, or nothing."""
+"""Start conversations and add messages (access patterns C and D).
+
+One transaction writes the message and both group rows: all of them or nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,27 @@ from .group_rows import KeyTaken, Moved
 from .participants import Participants
 from .queries import check_size, created_at, tail
 
-# AWS refuses requests whose clock is further off than this ("Signature Version 4": 5 minutes), so a message that is
-# newer than our clock by less was sent by a machine whose clock is ahead; by more, its time is not used.
+# AWS refuses a request whose time differs from AWS's clock by more than 5 minutes ("Signature Version 4"). If a message
+# is ahead of this machine's clock by less, its sender's clock was ahead, and the next message comes a microsecond after
+# it. If it is ahead by more, its time is wrong, and is ignored.
 SKEW = timedelta(minutes=5)
-# How far back a message is looked for whose id does not tell when it was written.
+# A message whose id contains no time is searched for among this many last messages.
 _RECENT = 200
 _KEY_LIMIT = 2048
-_TRIES = 20
-# Keys read beyond the lines that are shown: those of messages with other offsets may stand behind the sent one's.
+_MAX_ATTEMPTS = 20
+# `last_lines` reads this many more messages than it returns: sort keys with other offsets can be later than the sent
+# message's key.
 _LOOKBACK = 20
-# The namespace of our conversations' ids.
+# The namespace of the ids (UUID version 5) that this module gives to conversations.
 _CONVERSATIONS = uuid.UUID("8a3f5a0e-52c4-5d43-9a3c-6f0b3c1f6a51")
 
 
 @dataclass(frozen=True)
 class Sent:
-    """The result of sending: ``written`` is False for a message that was stored before, ``started`` True for the first
-    of a conversation."""
+    """The result of sending a message.
+
+    ``written`` is False if the message was stored before. ``started`` is True if the conversation had no group row.
+    """
 
     message_group_uuid: str
     message: Message
@@ -43,7 +50,7 @@ class Sent:
 
 
 def check(text: str, *, sender: Person | None = None, receiver: Person | None = None, group: str | None = None) -> None:
-    """Raise BadInput if the text, sender, receiver or conversation cannot make a message. Asks no store."""
+    """Raise BadInput if these arguments cannot make a message. Sends no request."""
     for what, value in (("The message", text), ("The conversation's id", group or "")):
         try:
             value.encode()
@@ -59,13 +66,14 @@ def check(text: str, *, sender: Person | None = None, receiver: Person | None = 
             code="same_person",
         )
     if sender is not None:
-        # As long as any id of cruddur: what an existing conversation's own takes is checked when it is known.
+        # This id is as long as every id of cruddur. The id of an existing conversation is checked once it is known.
         written = written_by(sender, text, message_uuid=str(uuid.UUID(int=0)), at=times.now())
         check_size(group or str(uuid.UUID(int=0)), written, [sender, *([receiver] if receiver else [])])
 
 
 def group_of(first: Person, second: Person) -> str:
-    """The id that a new conversation of two people gets. It is the same for both, so two who start at once share it."""
+    """The id of a new conversation of two people. Their order does not matter, so both get the same conversation if
+    they start it at the same time."""
     return str(uuid.uuid5(_CONVERSATIONS, " ".join(sorted((first.uuid, second.uuid)))))
 
 
@@ -79,14 +87,14 @@ def start(
     clock: Callable[[], datetime] = times.now,
     dry_run: bool = False,
 ) -> Sent:
-    """Send the first message to a person; one more, if the two have a conversation. Otherwise as ``send``."""
+    """Send a message to a person, and start a conversation if the two people have none. See ``send``."""
     check(text, sender=sender, receiver=receiver)
     draft = _Draft(text, sender, message_uuid, clock)
-    with draft.named():
+    with draft.id_in_errors():
         between = participants.between(dynamodb, sender, receiver, otherwise=group_of(sender, receiver))
         assert between is not None
-        group, found = between
-        return _deliver(dynamodb, group, found, draft, people=(sender, receiver), dry_run=dry_run)
+        group, known = between
+        return _deliver(dynamodb, group, known, draft, people=(sender, receiver), dry_run=dry_run)
 
 
 def send(
@@ -101,25 +109,27 @@ def send(
     clock: Callable[[], datetime] = times.now,
     dry_run: bool = False,
 ) -> Sent:
-    """Add a message to a conversation: the one with the id ``group``, else the one with ``receiver``.
+    """Add a message to the conversation with the id ``group``, or to the one of ``sender`` and ``receiver``.
 
-    Where the two have several it is ``prefer``, else the newest.
+    If the two people have several conversations, it is the one with the id ``prefer``, or else the newest.
 
-    With ``message_uuid`` it is stored once however often it is sent. An id of cruddur has the time, and so the key;
-    one of another kind is looked for among the last 200 messages. The time is the clock's, or a microsecond
-    after a message that is newer than the clock by less than ``SKEW``.
+    A message with a ``message_uuid`` is stored once, however often it is sent. An id that cruddur generated contains
+    the time, and so determines the sort key. A message with another id is searched for among the last 200 messages.
+    Without an id, or with one that contains no time, the message gets the time of ``clock``. If the conversation's last
+    message is ahead of ``clock`` by at most ``SKEW``, it gets a time one microsecond after that message.
 
-    Raises BadInput before anything is asked, NotFound where there is no such conversation or the sender is not in it,
-    Refused and CannotConnect with the id in ``fields["message_uuid"]``, so that it can be sent again.
+    Raises BadInput before anything is written, and NotFound if there is no such conversation or the sender is not in
+    it. Every error of a store has the message's id in ``fields["message_uuid"]``, so that the caller can send the same
+    message again.
     """
     check(text, sender=sender, receiver=receiver, group=group)
     draft = _Draft(text, sender, message_uuid, clock)
-    with draft.named():
+    with draft.id_in_errors():
         if group is not None:
-            found = participants.find(dynamodb, group, sender)
-            if found.stranger or found.missing:
-                raise _not_in(dynamodb, group, sender, found)
-            return _deliver(dynamodb, group, found, draft, people=None, dry_run=dry_run)
+            known = participants.find(dynamodb, group, sender)
+            if known.stranger or known.missing:
+                raise _not_in(dynamodb, group, sender, known)
+            return _deliver(dynamodb, group, known, draft, people=None, dry_run=dry_run)
         if receiver is None:
             raise BadInput("A message needs a conversation or a receiver.")
         between = participants.between(dynamodb, sender, receiver, prefer=prefer)
@@ -136,61 +146,66 @@ def _name(person: Person) -> str:
     return person.handle or person.uuid
 
 
-def _not_in(dynamodb: DynamoDB, group: str, sender: Person, found: Participants) -> NotFound:
+def _not_in(dynamodb: DynamoDB, group: str, sender: Person, known: Participants) -> NotFound:
     hint = f"cruddur ddb list-conversations {_name(sender)}"
-    if not found.people and not tail(dynamodb, group, limit=1):
+    if not known.people and not tail(dynamodb, group, limit=1):
         return NotFound(
             f"There is no conversation {group!r} in table {dynamodb.table!r}.", hint=hint, code="conversation_not_found"
         )
-    if found.stranger:
+    if known.stranger:
         return NotFound(
             f"{_name(sender)} is not part of conversation {group!r}: nothing was written.",
             hint=hint,
             code="not_in_conversation",
         )
-    return NotFound(f"Nothing was written: {found.missing}.", hint=hint, code="group_rows_lost")
+    return NotFound(f"Nothing was written: {known.missing}.", hint=hint, code="group_rows_lost")
 
 
 class _Draft:
-    """A message that is on its way: its id and its time, which belong together unless the id is of another kind."""
+    """A message that is being sent, with its id and its time.
+
+    The id contains the time, unless the caller gave an id that contains none.
+    """
 
     def __init__(self, text: str, sender: Person, message_uuid: str | None, clock: Callable[[], datetime]) -> None:
         self.text = text
         self.sender = sender
         self.clock = clock
-        self.given = message_uuid is not None
+        self.id_is_given = message_uuid is not None
         self.at = clock()
-        said = message_ids.written_at(message_uuid) if message_uuid is not None else self.at
-        self.dated = said is not None
-        """Whether the id says the time."""
+        id_time = message_ids.written_at(message_uuid) if message_uuid is not None else self.at
+        self.id_has_time = id_time is not None
         if message_uuid is None:
             self.uuid = message_ids.generate(self.at)
             return
         if not message_uuid.strip() or not message_uuid.isprintable() or len(message_uuid) > 200:
             raise BadInput("--message-uuid is not an id of a message.", code="not_a_message_uuid")
         self.uuid = message_uuid
-        if said is None:
+        if id_time is None:
             return
         self.uuid = str(uuid.UUID(message_uuid))
-        if said > self.at + SKEW:
-            raise BadInput(f"The id {message_uuid} contains a time in the future: {said:%Y-%m-%d %H:%M:%SZ}.")
-        self.at = said
+        if id_time > self.at + SKEW:
+            raise BadInput(f"The id {message_uuid} contains a time in the future: {id_time:%Y-%m-%d %H:%M:%SZ}.")
+        self.at = id_time
 
-    def after(self, newest: datetime) -> None:
-        """Take a time that is not before ``newest``, if cruddur chooses the time."""
-        if self.given and self.dated:
+    def move_after(self, newest: datetime) -> None:
+        """Set a time after ``newest``, unless the given id contains the time.
+
+        If ``newest`` is more than ``SKEW`` ahead of the clock, the clock's time is used.
+        """
+        if self.id_is_given and self.id_has_time:
             return
         now = self.clock()
         self.at = newest + timedelta(microseconds=1) if now <= newest <= now + SKEW else now
-        if not self.given:
+        if not self.id_is_given:
             self.uuid = message_ids.generate(self.at)
 
     def message(self) -> Message:
         return written_by(self.sender, self.text, message_uuid=self.uuid, at=self.at)
 
     @contextmanager
-    def named(self) -> Iterator[None]:
-        """Errors carry the id, so that the same message can be sent again."""
+    def id_in_errors(self) -> Iterator[None]:
+        """Add the message's id to the fields of every error in the block, so that the message can be sent again."""
         try:
             yield
         except CruddurError as error:
@@ -200,26 +215,26 @@ class _Draft:
 def _deliver(
     dynamodb: DynamoDB,
     group: str,
-    found: Participants,
+    known: Participants,
     draft: _Draft,
     *,
     people: tuple[Person, Person] | None,
     dry_run: bool,
 ) -> Sent:
-    started = not any(participant.rows for participant in found.people)
-    draft.after(found.newest()[0])
-    others = [participant.other for participant in found.people if participant.other is not None]
+    started = not any(participant.rows for participant in known.people)
+    draft.move_after(known.newest()[0])
+    others = [participant.other for participant in known.people if participant.other is not None]
     check_size(group, draft.message(), others)
     stored: Message | None = None
 
-    def look() -> Message | None:
+    def find_stored() -> Message | None:
         nonlocal stored
         stored = stored or _find(dynamodb, group, draft.message())
         return stored
 
-    if draft.given and draft.dated and group_rows.is_stored(dynamodb, group, draft.message()):
+    if draft.id_is_given and draft.id_has_time and group_rows.is_stored(dynamodb, group, draft.message()):
         stored = draft.message()
-    for tries in range(_TRIES):
+    for attempt in range(_MAX_ATTEMPTS):
         try:
             moved = group_rows.advance(
                 dynamodb,
@@ -227,28 +242,34 @@ def _deliver(
                 draft.message(),
                 people=people,
                 write_message=stored is None,
-                look=None if draft.dated else look,
-                found=None if tries else found,
+                find_stored=None if draft.id_has_time else find_stored,
+                known=None if attempt else known,
                 dry_run=dry_run,
             )
             break
         except KeyTaken:
-            if (draft.given and draft.dated) or tries == _TRIES - 1:
+            if (draft.id_is_given and draft.id_has_time) or attempt == _MAX_ATTEMPTS - 1:
                 raise
-            draft.after(draft.at)
+            draft.move_after(draft.at)
     return Sent(group, stored or draft.message(), stored is None, started, moved)
 
 
 def last_lines(dynamodb: DynamoDB, sent: Sent, *, limit: int) -> list[Message]:
-    """The conversation's last messages after sending, oldest first, the sent one among them unless it is older."""
-    there = tail(dynamodb, sent.message_group_uuid, limit=limit + _LOOKBACK)
-    if all(message.message_uuid != sent.message.message_uuid for message in there):
-        there = sorted([*there, sent.message], key=created_at)
-    return there[-limit:]
+    """The last ``limit`` messages of the conversation after sending, oldest first.
+
+    The sent message is among them unless so many messages are newer.
+    """
+    messages = tail(dynamodb, sent.message_group_uuid, limit=limit + _LOOKBACK)
+    if all(message.message_uuid != sent.message.message_uuid for message in messages):
+        messages = sorted([*messages, sent.message], key=created_at)
+    return messages[-limit:]
 
 
 def _find(dynamodb: DynamoDB, group: str, message: Message) -> Message | None:
-    """The message with that id among the last ones. Raises Refused where it has another text or sender."""
+    """The stored message with the id of ``message`` among the last 200 messages; None if it is not there.
+
+    Raises Refused if the stored message has another text or sender.
+    """
     for stored in tail(dynamodb, group, limit=_RECENT):
         if stored.message_uuid == message.message_uuid:
             group_rows.check_same(group, stored, message)

@@ -1,4 +1,4 @@
-"""Carries out one conditional transaction against other writers: read, decide, write, and again when overtaken."""
+"""Run conditional transactions beside other writers: read, plan, write, and retry after a conflict."""
 
 from __future__ import annotations
 
@@ -12,63 +12,66 @@ from ..client import DynamoDB
 
 Action = dict[str, Any]
 Result = TypeVar("Result")
-# "CancellationReason" in TransactWriteItems: what another writer did meanwhile, or a store that is busy.
-_OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+# Codes of "CancellationReason" in TransactWriteItems: another writer was first, or the table is throttled.
+_CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 @dataclass(frozen=True)
 class TransactionPlan(Generic[Result]):
-    """What is to be written, from what was just read; no action: nothing.
+    """The actions of one transaction, planned from rows that were just read. Without actions nothing is written.
 
-    ``alone``: it puts something at a key that another writer's conditions would not meet, so a claim has to be held.
-    ``unfinished``: more is left to do after it, because a transaction takes 100 actions.
+    ``needs_claim``: it puts an item at a key that no other writer's conditions cover, so a claim must be held.
+    ``unfinished``: another transaction must follow, because the number of actions is limited.
     """
 
     result: Result
     actions: Sequence[Action] = ()
-    alone: bool = False
+    needs_claim: bool = False
     unfinished: bool = False
 
 
 def carry_out(dynamodb: DynamoDB, name: str, plan: Callable[[int], TransactionPlan[Result]]) -> list[Result]:
-    """What the plans that were carried out came to; ``plan`` reads the table and decides, told which try it is.
+    """Run transactions until nothing is unfinished; return the result of each plan that was carried out.
 
-    A plan that was overtaken is made again, after a pause that grows and is jittered; ``name`` is what a claim is on.
-    A request that is only repeated, because its answer was lost, has the same token and is the same transaction
-    ("TransactWriteItems", ClientRequestToken). Raises Refused, with the code ``busy`` when the others do not leave off.
+    ``plan`` gets the number of the attempt, from 0, reads the table and plans one transaction. After a conflict it is
+    called again, after a growing random pause. ``name`` is the conversation that a claim is for. When the answer to a
+    request was lost, the request is repeated with the same token, and DynamoDB carries it out once
+    ("TransactWriteItems", ClientRequestToken).
+
+    Raises Refused, with the code ``busy`` when the conflicts do not end in time.
     """
-    backoff, claim, done, tries = dynamodb.backoff(), _Claim(dynamodb, name), [], 0
+    backoff, claim, results, attempt = dynamodb.backoff(), _Claim(dynamodb, name), [], 0
     while True:
-        step = plan(tries)
-        tries += 1
-        if step.alone and not claim.held:
+        step = plan(attempt)
+        attempt += 1
+        if step.needs_claim and not claim.held:
             claim.take()
             continue
         if step.actions:
-            actions = [*step.actions, *([claim.end()] if step.alone else [])]
+            actions = [*step.actions, *([claim.delete_action()] if step.needs_claim else [])]
             token = str(uuid.uuid4())
             try:
                 dynamodb.call("transact_write_items", backoff=backoff, TransactItems=actions, ClientRequestToken=token)
             except Refused as error:
-                if not _was_overtaken(error):
+                if not _is_conflict(error):
                     raise
-                claim.held = False  # another writer may have it by now
+                claim.held = False  # another writer may have taken it over
                 if not backoff.wait():
                     raise _busy(dynamodb, name, error) from error
                 continue
-            if step.alone:
-                claim.ended()
+            if step.needs_claim:
+                claim.mark_deleted()
             backoff.progress()
-        done.append(step.result)
+        results.append(step.result)
         if not step.unfinished:
-            claim.drop()
-            return done
+            claim.delete()
+            return results
 
 
-def _was_overtaken(error: Refused) -> bool:
+def _is_conflict(error: Refused) -> bool:
     answer: Any = error.fields.get("response") or {}
     reasons = {reason.get("Code", "None") for reason in answer.get("CancellationReasons", [])} - {"None"}
-    return bool(reasons) and reasons <= _OVERTAKEN
+    return bool(reasons) and reasons <= _CONFLICTS
 
 
 def _busy(dynamodb: DynamoDB, name: str, error: Refused) -> Refused:
@@ -82,11 +85,11 @@ def _busy(dynamodb: DynamoDB, name: str, error: Refused) -> Refused:
 
 
 class _Claim:
-    """The right to write what no condition can protect, such as a first row, whose key no other write would meet.
+    """An item that gives one writer the right to put an item that no condition protects, such as a first group row.
 
-    Who claims last has the right: taking it is a plain put, and the transaction deletes it on condition that it is
-    still theirs. So between a writer's reading and its commit no other claimant commits, and none waits for a claim
-    that a killed process left: the next one takes it over and ends it.
+    The last writer that puts the claim has the right. Its transaction deletes the claim, on the condition that the
+    claim still has its mark. So no other claimant commits between a writer's reads and its commit. Nothing waits for
+    the claim of a process that was killed: the next writer overwrites it, and then deletes it.
     """
 
     def __init__(self, dynamodb: DynamoDB, name: str) -> None:
@@ -94,25 +97,25 @@ class _Claim:
         self._key = {"pk": {"S": f"CLAIM#{name}"}, "sk": {"S": "CLAIM"}}
         self._mark = {"S": str(uuid.uuid4())}
         self.held = False
-        self._left = False
+        self._is_stored = False
 
     def take(self) -> None:
-        """Claim; what was read before has to be read again."""
+        """Put the claim. The caller must then read its rows again."""
         self._mark = {"S": str(uuid.uuid4())}
         self._dynamodb.call("put_item", TableName=self._dynamodb.table, Item={**self._key, "claimed_by": self._mark})
-        self.held = self._left = True
+        self.held = self._is_stored = True
 
-    def end(self) -> Action:
-        """The action that makes a transaction fail when another writer claimed meanwhile."""
+    def delete_action(self) -> Action:
+        """The action that deletes the claim; it makes the transaction fail if another writer has taken it over."""
         return {"Delete": self._deletion()}
 
-    def ended(self) -> None:
-        """Note that the transaction took it away."""
-        self.held = self._left = False
+    def mark_deleted(self) -> None:
+        """Note that the transaction has deleted the claim."""
+        self.held = self._is_stored = False
 
-    def drop(self) -> None:
-        """Leave nothing behind after a claim that was not needed in the end."""
-        if not self._left:
+    def delete(self) -> None:
+        """Delete the claim if no transaction has deleted it and no other writer has taken it over."""
+        if not self._is_stored:
             return
         try:
             self._dynamodb.call("delete_item", **self._deletion())

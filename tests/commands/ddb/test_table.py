@@ -37,7 +37,7 @@ def undisturbed(found: list[Item], count: int) -> list[Item]:
     assert last.created_at is not None
     assert last.created_at < times.now()
     groups = [
-        schema.group_item(owner.uuid, GROUP, other, schema.last_said(last), sort_key(last.created_at))
+        schema.group_item(owner.uuid, GROUP, other, schema.last_message_attributes(last), sort_key(last.created_at))
         for owner, other in ((ME, OTHER), (OTHER, ME))
     ]
     return [*groups, *(schema.message_item(GROUP, message) for message in said)]

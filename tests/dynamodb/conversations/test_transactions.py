@@ -197,4 +197,4 @@ def test_two_people_who_start_at_once_meet_in_one_conversation(dynamodb: DynamoD
 def test_only_another_writer_is_a_reason_to_try_again(codes: list[str], is_overtaken: bool) -> None:
     response = {"CancellationReasons": [{"Code": code} for code in codes]}
     error = Refused("x", fields={"response": response})
-    assert transactions._was_overtaken(error) is is_overtaken
+    assert transactions._is_conflict(error) is is_overtaken

@@ -32,7 +32,7 @@ def test_a_message_moves_the_row_of_each_person(conversation: DynamoDB) -> None:
     said = message_row(minute(5), "new")
     done = processor.apply(conversation, [record(1, said)])
     assert (done.moved, done.messages, done.failure) == (2, 1, None)
-    last = schema.last_said(schema.read_message(said))
+    last = schema.last_message_attributes(schema.read_message(said))
     assert last["message"] == {"S": "new"}
     for item in everything(conversation):
         old = before[item["pk"]["S"]]
