@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
+from . import names
 from .differences import Difference
 from .rows import Rows
 
@@ -353,6 +354,13 @@ def notes(facts: Facts) -> list[str]:
             )
         if facts.table.unseen_metrics:
             said.append(f"Not checked: throttled requests of the last 24 hours. {facts.table.unseen_metrics}")
+        if isinstance(facts.database, Database):
+            anonymized = names.anonymized(facts.table.rows, {one.uuid: one for one in facts.database.people})
+            if anonymized:
+                said.append(
+                    f"{count(anonymized, 'row')} from an anonymized copy: the made-up names differ from those in the"
+                    " database. That is no finding, and --fix does not change such rows."
+                )
         if shift:
             said.append(f"Many conversations: the group rows of 1 in {1 << shift} were compared.")
     if isinstance(facts.database, Database) and facts.database.differences is None:

@@ -10,9 +10,9 @@ from ...dynamodb import scanning, tables
 from ...dynamodb.capacity.limiter import RateLimiter
 from ...dynamodb.client import DynamoDB
 from ...dynamodb.conversations import repair
-from ...dynamodb.schema import Person
+from ...dynamodb.schema import Person, read_other
 from ...errors import CruddurError
-from ...integrity.checks import between
+from ...integrity import names
 from ...integrity.checks import dynamodb as table_checks
 from ...integrity.model import Database, Facts, Finding, TableFacts
 from ...output.text import counted
@@ -75,13 +75,12 @@ def _names(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
     assert isinstance(facts.table, TableFacts)
     assert isinstance(facts.database, Database)
     people = {person.uuid: person for person in facts.database.people}
-    wrong = between.changed(facts.table.rows, people)
+    wrong = names.changed(facts.table.rows, people)
     fixed = 0
     for page in scanning.pages(dynamodb):
         for item in page:
-            names = (item.get(name, {}).get("S") for name in ("user_uuid", "user_handle", "user_display_name"))
-            uuid, handle, name = names
-            person = wrong.get((uuid or "", handle, name))
+            who = read_other(item)
+            person = wrong.get((who.uuid, who.handle, who.display_name))
             if person is not None:
                 now = Person(person.uuid, person.handle, person.display_name or person.handle)
                 fixed += repair.rename(dynamodb, item, now)

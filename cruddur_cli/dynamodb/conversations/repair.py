@@ -25,7 +25,8 @@ def group(dynamodb: DynamoDB, name: str) -> bool:
 def rename(dynamodb: DynamoDB, item: Item, person: Person) -> bool:
     """Set the handle and display name of ``person`` in a row that names them; return whether the row was updated.
 
-    Returns False if another writer has moved or deleted the row. An attribute that the row lacks is not added.
+    Returns False if another writer has changed the names in the row, moved it or deleted it. An attribute that the
+    row lacks is not added.
     """
     named = {"user_handle": person.handle, "user_display_name": person.display_name}
     wanted = {name: value for name, value in named.items() if name in item and value is not None}
@@ -37,9 +38,10 @@ def rename(dynamodb: DynamoDB, item: Item, person: Person) -> bool:
             TableName=dynamodb.table,
             Key={"pk": item["pk"], "sk": item["sk"]},
             UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in wanted),
-            ConditionExpression="user_uuid = :uuid",
+            ConditionExpression=" AND ".join(["user_uuid = :uuid", *(f"{name} = :old_{name}" for name in wanted)]),
             ExpressionAttributeValues={
                 ":uuid": {"S": person.uuid},
+                **{f":old_{name}": item[name] for name in wanted},
                 **{f":{name}": {schema.BY_NAME[name].type: value} for name, value in wanted.items()},
             },
         )

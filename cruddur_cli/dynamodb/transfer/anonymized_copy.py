@@ -7,7 +7,6 @@ of anybody. Not UUIDs: some tables have ids that are not quite. The same rows gi
 from __future__ import annotations
 
 import pickle
-import random
 import re
 import tempfile
 from collections import Counter
@@ -21,38 +20,14 @@ from .. import scanning, schema
 from ..client import DynamoDB
 from ..conversations import queries
 from ..schema import ATTRIBUTES, BY_NAME, GROUP_ROW, GROUPS, MESSAGE_ROW, Copied, Item, in_group
-from . import attribute_values
+from . import attribute_values, made_up
 from .input_files import Place, Placed
 
-# An item has at most 400 KB, names and keys included; these are one byte a character.
-_LONGEST = 300_000
 # More rows than an import holds at a time, so that each is known until it is compared.
 _REMEMBERED = 20_000
 _ID = re.compile(r"[0-9a-fA-F-]{8,64}")
 _IDS = [each.name for each in ATTRIBUTES if each.copied is Copied.ID and each.name != "pk"]
 _TIMES = [each.name for each in ATTRIBUTES if each.copied is Copied.TIME]
-_ADJECTIVES = (
-    "amber azure brave brisk calm clear coral crisp dapper eager early fair fleet fresh gentle glad golden green happy"
-    " hazel honest humble jolly keen kind lively loyal lucky mellow merry mild noble opal patient placid proud quick"
-    " quiet rapid rosy ruby sandy silver sunny swift tidy vivid warm wise witty"
-)
-_ANIMALS = (
-    "badger bear beaver bison crane crow deer dolphin dove duck eagle falcon ferret finch fox gecko goose hare hawk"
-    " heron horse ibis jay koala lark lemur lion lynx magpie marten mole moose newt orca otter owl panda parrot"
-    " pelican puffin raven robin seal sparrow stork swan tiger toad turtle walrus whale wolf wren yak zebra"
-)
-_WORDS = (
-    "about after again always and any around ask back because before begin book both bridge but call can clear cloud"
-    " come could day door down each early even evening ever every far few field find first for found from garden give"
-    " go good great had hand have here hill home house how idea into just keep kind know last late leave left letter"
-    " light like line little live long look made make many may mean more morning most move much must name near never"
-    " new next night not now number off often old on once one only open or other our out over own page paper part"
-    " people place plan point question read right river road room round said same say sea see seem set show side small"
-    " so some soon sound start still stone stop story street such table take talk tell than that the then there thing"
-    " think this time today together too town train tree try turn two under until up very voice wait walk want was"
-    " watch water way week well went were what when where which while who why will window with word work world would"
-    " write year yes yet you"
-)
 
 
 def anonymized(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
@@ -65,7 +40,7 @@ def anonymized(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
         return None, []
     kind, _, owner = _text(item, "pk").partition("#")
     row, group = (MESSAGE_ROW, owner) if kind == "MSG" else (GROUP_ROW, _text(item, GROUPS.partition_key))
-    handle, display_name = person(_text(item, "user_uuid") or _text(item, "user_handle"))
+    handle, display_name = made_up.person(_text(item, "user_uuid") or _text(item, "user_handle"))
     changed: Item = {}
     # In the order that they had, so that a file of them looks like one of the originals.
     for name, value in item.items():
@@ -83,7 +58,7 @@ def anonymized(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
             case Copied.WORDS:
                 # By what is said, not by the attribute's name: both rows say the same of one message.
                 said = row[name].field if name in row else name
-                new = text(f"{group} {_text(item, 'sk')}{'' if said == 'message' else f' {said}'}", len(old))
+                new = made_up.text(f"{group} {_text(item, 'sk')}{'' if said == 'message' else f' {said}'}", len(old))
         changed[name] = {declared.type: new}
     return changed, [name for name in item if name not in changed]
 
@@ -99,32 +74,6 @@ def _is_neutral(item: Mapping[str, Any]) -> bool:
     times = [_text(item, name) for name in _TIMES if name == "sk" or _text(item, name)]
     ids.append(_text(item, "pk").partition("#")[2])
     return all(map(_ID.fullmatch, ids)) and all(instant(each) is not None for each in times)
-
-
-def person(user_uuid: str) -> tuple[str, str]:
-    """Another handle and display name for a person, always the same ones; two people hardly ever share a handle."""
-    digest = blake2b(f"cruddur person {user_uuid}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    adjective, animal = _pick(_ADJECTIVES, digest[0]), _pick(_ANIMALS, digest[1])
-    return f"{adjective}{animal}{digest[2:5].hex()}", f"{adjective.title()} {animal.title()}"
-
-
-def text(seed: str, length: int) -> str:
-    """Words that mean nothing, about as long as a text of ``length`` characters: at least the power of two below it,
-    and less than twice that. The same for the same seed and class of length, and nothing of the original is in it."""
-    if not length:
-        return ""
-    least = 1 << (length.bit_length() - 1)
-    chosen = random.Random(f"cruddur text {seed} {least}")
-    wanted = min(chosen.randrange(least, 2 * least), _LONGEST)
-    # No word is shorter than two letters and the space behind it.
-    words = " ".join(chosen.choices(_WORDS.split(), k=wanted // 3 + 1))
-    cut = words[:wanted]
-    return (cut[:-1] + "." if wanted > 1 else cut).capitalize()
-
-
-def _pick(words: str, number: int) -> str:
-    split = words.split()
-    return split[number % len(split)]
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:
@@ -243,16 +192,10 @@ class Overwritten:
 
     def see(self, old: Item, new: Item) -> None:
         """A local row differs from what would be written in its place."""
-        if _is_made_up(old) or _digest(old) == self._originals.get(attribute_values.key(new)):
+        if made_up.is_person(schema.read_other(old)) or _digest(old) == self._originals.get(attribute_values.key(new)):
             self.earlier += 1
         else:
             self.foreign += 1
-
-
-def _is_made_up(item: Item) -> bool:
-    """Whether a row names its person as a copy without --verbatim does."""
-    who = schema.read_other(item)
-    return bool(who.uuid) and who.handle == person(who.uuid)[0]
 
 
 class People:
@@ -274,7 +217,7 @@ class People:
 
     def profiles(self) -> list[tuple[str, str, str]]:
         """UUID, handle and display name of each; those whom no row names get the name that a copy makes up."""
-        return [(uuid, *(named or person(uuid))) for uuid, named in sorted(self._found.items())]
+        return [(uuid, *(named or made_up.person(uuid))) for uuid, named in sorted(self._found.items())]
 
 
 def placed(items: Iterable[Item]) -> Iterator[Placed]:

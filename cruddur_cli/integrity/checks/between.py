@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from ...dynamodb.schema import GROUP_PREFIX
+from .. import names
 from ..model import Check, Database, Facts, Found, TableFacts, User, count, declare, some
 from ..rows import Rows
 from .cognito import both
@@ -69,24 +70,11 @@ def unknown(facts: Facts) -> Iterator[Found]:
             )
 
 
-def changed(rows: Rows, people: dict[str, User]) -> dict[tuple[str, str | None, str | None], User]:
-    """The names in rows that are not the person's any more, each with the person as the database has them."""
-    return {
-        (uuid, handle, name): people[uuid]
-        for uuid, handle, name in rows.names
-        if uuid in people
-        and (
-            (handle is not None and handle != people[uuid].handle)
-            or (name is not None and name != (people[uuid].display_name or people[uuid].handle))
-        )
-    }
-
-
 @check("names-changed", "low", fixable=True)
-def names(facts: Facts) -> Iterator[Found]:
+def old_names(facts: Facts) -> Iterator[Found]:
     """Rows hold a handle or display name that the person has changed since."""
     for rows, people in _of(facts):
-        found = changed(rows, people)
+        found = names.changed(rows, people)
         if found:
             number = sum(rows.names[each] for each in found)
             said = sorted(

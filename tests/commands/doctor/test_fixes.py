@@ -10,6 +10,7 @@ import pytest
 
 from cruddur_cli import times
 from cruddur_cli.commands.doctor import fixes
+from cruddur_cli.dynamodb.transfer import anonymized_copy
 from cruddur_cli.integrity.checks import CHECKS
 from tests import dumps
 from tests.commands.production import Run, make_table, production
@@ -63,6 +64,25 @@ def test_an_id_of_another_person_is_fixed_from_a_pool_of_ones_own(pooled: World)
     assert list(pooled.found()) == ["cognito-id-of-another"]
     assert pooled.here("doctor", "--fix", "--yes").code == 0
     assert pooled.found() == {}
+
+
+def test_fix_writes_no_real_name_into_rows_that_a_copy_anonymized(world: World) -> None:
+    for item in world.items():
+        copied, _ = anonymized_copy.anonymized(item)
+        assert copied is not None
+        world.table.client.put_item(TableName=world.table.table, Item=copied)
+    named = world.messages()[0]
+    world.put(named, user_handle="an-old-name", user_display_name="An Old Name")
+    before = world.items()
+    assert world.found()["names-changed"]["evidence"].startswith("1 row with an old name: An Old Name is now ")
+    said = f"{len(before) - 1} rows from an anonymized copy: the made-up names differ from those in the database."
+    ran = world.here("doctor", "--fix", "--yes")
+    assert ran.code == 0, ran.err
+    assert "names in 1 row fixed" in ran.err
+    assert said in " ".join(ran.err.split())
+    after = world.items()
+    assert [item for item in after if item not in before] == [world.messages()[0]]
+    assert world.found() == {}
 
 
 def test_several_findings_are_fixed_at_once(world: World) -> None:

@@ -60,6 +60,17 @@ def test_a_row_that_was_moved_meanwhile_is_not_written_again_by_a_rename(dynamod
     assert sorted(map(str, _items(dynamodb))) == before
 
 
+def test_a_rename_leaves_a_row_whose_names_another_writer_has_replaced(dynamodb: DynamoDB) -> None:
+    """An anonymized copy that runs at the same time, say."""
+    sending.start(dynamodb, ANDREW, BAYKO, "one")
+    (row,) = _items(dynamodb, "GRP#a")
+    for name in ("user_handle", "user_display_name"):
+        copied = {**row, name: {"S": "another"}}
+        dynamodb.client.put_item(TableName=dynamodb.table, Item=copied)
+        assert not repair.rename(dynamodb, row, RENAMED)
+        assert _items(dynamodb, "GRP#a") == [copied]
+
+
 def test_writers_and_repairs_at_once_lose_nothing_and_move_no_row_backwards(dynamodb: DynamoDB) -> None:
     group = sending.start(dynamodb, ANDREW, BAYKO, "start").message_group_uuid
     acknowledged: list[str] = []

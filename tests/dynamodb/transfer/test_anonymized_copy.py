@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from cruddur_cli.dynamodb.transfer import anonymized_copy
 from tests.dynamodb.rows import GROUP, ME, OTHER, Item, group_row, message_row
 
@@ -29,17 +27,3 @@ def test_an_anonymized_row_names_no_person() -> None:
     assert row is not None
     # The last message in a group row reads as the message does, and the person has one name everywhere.
     assert [row[name] for name in ("message", "user_handle")] == [changed[name] for name in ("message", "user_handle")]
-
-
-@pytest.mark.parametrize("length", [0, 1, 2, 3, 7, 8, 100, 1023, 1024, 50_000, 262_143, 262_144, 409_000])
-def test_a_made_up_text_is_of_the_same_class_of_length(length: int) -> None:
-    made = anonymized_copy.text("seed", length)
-    assert len(made).bit_length() == length.bit_length()
-    assert len(made) <= max(length * 2, 1)
-    assert len(made) <= 300_000
-    assert made == anonymized_copy.text("seed", length)
-
-
-def test_a_person_has_the_same_made_up_names_in_every_copy() -> None:
-    """A copy that is made again by a later version replaces the rows of the first one."""
-    assert anonymized_copy.person("8f0e2b1a-0000-4000-8000-000000000001") == ("greennewt714283", "Green Newt")
