@@ -8,7 +8,7 @@ module's own tests run against it. A mutant that they pass is alive: something t
 without it all modules take part in turn. ``--at LINE`` takes every mutant of one line. ``--wide`` runs the tests of the
 commands as well against what is still alive. The exit code is 1 when a mutant is alive.
 
-It takes long, so it is no part of ``.ci/run``. CONTRIBUTING.md lists the accepted mutants, and why no test can fail with them.
+It takes long, so it is no part of ``.ci/run``. CONTRIBUTING.md lists the accepted mutants, with the reasons.
 """
 
 from __future__ import annotations
