@@ -1,1 +1,1 @@
-"""What a person types: one file per group."""
+"""The commands: one module or package for each group of commands."""

@@ -1,4 +1,4 @@
-"""``cruddur audit``: who could read, change or destroy production, and whether it could be brought back."""
+"""``cruddur audit``: checks who could read, change or destroy production, and whether it could be restored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class AuditOutput(StrEnum):
-    """How findings are printed."""
+    """The values of ``-o``: how findings are printed."""
 
     TABLE = "table"
     JSON = "json"
@@ -88,28 +88,32 @@ def audit(
     path = _accepted_file(accepted, no_accepted)
     entries = _accepted(path)
     seen = _collect(s, vpc, function)
-    found = report.findings(CHECKS, seen, entries)
-    for line in report.notes(found, entries, seen):
+    findings = report.findings(CHECKS, seen, entries)
+    for line in report.notes(findings, entries, seen):
         output.warn(line)
-    if s.output != AuditOutput.SARIF:  # which code scanning shows, to those who may see it
-        bad = [one for one in found if report.is_bad([one], strict=strict)]
-        if bad and github.is_runner():
-            _annotate(s, bad, path)
-    _show(s, found, seen.scope, strict=strict)
-    number = report.counts(found)
-    output.note(s, f"{len(found)} checks: " + ", ".join(f"{count} {name}" for name, count in number.items()))
-    return Exit.NO if report.is_bad(found, strict=strict) else Exit.DONE
+    if s.output != AuditOutput.SARIF:  # code scanning shows these findings, to fewer people than a job's log
+        failures = [finding for finding in findings if report.is_bad([finding], strict=strict)]
+        if failures and github.is_runner():
+            _annotate(s, failures, path)
+    _show(s, findings, seen.scope, strict=strict)
+    counts = report.counts(findings)
+    output.note(s, f"{len(findings)} checks: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return Exit.NO if report.is_bad(findings, strict=strict) else Exit.DONE
 
 
-def _sentence(one: Finding) -> str:
-    return f"{one.title}: {one.evidence}." + (f"\nnext: {one.remedy}" if one.remedy else "")
+def _sentence(finding: Finding) -> str:
+    return f"{finding.title}: {finding.evidence}." + (f"\nnext: {finding.remedy}" if finding.remedy else "")
 
 
-def _annotate(s: Settings, bad: Sequence[Finding], accepted: Path | None) -> None:
+def _annotate(s: Settings, failures: Sequence[Finding], accepted: Path | None) -> None:
     from .shared import checkout_lines
 
     github.annotate_findings(
-        s, ((one.check, _sentence(one), "error", checkout_lines.of_audit(s, one, accepted)) for one in bad)
+        s,
+        (
+            (finding.check, _sentence(finding), "error", checkout_lines.of_audit(s, finding, accepted))
+            for finding in failures
+        ),
     )
 
 
@@ -154,24 +158,24 @@ def _collect(s: Settings, vpc: str | None, function: str) -> Seen:
         return collect.collect(CHECKS, scope, lambda service: connections.reading(s, service), say=lambda _: advance(1))
 
 
-def _show(s: Settings, found: list[Finding], scope: Scope, *, strict: bool) -> None:
+def _show(s: Settings, findings: list[Finding], scope: Scope, *, strict: bool) -> None:
     from ..audit import markdown, report, sarif
     from ..audit.checks import CHECKS
     from ..audit.model import Finding
 
-    text = markdown.text(found, what=f"account {scope.account}, {scope.region}")
+    text = markdown.text(findings, what=f"account {scope.account}, {scope.region}")
     github.keep_text(s, text)
     if s.output == AuditOutput.SARIF:
-        log = sarif.log(CHECKS, found, version=__version__, place=_repository_path(s), strict=strict)
+        log = sarif.log(CHECKS, findings, version=__version__, place=_repository_path(s), strict=strict)
         output.write(log)
     elif s.output == AuditOutput.MARKDOWN:
         output.write(text)
     else:
-        output.show(s, found, draw=output.findings, record=Finding, extra=report.counts(found))
+        output.show(s, findings, draw=output.findings, record=Finding, extra=report.counts(findings))
 
 
 def _repository_path(s: Settings) -> str:
-    """The file that SARIF's results point to, from the root of its repository."""
+    """The path of the file that SARIF's results point to, relative to the root of its repository."""
     if s.file is None:
         return FILE_NAME
     root = next((folder for folder in s.file.parents if (folder / ".git").exists()), s.file.parent)

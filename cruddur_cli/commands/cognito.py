@@ -1,4 +1,4 @@
-"""``cruddur cognito``: the identities in the user pool."""
+"""``cruddur cognito``: lists the identities of the user pool, and signs in to the demo pool."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def token(
             code="not_the_demo_pool",
         )
     with connections.cognito(s, at=at) as cognito:
-        found = user_pool.token(cognito, handle)
-    output.show(s, [found], draw=output.plain(lambda token: token.access_token))
+        access_token = user_pool.token(cognito, handle)
+    output.show(s, [access_token], draw=output.plain(lambda token: token.access_token))

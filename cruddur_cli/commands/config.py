@@ -1,4 +1,4 @@
-"""``cruddur config``: the settings in force."""
+"""``cruddur config``: shows the settings in effect."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .shared.options import command
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One setting: its value with secrets masked, and where it came from."""
+class SettingRow:
+    """One row of the output: a setting, its value with secrets masked, and its origin."""
 
     setting: str
     value: str | None
@@ -36,35 +36,37 @@ _TRUST = (
 def config(s: Settings) -> None:
     """Show each setting, its value and its source. Secrets are masked."""
     embedded = {} if s.prod else _embedded(s)
-    shown = [Shown("environment", s.environment, "--prod" if s.prod else "default")]
+    rows = [SettingRow("environment", s.environment, "--prod" if s.prod else "default")]
     for known in settings.KNOWN:
         value, origin = getattr(s, known.name), s.origins[known.name]
         if not value and known.name in embedded:
             value, origin = embedded[known.name]
         unset = known.otherwise if not s.prod or known.prod_otherwise is None else known.prod_otherwise
-        shown.append(
-            Shown(known.name, _masked(known, value), origin) if value else Shown(known.name, None, f"not set: {unset}")
+        rows.append(
+            SettingRow(known.name, _masked(known, value), origin)
+            if value
+            else SettingRow(known.name, None, f"not set: {unset}")
         )
-    output.show(s, shown, record=Shown)
+    output.show(s, rows, record=SettingRow)
 
 
 def _embedded(s: Settings) -> dict[str, tuple[str, str]]:
-    """The settings that the embedded stack decides now: value and source. Starts nothing."""
+    """The settings that the embedded stack provides now: value and origin by name. Starts nothing."""
     from ..local import home, stack
     from .shared import targets
 
-    found = {"home": (str(home.locate()), "default")}
+    values = {"home": (str(home.locate()), "default")}
     if url := stack.postgres_url():
-        found["connection_url"] = (url, "the embedded PostgreSQL")
+        values["connection_url"] = (url, "the embedded PostgreSQL")
     if not s.dynamodb_endpoint and s.aws_endpoint:
-        found["dynamodb_endpoint"] = (s.aws_endpoint, "aws_endpoint")
+        values["dynamodb_endpoint"] = (s.aws_endpoint, "aws_endpoint")
     elif not s.dynamodb_endpoint and targets.answers_as_dynamodb(s.local_dynamodb):
-        found["dynamodb_endpoint"] = (s.local_dynamodb, "local_dynamodb")
+        values["dynamodb_endpoint"] = (s.local_dynamodb, "local_dynamodb")
     if endpoint := stack.aws_endpoint():
-        found.setdefault("dynamodb_endpoint", (endpoint, "the embedded AWS"))
+        values.setdefault("dynamodb_endpoint", (endpoint, "the embedded AWS"))
         if not s.aws_endpoint and not s.user_pool_id:
-            found["cognito_endpoint"] = (endpoint, "the embedded AWS")
-    return found
+            values["cognito_endpoint"] = (endpoint, "the embedded AWS")
+    return values
 
 
 def _masked(known: settings.Known, value: str) -> str:

@@ -1,4 +1,4 @@
-"""``cruddur history``: what commands changed from this machine."""
+"""``cruddur history``: lists what commands changed from this machine."""
 
 from __future__ import annotations
 
@@ -41,29 +41,31 @@ def history(
     window = times.window(year=None, since=since, until=until)
     folder = home.history()
     try:
-        found, damaged = histories.read(folder)
+        entries, damaged = histories.read(folder)
     except OSError as error:
         raise CruddurError(f"{folder} cannot be read: {error.strerror or error}.", code="os_error") from error
-    wanted = [one for one in found if window.holds(one.at) and not (s.prod and one.environment != "production")]
-    output.show(s, wanted[:limit], draw=_draw, record=histories.Entry)
+    matches = [
+        entry for entry in entries if window.holds(entry.at) and not (s.prod and entry.environment != "production")
+    ]
+    output.show(s, matches[:limit], draw=_draw, record=histories.Entry)
     if damaged:
         output.warn(f"{counted(damaged, 'line')} of {folder / histories.NAME} cannot be read.")
-    if not wanted:
-        kept = f"; {counted(len(found), 'command is', 'commands are')} recorded in all" if found else ""
-        output.note(s, f"No command is recorded in {folder}{' that matches' if found else ''}{kept}.")
-    elif len(wanted) > limit:
-        output.note(s, f"The last {limit} of {len(wanted):,} commands; --limit shows more.")
+    if not matches:
+        total = f"; {counted(len(entries), 'command is', 'commands are')} recorded in all" if entries else ""
+        output.note(s, f"No command is recorded in {folder}{' that matches' if entries else ''}{total}.")
+    elif len(matches) > limit:
+        output.note(s, f"The last {limit} of {len(matches):,} commands; --limit shows more.")
 
 
 def _draw(out: Console, entries: Sequence[Entry]) -> None:
-    """Each command with its time and end, and below it what it acted on and reported."""
+    """Draw each command with its time and exit code; below it the stores, the warning, the reports and the counts."""
     for entry in entries:
-        ended = "" if not entry.exit_code else f"  exit code {entry.exit_code}"
-        head = f"{when(entry.at, '%Y-%m-%d %H:%M:%S')}  {entry.user}  {entry.environment}{ended}"
-        strong = entry.environment != "local" or entry.exit_code
-        output.sentence(out, head, style="bold red" if strong else "bold", hanging=2)
+        result = "" if not entry.exit_code else f"  exit code {entry.exit_code}"
+        head = f"{when(entry.at, '%Y-%m-%d %H:%M:%S')}  {entry.user}  {entry.environment}{result}"
+        is_emphasized = entry.environment != "local" or entry.exit_code
+        output.sentence(out, head, style="bold red" if is_emphasized else "bold", hanging=2)
         counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in entry.counts.items() if number)
-        out.print(f"  {one_line(entry.command)}", soft_wrap=True)  # in one piece: it may be pasted
-        said = [*(f"on {store}" for store in entry.stores), entry.warning or "", *entry.reported, counts]
-        for text in filter(None, said):
+        out.print(f"  {one_line(entry.command)}", soft_wrap=True)  # a line break would stop it from being pasted
+        lines = [*(f"on {store}" for store in entry.stores), entry.warning or "", *entry.reported, counts]
+        for text in filter(None, lines):
             output.sentence(out, f"  {text}", hanging=4)

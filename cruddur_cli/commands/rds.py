@@ -1,4 +1,4 @@
-"""``cruddur rds``: the real database instance, and the rule that lets this machine reach it."""
+"""``cruddur rds``: manages the AWS database instance, and the security group rule that allows this machine."""
 
 from __future__ import annotations
 
@@ -87,23 +87,23 @@ def update_sg_rule(
     from .shared import confirm, connections, targets
 
     here = _address(s, anywhere)
-    until = _end(duration)
+    expires_at = _expiry(duration)
     with connections.ec2(s) as ec2:
-        rule = _discover(s, ec2, here) if discover else security_group.find(ec2, **_named(s))
+        rule = _discover(s, ec2, here) if discover else security_group.find(ec2, **_ids(s))
         output.acting(
-            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_at(ec2)}", aws=targets.is_far(ec2.at)
+            s, f"rule {rule.rule_id} of security group {rule.group_id}, {_place(ec2)}", aws=targets.is_far(ec2.at)
         )
         if anywhere and not s.dry_run:
             sentence = f"The whole internet will be able to try to connect at tcp {PORT} through rule {rule.rule_id}."
             confirm.agree(s, sentence, name=rule.rule_id, remote=targets.is_far(ec2.at))
-        mark = security_group.mark(_user(), platform.node(), times.now(), until=until)
-        change = security_group.set_address(ec2, rule, address=here, description=mark, ends=until is not None)
-        code = _tell_expired(s, ec2)
+        mark = security_group.mark(_user(), platform.node(), times.now(), until=expires_at)
+        change = security_group.set_address(ec2, rule, address=here, description=mark, ends=expires_at is not None)
+        code = _warn_of_expired_rules(s, ec2)
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})
-    done = "would be updated: it would allow" if updated and s.dry_run else "allows" if updated else "already allows"
-    instead = f", not {change.before}" if change.before != change.after else ", as before; its description is new"
-    output.note(s, f"{change.rule_id} {done} {change.after} ({here.origin})" + instead * updated)
+    verb = "would be updated: it would allow" if updated and s.dry_run else "allows" if updated else "already allows"
+    before = f", not {change.before}" if change.before != change.after else ", as before; its description is new"
+    output.note(s, f"{change.rule_id} {verb} {change.after} ({here.origin})" + before * updated)
     return code
 
 
@@ -141,9 +141,9 @@ def revoke(
         if expired:
             rules = group_rules.expired(ec2, times.now(), group_ids=[group] if group else None)
         else:
-            rules = [security_group.find(ec2, **_named(s))]
+            rules = [security_group.find(ec2, **_ids(s))]
         ids = ", ".join(rule.rule_id for rule in rules) or "no rule"
-        output.acting(s, f"{ids}, {_at(ec2)}", aws=targets.is_far(ec2.at))
+        output.acting(s, f"{ids}, {_place(ec2)}", aws=targets.is_far(ec2.at))
         mark = security_group.mark(_user(), platform.node(), times.now())
         changes = [security_group.close(ec2, rule, description=mark) for rule in rules]
     updated = sum(change.result == "updated" for change in changes)
@@ -154,8 +154,8 @@ def revoke(
         extra={"updated": updated, "unchanged": len(changes) - updated, "dry_run": s.dry_run},
     )
     would = "would be " if s.dry_run else ""
-    said = f"{counted(updated, 'rule')} {would}closed" if updated else "nothing to close"
-    output.outcome(s, said, changed=updated > 0)
+    outcome = f"{counted(updated, 'rule')} {would}closed" if updated else "nothing to close"
+    output.outcome(s, outcome, changed=updated > 0)
 
 
 @command(shows=True, also=_wait_until("available") | _INSTANCE)
@@ -169,13 +169,13 @@ def status(s: Settings) -> int:
     from .shared import connections
 
     with connections.rds(s) as rds:
-        found = instance.find(rds, name=s.db_instance)
-        found = _wait(s, rds, found, AVAILABLE, ends=(STOPPED, *STUCK))
-    output.show(s, [found], draw=output.details)
-    code = _tell_expired(s)
-    if found.status == STOPPED:
-        output.note(s, f"{found.instance} is stopped: cruddur rds start --instance {found.instance} --wait 900")
-    return code if found.status == AVAILABLE else Exit.NO
+        db = instance.find(rds, name=s.db_instance)
+        db = _wait(s, rds, db, AVAILABLE, ends=(STOPPED, *STUCK))
+    output.show(s, [db], draw=output.details)
+    code = _warn_of_expired_rules(s)
+    if db.status == STOPPED:
+        output.note(s, f"{db.instance} is stopped: cruddur rds start --instance {db.instance} --wait 900")
+    return code if db.status == AVAILABLE else Exit.NO
 
 
 @command(shows=True, changes=True, also=_wait_until("available") | _INSTANCE)
@@ -190,7 +190,7 @@ def start(s: Settings) -> int:
 
     with connections.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        output.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=targets.is_far(rds.at))
+        output.acting(s, f"database instance {before.instance}, {_place(rds)}", aws=targets.is_far(rds.at))
         after = before if s.dry_run else instance.start(rds, before)
         is_idle = instance.runs(before)
         return _report(s, rds, before, after, goal=AVAILABLE, done="started", is_idle=is_idle)
@@ -208,7 +208,7 @@ def stop(s: Settings) -> int:
 
     with connections.rds(s) as rds:
         before = instance.find(rds, name=s.db_instance)
-        output.acting(s, f"database instance {before.instance}, {_at(rds)}", aws=targets.is_far(rds.at))
+        output.acting(s, f"database instance {before.instance}, {_place(rds)}", aws=targets.is_far(rds.at))
         is_idle = before.status in {STOPPED, STOPPING}
         after = before
         if not is_idle and not s.dry_run:
@@ -236,20 +236,20 @@ def snapshot(
     from .shared import connections, targets
 
     with connections.rds(s) as rds:
-        one = instance.find(rds, name=s.db_instance)
-        chosen = name or snapshots.name_at(one.instance, times.now())
-        snapshots.check_name(chosen)
-        what = f"snapshot {chosen} of database instance {one.instance}, {_at(rds)}"
+        db = instance.find(rds, name=s.db_instance)
+        snapshot_name = name or snapshots.name_at(db.instance, times.now())
+        snapshots.check_name(snapshot_name)
+        what = f"snapshot {snapshot_name} of database instance {db.instance}, {_place(rds)}"
         output.acting(s, what, aws=targets.is_far(rds.at))
         if s.dry_run:
             output.show(s, [], record=snapshots.Snapshot, extra={"written": 0, "unchanged": 0, "dry_run": True})
             return Exit.DONE
-        done, made = snapshots.create(rds, one, chosen, say=lambda text: output.note(s, text), wait_s=wait_s)
-    extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
-    output.show(s, [done], draw=output.details, extra=extra)
-    if not made:
-        output.unchanged(s, f"snapshot {chosen} exists already")
-    return _tell_expired(s)
+        taken, is_new = snapshots.create(rds, db, snapshot_name, say=lambda text: output.note(s, text), wait_s=wait_s)
+    extra = {"written": int(is_new), "unchanged": int(not is_new), "dry_run": False}
+    output.show(s, [taken], draw=output.details, extra=extra)
+    if not is_new:
+        output.unchanged(s, f"snapshot {snapshot_name} exists already")
+    return _warn_of_expired_rules(s)
 
 
 @command(shows=True, also=_INSTANCE)
@@ -259,46 +259,47 @@ def list_snapshots(s: Settings) -> int:
     from .shared import connections
 
     with connections.rds(s) as rds:
-        one = instance.find(rds, name=s.db_instance)
-        if not output.show(s, snapshots.listed(rds, one), record=snapshots.Snapshot):
-            output.note(s, f"{one.instance} has no snapshot: cruddur rds snapshot takes one.")
-    return _tell_expired(s)
+        db = instance.find(rds, name=s.db_instance)
+        if not output.show(s, snapshots.listed(rds, db), record=snapshots.Snapshot):
+            output.note(s, f"{db.instance} has no snapshot: cruddur rds snapshot takes one.")
+    return _warn_of_expired_rules(s)
 
 
-def _end(duration: str | None) -> datetime | None:
-    """When a time such as ``8h`` from now is over. Raises BadInput."""
+def _expiry(duration: str | None) -> datetime | None:
+    """The time at which a duration such as ``8h`` from now ends; None for no duration. Raises BadInput."""
     if duration is None:
         return None
-    found = re.fullmatch(r"(\d{1,4})([mhd])", duration)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,4})([mhd])", duration)
+    if not match or not int(match[1]):
         raise BadInput(
             f"--for {duration!r} is not a length of time such as 30m, 8h or 2d.",
             hint="write a number from 1 to 9999, and m, h or d for minutes, hours or days",
         )
-    unit = {"m": "minutes", "h": "hours", "d": "days"}[found[2]]
-    return times.now() + timedelta(**{unit: int(found[1])})
+    unit = {"m": "minutes", "h": "hours", "d": "days"}[match[2]]
+    return times.now() + timedelta(**{unit: int(match[1])})
 
 
-def _tell_expired(s: Settings, ec2: EC2 | None = None) -> int:
-    """Warn of rules whose end has passed. Exit code 1 where what answers is not EC2, or its answer arrives damaged.
+def _warn_of_expired_rules(s: Settings, ec2: EC2 | None = None) -> int:
+    """Warn of rules that have expired and are still open; returns the exit code.
 
-    Where EC2 is not set up, refuses or cannot be reached, a command that does something else does not fail.
+    The exit code is 1 where the service that answers is not EC2, or its answer is damaged. It is 0 where EC2 is not
+    configured, refuses or cannot be reached: the command itself did something else.
     """
     from ..aws import group_rules
     from ..aws_client import client as aws_client
     from .shared import connections
 
-    found = []
+    rules = []
     code = Exit.DONE
     try:
         with nullcontext(ec2) if ec2 else connections.ec2(s) as opened:
-            found = group_rules.expired(opened, times.now())
+            rules = group_rules.expired(opened, times.now())
     except NotConfigured:
         pass
     except CruddurError as error:
         output.warn(f"cannot tell which rules have expired: {error.message}")
         code = Exit.NO if error.code in aws_client.FALSE_ANSWERS else Exit.DONE
-    for rule in found:
+    for rule in rules:
         output.warn(
             f"rule {rule.rule_id} of {rule.group_id} still allows {rule.source}, although its time is over"
             f" ({rule.expires_at:%Y-%m-%d %H:%MZ}): cruddur rds revoke --expired"
@@ -307,7 +308,10 @@ def _tell_expired(s: Settings, ec2: EC2 | None = None) -> int:
 
 
 def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: str, done: str, is_idle: bool) -> int:
-    """Say what was done, wait where that is wanted, show; exit code 1 where the state is not reached in time."""
+    """Print what was done, wait if ``--wait`` asks for it, and show the instance; returns the exit code.
+
+    It is 1 where the instance does not reach the state ``goal`` in time.
+    """
     from ..aws.instance import STOPPED, STUCK
 
     if is_idle:
@@ -318,49 +322,54 @@ def _report(s: Settings, rds: RDS, before: Instance, after: Instance, *, goal: s
     after = _wait(s, rds, after, goal, ends=STUCK) if waits else after
     extra = {"updated": int(not is_idle), "unchanged": int(is_idle), "dry_run": s.dry_run}
     output.show(s, [after], draw=output.details, extra=extra)
-    code = _tell_expired(s)
+    code = _warn_of_expired_rules(s)
     if goal == STOPPED and not s.dry_run:
-        moment = f"at {after.restarts_at:%Y-%m-%d %H:%MZ}" if after.restarts_at else "seven days after it stopped"
-        output.note(
-            s, f"AWS starts {after.instance} again by itself {moment}. Until then you pay only for its storage."
-        )
+        when = f"at {after.restarts_at:%Y-%m-%d %H:%MZ}" if after.restarts_at else "seven days after it stopped"
+        output.note(s, f"AWS starts {after.instance} again by itself {when}. Until then you pay only for its storage.")
     if waits and after.status != goal:
         output.note(s, f"{after.instance} is {after.status}, not {goal}, after {s.wait_s:g} s: cruddur rds status")
         return Exit.NO
     return code
 
 
-def _wait(s: Settings, rds: RDS, one: Instance, goal: str, *, ends: tuple[str, ...]) -> Instance:
+def _wait(s: Settings, rds: RDS, db: Instance, goal: str, *, ends: tuple[str, ...]) -> Instance:
     from ..aws import instance
 
     if not s.wait_s:
-        return one
-    return instance.wait(rds, one, goal=goal, wait_s=s.wait_s, ends=ends, say=lambda text: output.note(s, text))
+        return db
+    return instance.wait(rds, db, goal=goal, wait_s=s.wait_s, ends=ends, say=lambda text: output.note(s, text))
 
 
 def _address(s: Settings, anywhere: bool) -> Address:
-    """The address to allow, known before anything is asked of AWS. Raises BadInput, NotConfigured, Protected, …"""
+    """The address to allow. It is found before any request to AWS.
+
+    Raises BadInput, NotConfigured or Protected for an address that is not allowed, and CannotConnect or Refused where
+    the services do not tell this machine's address.
+    """
     from ..aws import address
 
     origin = s.origins["address"]
-    typed = origin == "--ip"
-    if anywhere and not typed:
+    is_option = origin == "--ip"
+    if anywhere and not is_option:
         return address.parse(address.EVERYWHERE, origin="--anywhere", anywhere=True)
     if s.address is None:
         urls = [url.strip() for url in s.address_services.split(",") if url.strip()]
         return address.detect(urls)
-    found = address.parse(s.address, origin=origin, wider=typed, anywhere=anywhere)
-    if anywhere and found.network not in {address.EVERYWHERE, "::/0"}:
+    parsed = address.parse(s.address, origin=origin, wider=is_option, anywhere=anywhere)
+    if anywhere and parsed.network not in {address.EVERYWHERE, "::/0"}:
         raise BadInput(f"--anywhere and --ip {s.address} contradict each other.", hint="leave one of them out")
-    return found
+    return parsed
 
 
-def _named(s: Settings) -> dict[str, str | None]:
+def _ids(s: Settings) -> dict[str, str | None]:
     return {"group_id": s.security_group_id, "rule_id": s.security_group_rule_id}
 
 
 def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
-    """The rule that is found by the group's name or by the instance. Ids in the environment may be the stale ones."""
+    """The rule, found by the group's name or by the database instance.
+
+    Ids from variables are not used, because they may be old.
+    """
     from ..aws import instance, security_group
     from .shared import connections
 
@@ -370,22 +379,22 @@ def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
             hint="leave one of them out",
         )
     if s.security_group_id and s.origins["security_group_id"] == "--group-id":
-        groups, where = security_group.groups_named(ec2, s.security_group_id), s.security_group_id
+        groups, source = security_group.groups_named(ec2, s.security_group_id), s.security_group_id
     else:
         with connections.rds(s) as rds:
-            one = instance.find(rds, name=s.db_instance)
-        groups, where = list(one.security_groups), f"database instance {one.instance}"
+            db = instance.find(rds, name=s.db_instance)
+        groups, source = list(db.security_groups), f"database instance {db.instance}"
     rule = security_group.discover(ec2, group_ids=groups, address=here)
-    output.note(s, f"found by {where}: export DB_SG_ID={rule.group_id} DB_SG_RULE_ID={rule.rule_id}")
+    output.note(s, f"found by {source}: export DB_SG_ID={rule.group_id} DB_SG_RULE_ID={rule.rule_id}")
     return rule
 
 
-def _at(opened: Service) -> str:
+def _place(opened: Service) -> str:
     return f"{opened.at.label}" + (f", {opened.region}" if opened.region not in opened.at.label else "")
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user that no file names
+    except (KeyError, OSError, ImportError):  # in a container, the user may have no entry in /etc/passwd
         return "unknown"

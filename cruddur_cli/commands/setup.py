@@ -1,4 +1,4 @@
-"""``cruddur setup``: everything that a working Cruddur needs."""
+"""``cruddur setup``: creates everything that Cruddur needs and that is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..output.streams import is_narrow
 from ..settings import Settings
 from .shared.options import SQL_FILES, STATEMENT_TIMEOUT, NoMigrate, command
 
-_SHOWN = 3  # conversations; a set-up of people who have many ends on one screen
+_SHOWN = 3  # conversations, so that the output fits on one screen
 NEXT = (
     ("cruddur ddb get-conversation", "read the conversation"),
     ("cruddur ddb scan", "show the single table"),
@@ -57,36 +57,36 @@ def setup(
         confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at), sentence=sentence)
         scripts = load_sql.Scripts(s)
         setup_steps.check_all(s, at, dynamodb, lines, source, scripts=scripts)
-        done: list[steps.Step] = []
+        done_steps: list[steps.Step] = []
         planned = migration_step.plan(s, at, wanted=not no_migrate)
         has_tables = setup_steps.make_database(
-            s, at, done, planned, scripts=scripts, check=lambda conn: people.check_pair(s, conn, at)
+            s, at, done_steps, planned, scripts=scripts, check=lambda conn: people.check_pair(s, conn, at)
         )
-        pending = migration_step.apply(s, at, done, planned, has_tables=has_tables)
-        setup_steps.make_pool(s, done)
-        unsynced = setup_steps.sync_step(s, done)
-        is_early = s.dry_run and any(step.changed for step in done)
+        pending = migration_step.apply(s, at, done_steps, planned, has_tables=has_tables)
+        setup_steps.make_pool(s, done_steps)
+        unsynced = setup_steps.sync_step(s, done_steps)
+        is_early = s.dry_run and any(step.changed for step in done_steps)
         pair, too_few = (None, None) if is_early else people.pair_if_any(s)
-        setup_steps.make_messages(s, dynamodb, done, pair, lines, source, too_few=too_few)
+        setup_steps.make_messages(s, dynamodb, done_steps, pair, lines, source, too_few=too_few)
         groups = [] if s.dry_run or pair is None else queries.list_groups(dynamodb, pair[0].uuid)
-        extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
-        last = s.output == "table"  # for a person it comes behind everything else
-        github.keep(s, done, extra=extra, meter=dynamodb.meter)  # what was done, and not what people wrote
+        extra = {**steps.changes(done_steps), "pending": pending, "dry_run": s.dry_run}
+        is_capacity_last = s.output == "table"
+        github.keep(s, done_steps, extra=extra, meter=dynamodb.meter)  # the steps, and no texts of messages
         draw = output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{flag}")
         output.show(
             s,
             groups,
             draw=draw,
-            picture=output.below(output.steps(dry_run=s.dry_run), done, draw),
+            picture=output.below(output.steps(dry_run=s.dry_run), done_steps, draw),
             record=schema.MessageGroup,
-            meter=None if last else dynamodb.meter,
+            meter=None if is_capacity_last else dynamodb.meter,
             extra=extra,
         )
     gap = "\n    " if is_narrow() else "  "
     if not s.quiet:
         output.tell("\nNext:\n" + "\n".join(f"  {line + flag:<{30 + len(flag)}}{gap}{what}" for line, what in NEXT))
     try:
-        migration_step.report(s, done, pending, unsynced)
+        migration_step.report(s, done_steps, pending, unsynced)
     finally:
-        if last:
+        if is_capacity_last:
             output.used(s, dynamodb.meter, brief=True)

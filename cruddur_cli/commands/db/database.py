@@ -174,7 +174,7 @@ def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Scri
 
     effects = load_sql.rehearse_schema(s, at, script)
     with connections.postgres(s, at=at) as conn:
-        load_sql.warn_of_rest(migration_runner.recorded(conn), script, effects)
+        load_sql.warn_of_remaining(migration_runner.recorded(conn), script, effects)
     if s.dry_run:
         output.note(s, f"{script}")
         output.note(s, f"the schema would be loaded; lost: {effects if effects else 'nothing'}")

@@ -78,7 +78,7 @@ def migrate(
         elif s.dry_run:
             done = migration_runner.pending(conn, found)
             versions = {row.version for row in done}
-            migration_step.tell_of_code(s, [one for one in found if one.version in versions])
+            migration_step.report_code(s, [one for one in found if one.version in versions])
         else:
             done = migration_step.migrate(s, conn, at, found)
     output.show(

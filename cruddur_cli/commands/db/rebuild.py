@@ -130,7 +130,7 @@ def _load(
     made = expected_schema.described(conn)
     load_sql.seed(s, conn, at, scripts.seed)
     migration_step.rehearse(s, conn, at, planned)
-    expected_schema.keep(conn, scripts.schema, planned.files, made)
+    expected_schema.store(conn, scripts.schema, planned.files, made)
 
 
 def _empty(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan) -> None:

@@ -109,10 +109,10 @@ def export(
         table = tables.describe(dynamodb)
         tally = capacity_guard.ItemCounter()
         budget = capacity_guard.limited(
-            s, dynamodb, capacity_guard.of_scan, done=lambda: tally.items, goes_on=not streams
+            s, dynamodb, capacity_guard.of_scan, done=lambda: tally.items, resumes=not streams
         )
         with budget, output.progress(s, "exporting", table.items) as shown, report_checkpoint(file, "export"):
-            advance = tally.then(shown)
+            advance = tally.counting(shown)
             if streams:
                 done = _to_stream(dynamodb, table, file, chosen, zipped, segments, advance, escape_formulas)
             else:
@@ -188,10 +188,10 @@ def import_(
         budget = capacity_guard.limited(
             s, dynamodb, lambda _: capacity_guard.of_import(source, compare=bool(table.items) and not no_compare),
             writes=True,
-            done=lambda: tally.items, goes_on=resumable, assuming="if nothing is there yet",
+            done=lambda: tally.items, resumes=resumable, assuming="if nothing is there yet",
         )  # fmt: skip
         with budget, output.progress(s, "importing", None) as shown:
-            advance = tally.then(shown)
+            advance = tally.counting(shown)
             if resumable:
                 path = Path(file).resolve()
                 with checkpoints.alone(path), report_checkpoint(file, "import"):

@@ -138,7 +138,7 @@ def _differences(s: Settings, conn: Connection[Any]) -> list[Difference] | None:
     try:
         folder = load_sql.find_migrations(s)
         found = migration_files.find(folder) if folder is not None and folder.exists() else []
-        expected = expected_schema.kept(s, expected_schema.applied(conn, found))
+        expected = expected_schema.stored(s, expected_schema.applied(conn, found))
     except CruddurError:
         return None
     return None if expected is None else differences.compare(catalogue.definitions(conn), expected)

@@ -1,6 +1,7 @@
-"""The line of the checkout that a finding comes from: a migration, the schema, or a setting in ``cruddur.toml``.
+"""Finds the line of the checkout that causes a finding: in a migration, in the schema or in ``cruddur.toml``.
 
-A finding of what is in a store alone has no such line. It gets the setting that names the store, if the file has one.
+A finding about data that is only in a store has no such line. It gets the setting that names the store, if the file has
+one.
 """
 
 from __future__ import annotations
@@ -36,54 +37,58 @@ _AUDITED = {
 }
 
 
-def of_doctor(s: Settings, facts: Facts, one: Finding) -> Line | None:
-    """The line of a finding of ``doctor``; None where there is no file."""
-    found: Line | None = None
+def of_doctor(s: Settings, facts: Facts, finding: Finding) -> Line | None:
+    """The file and line of a finding of ``doctor``; None where no file is known."""
+    line: Line | None = None
     with suppress(CruddurError, OSError, ValueError):
         if isinstance(facts.database, model.Database):
-            found = _of_database(s, facts.database, one.check)
-        if one.check in {"variables-contradict", "host-unresolved"}:
-            found = _of_names(s, facts, one.check)
-    return found or _setting(s, _SETTINGS.get(one.store, ()))
+            line = _of_database(s, facts.database, finding.check)
+        if finding.check in {"variables-contradict", "host-unresolved"}:
+            line = _of_names(s, facts, finding.check)
+    return line or _setting(s, _SETTINGS.get(finding.store, ()))
 
 
-def of_audit(s: Settings, one: AuditFinding, accepted: Path | None) -> Line | None:
-    """The line of a finding of ``audit``: its entry among the accepted findings, which is over; else the setting."""
-    over = None if accepted is None else _line(accepted, rf'check\s*=\s*["\']{re.escape(one.check)}["\']')
-    return over or _setting(s, _AUDITED.get(one.check.partition("-")[0], ()))
+def of_audit(s: Settings, finding: AuditFinding, accepted: Path | None) -> Line | None:
+    """The file and line of a finding of ``audit``; None where no file is known.
+
+    It is the finding's entry in the file of accepted findings, else the setting that names the store.
+    """
+    entry = None if accepted is None else _line(accepted, rf'check\s*=\s*["\']{re.escape(finding.check)}["\']')
+    return entry or _setting(s, _AUDITED.get(finding.check.partition("-")[0], ()))
 
 
 def _of_database(s: Settings, database: Database, check: str) -> Line | None:
     if check in {"migrations-pending", "migrations-adopted"}:
         state = check.removeprefix("migrations-")
         every = () if isinstance(database.migrations, model.Problem) else database.migrations or ()
-        first = next((each.version for each in every if each.state == state), None)
-        return next(((str(each.path), 1) for each in _migrations(s) if each.version == first), None)
+        first = next((migration.version for migration in every if migration.state == state), None)
+        return next(((str(migration.path), 1) for migration in _migrations(s) if migration.version == first), None)
     objects: list[str] = []
     if check == "tables-missing":
         objects = [f"table public.{name}" for name in database.missing_tables]
     elif check == "schema-differs":
-        objects = [each.object for each in database.differences or ()]
+        objects = [migration.object for migration in database.differences or ()]
     elif check == "columns-missing":
         objects = ["table public.users"]
-    return next((line for each in objects if (line := _definition(s, each)) is not None), None)
+    return next((line for migration in objects if (line := _definition(s, migration)) is not None), None)
 
 
-def _definition(s: Settings, thing: str) -> Line | None:
-    """Where an object, such as ``column public.users.bio``, is made: the newest migration that names it, or the schema.
+def _definition(s: Settings, object_name: str) -> Line | None:
+    """The line that creates an object, such as ``column public.users.bio``.
 
-    A column that no file names has the line of its table.
+    It is in the newest migration that names the object, else in the schema. A column that no file names has the line of
+    its table.
     """
-    kind, _, name = thing.partition(" ")
+    kind, _, name = object_name.partition(" ")
     owner, _, word = name.rpartition(".")
     table = (word if kind == "table" else owner.rpartition(".")[2]).strip('"')
-    head = rf"CREATE\s+TABLE\b.*\b{re.escape(table)}\b"
-    pattern = head if kind == "table" else rf"\b{re.escape(word.strip(chr(34)))}\b"
-    for each in reversed(_migrations(s)):
-        if (found := _line(each.path, pattern, skip_comments=True)) is not None:
-            return found
+    create_table = rf"CREATE\s+TABLE\b.*\b{re.escape(table)}\b"
+    pattern = create_table if kind == "table" else rf"\b{re.escape(word.strip(chr(34)))}\b"
+    for migration in reversed(_migrations(s)):
+        if (line := _line(migration.path, pattern, skip_comments=True)) is not None:
+            return line
     schema = load_sql.locate(s, "schema.sql")
-    return None if schema is None else _line(schema, pattern, after=head) or _line(schema, head)
+    return None if schema is None else _line(schema, pattern, after=create_table) or _line(schema, create_table)
 
 
 def _migrations(s: Settings) -> Sequence[files.Migration]:
@@ -104,17 +109,23 @@ def _of_names(s: Settings, facts: Facts, check: str) -> Line | None:
 
 
 def _setting(s: Settings, names: Sequence[str], *, otherwise: bool = True) -> Line | None:
-    """The first of the settings in ``cruddur.toml``; with ``otherwise`` its first line where none is there."""
+    """The line of the first of these settings that ``cruddur.toml`` has.
+
+    Where it has none of them: the first line of the file with ``otherwise``, else None.
+    """
     if s.file is None:
         return None
     for name in names:
-        if (found := _line(s.file, rf"\s*{re.escape(name)}\s*=", after=r"\s*\[prod\]" if s.prod else None)) is not None:
-            return found
+        if (line := _line(s.file, rf"\s*{re.escape(name)}\s*=", after=r"\s*\[prod\]" if s.prod else None)) is not None:
+            return line
     return (str(s.file), 1) if otherwise else None
 
 
 def _line(path: Path, pattern: str, *, after: str | None = None, skip_comments: bool = False) -> Line | None:
-    """The first line of a file that has the pattern, behind the first that has ``after``; None where there is none."""
+    """The first line of a file that matches ``pattern``; None where there is none.
+
+    With ``after``, only lines behind the first match of ``after`` count.
+    """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

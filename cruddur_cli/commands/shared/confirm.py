@@ -1,4 +1,4 @@
-"""Asks before something is lost: ``y/N`` for a local store, the typed name for production or a remote host."""
+"""Asks before data is lost: ``y/N`` for a local store, and the store's name for production or a remote host."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ...settings import Settings
 
 
 def destroy(s: Settings, *, what: str, name: str, losing: str, remote: bool) -> None:
-    """Come back only when losing ``losing`` is wanted; ``name`` is what must be typed for production.
+    """Return only if the user agrees to lose ``losing``; ``name`` is what they type for production.
 
-    Raises Protected. Never asks without a terminal or with a machine format: it refuses and names the flag.
+    Raises Protected. Without a terminal, or with a machine format, it does not ask: it refuses, and the hint names the
+    option.
     """
     agree(s, f"{what} will be destroyed: {losing}.", name=name, remote=remote, losing=losing)
 
 
 def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = "") -> None:
-    """Come back only when what ``sentence`` says is wanted: ``y/N`` locally, else the name. Raises Protected.
+    """Return only if the user agrees to ``sentence``: with ``y/N`` locally, else by typing the name. Raises Protected.
 
-    ``losing`` is the part of the sentence that says what will be lost.
+    ``losing`` is the part of the sentence that says what will be lost; it is printed bold.
     """
     if s.confirm is not None and s.confirm != name:
         raise Protected(
@@ -33,8 +34,8 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = 
             output.tell(sentence, bold=losing)
         history.agreed(sentence)
         return
-    if _strict(s, remote):
-        _typed(s, sentence, name, losing)
+    if _needs_name(s, remote):
+        _ask_for_name(s, sentence, name, losing)
     elif not _can_ask(s):
         raise Protected(f"{sentence} Not confirmed: there is no terminal to ask on.", hint="pass --yes")
     elif output.ask("Continue? [y/N]", about=sentence, bold=losing).lower() not in {"y", "yes"}:
@@ -43,36 +44,42 @@ def agree(s: Settings, sentence: str, *, name: str, remote: bool, losing: str = 
 
 
 def is_given(s: Settings, *, name: str, remote: bool) -> bool:
-    """Whether ``agree`` asks nothing, because an option has answered: ``--yes`` locally, or ``--confirm`` the name."""
-    return s.confirm == name or (s.confirm is None and s.yes and not _strict(s, remote))
+    """Whether an option has already confirmed, so that ``agree`` does not ask.
+
+    The option is ``--yes`` for a local store, or ``--confirm`` with the name.
+    """
+    return s.confirm == name or (s.confirm is None and s.yes and not _needs_name(s, remote))
 
 
 def replace(s: Settings, *, what: str, name: str, remote: bool, sentence: str | None = None) -> None:
-    """For what replaces only what it names: continues locally, needs the name in production. Raises Protected.
+    """Confirm a change that destroys only the data that it names.
 
-    ``sentence`` says what is replaced; by default that seeds go into ``what``.
+    It asks for the name in production and on a remote host.
+
+    Locally and in a dry run it does not ask. Raises Protected. ``sentence`` says what is replaced; the default says
+    that mock data is written to ``what``.
     """
-    if s.dry_run or not _strict(s, remote) or s.confirm == name:
+    if s.dry_run or not _needs_name(s, remote) or s.confirm == name:
         return
     if s.confirm is not None:
         raise Protected(f"--confirm says {s.confirm!r}, but the name is {name!r}.", hint=f"pass --confirm {name}")
-    _typed(s, sentence or f"Mock data will be written to {what}.", name)
+    _ask_for_name(s, sentence or f"Mock data will be written to {what}.", name)
 
 
 def choose(s: Settings, question: str, answers: Sequence[str]) -> str | None:
-    """The first letter of the chosen answer, by default of the last; None where there is no terminal to ask on."""
+    """The first letter of the chosen answer, or of the last where none is chosen; None without a terminal to ask on."""
     if not _can_ask(s):
         return None
-    named = ", ".join(f"[{answer[0]}]{answer[1:]}" for answer in answers)
-    said = output.ask(f"{question} {named}").lower()[:1]
-    return said if said in {answer[0] for answer in answers} else answers[-1][0]
+    choices = ", ".join(f"[{answer[0]}]{answer[1:]}" for answer in answers)
+    letter = output.ask(f"{question} {choices}").lower()[:1]
+    return letter if letter in {answer[0] for answer in answers} else answers[-1][0]
 
 
-def _strict(s: Settings, remote: bool) -> bool:
+def _needs_name(s: Settings, remote: bool) -> bool:
     return s.prod or remote
 
 
-def _typed(s: Settings, sentence: str, name: str, losing: str = "") -> None:
+def _ask_for_name(s: Settings, sentence: str, name: str, losing: str = "") -> None:
     if not _can_ask(s):
         raise Protected(f"{sentence} Not confirmed: there is no terminal to ask on.", hint=f"pass --confirm {name}")
     if output.ask(f"Type {name} to continue:", about=sentence, bold=losing) != name:

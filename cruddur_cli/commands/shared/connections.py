@@ -1,4 +1,4 @@
-"""Opens the store that the settings name, and says first what a command acts on."""
+"""Opens the stores that the settings name, and first prints which store a command changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import NotConfigured, NotFound
 from ...settings import Settings
 from . import local_databases, targets
 
-# What one store alone needs is imported where that store is opened: no command pays for the others.
+# What one store alone needs is imported where that store is opened, so that no command waits for the others.
 if TYPE_CHECKING:
     from psycopg import Connection
 
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 
 def acting_on(s: Settings, at: connection.Server, what: str = "") -> None:
-    """Say that a command acts on a database, or on ``what`` of it, in one line."""
+    """Print in one line that a command acts on a database, or on ``what`` of it."""
     output.acting(s, f"{what}{at.label} as {at.user}", remote=targets.is_foreign(at))
 
 
 @contextmanager
 def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None = None) -> Iterator[Connection[Any]]:
-    """The user store, opened in one transaction; ``changes`` says first what is acted on.
+    """The user store, opened in one transaction. With ``changes`` the database is printed first.
 
-    With it, raises Protected where the database is marked as production and the command came without --prod.
+    With ``changes`` it raises Protected for a database that is marked as production, unless ``--prod`` or ``--dry-run``
+    is given.
     """
     from ...postgres import connection, locks, production_marker
 
@@ -48,7 +49,7 @@ def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None
 
 
 def refuse_stamped(s: Settings, at: connection.Server) -> None:
-    """Raise Protected where the database is marked as production and the command came without --prod."""
+    """Raise Protected where the database is marked as production and the command has no ``--prod``."""
     from ...postgres import production_marker
 
     if s.prod:
@@ -61,17 +62,17 @@ def refuse_stamped(s: Settings, at: connection.Server) -> None:
 def dynamodb(
     s: Settings, *, changes: bool = False, at: aws_client.Endpoint | None = None
 ) -> Iterator[message_store.DynamoDB]:
-    """The message store, opened; ``changes`` says first what is acted on.
+    """The message store, opened. With ``changes`` the table is printed first.
 
-    Raises NotConfigured, and with ``changes`` Protected where the table is marked as production and the command came
-    without --prod. A dry run changes nothing, and may look.
+    Raises NotConfigured. With ``changes`` it raises Protected for a table that is marked as production, unless
+    ``--prod`` or ``--dry-run`` is given.
     """
     settings.check_table_name(s.table, s.origins["table"])
     at = at or targets.message_endpoint(s)
     remote = at.url is not None and targets.is_far(at)
-    if changes or remote or (s.prod and at.url):  # an endpoint of [prod] is named for reads, too
+    if changes or remote or (s.prod and at.url):  # an endpoint of [prod] is printed for reads, too
         where = f" at {at.url}" if at.embedded else f" ({s.origins['dynamodb_endpoint']})" if s.prod and at.url else ""
-        in_region = f" in {at.region}" if at.region else ""  # else the profile's, or none at all
+        in_region = f" in {at.region}" if at.region else ""  # without one, boto3 takes the profile's region
         output.acting(s, f"table {s.table}{in_region}, {at.label}{where}", remote=remote)
     with message_store.opened(at, s.table, computed=at.embedded, trace=output.trace(s)) as opened:
         if s.explain:
@@ -92,7 +93,7 @@ def _explain(model: Any, params: Any, **_: Any) -> None:
 
 @contextmanager
 def cognito(s: Settings, *, at: aws_client.Endpoint | None = None) -> Iterator[user_pool.Cognito]:
-    """The user pool, opened: the one that is named, else the demo pool. Raises NotConfigured, NotFound."""
+    """The user pool of the settings, else the demo pool, opened. Raises NotConfigured, NotFound."""
     from ...aws import user_pool
 
     at = at or targets.pool_endpoint(s)
@@ -101,7 +102,7 @@ def cognito(s: Settings, *, at: aws_client.Endpoint | None = None) -> Iterator[u
     if s.prod and at.url:
         output.acting(s, f"{at.label} ({s.origins['cognito_endpoint']})")
     with aws_client.opened(at, trace=output.trace(s)) as client:
-        # The embedded stack knows only its own pools, not one that is set for AWS.
+        # The embedded Cognito does not have a pool that is configured for AWS.
         pool = s.user_pool_id if s.user_pool_id and not at.embedded else user_pool.require_pool(client, at)
         if not pool:
             raise NotFound("There is no user pool.", hint="cruddur setup")
@@ -110,7 +111,7 @@ def cognito(s: Settings, *, at: aws_client.Endpoint | None = None) -> Iterator[u
 
 @contextmanager
 def reading(s: Settings, service: str) -> Iterator[tuple[Any, aws_client.Endpoint]]:
-    """One service of the account, opened so that nothing but reads can be sent. For production only."""
+    """A client for one service of production's account, which can send only reads; and its endpoint."""
     at = targets.production_endpoint(s, service)
     with aws_client.opened(at, trace=output.trace(s)) as client:
         yield client, at
@@ -118,7 +119,7 @@ def reading(s: Settings, service: str) -> Iterator[tuple[Any, aws_client.Endpoin
 
 @contextmanager
 def ec2(s: Settings) -> Iterator[group_rules.EC2]:
-    """The account's EC2, opened: the real one, with or without --prod."""
+    """EC2 of the AWS account, opened. It is the real one, even without ``--prod``."""
     from ...aws import group_rules
 
     at = targets.account_endpoint(s, "ec2")
@@ -128,7 +129,7 @@ def ec2(s: Settings) -> Iterator[group_rules.EC2]:
 
 @contextmanager
 def rds(s: Settings) -> Iterator[instance.RDS]:
-    """The account's RDS, opened: the real one, with or without --prod."""
+    """RDS of the AWS account, opened. It is the real one, even without ``--prod``."""
     from ...aws import instance
 
     at = targets.account_endpoint(s, "rds")

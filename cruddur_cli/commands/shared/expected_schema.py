@@ -1,6 +1,7 @@
-"""The schema that this checkout's files make: built in a database of its own, and kept in a file for later.
+"""Owns the expected schema: the one that this checkout's files create.
 
-``doctor`` changes nothing, so it compares only with what was kept: by a set-up, a migration or ``db diff``.
+It is built in a temporary database and stored in a file. ``doctor`` changes nothing, so it compares only with what a
+set-up, a migration or ``db diff`` has stored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .load_sql import Script
 if TYPE_CHECKING:
     from psycopg import Connection
 
-# Changes when `catalogue.definitions` describes the same objects in other words.
+# Increase it when `catalogue.definitions` describes the same objects in other words.
 _FORM = 1
 Definitions = dict[str, str]
 described = catalogue.definitions
@@ -36,57 +37,57 @@ described = catalogue.definitions
 def of_files(
     s: Settings, at: Server, script: Script, files: Sequence[Migration], *, is_production: bool
 ) -> Definitions:
-    """What the schema and all migrations make, built on the server ``at``.
+    """The definitions of what the schema and all migrations create, built on the server ``at``.
 
-    Remote servers, and those of a database that is marked as production, get no database for this: there it is what
-    was kept. Raises NotConfigured where nothing was, and what a file is refused for.
+    No database is created on a remote server, or beside a database that is marked as production: there the stored
+    definitions are returned. Raises NotConfigured where none are stored, and the errors of files that cannot be run.
     """
     if s.prod or is_production or targets.is_foreign(at):
-        found = _read(_key(script, files))
-        if found is None:
+        definitions = _read(_key(script, files))
+        if definitions is None:
             raise NotConfigured(
                 "The expected schema is not known yet: it is built on a local server, never on this one.",
                 hint="run `cruddur db diff` on a local database first, then this again",
                 code="expected_schema_unknown",
             )
-        return found
-    found = _built(s, at, script, files)
-    _write(_key(script, files), found)
-    return found
+        return definitions
+    definitions = _built(s, at, script, files)
+    _write(_key(script, files), definitions)
+    return definitions
 
 
-def kept(s: Settings, migrations: Sequence[Migration]) -> Definitions | None:
-    """What the schema and these migrations make, if it is known; it is not built here."""
+def stored(s: Settings, migrations: Sequence[Migration]) -> Definitions | None:
+    """The stored definitions of what the schema and these migrations create; None where none are stored."""
     try:
         return _read(_key(load_sql.read_schema(s), migrations))
     except CruddurError:
         return None
 
 
-def keep(conn: Connection[Any], script: Script, files: Sequence[Migration], made: Definitions) -> None:
-    """Keep what a schema has made, together with the migrations that count as applied."""
-    _write(_key(script, applied(conn, files)), made)
+def store(conn: Connection[Any], script: Script, files: Sequence[Migration], definitions: Definitions) -> None:
+    """Store the definitions that a schema has created, under the migrations that count as applied."""
+    _write(_key(script, applied(conn, files)), definitions)
 
 
 def is_met(s: Settings, conn: Connection[Any], files: Sequence[Migration]) -> bool:
-    """Whether the database has the very schema that is known for its migrations."""
-    if s.origins["schema_file"].startswith("--"):  # standard input can be read once
+    """Whether the database has exactly the schema that is stored for its migrations."""
+    if s.origins["schema_file"].startswith("--"):  # it may be standard input, which can be read only once
         return False
     with suppress(CruddurError):
-        return kept(s, applied(conn, files)) == described(conn)
+        return stored(s, applied(conn, files)) == described(conn)
     return False
 
 
-def keep_migrated(s: Settings, conn: Connection[Any], files: Sequence[Migration]) -> None:
-    """Keep the schema of a database in which ``is_met`` was true before it was migrated."""
+def store_migrated(s: Settings, conn: Connection[Any], files: Sequence[Migration]) -> None:
+    """Store the schema of a database after its migration, where ``is_met`` was true before."""
     with suppress(CruddurError):
-        keep(conn, load_sql.read_schema(s), files, described(conn))
+        store(conn, load_sql.read_schema(s), files, described(conn))
 
 
 def applied(conn: Connection[Any], files: Sequence[Migration]) -> list[Migration]:
-    """The migrations that count as applied."""
+    """The migrations that count as applied in the database."""
     pending = {row.version for row in migration_runner.status(conn, files) if row.state == "pending"}
-    return [each for each in files if each.version not in pending]
+    return [migration for migration in files if migration.version not in pending]
 
 
 def _built(s: Settings, at: Server, script: Script, files: Sequence[Migration]) -> Definitions:
@@ -96,19 +97,19 @@ def _built(s: Settings, at: Server, script: Script, files: Sequence[Migration]) 
             is_allowed = database.can_create(conn)
         if is_allowed:
             with try_database.beside(at) as beside, connections.postgres(quiet, at=beside) as conn:
-                return _made(quiet, conn, beside, script, files, commits=True)
+                return _run_files(quiet, conn, beside, script, files, commits=True)
     output.note(s, f"{at.user} cannot create a database here: the files are tried in a transaction that is rolled back")
     connections.refuse_stamped(s, at)
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
         locks.take(conn, say=lambda text: output.note(s, text))
         database.empty(conn)
-        return _made(quiet, conn, at, script, files, commits=False)
+        return _run_files(quiet, conn, at, script, files, commits=False)
 
 
-def _made(
+def _run_files(
     s: Settings, conn: Connection[Any], at: Server, script: Script, files: Sequence[Migration], *, commits: bool
 ) -> Definitions:
-    """What the files make in an empty database; rolled back, and so is what belongs to the server, such as roles."""
+    """The definitions of what the files create in an empty database. The transaction is rolled back, roles included."""
     try:
         load_sql.schema(s, conn, at, script)
         migration_runner.build(conn, files, server=at, commits=commits)
@@ -119,31 +120,31 @@ def _made(
 
 
 def _key(script: Script, migrations: Sequence[Migration]) -> str | None:
-    """What tells one expected schema from another; None where a file cannot be read."""
+    """The key of an expected schema: a hash of its files. None where a file cannot be read."""
     try:
-        every = [(each.version, each.path.read_bytes().hex()) for each in migrations]
+        contents = [(migration.version, migration.path.read_bytes().hex()) for migration in migrations]
     except OSError:
         return None
-    return hashlib.sha256(json.dumps([_FORM, script.text, every]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_FORM, script.text, contents]).encode()).hexdigest()
 
 
 def _folder() -> Path:
-    """Raises RuntimeError where the environment names no home."""
+    """The folder of the stored schemas. Raises RuntimeError where the environment names no home."""
     return home.caches() / "schemas"
 
 
 def _read(key: str | None) -> Definitions | None:
     try:
-        found = json.loads((_folder() / f"{key}.json").read_text())
-        return {str(name): str(text) for name, text in found.items()}
+        definitions = json.loads((_folder() / f"{key}.json").read_text())
+        return {str(name): str(text) for name, text in definitions.items()}
     except (OSError, ValueError, AttributeError, RuntimeError):
         return None
 
 
-def _write(key: str | None, made: Definitions) -> None:
+def _write(key: str | None, definitions: Definitions) -> None:
     if key is None:
         return
-    with suppress(OSError, RuntimeError):  # then doctor says that it cannot compare
+    with suppress(OSError, RuntimeError):  # without the file, doctor reports that it cannot compare
         folder = _folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        home.write(folder / f"{key}.json", dict[str, object](made))
+        home.write(folder / f"{key}.json", dict[str, object](definitions))

@@ -1,4 +1,4 @@
-"""Finds the SQL files that a command loads, counts what they would destroy, and loads them."""
+"""Finds the SQL files that a command loads, counts the rows that they would destroy, and loads them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ DATABASE = Path("backend-flask") / "db"
 SCHEMA = "schema.sql"
 SEED = "seed.sql"
 MIGRATIONS = "migrations"
-# Which setting names another file, and what comes with this program where there is none.
+# By the file's name: the setting that names another file, and the built-in file where a checkout has none.
 _SETTINGS = {SCHEMA: "schema_file", SEED: "seed_file", MIGRATIONS: "migrations_dir"}
 _BUILT_IN = {SCHEMA: "schema.sql", SEED: "users.sql"}
 _COMMANDS = {SCHEMA: "schema-load", SEED: "seed"}
 _OPTIONS = {SCHEMA: "--file", SEED: "--seed-file (`db seed`: --file)"}
 _MAKES_USERS = re.compile(rb'(?i)\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:"?public"?\.)?"?users"?\s*\(')
-_LOOKED_AT = 1 << 18  # bytes of each file
-# A search stays inside of one checkout, and out of what programs fill.
+_LOOKED_AT = 1 << 18  # bytes of each file that are searched for the table
+# A search stays inside one checkout, and leaves out folders that programs fill.
 _DEPTH = 6
 _FOLDERS = 5_000
 _SKIPPED = {"node_modules", "venv", "env", "site-packages", "__pycache__", "dist", "build", "target", "vendor", "tests"}
-# The first bytes of files that people have instead of SQL: RFC 1952, and pg_dump's archives in format c and t.
+# The first bytes of files that are often given instead of SQL: gzip (RFC 1952), and pg_dump's formats c and t.
 _ARCHIVES = (
     (b"\x1f\x8b", "compressed by gzip", "gunzip -c"),
     (b"PGDMP", "an archive of pg_dump", "pg_restore -f -"),
@@ -53,7 +53,7 @@ _DUPLICATE_TABLE = "42P07"
 
 @dataclass(frozen=True)
 class Script:
-    """A file of SQL as text, and what to call it; ``is_built_in`` is one that comes with this program."""
+    """The text of an SQL file and its ``source``; ``is_built_in`` where the file comes with this program."""
 
     name: str
     text: str
@@ -61,7 +61,7 @@ class Script:
     is_built_in: bool
 
     def __str__(self) -> str:
-        """The name of the file, for messages."""
+        """The kind and the file, for messages: ``schema: db/schema.sql``."""
         kind = "schema" if self.name == SCHEMA else "seed"
         if not self.is_built_in:
             return f"{kind}: {self.source}"
@@ -69,52 +69,59 @@ class Script:
 
 
 def read_schema(s: Settings) -> Script:
-    """The schema to load. Raises BadInput for a file that cannot be used, NotConfigured where several may be meant."""
+    """The schema to load.
+
+    Raises BadInput for a file that cannot be used, NotConfigured where several files are possible.
+    """
     return _read(s, SCHEMA)
 
 
 def read_seed(s: Settings) -> Script:
-    """The seed to load: users and activities. Raises as ``read_schema`` does."""
+    """The seed to load: users and activities. Raises the same errors as ``read_schema``."""
     return _read(s, SEED)
 
 
 class Scripts:
-    """The schema and the seed of a set-up, each read once, when it is needed: one of them may be standard input."""
+    """The schema and the seed of a set-up. Each file is read once, when it is needed.
+
+    One of them may be standard input, which cannot be read twice.
+    """
 
     def __init__(self, s: Settings) -> None:
         self._s = s
 
     @cached_property
     def schema(self) -> Script:
-        """Raises as ``read_schema`` does."""
+        """The schema. Raises the same errors as ``read_schema``."""
         return read_schema(self._s)
 
     @cached_property
     def seed(self) -> Script:
-        """Raises as ``read_schema`` does."""
+        """The seed. Raises the same errors as ``read_schema``."""
         return read_seed(self._s)
 
 
 def _read(s: Settings, name: str) -> Script:
     setting = _SETTINGS[name]
-    asked = s.origins[setting].startswith("--")
-    if asked and getattr(s, setting) == "-":
-        found: Path | None = Path("-")
+    is_option = s.origins[setting].startswith("--")
+    if is_option and getattr(s, setting) == "-":
+        path: Path | None = Path("-")
     else:
-        found = locate(s, name)
-    if found is None:
-        if name == SCHEMA and (others := _making_users(Path.cwd())):
-            named = ", ".join(str(path) for path in others[:3])
+        path = locate(s, name)
+    if path is None:
+        if name == SCHEMA and (alternatives := _making_users(Path.cwd())):
+            named = ", ".join(str(path) for path in alternatives[:3])
             output.warn(
                 f"not loaded, because no file is named schema.sql: {named}; to load a file with the table users,"
                 " pass --file FILE"
             )
         return Script(name, seed_files.text(_BUILT_IN[name]), _BUILT_IN[name], is_built_in=True)
-    content, source = seed_files.given(str(found))
+    content, source = seed_files.given(str(path))
     _refuse_archive(content, source, _COMMANDS[name])
     text = splitter.decode(content, source=source)
-    # What only psql understands is refused before anything is asked or counted. An application may have no seeds.
-    if not splitter.split(text, source=source) and (name == SCHEMA or asked):
+    # Commands of psql are refused here, before any question and before rows are counted. An application's seed may
+    # be empty.
+    if not splitter.split(text, source=source) and (name == SCHEMA or is_option):
         raise BadInput(f"{source} contains no SQL statement.", code="not_sql")
     if sql_runner.DUMP in text[: sql_runner.DUMP_BEGINS] and f"{sql_runner.DUMP} complete" not in text:
         output.warn(f"{source} lacks pg_dump's last line, '{sql_runner.DUMP} complete': its end may be missing")
@@ -122,9 +129,9 @@ def _read(s: Settings, name: str) -> Script:
 
 
 def _refuse_archive(content: bytes, source: str, command: str) -> None:
-    """Raise BadInput for an archive or a compressed file, with the program that makes SQL of it."""
-    for begins, what, program in _ARCHIVES:
-        if content.startswith(begins):
+    """Raise BadInput for an archive or a compressed file; the hint has the program that makes SQL of it."""
+    for first_bytes, what, program in _ARCHIVES:
+        if content.startswith(first_bytes):
             file = "FILE" if source == "standard input" else shlex.quote(source)
             raise BadInput(
                 f"{source} is {what}, but SQL has to be plain text.",
@@ -134,15 +141,15 @@ def _refuse_archive(content: bytes, source: str, command: str) -> None:
 
 
 def migrations(s: Settings) -> Path:
-    """The folder of the migrations, which need not exist yet. Raises NotConfigured where none is known."""
-    found = find_migrations(s)
-    if found is None:
+    """The folder of the migrations, which need not exist yet. Raises NotConfigured outside of a checkout."""
+    folder = find_migrations(s)
+    if folder is None:
         raise NotConfigured(
             f"There is no {DATABASE}/{MIGRATIONS} here or above.",
             hint="run it in a checkout of the application, or set migrations_dir in cruddur.toml",
             code="no_migrations_folder",
         )
-    return found
+    return folder
 
 
 def find_migrations(s: Settings) -> Path | None:
@@ -151,36 +158,36 @@ def find_migrations(s: Settings) -> Path | None:
 
 
 def locate(s: Settings, name: str) -> Path | None:
-    """The file or folder of that name: the one that is set, the checkout's, or the only candidate in the checkout.
+    """The file or folder of that name: from the setting, from the checkout's usual folder, or the only candidate there.
 
-    None where there is none. One that is set need not exist, and neither need ``backend-flask/db/migrations``: the
-    first migration makes it. Migrations may also be in a folder beside the schema that was found. Raises NotConfigured
-    where several files may be meant.
+    None where there is none. A path from a setting need not exist, and neither need ``backend-flask/db/migrations``,
+    which the first migration creates. Migrations may also be in a folder beside the schema that was found. Raises
+    NotConfigured where several files are possible.
     """
     here = Path.cwd()
     configured = getattr(s, _SETTINGS[name])
     if configured is not None:
-        # What cruddur.toml names lies beside cruddur.toml.
-        is_written = s.file is not None and s.origins[_SETTINGS[name]].startswith(str(s.file))
-        base = s.file.parent if s.file is not None and is_written else here
+        # A path in cruddur.toml is relative to the folder of cruddur.toml.
+        is_in_file = s.file is not None and s.origins[_SETTINGS[name]].startswith(str(s.file))
+        base = s.file.parent if s.file is not None and is_in_file else here
         return _shown(base / Path(configured).expanduser(), here)
     places = [place / DATABASE for place in (here, *here.parents) if (place / DATABASE).is_dir()]
     if name == MIGRATIONS:
         usual = places[0] / name if places else None
         beside = None if usual and usual.is_dir() else _beside_schema(here)
-        found = [path for path in (beside, usual) if path]
-        return _shown(found[0], here) if found else None
+        paths = [path for path in (beside, usual) if path]
+        return _shown(paths[0], here) if paths else None
     if places and (places[0] / name).is_file():
         return _shown(places[0] / name, here)
-    found = _candidates(here, name)
-    if len(found) > 1:
-        named = ", ".join(str(_shown(path, here)) for path in found[:8])
+    paths = _candidates(here, name)
+    if len(paths) > 1:
+        named = ", ".join(str(_shown(path, here)) for path in paths[:8])
         raise NotConfigured(
-            f"There are {len(found)} files that may be the {name.partition('.')[0]}: {named}.",
+            f"There are {len(paths)} files that may be the {name.partition('.')[0]}: {named}.",
             hint=f"pass one of them with {_OPTIONS[name]}, or set {_SETTINGS[name]} in cruddur.toml",
             code="several_files",
         )
-    return _shown(found[0], here) if found else None
+    return _shown(paths[0], here) if paths else None
 
 
 def _beside_schema(here: Path) -> Path | None:
@@ -191,14 +198,14 @@ def _beside_schema(here: Path) -> Path | None:
 
 
 def _root(here: Path) -> Path | None:
-    """The checkout around ``here``; None outside of one."""
+    """The checkout around ``here``; None outside of a checkout."""
     places = (here, *here.parents)
-    marks = (".git", DATABASE.parts[0])  # a checkout that was unpacked has no .git
+    marks = (".git", DATABASE.parts[0])  # a checkout from an archive has no .git
     return next((place for mark in marks for place in places if (place / mark).exists()), None)
 
 
 def _making_users(here: Path) -> list[Path]:
-    """The files of SQL in the checkout around ``here`` that create a table ``users``: a schema of another name."""
+    """The SQL files in the checkout around ``here`` that create a table ``users``: schemas of another name."""
     root = _root(here)
     found = []
     for path in sorted(_sql_files(root)) if root else []:
@@ -209,31 +216,31 @@ def _making_users(here: Path) -> list[Path]:
 
 
 def _candidates(here: Path, name: str) -> list[Path]:
-    """The files in the checkout around ``here`` that may be meant: those of the very name, else those that have it."""
+    """The SQL files in the checkout around ``here`` of exactly this name, else those whose name contains its word."""
     root = _root(here)
     if root is None:
         return []
     word = name.partition(".")[0]
-    every = sorted(path for path in _sql_files(root) if word in path.stem.lower())
-    exact = [path for path in every if path.name.lower() == name]
-    return exact or every
+    matches = sorted(path for path in _sql_files(root) if word in path.stem.lower())
+    exact = [path for path in matches if path.name.lower() == name]
+    return exact or matches
 
 
 def _sql_files(root: Path) -> Iterator[Path]:
     for folders, (folder, inside, names) in enumerate(os.walk(root)):
         depth = len(Path(folder).relative_to(root).parts)
-        kept = [one for one in inside if not one.startswith(".") and one.lower() not in _SKIPPED | {MIGRATIONS}]
-        inside[:] = sorted(kept) if depth < _DEPTH and folders < _FOLDERS else []
-        yield from (Path(folder) / one for one in names if one.lower().endswith(".sql"))
+        wanted = [name for name in inside if not name.startswith(".") and name.lower() not in _SKIPPED | {MIGRATIONS}]
+        inside[:] = sorted(wanted) if depth < _DEPTH and folders < _FOLDERS else []
+        yield from (Path(folder) / name for name in names if name.lower().endswith(".sql"))
 
 
 def _shown(path: Path, here: Path) -> Path:
-    """The path as a person in ``here`` would write it: relative below it, else whole."""
+    """The path for a user in ``here``: relative where it is below ``here``, else unchanged."""
     return Path(os.path.relpath(path, here)) if path.is_relative_to(here) else path
 
 
 def seeded_uuids() -> dict[str, str]:
-    """The UUIDs that our own seeds give to people, by handle: the ones that DynamoDB's seeded keys hold."""
+    """The UUIDs of the people of the built-in seed, by handle. The keys of the seeded DynamoDB items contain them."""
     return {
         handle: uuid
         for uuid, handle in re.findall(r"\('([0-9a-f-]{36})'::uuid, '[^']*', '(\w+)'", seed_files.text("users.sql"))
@@ -241,7 +248,7 @@ def seeded_uuids() -> dict[str, str]:
 
 
 def rehearse_schema(s: Settings, at: Server, script: Script) -> rehearsal.Effects:
-    """The rows that loading this schema would destroy. Raises Refused where PostgreSQL refuses the file."""
+    """The rows that this schema would destroy. Raises Refused where PostgreSQL refuses the file."""
     return _rehearse(s, at, script, lambda conn: _run_schema(conn, at, script))
 
 
@@ -254,7 +261,7 @@ def rehearse_seed(s: Settings, at: Server, script: Script) -> rehearsal.Effects:
 
 def _rehearse(s: Settings, at: Server, script: Script, execute: Any) -> rehearsal.Effects:
     is_production = s.prod or targets.is_foreign(at)
-    # In a dry run too: everything is rolled back.
+    # A local dry run needs a writable connection, too; everything is rolled back.
     open_at = replace(at, read_only=s.dry_run and is_production)
     with connections.postgres(s, at=open_at) as conn:
         if not s.prod and not s.dry_run:
@@ -263,27 +270,30 @@ def _rehearse(s: Settings, at: Server, script: Script, execute: Any) -> rehearsa
 
 
 def schema_at_once(s: Settings, at: Server, script: Script) -> None:
-    """Load a schema over a local database where no question is left: the file runs once, without a rehearsal.
+    """Load a schema into a local database that is already confirmed: the file runs once, without a rehearsal.
 
-    What it destroys is counted and said before it is committed.
+    The rows that it destroys are counted and printed before the commit.
     """
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
         production_marker.refuse(conn, at.label)
         locks.take(conn, say=lambda text: output.note(s, text))
         applied = migration_runner.recorded(conn)
         effects = rehearsal.watch(conn, lambda: schema(s, conn, at, script))
-        warn_of_rest(applied, script, effects)
+        warn_of_remaining(applied, script, effects)
         if effects:
             confirm.destroy(s, what=f"The tables of {at.label}", name=at.database, losing=str(effects), remote=False)
 
 
 def schema(s: Settings, conn: Connection[Any], at: Server, script: Script) -> None:
-    """Load a schema, all of it or nothing; no migration counts as applied to it but those that it names itself."""
+    """Load a schema, all of it or nothing.
+
+    Afterwards only the migrations that the schema itself records count as applied.
+    """
     output.note(s, str(script))
     migration_runner.forget(conn)
     _run_schema(conn, at, script, say=lambda text: output.note(s, text))
     if s.prod:
-        production_marker.write(conn)  # the file may have dropped the mark with the rest of its schema
+        production_marker.write(conn)  # the file may have dropped the schema that has the mark
     elif production_marker.is_production(conn):
         output.warn(
             f"{script.source} contains the production mark: {at.label} now counts as production, and is not "
@@ -304,42 +314,45 @@ def _run_schema(conn: Connection[Any], at: Server, script: Script, *, say: sql_r
         raise Refused(error.message, hint=hint, code=error.code, details=error.details, fields=error.fields) from error
 
 
-def warn_of_rest(applied: Sequence[str], script: Script, effects: rehearsal.Effects) -> None:
-    """Say what a schema file leaves in the database: tables that it does not drop, and what migrations made.
+def warn_of_remaining(applied: Sequence[str], script: Script, effects: rehearsal.Effects) -> None:
+    """Warn of objects that a schema file leaves: tables that it does not drop, and objects that migrations created.
 
     ``applied`` are the migrations that were recorded before.
     """
-    staying = [table for table in effects.staying if table not in database.BOOKKEEPING]
-    said = []
-    if staying:
-        said.append(f"{script.source} does not drop {', '.join(staying)}: they are not changed")
+    remaining = [table for table in effects.staying if table not in database.BOOKKEEPING]
+    warnings = []
+    if remaining:
+        warnings.append(f"{script.source} does not drop {', '.join(remaining)}: they are not changed")
     if applied:
-        said.append(
+        warnings.append(
             f"{counted(len(applied), 'migration')} (the newest {applied[-1]}) no longer "
             f"{'counts' if len(applied) == 1 else 'count'} as applied; other "
             'objects they created remain, so `cruddur db migrate` may fail with "already exists"'
         )
-    if said:
-        output.warn("; ".join(said) + ". `cruddur db reset` creates the whole database again")
+    if warnings:
+        output.warn("; ".join(warnings) + ". `cruddur db reset` creates the whole database again")
 
 
 def seed(s: Settings, conn: Connection[Any], at: Server, script: Script) -> int:
-    """Seed users and activities; how many rows are new. Existing people keep everything, above all their UUIDs."""
+    """Seed users and activities; returns the number of new rows.
+
+    Existing people keep all their values, also their UUIDs.
+    """
     say = lambda text: output.note(s, text)  # noqa: E731
-    stamped = s.prod and production_marker.is_production(conn)
+    is_marked = s.prod and production_marker.is_production(conn)
     output.note(s, str(script))
     if not script.is_built_in:
         added = _run_seed(conn, at, script, say=say)
     else:
-        left_out = _left_out(conn)
-        if left_out:
-            output.note(s, left_out)
+        reason = _reason_against_built_in(conn)
+        if reason:
+            output.note(s, reason)
             return 0
-        before = database.rows(conn)
+        rows_before = database.rows(conn)
         text, _ = idempotent_seed.fitting(conn, script.text)
         sql_runner.run(conn, text, source=script.source, server=at, say=say)
-        added = database.added(before, database.rows(conn))
-    if stamped:
+        added = database.added(rows_before, database.rows(conn))
+    if is_marked:
         production_marker.write(conn)
     return added
 
@@ -349,8 +362,11 @@ def _run_seed(conn: Connection[Any], at: Server, script: Script, *, say: sql_run
     return idempotent_seed.run(conn, script.text, source=script.source, server=at, known=known, say=say)
 
 
-def _left_out(conn: Connection[Any]) -> str:
-    """Why the built-in seed is not loaded; empty where it may be. The built-in people never join other people."""
+def _reason_against_built_in(conn: Connection[Any]) -> str:
+    """Why the built-in seed is not loaded; empty where it can be loaded.
+
+    The built-in people are not added to a database that has other users.
+    """
     if not has_users(conn):
         return ""
     if not set(seeded_uuids()) <= set(users.handles(conn)):
@@ -361,10 +377,10 @@ def _left_out(conn: Connection[Any]) -> str:
 
 
 def fill(s: Settings, conn: Connection[Any], at: Server, scripts: Scripts, *, empty: bool) -> tuple[str, bool]:
-    """The seed as a step of a set-up: what was done, and whether that is a change.
+    """Load the seed as a step of a set-up: the result in words, and whether it is a change.
 
-    It runs only where there are no users, and not where it would delete or overwrite other rows. ``empty`` says that
-    there were no tables when the set-up began.
+    It loads only where there are no users, and not where it would delete or overwrite rows. ``empty`` says that there
+    were no tables when the set-up began.
     """
     if not (empty and s.dry_run) and has_users(conn):
         return "exist", False
@@ -378,10 +394,10 @@ def fill(s: Settings, conn: Connection[Any], at: Server, scripts: Scripts, *, em
         if not script.is_built_in:
             return f"would be seeded from {script.source}", True
         return f"{', '.join(sorted(seeded_uuids()))} would be added", True
-    before = database.rows(conn)
+    rows_before = database.rows(conn)
     if not seed(s, conn, at, script):
         return "exist" if has_users(conn) else f"none, because {script.source} adds none", False
-    return f"{database.named(database.more(before, database.rows(conn)))} added", True
+    return f"{database.named(database.more(rows_before, database.rows(conn)))} added", True
 
 
 def confirm_seed(s: Settings, at: Server, script: Script, effects: rehearsal.Effects) -> None:
@@ -398,7 +414,7 @@ def confirm_seed(s: Settings, at: Server, script: Script, effects: rehearsal.Eff
 
 
 def unchanged(error: CruddurError) -> CruddurError:
-    """The error of a load that PostgreSQL refused, which says that nothing was changed."""
+    """The error with the sentence that nothing was changed, where PostgreSQL refused the load."""
     return error.adding(NOTHING) if error.exit_code == Exit.REFUSED else error
 
 

@@ -1,4 +1,4 @@
-"""The migrations as a step of a set-up: read and checked before anything is made, applied after the seed."""
+"""Owns the migrations of a set-up: they are checked before anything is created, and applied after the seed."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ class Plan:
 
 
 def plan(s: Settings, at: Server, *, wanted: bool) -> Plan:
-    """What a set-up of this database does with migrations; a checkout without their folder has none.
+    """What a set-up of this database does with the migrations of the checkout.
 
-    With --prod and on a remote host they are only counted: there `db migrate` is a decision of its own.
+    A checkout without their folder has none.
+
+    With ``--prod`` and on a remote host they are only counted: there the user runs ``db migrate``.
     """
     folder = load_sql.find_migrations(s)
-    found = migration_files.find(folder) if folder is not None and folder.exists() else []
-    return Plan(tuple(found), wanted and not s.prod and not targets.is_foreign(at))
+    files = migration_files.find(folder) if folder is not None and folder.exists() else []
+    return Plan(tuple(files), wanted and not s.prod and not targets.is_foreign(at))
 
 
 def check(planned: Plan, conn: Connection[Any] | None) -> None:
-    """Load the files that the set-up will apply: all of them where there is no database yet.
+    """Load the migrations that the set-up will apply, before anything is created; all of them for a new database.
 
-    Raises BadInput for one that cannot be run here, before anything is made.
+    Raises BadInput for a migration that cannot be run here.
     """
     if not planned.is_applied:
         return
@@ -54,40 +56,41 @@ def check(planned: Plan, conn: Connection[Any] | None) -> None:
         migration_files.up(migration)
 
 
-def tell_of_code(s: Settings, read: Iterable[Migration]) -> None:
-    """Say in a dry run that it ran code: a Python migration has to run before its SQL can be read."""
-    number = sum(one.path.suffix == ".py" for one in read)
+def report_code(s: Settings, loaded: Iterable[Migration]) -> None:
+    """Print in a dry run that code was run: a Python migration has to run before its SQL is known."""
+    number = sum(migration.path.suffix == ".py" for migration in loaded)
     if s.dry_run and number:
         output.note(s, f"the Python code of {counted(number, 'migration')} was run to read the SQL")
 
 
 def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: Plan) -> None:
-    """Try the migrations on a schema that was loaded and seeded just now, in its transaction, and take them back.
+    """Try the migrations on a schema that was just loaded and seeded, in its transaction, and roll them back.
 
-    One that the schema contains already is recorded as applied. A warning says which seeded rows the migrations delete.
-    Raises Refused for one that fails, or where they drop public.users, so that nothing of the set-up is committed.
+    A migration whose changes the schema contains already is recorded as applied. A warning names seeded rows that the
+    migrations delete. Raises Refused for a migration that fails and NotFound where they drop ``public.users``; then
+    nothing of the set-up is committed.
     """
     if not planned.is_applied:
         return
-    before = database.rows(conn)
+    rows_before = database.rows(conn)
 
-    def look() -> None:
+    def check_result() -> None:
         if "users" in database.missing_tables(conn):
             raise NotFound(
                 "The migrations drop the table public.users, which every command needs.", code="table_missing"
             )
-        lost = database.more(database.rows(conn), before)
-        if lost:
+        deleted = database.more(database.rows(conn), rows_before)
+        if deleted:
             again = "; `cruddur db seed` adds them again" if not database.missing_tables(conn) else ""
-            output.warn(f"the migrations delete rows that were just seeded: {database.named(lost)}{again}")
+            output.warn(f"the migrations delete rows that were just seeded: {database.named(deleted)}{again}")
 
     try:
-        contained = migration_runner.rehearse(conn, planned.files, server=at, look=look)
+        contained = migration_runner.rehearse(conn, planned.files, server=at, look=check_result)
     except Refused as error:
-        later = error.hint.replace("cruddur", "then cruddur") if error.hint else "then correct the file"
+        next_step = error.hint.replace("cruddur", "then cruddur") if error.hint else "then correct the file"
         raise Refused(
             error.message,
-            hint=f"`--no-migrate` sets up the rest; {later}",
+            hint=f"`--no-migrate` sets up the rest; {next_step}",
             code=error.code,
             details=error.details,
             fields=error.fields,
@@ -99,44 +102,47 @@ def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: Plan) -> N
 
 
 def apply(s: Settings, at: Server, steps: list[Step], planned: Plan, *, has_tables: bool) -> int:
-    """Apply what is pending, as one step; how many migrations the set-up leaves pending.
+    """Apply the pending migrations as one step; returns how many migrations are still pending.
 
-    ``has_tables`` is False in a dry run of a database that does not exist yet or is empty.
+    ``has_tables`` is False in a dry run for a database that does not exist yet or is empty.
     """
     if not planned.files:
         return 0
-    found, adopted = len(planned.files), 0
+    number, adopted = len(planned.files), 0
     if has_tables:
         with connections.postgres(s, at=at) as conn:
             states = [row.state for row in migration_runner.status(conn, planned.files)]
-            found, adopted = states.count("pending"), states.count("adopted")
-            if found and planned.is_applied and not s.dry_run:
-                found = len(migrate(s, conn, at, planned.files))
-    is_left = found > 0 and not planned.is_applied
+            number, adopted = states.count("pending"), states.count("adopted")
+            if number and planned.is_applied and not s.dry_run:
+                number = len(migrate(s, conn, at, planned.files))
+    are_pending = number > 0 and not planned.is_applied
     would = "would be " if s.dry_run else ""
-    if planned.is_applied and found:
-        tell_of_code(s, planned.files)
-    result = f"{found} pending" if is_left else f"{found} {would}applied" if found else "none is pending"
+    if planned.is_applied and number:
+        report_code(s, planned.files)
+    result = f"{number} pending" if are_pending else f"{number} {would}applied" if number else "none is pending"
     result += f" ({adopted} adopted: `cruddur db migration-status`)" if adopted else ""
-    done(s, steps, "migrations", result, changed=found > 0 and not is_left)
-    return found if is_left else 0
+    done(s, steps, "migrations", result, changed=number > 0 and not are_pending)
+    return number if are_pending else 0
 
 
 def migrate(
     s: Settings, conn: Connection[Any], at: Server, files: Sequence[Migration]
 ) -> list[migration_runner.Status]:
-    """Apply what is pending. Where the schema was as expected before, it is kept as what is expected now."""
+    """Apply the pending migrations; returns their status.
+
+    If the database had the expected schema before, its new schema is stored as the expected one.
+    """
     from . import expected_schema
 
     is_met = expected_schema.is_met(s, conn, files)
-    done = migration_runner.migrate(conn, files, server=at, say=lambda text: output.note(s, text))
+    applied = migration_runner.migrate(conn, files, server=at, say=lambda text: output.note(s, text))
     if is_met:
-        expected_schema.keep_migrated(s, conn, files)
-    return done
+        expected_schema.store_migrated(s, conn, files)
+    return applied
 
 
 def report(s: Settings, steps: list[Step], pending: int, unsynced: CruddurError | None) -> None:
-    """The last lines of a set-up: that nothing had to be done, or how many migrations it left.
+    """Print the last lines of a set-up: that nothing had to be done, or how many migrations are pending.
 
     Raises ``unsynced``, the error of a user pool that could not be read.
     """

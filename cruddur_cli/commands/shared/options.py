@@ -1,4 +1,4 @@
-"""The options that mean the same everywhere, declared once; a command lists which of them it takes."""
+"""Declares the options that several commands share, and the decorator ``command``, which adds them to a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import completions
 
 
 class Output(StrEnum):
-    """How records are printed."""
+    """The values of ``-o``: how records are printed."""
 
     TABLE = "table"
     JSON = "json"
@@ -29,17 +29,17 @@ class Output(StrEnum):
 
 
 def _finite(value: float | None) -> float | None:
-    """What ``min`` lets through, as it is neither below nor above anything, or above everything."""
+    """The callback of an option that takes a number. Refuses ``nan`` and ``inf``, which ``min`` accepts."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a number of units.")
     return value
 
 
-_MOST_SECONDS = 1e8  # three years: longer than anything takes, and short enough for every clock
+_MOST_SECONDS = 1e8  # three years: longer than any command takes, and within the range of every clock
 
 
 def seconds(param: typer.CallbackParam, value: float | None) -> float | None:
-    """The callback of an option that takes seconds. Raises BadInput for what no clock, server or sleep can take."""
+    """The callback of an option that takes seconds. Raises BadInput for ``nan`` and for more than ``_MOST_SECONDS``."""
     if value is not None and not value <= _MOST_SECONDS:
         raise BadInput(f"{param.opts[0]} {value:g} is not a number of seconds up to {_MOST_SECONDS:,.0f}.")
     return value
@@ -175,7 +175,7 @@ _RATE = (
 
 
 class Copy(StrEnum):
-    """Which copy of a database is kept before something is lost."""
+    """The values of ``--backup``: which copy of a database is made before data is lost."""
 
     SNAPSHOT = "snapshot"
     DUMP = "dump"
@@ -183,7 +183,7 @@ class Copy(StrEnum):
 
 
 class Form(StrEnum):
-    """How variables are written."""
+    """The values of ``-o`` of ``cruddur local env``: how variables are written."""
 
     SHELL = "shell"
     DOTENV = "dotenv"
@@ -191,7 +191,7 @@ class Form(StrEnum):
 
 
 LONGEST_S = 24 * 3600.0
-"""How long a command waits for AWS to make a copy."""
+"""Seconds that a command waits for AWS to make a copy, by default."""
 Wait = Annotated[
     float,
     typer.Option(
@@ -260,11 +260,11 @@ STATEMENT_TIMEOUT = {
 }
 Body = Callable[..., int | None]
 REGISTERED: dict[str, dict[str, Body]] = {}
-"""What each module of commands offers: the module's name, then the command's name and what runs it."""
+"""The functions that run the commands: by the name of the module, then by the name of the command."""
 CONTEXTS: dict[Body, dict[str, bool]] = {}
-"""Settings of Typer's for a few of them."""
+"""Typer's context settings for a few of these functions."""
 TYPED: dict[Body, str] = {}
-"""The words that a person types for what runs a command; ``cli.tree`` fills it."""
+"""The command line of each function, such as ``cruddur db ping``; ``cli.tree`` fills it."""
 
 
 def _history_folder() -> Path:
@@ -288,17 +288,21 @@ def command(
     also: Mapping[str, tuple[Any, Any]] | None = None,
     name: str | None = None,
 ) -> Callable[[Body], Body]:
-    """Make a function a command; it gets the settings first, then its own parameters. ``cli.tree`` mounts it.
+    """Make a function a command: it gets the settings and then its own parameters. ``cli.tree`` adds it to the program.
 
-    What it returns, where it returns something, is the exit code. ``shows`` adds ``-o`` and ``--svg``, ``changes``
-    ``--dry-run``, ``asks`` ``--yes`` and ``--confirm``, ``table`` ``--table``, ``waits`` ``--wait``, ``handles`` the
-    two handles, ``explains`` ``--explain``, ``paced`` ``--max-units`` and ``--rate``; ``also`` the options of settings
-    that only few commands take: the setting's name, annotation and default. ``passes_on`` takes options
-    after the first argument for arguments too. ``reports`` adds the result to the job summary, where a job has one,
-    also without ``--summary``.
+    The function returns the exit code, or None for 0. Flags add options:
+
+    ``shows``: ``-o``, ``--svg`` and ``--summary``; ``changes``: ``--dry-run``; ``asks``: ``--yes`` and ``--confirm``;
+    ``table``: ``--table``; ``waits``: ``--wait``; ``handles``: the two handles; ``explains``: ``--explain``; ``paced``:
+    ``--max-units`` and ``--rate``.
+
+    ``also`` adds options of settings that only a few commands take: the setting's name, with its annotation and
+    default. ``passes_on`` makes options after the first argument arguments, too. ``reports`` adds ``--summary``, and
+    adds the result to the summary of a job without that option, too. ``name`` is the command's name; the default is the
+    function's.
     """
     added = dict(_COMMON)
-    wanted = {
+    choices = {
         "output": (shows, _OUTPUT),
         "svg": (shows, _SVG),
         "summary": (shows or reports, _SUMMARY),
@@ -313,22 +317,22 @@ def command(
         "max_units": (paced, MAX_UNITS),
         "rate": (paced, _RATE),
     }
-    added |= {key: option for key, (is_wanted, option) in wanted.items() if is_wanted}
+    added |= {key: option for key, (is_wanted, option) in choices.items() if is_wanted}
     added |= also or {}
 
     def register(body: Body) -> Body:
-        own = list(inspect.signature(body).parameters.values())[1:]
+        own_parameters = list(inspect.signature(body).parameters.values())[1:]
         hints = get_type_hints(body, include_extras=True)
-        parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+        parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in own_parameters]
         parameters += [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for key, (annotation, default) in added.items()
         ]
 
         @functools.wraps(body)
-        def run(**given: Any) -> None:
-            options = {key: given.pop(key) for key in added}
-            options.pop("no_color")  # the front door acts on it, for --help and for errors too
+        def run(**arguments: Any) -> None:
+            options = {key: arguments.pop(key) for key in added}
+            options.pop("no_color")  # cli.main handles it, because it is for --help and errors, too
             if "output" in options:
                 options["output"] = options["output"].value
             options["command"] = TYPED.get(run, "cruddur")
@@ -337,30 +341,30 @@ def command(
 
                 picture.check(options["svg"], options.get("output", "table"))
             if options.get("summary") is None:
-                # Who may read code scanning's findings is not who may read a job.
+                # Findings in SARIF are for code scanning, and more people can read a job.
                 is_for_a_job = reports and options.get("output") != "sarif"
                 options["summary"] = is_for_a_job and settings.has_job_summary()
-            loaded = settings.load(options)
-            if (changes or given.get("fix")) and not loaded.dry_run:
-                history.begin(prod=loaded.prod, folder=_history_folder, private=[given.get("text") or ""])
+            s = settings.load(options)
+            if (changes or arguments.get("fix")) and not s.dry_run:
+                history.begin(prod=s.prod, folder=_history_folder, private=[arguments.get("text") or ""])
             with output.capacity_last():
-                code = _summarized(loaded, lambda s: body(s, **given))
+                code = _summarized(s, lambda s: body(s, **arguments))
             if code:
                 raise typer.Exit(int(code))
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        words = name or body.__name__.replace("_", "-")
+        command_name = name or body.__name__.replace("_", "-")
         if passes_on:
             CONTEXTS[run] = {"allow_interspersed_args": False}
-        REGISTERED.setdefault(body.__module__, {})[words] = run
+        REGISTERED.setdefault(body.__module__, {})[command_name] = run
         return body
 
     return register
 
 
 def _summarized(s: settings.Settings, run: Callable[[settings.Settings], int | None]) -> int | None:
-    """Run a command, and append its result to the job summary where one is wanted; its exit code."""
+    """Run a command, and append its result to the job summary if ``--summary`` asks for it; returns the exit code."""
     if not s.summary:
         return run(s)
     from ...output import github

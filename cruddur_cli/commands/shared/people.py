@@ -1,4 +1,4 @@
-"""Who a command is about: you and the other person, as options and settings name them, or as the database does."""
+"""Finds the people a command is about: you and the other person, from options, from settings or from the database."""
 
 from __future__ import annotations
 
@@ -22,15 +22,21 @@ OPTIONS = ("--my-handle", "--other-handle")
 
 @dataclass(frozen=True)
 class Handles:
-    """The handles of you and of the other person; ``taken`` are those that the database gave, not a setting."""
+    """The handles of you and of the other person.
+
+    ``guessed`` are those that come from the database and not from a setting.
+    """
 
     mine: str
     other: str
-    taken: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
 
 
 def pair(s: Settings, *, writes: bool = True) -> tuple[Person, Person]:
-    """You and the other person; where the command ``writes``, a guess is said. Raises NotFound, BadInput."""
+    """You and the other person. If the command ``writes``, it prints which handles were guessed.
+
+    Raises NotFound, BadInput.
+    """
     check(s)
     at = targets.server(s)
     with connections.postgres(s, at=at) as conn:
@@ -38,7 +44,7 @@ def pair(s: Settings, *, writes: bool = True) -> tuple[Person, Person]:
 
 
 def pair_if_any(s: Settings) -> tuple[tuple[Person, Person] | None, str | None]:
-    """``pair``; or why there is none, where no handle is set and the database has too few people."""
+    """``pair`` and None; or None and the reason, where no handle is set and the database has too few people."""
     try:
         return pair(s), None
     except NotFound as error:
@@ -48,72 +54,78 @@ def pair_if_any(s: Settings) -> tuple[tuple[Person, Person] | None, str | None]:
 
 
 def check(s: Settings) -> None:
-    """Raise BadInput where both handles are set, and are the same one. Asks no store."""
+    """Raise BadInput where both handles are set to the same person. Sends no request."""
     if _is_set(s, "my_handle") and _is_set(s, "other_handle") and _bare(s.my_handle) == _bare(s.other_handle):
-        raise _alone(s.my_handle, s.other_handle)
+        raise _same_person(s.my_handle, s.other_handle)
 
 
 def check_pair(s: Settings, conn: Connection[Any], at: Server) -> None:
-    """Raise what ``pair_if_any`` would raise for the people of a database that is open, and for columns that lack."""
+    """Raise the errors of ``pair_if_any`` for the people of an open database, and NotFound for missing columns."""
     from ...postgres import users
 
     users.require_columns(conn)
     try:
-        chosen = handles(s, conn, at)
+        pair_handles = handles(s, conn, at)
     except NotFound as error:
         if error.code != TOO_FEW:
             raise
         return
-    for handle in (chosen.mine, chosen.other):
+    for handle in (pair_handles.mine, pair_handles.other):
         users.find(conn, handle)
 
 
 def pair_in(
     s: Settings, conn: Connection[Any], at: Server, *, writes: bool = True, options: tuple[str, str] = OPTIONS
 ) -> tuple[Person, Person]:
-    """``pair``, from a database that is open; ``options`` of the command name the two. Raises NotFound, BadInput."""
-    chosen = handles(s, conn, at)
+    """``pair``, from an open database. ``options`` are the command's names of the two options.
+
+    Raises NotFound, BadInput.
+    """
+    pair_handles = handles(s, conn, at)
     if writes:
-        _say(s, chosen, "You are {mine!r} and the other person is {other!r}", options)
-    mine, other = person(conn, chosen.mine), person(conn, chosen.other)
+        _report_guess(s, pair_handles, "You are {mine!r} and the other person is {other!r}", options)
+    mine, other = person(conn, pair_handles.mine), person(conn, pair_handles.other)
     if mine.uuid == other.uuid:
-        raise _alone(chosen.mine, chosen.other)
+        raise _same_person(pair_handles.mine, pair_handles.other)
     return mine, other
 
 
 def me_in(
     s: Settings, conn: Connection[Any], at: Server, *, writes: bool = True, options: tuple[str, str] = OPTIONS
 ) -> Person:
-    """You, from a database that is open; where the command ``writes``, a guess is said. Raises NotFound."""
-    chosen = handles(s, conn, at, both=False)
+    """You, from an open database. If the command ``writes``, it prints a guessed handle. Raises NotFound."""
+    pair_handles = handles(s, conn, at, both=False)
     if writes:
-        _say(s, chosen, "You are {mine!r}", options)
-    return person(conn, chosen.mine)
+        _report_guess(s, pair_handles, "You are {mine!r}", options)
+    return person(conn, pair_handles.mine)
 
 
 def other_than(s: Settings, conn: Connection[Any], at: Server, mine: Person) -> Person:
-    """The other person of the settings; you, where that is ``mine``. Raises NotFound."""
-    chosen = handles(s, conn, at)
-    other = person(conn, chosen.other)
-    found = person(conn, chosen.mine) if other.uuid == mine.uuid else other
-    if chosen.taken:
-        output.note(s, f"The other person is {found.handle!r}; --to or cruddur.toml sets another.")
-    return found
+    """The person that ``mine`` talks to: the other person of the settings, or you where ``mine`` is that person.
+
+    Raises NotFound.
+    """
+    pair_handles = handles(s, conn, at)
+    other = person(conn, pair_handles.other)
+    partner = person(conn, pair_handles.mine) if other.uuid == mine.uuid else other
+    if pair_handles.guessed:
+        output.note(s, f"The other person is {partner.handle!r}; --to or cruddur.toml sets another.")
+    return partner
 
 
 def person(conn: Connection[Any], handle: str) -> Person:
-    """The person with that handle, as rows name them. Raises NotFound."""
+    """The person with this handle, as items name them. Raises NotFound."""
     from ...postgres import users
 
-    found = users.find(conn, handle)
-    return Person(found.uuid, found.handle, found.display_name)
+    user = users.find(conn, handle)
+    return Person(user.uuid, user.handle, user.display_name)
 
 
 def handles(s: Settings, conn: Connection[Any], at: Server, *, both: bool = True) -> Handles:
-    """Whose handles count: those that are set; else the defaults where the database has them; else its first people.
+    """The handles that are set; else the defaults, if the database has them; else the first people of the database.
 
-    On production, or on a remote host, only what is set or a default counts. Without ``both`` nothing
-    is looked up for the other person. Raises NotFound where a person is missing to whom a handle would be given.
+    On production and on a remote host it does not guess. Without ``both`` it does not look for the other person. Raises
+    NotFound where the database has too few people to guess.
     """
     from ...postgres import users
 
@@ -135,31 +147,36 @@ def handles(s: Settings, conn: Connection[Any], at: Server, *, both: bool = True
 def _first(conn: Connection[Any], number: int, at: Server, *, but: str | None = None) -> list[str]:
     from ...postgres import users
 
-    found = users.first(conn, number, but=but)
-    if len(found) < number:
-        there = users.handles(conn)
+    people = users.first(conn, number, but=but)
+    if len(people) < number:
+        known_handles = users.handles(conn)
         raise NotFound(
-            f"A conversation needs two people, and {at.label} has only {there[0]!r}."
-            if there
+            f"A conversation needs two people, and {at.label} has only {known_handles[0]!r}."
+            if known_handles
             else f"{at.label[:1].upper()}{at.label[1:]} has no users.",
-            hint="cruddur db add-user HANDLE" if there else "cruddur db seed",
+            hint="cruddur db add-user HANDLE" if known_handles else "cruddur db seed",
             code=TOO_FEW,
-            fields={"handles": there},
+            fields={"handles": known_handles},
         )
-    return found
+    return people
 
 
-def _say(s: Settings, chosen: Handles, both: str, options: tuple[str, str]) -> None:
-    """Say whom the database gave, and what sets others."""
-    if len(chosen.taken) > 1:
-        why, how = "they are the first people of the database", f"{options[0]} and {options[1]} set others"
-    elif chosen.taken == (chosen.mine,):
-        why, how = f"{chosen.mine!r} is the first person of the database", f"{options[0]} sets another"
-    elif chosen.taken:
-        why, how = f"{chosen.other!r} is the first other person of the database", f"{options[1]} sets another"
+def _report_guess(s: Settings, pair_handles: Handles, sentence: str, options: tuple[str, str]) -> None:
+    """Print which handles were guessed, and which options set others."""
+    if len(pair_handles.guessed) > 1:
+        reason, advice = "they are the first people of the database", f"{options[0]} and {options[1]} set others"
+    elif pair_handles.guessed == (pair_handles.mine,):
+        reason, advice = f"{pair_handles.mine!r} is the first person of the database", f"{options[0]} sets another"
+    elif pair_handles.guessed:
+        reason, advice = (
+            f"{pair_handles.other!r} is the first other person of the database",
+            f"{options[1]} sets another",
+        )
     else:
         return
-    output.note(s, f"{both.format(mine=chosen.mine, other=chosen.other)}: {why}; {how}, or cruddur.toml.")
+    output.note(
+        s, f"{sentence.format(mine=pair_handles.mine, other=pair_handles.other)}: {reason}; {advice}, or cruddur.toml."
+    )
 
 
 def _is_set(s: Settings, name: str) -> bool:
@@ -170,5 +187,5 @@ def _bare(handle: str) -> str:
     return handle.removeprefix("@")
 
 
-def _alone(mine: str, other: str) -> BadInput:
+def _same_person(mine: str, other: str) -> BadInput:
     return BadInput(f"{mine!r} cannot talk to {other!r}: a conversation needs two people.")

@@ -1,4 +1,4 @@
-"""What a fresh Cruddur contains: the files of ``seeds/``, from the wheel or from the checkout."""
+"""Reads seed files: those of the folder ``seeds``, from the wheel or the checkout, and those that a user names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from ...errors import BadInput
 
 
 def read(name: str) -> bytes:
-    """The content of one seed file. An editable install has them beside the package, a wheel inside it."""
+    """The bytes of one file of ``seeds``. A wheel has the folder inside the package, an editable install beside it.
+
+    Raises FileNotFoundError for an incomplete installation.
+    """
     here = Path(__file__).parents[2]
     for folder in (here / "seeds", here.parent / "seeds"):
         path = folder / name
@@ -19,12 +22,12 @@ def read(name: str) -> bytes:
 
 
 def text(name: str) -> str:
-    """The content of one seed file as text."""
+    """The text of one file of ``seeds``."""
     return read(name).decode("utf-8")
 
 
 def given(path: str) -> tuple[bytes, str]:
-    """The content of a named file, and its name; ``-`` is standard input. Raises BadInput."""
+    """The bytes of a file that the user names, and its name for messages; ``-`` is standard input. Raises BadInput."""
     if path == "-":
         return (sys.stdin.buffer.read() if sys.stdin else b""), "standard input"
     try:

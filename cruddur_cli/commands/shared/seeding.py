@@ -1,4 +1,4 @@
-"""Seeds the script's conversation for a command: which conversation, under a lock against other seeding sessions."""
+"""Seeds the written conversation for a command: chooses its id, under a lock against other seeding commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command seeds: the lines of the file ``source``, between two people, ``count`` messages of them."""
+    """What a command seeds: ``count`` messages from the lines of the file ``source``, between two people."""
 
     lines: list[Line]
     source: str
@@ -35,7 +35,7 @@ class Plan:
 
 
 def plan(s: Settings, script: str | None, count: int | None) -> Plan:
-    """What the options name: a script of one's own or the built-in one, all of its lines or ``count`` messages.
+    """The plan for the options: the named script or the built-in one, and ``count`` messages or one for each line.
 
     Raises BadInput for a script that cannot be read, NotFound for a missing person.
     """
@@ -44,22 +44,22 @@ def plan(s: Settings, script: str | None, count: int | None) -> Plan:
 
 
 def read_script(script: str | None) -> tuple[list[Line], str]:
-    """The lines of the written conversation that was named, else of the built-in one. Raises BadInput."""
+    """The lines of the conversation file, else of the built-in one, and its name. Raises BadInput."""
     content, source = seed_files.given(script) if script else (seed_files.read("conversation.txt"), "conversation.txt")
     return model.parse(content, source), source
 
 
 def estimate(planned: Plan) -> Estimate:
-    """What seeding costs where nothing is seeded yet, from the mean size of the lines' items."""
+    """The estimate of seeding where nothing is seeded yet, from the mean size of the lines' items."""
     number = len(planned.lines)
     schedule = model.Schedule(times.now())
-    composed = model.compose(planned.lines, planned.people, group=SEEDED_GROUP, schedule=schedule, count=number)
-    size = sum(item_size(schema.message_item(SEEDED_GROUP, message)) for message in composed) // number
+    messages = model.compose(planned.lines, planned.people, group=SEEDED_GROUP, schedule=schedule, count=number)
+    size = sum(item_size(schema.message_item(SEEDED_GROUP, message)) for message in messages) // number
     return estimates.seed(planned.count, message_bytes=size, group_bytes=size, index=schema.INDEX)
 
 
 def seed_conversation(s: Settings, dynamodb: DynamoDB, planned: Plan) -> list[seed.Seeded]:
-    """Seed the planned conversation under its lock; the result for its messages, and for its group rows."""
+    """Seed the planned conversation under a lock; returns the result for its messages and for its group rows."""
     now = times.now()
     seed.check(planned.lines, planned.people, group=SEEDED_GROUP, source=planned.source, now=now)
     with _alone(s) as conn, output.progress(s, "seeding messages", planned.count) as advance:
@@ -77,8 +77,10 @@ def seed_conversation(s: Settings, dynamodb: DynamoDB, planned: Plan) -> list[se
 
 
 def kept_for_a_deleted_person(s: Settings, dynamodb: DynamoDB, pair: tuple[Person, Person]) -> bool:
-    """Whether the well-known conversation is one of ``pair`` with a person who is no longer in the database, and people
-    have written in it: then it is theirs, and another one for the next person is not what they miss."""
+    """Whether the well-known conversation is one of ``pair`` with a deleted person, and people have written in it.
+
+    Then it is kept, and a set-up does not seed another conversation with the next person.
+    """
     mine = {person.uuid for person in pair}
     members = participants.members(dynamodb, SEEDED_GROUP)
     if not members & mine or members <= mine:
@@ -92,9 +94,9 @@ def kept_for_a_deleted_person(s: Settings, dynamodb: DynamoDB, pair: tuple[Perso
 def _group_for(s: Settings, dynamodb: DynamoDB, pair: tuple[Person, Person], conn: Connection[Any]) -> str:
     """The conversation to seed: the well-known one unless it belongs to other people, else the pair's own.
 
-    The pair's own has the id that it would have if they had started it. It is also taken where it was seeded before:
-    the well-known one may have belonged to others then. A seeded conversation of people who are no longer in the
-    database has no owner.
+    The pair's own has the id that it would have if they had started it. It is also chosen where it was seeded before:
+    the well-known one may have belonged to others then. A seeded conversation of people who are all deleted has no
+    owner, and is replaced.
     """
     mine = {person.uuid for person in pair}
     own = sending.group_of(*pair)
@@ -104,8 +106,8 @@ def _group_for(s: Settings, dynamodb: DynamoDB, pair: tuple[Person, Person], con
     seeded_before = _holds_seeds(dynamodb, own)
     if not members:
         return own if seeded_before else SEEDED_GROUP
-    is_left = not seeded_before and not users.present(conn, members - mine)
-    if is_left and all(seed.is_seeded(SEEDED_GROUP, item) for item in seed.stored(dynamodb, SEEDED_GROUP)):
+    has_no_owner = not seeded_before and not users.present(conn, members - mine)
+    if has_no_owner and all(seed.is_seeded(SEEDED_GROUP, item) for item in seed.stored(dynamodb, SEEDED_GROUP)):
         output.note(s, f"conversation {SEEDED_GROUP} was seeded for people who no longer exist; it is replaced")
         return SEEDED_GROUP
     output.note(s, f"conversation {SEEDED_GROUP} belongs to other people and is kept; yours is {own}")
@@ -118,13 +120,14 @@ def _holds_seeds(dynamodb: DynamoDB, group: str) -> bool:
 
 @contextmanager
 def _alone(s: Settings) -> Iterator[Connection[Any]]:
-    """The database, and no other seeding of the same table: each would find no rows yet and write its own times.
+    """An open transaction of the database, while no other command seeds the same table.
 
-    The lock belongs to the transaction, so that it ends with the process, however that ends, and a pooler in
-    transaction mode keeps it with this client. Raises Refused.
+    Two at the same time would both find no rows, and write their own times. The lock ends with the transaction, so also
+    when the process is killed. A pooler in transaction mode keeps a transaction with its client. Raises Refused.
     """
     with connections.postgres(s) as conn:
         if not s.dry_run:
-            conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # DynamoDB takes its time
+            # The transaction is idle as long as DynamoDB takes.
+            conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             database.lock(conn, f"cruddur seeds {s.table}", wait_s=120)
         yield conn

@@ -1,4 +1,7 @@
-"""The steps that the ``setup`` commands share: each creates what is missing, destroys nothing, and says what it did."""
+"""Owns the steps that the ``setup`` commands share.
+
+A step creates what is missing, destroys nothing, and prints its result.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,16 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from . import load_sql
-# What reads and runs files of SQL is imported by the steps that do so: every ddb command comes by here.
+# The modules that run SQL files are imported by the steps that need them, because ddb commands import this module.
 _ANY_UUID = "00000000-0000-0000-0000-000000000000"
 
 
 def check_all(
     s: Settings, at: connection.Server, dynamodb: DynamoDB, lines: list[Line], source: str, *, scripts: load_sql.Scripts
 ) -> None:
-    """Raise what would stop a set-up half-way: a table of another schema, a line that is too long, a missing person.
+    """Raise the errors that would stop a set-up half-way: a table of another schema, a line too long, a missing person.
 
-    The database need not be there. A table that is marked as production was refused when it was opened.
+    The database need not exist. A table that is marked as production was refused when it was opened.
     """
     check_schema(s, dynamodb)
     _check_people(s, at, scripts)
@@ -45,26 +48,26 @@ def check_all(
 
 
 def _check_people(s: Settings, at: connection.Server, scripts: load_sql.Scripts) -> None:
-    """Raise NotFound where a handle that is set is neither in the database nor in the seeds that would fill it."""
+    """Raise NotFound where a handle that is set is neither in the database nor in the seed that would be loaded."""
     is_fixed = s.prod or targets.is_foreign(at)
     try:
         with connections.postgres(s, at=at) as conn:
             users.require_columns(conn)
             if "users" not in database.missing_tables(conn) and users.handles(conn):
                 if len(users.first(conn, 2)) < 2 and not is_fixed:
-                    return  # the set-up skips the conversation, and says why
+                    return  # the set-up skips the conversation, and prints the reason
                 people.check_pair(s, conn, at)
                 return
     except NotFound as error:
         if error.code != "database_not_found":
             raise
-    fixed = [name for name in ("my_handle", "other_handle") if is_fixed or s.origins[name] != "default"]
-    seeds = scripts.seed if fixed else None
-    for name in fixed:
+    set_handles = [name for name in ("my_handle", "other_handle") if is_fixed or s.origins[name] != "default"]
+    seed = scripts.seed if set_handles else None
+    for name in set_handles:
         handle = str(getattr(s, name)).removeprefix("@")
-        if seeds is not None and handle not in seeds.text:
+        if seed is not None and handle not in seed.text:
             raise NotFound(
-                f"There is no user {handle!r}: {at.label} has no users yet, and {seeds.source} does not name this one.",
+                f"There is no user {handle!r}: {at.label} has no users yet, and {seed.source} does not name this one.",
                 hint="name a person of the seed file with --my-handle and --other-handle",
                 code="user_not_found",
             )
@@ -80,11 +83,11 @@ def make_database(
     scripts: load_sql.Scripts | None = None,
     check: Callable[[Connection[Any]], object] | None = None,
 ) -> bool:
-    """The database, its tables and the seeded users; ``is_reset`` if it was dropped just now, or would have been.
+    """Create the database, its tables and the seeded users; returns whether the tables exist afterwards.
 
-    Returns whether the tables exist afterwards: not in a dry run that would create them. Raises what the schema or the
-    seed file is refused for, or what ``check`` raises for people it seeded, with nothing changed: a database that was
-    created for them is dropped again.
+    They do not in a dry run that would create them. ``is_reset`` says that the database was just dropped, or in a dry
+    run would have been. Raises the errors of the schema and the seed file, and those of ``check``, which is called
+    after seeding. Then nothing is changed, and a database that was created is dropped again.
     """
     from . import load_sql
 
@@ -96,16 +99,18 @@ def make_database(
         with connection.opened_maintenance(at) as conn:
             for name in () if s.dry_run else try_database.drop_stale(conn, at):
                 output.note(s, f"database {name}: dropped; a killed command created it to try the SQL files")
-            there = database.exists(conn, at.database) and not (is_reset and s.dry_run)
-            if not there:  # a file that cannot be read is found before anything is created
+            exists = database.exists(conn, at.database) and not (is_reset and s.dry_run)
+            if not exists:  # files that cannot be used are refused before anything is created
                 migration_step.check(planned, None)
                 assert scripts.schema
                 assert scripts.seed
-            made = not there and not s.dry_run and database.create(conn, at.database)
-    except NotFound:  # no maintenance database to look from, so the named one has to be there
-        there, made = True, False
-    of_database = Step(f"database {at.database}", "exists" if there else f"{would}created", changed=made or not there)
-    if s.dry_run and not there:
+            is_created = not exists and not s.dry_run and database.create(conn, at.database)
+    except NotFound:  # without a maintenance database, the named one has to exist
+        exists, is_created = True, False
+    of_database = Step(
+        f"database {at.database}", "exists" if exists else f"{would}created", changed=is_created or not exists
+    )
+    if s.dry_run and not exists:
         for step in (of_database, Step("tables", "would be created", True), Step("users", "would be seeded", True)):
             done(s, steps, step.step, step.result, changed=step.changed)
         return False
@@ -114,7 +119,7 @@ def make_database(
     except CannotConnect:
         raise
     except CruddurError as error:
-        raise error.adding(_undo(at, made=made)) from error
+        raise error.adding(_undo(at, is_created=is_created)) from error
     for step in (of_database, *loaded):
         done(s, steps, step.step, step.result, changed=step.changed)
     return not (s.dry_run and any(step.changed and step.step == "tables" for step in loaded))
@@ -127,11 +132,11 @@ def _load(
     scripts: load_sql.Scripts,
     check: Callable[[Connection[Any]], object] | None,
 ) -> list[Step]:
-    """The tables and the users, where they are missing, in one transaction; what was done, once it is committed."""
+    """Create the tables and the users that are missing, in one transaction; returns the steps after the commit."""
     from ...postgres import locks
     from . import expected_schema, load_sql
 
-    made: dict[str, str] | None = None
+    definitions: dict[str, str] | None = None
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
         refuse_mock_data(s, conn, at)
         if not s.dry_run:
@@ -142,7 +147,7 @@ def _load(
         if empty and not s.dry_run:
             was_empty = not expected_schema.described(conn)
             load_sql.schema(s, conn, at, scripts.schema)
-            made = expected_schema.described(conn) if was_empty else None
+            definitions = expected_schema.described(conn) if was_empty else None
             if "users" in database.missing_tables(conn):
                 raise NotFound(
                     f"{scripts.schema.source} creates no table public.users, which every command needs.",
@@ -153,10 +158,10 @@ def _load(
             output.note(
                 s, f"{s.schema_file} is not loaded, because the database has tables; `cruddur db schema-load` loads it"
             )
-        absent = [name for name in missing if name not in database.BOOKKEEPING]  # those are made when they are needed
-        if absent and not empty:
+        missing_tables = [name for name in missing if name not in database.BOOKKEEPING]  # created when they are needed
+        if missing_tables and not empty:
             output.warn(
-                f"{at.label} lacks {', '.join(absent)}; "
+                f"{at.label} lacks {', '.join(missing_tables)}; "
                 "`cruddur db schema-load` runs the schema file again, and asks if rows would be lost"
             )
         if "users" in missing and not empty:
@@ -168,20 +173,23 @@ def _load(
             check(conn)
         if empty and not s.dry_run:
             migration_step.rehearse(s, conn, at, planned)
-        if made is not None:
-            expected_schema.keep(conn, scripts.schema, planned.files, made)
+        if definitions is not None:
+            expected_schema.store(conn, scripts.schema, planned.files, definitions)
         if s.prod and not s.dry_run:
             production_marker.write(conn)
     would = "would be " if s.dry_run else ""
-    of_tables = f"{would}created" if empty else f"missing: {', '.join(absent)}" if absent else "exist"
+    of_tables = f"{would}created" if empty else f"missing: {', '.join(missing_tables)}" if missing_tables else "exist"
     return [Step("tables", of_tables, empty), Step("users", result, changed)]
 
 
-def _undo(at: connection.Server, *, made: bool) -> str:
-    """Drop the database that was created for a load that failed, unless a session uses it by now; what is left."""
+def _undo(at: connection.Server, *, is_created: bool) -> str:
+    """Drop the database that was created for a load that failed; returns the sentence for the error: what has changed.
+
+    A database that another session uses already is kept.
+    """
     from . import load_sql
 
-    if not made:
+    if not is_created:
         return load_sql.NOTHING
     try:
         with connection.opened_maintenance(at) as conn:
@@ -192,15 +200,15 @@ def _undo(at: connection.Server, *, made: bool) -> str:
 
 
 def refuse_mock_data(s: Settings, conn: Connection[Any], at: connection.Server) -> None:
-    """Raise Protected where the database is marked as production, and the command came without --prod."""
+    """Raise Protected where the database is marked as production and the command has no ``--prod``."""
     if not s.prod:
         production_marker.refuse(conn, at.label)
 
 
 def make_pool(s: Settings, steps: list[Step]) -> None:
-    """The demo user pool with the people of the database, where no pool of the user's own is configured.
+    """Create the demo user pool with the people of the database, where the settings name no pool.
 
-    Without the extra ``local`` it is skipped: if both stores are servers of the user, nothing else needs it.
+    It is skipped without the extra ``local``: if both stores are the user's own servers, nothing else needs the extra.
     """
     at = targets.pool_endpoint_if_any(s)
     if at is None:
@@ -224,88 +232,100 @@ def make_pool(s: Settings, steps: list[Step]) -> None:
         if s.dry_run and user_pool.find_pool(client, at, user_pool.DEMO_POOL) is None:
             done(s, steps, "demo user pool", "would be created", changed=True)
             return
-        pool, made = user_pool.make_demo_pool(client, at)
+        pool, is_created = user_pool.make_demo_pool(client, at)
         output.acting(s, f"user pool {user_pool.DEMO_POOL}, {at.label} at {at.url}")
         added = 0 if s.dry_run else user_pool.add_people(user_pool.Cognito(client, at, pool), everyone)
         done(
             s,
             steps,
             "demo user pool",
-            (f"{counted(added, 'person', 'people')} added" if added else "created" if made else "exists")
+            (f"{counted(added, 'person', 'people')} added" if added else "created" if is_created else "exists")
             + f"; password {user_pool.DEMO_PASSWORD}",
-            changed=made or added > 0,
+            changed=is_created or added > 0,
         )
 
 
 def sync(
-    s: Settings, *, create: bool = False, said: bool = False
+    s: Settings, *, create: bool = False, is_announced: bool = False
 ) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
-    """Write the pool's subs into the database; the result for each person, and the people skipped without a handle.
+    """Write the subs of the user pool into the database.
 
-    ``create`` adds the people whom only Cognito knows; ``said`` is for a set-up that has said what it acts on.
-    No transaction waits for the network: the pool is read first.
+    Returns the result for each person, and the identities without a handle, which are skipped. ``create`` adds the
+    people who are only in Cognito. ``is_announced`` is for a set-up that has already printed which stores it changes.
+    The pool is read first, so that no transaction waits for it.
     """
     pool_at = targets.pool_endpoint(s)
-    return _write_ids(s, pool_at, _read_pool(s, pool_at, said=said), create=create, said=said)
+    return _write_ids(
+        s, pool_at, _read_pool(s, pool_at, is_announced=is_announced), create=create, is_announced=is_announced
+    )
 
 
-def _read_pool(s: Settings, at: aws_client.Endpoint, *, said: bool) -> list[user_pool.Identity]:
-    """All users of the pool; ``said`` is for a set-up that has named the demo pool when it filled it."""
+def _read_pool(s: Settings, at: aws_client.Endpoint, *, is_announced: bool) -> list[user_pool.Identity]:
+    """All users of the pool.
+
+    With ``is_announced`` the demo pool is not printed: the set-up did it when it filled the pool.
+    """
     with connections.cognito(s, at=at) as cognito:
         where = f"{user_pool.DEMO_POOL}, {at.label} at {at.url}" if at.embedded else f"{cognito.pool}, {at.label}"
-        if not (said and at.embedded):
+        if not (is_announced and at.embedded):
             output.note(s, f"read: user pool {where}")
         return list(user_pool.identities(cognito))
 
 
 def _write_ids(
-    s: Settings, pool_at: aws_client.Endpoint, found: list[user_pool.Identity], *, create: bool, said: bool
+    s: Settings, pool_at: aws_client.Endpoint, identities: list[user_pool.Identity], *, create: bool, is_announced: bool
 ) -> tuple[list[users.SyncResult], list[user_pool.Identity]]:
-    """Write the subs of a pool that was read; returns what ``sync`` does."""
+    """Write the subs of identities that were read; returns the values of ``sync``."""
     at = targets.server(s)
-    # The demo pool's people were made up from a database: their ids exist only in the demo.
-    demo = pool_at.embedded and not at.embedded
-    subs = [(identity.handle, identity.sub) for identity in found]
-    with connections.postgres(s, changes=not said, at=at) as conn:
-        if pool_at.embedded:  # whose ids not even a dry run compares with production's
+    # The ids of the demo pool exist only there, so in another database they replace only MOCK.
+    is_demo_only = pool_at.embedded and not at.embedded
+    subs = [(identity.handle, identity.sub) for identity in identities]
+    with connections.postgres(s, changes=not is_announced, at=at) as conn:
+        if pool_at.embedded:  # ids of the demo are never compared with production's, not even in a dry run
             refuse_mock_data(s, conn, at)
-        results = users.sync_cognito_ids(conn, subs, only_mock=demo, dry_run=s.dry_run)
+        results = users.sync_cognito_ids(conn, subs, only_mock=is_demo_only, dry_run=s.dry_run)
         if create:
-            added = _create(s, conn, found, {row.handle for row in results if row.result == "no such user"})
+            added = _create(s, conn, identities, {row.handle for row in results if row.result == "no such user"})
             results = [replace(row, result="created") if row.handle in added else row for row in results]
-        kept = users.with_other_ids(conn, results) if demo else 0
-    if kept:
+        other_ids = users.with_other_ids(conn, results) if is_demo_only else 0
+    if other_ids:
         output.note(
-            s, f"{counted(kept, 'person keeps', 'people keep')} a Cognito id of another pool: only MOCK is replaced"
+            s,
+            f"{counted(other_ids, 'person keeps', 'people keep')} a Cognito id of another pool: only MOCK is replaced",
         )
-    return results, [who for who in found if who.handle is None]
+    return results, [identity for identity in identities if identity.handle is None]
 
 
-def _create(s: Settings, conn: Connection[Any], found: list[user_pool.Identity], unknown: set[str | None]) -> set[str]:
-    """Add people who are only in Cognito, except those whose handle differs from another's only in case."""
-    known = users.handles(conn)
-    new: dict[str, tuple[str, str, str | None]] = {}
-    for who in found:
-        if not who.handle or who.handle not in unknown:
+def _create(
+    s: Settings, conn: Connection[Any], identities: list[user_pool.Identity], unknown: set[str | None]
+) -> set[str]:
+    """Add the people who are only in Cognito; returns their handles.
+
+    A handle that differs from another one only in case is not added.
+    """
+    known_handles = users.handles(conn)
+    new_people: dict[str, tuple[str, str, str | None]] = {}
+    for identity in identities:
+        if not identity.handle or identity.handle not in unknown:
             continue
-        near = users.near_handle(who.handle, (*known, *new))
-        if near is None:
-            new[who.handle] = (who.handle, who.sub, who.email)
+        similar = users.near_handle(identity.handle, (*known_handles, *new_people))
+        if similar is None:
+            new_people[identity.handle] = (identity.handle, identity.sub, identity.email)
         else:
-            output.note(s, f"not added: {who.handle} differs from {near} in case only")
-    return set(new) if s.dry_run else users.create_missing(conn, new.values())
+            output.note(s, f"not added: {identity.handle} differs from {similar} in case only")
+    return set(new_people) if s.dry_run else users.create_missing(conn, new_people.values())
 
 
 def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> CruddurError | None:
-    """The sync as one step of a set-up; skipped where there is no pool, or no credentials for the one that is named.
+    """Write the Cognito ids as one step of a set-up. Skipped without a pool, or without credentials for the pool.
 
-    Returns the error of a pool of AWS that cannot be read: the set-up does the rest, then raises it. Without ``starts``
-    the embedded AWS is not started for the sync.
+    Returns the error of an AWS pool that cannot be read; the set-up does the rest, then raises it. Without ``starts``
+    the embedded Cognito is not started for this step.
     """
-    named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
-    if s.prod and not s.user_pool_id and not starts:  # db setup may be about a database alone
+    is_named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
+    if s.prod and not s.user_pool_id and not starts:  # `db setup` needs no user pool
         return None
-    at = targets.pool_endpoint_if_any(s) if named or starts or stack.aws_endpoint() else None
+    at = targets.pool_endpoint_if_any(s) if is_named or starts or stack.aws_endpoint() else None
     if at is None:
         done(s, steps, "Cognito ids", "skipped, because there is no user pool", changed=False)
         return None
@@ -313,7 +333,7 @@ def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> Cruddur
         done(s, steps, "Cognito ids", "would be synced", changed=True)
         return None
     try:
-        found = _read_pool(s, at, said=True)
+        identities = _read_pool(s, at, is_announced=True)
     except (NotConfigured, CannotConnect, Refused) as error:
         if at.embedded and error.code == "pool_not_found":
             _skip_sync(s, steps, error)
@@ -331,7 +351,7 @@ def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> Cruddur
             else "when the user pool answers: cruddur db update-cognito-user-ids",
         )
     try:
-        results, _ = _write_ids(s, at, found, create=False, said=True)
+        results, _ = _write_ids(s, at, identities, create=False, is_announced=True)
     except NotFound as error:
         if error.code != "column_missing":
             raise
@@ -344,7 +364,7 @@ def sync_step(s: Settings, steps: list[Step], *, starts: bool = True) -> Cruddur
 
 
 def _skip_sync(s: Settings, steps: list[Step], error: CruddurError) -> None:
-    """Say why the sync is skipped, and which command does it later."""
+    """Print why the sync is skipped, and which command does it later."""
     done(s, steps, "Cognito ids", f"skipped. {error.message}", changed=False)
     output.note(s, "  later: cruddur db update-cognito-user-ids")
 
@@ -359,41 +379,41 @@ def make_messages(
     *,
     too_few: str | None = None,
 ) -> None:
-    """The table and the seeded conversation; ``pair`` is None in a dry run where the people are not there yet.
+    """Create the table and the seeded conversation; ``pair`` is None in a dry run where the people do not exist yet.
 
-    ``too_few`` says why there are no two people to seed it for: then it is skipped.
+    ``too_few`` says why there are no two people for the conversation; then it is skipped.
     """
-    made = make_table(s, dynamodb)
+    is_created = make_table(s, dynamodb)
     would = "would be " if s.dry_run else ""
-    done(s, steps, f"table {s.table}", f"{would}created" if made else "exists", changed=made)
+    done(s, steps, f"table {s.table}", f"{would}created" if is_created else "exists", changed=is_created)
     if too_few is not None:
         done(s, steps, "conversation", f"skipped. {too_few}", changed=False)
         output.note(s, "  later: cruddur db add-user HANDLE, then cruddur setup")
         return
-    if pair is None or (made and s.dry_run):
+    if pair is None or (is_created and s.dry_run):
         done(s, steps, "conversation", "would be seeded", changed=True)
         return
     if _is_guess(s, pair) and seeding.kept_for_a_deleted_person(s, dynamodb, pair):
-        why = f"{SEEDED_GROUP} is with a person who is no longer in the database, and people have written in it"
-        done(s, steps, "conversation", f"skipped. {why}", changed=False)
+        reason = f"{SEEDED_GROUP} is with a person who is no longer in the database, and people have written in it"
+        done(s, steps, "conversation", f"skipped. {reason}", changed=False)
         output.note(
             s,
             "  add the person again (cruddur doctor names the command), or seed another conversation: cruddur ddb seed",
         )
         return
     rows = seeding.seed_conversation(s, dynamodb, seeding.Plan(lines, source, pair, len(lines)))
-    result = told_of(rows, would)
+    result = seed_result(rows, would)
     done(s, steps, "conversation", result or "exists", changed=bool(result))
 
 
 def _is_guess(s: Settings, pair: tuple[Person, Person]) -> bool:
-    """Whether one of the two is neither set nor a default: then the database gave the first person that it has."""
+    """Whether one of the two is not from the settings or a default, but one of the first people of the database."""
     names = zip(("my_handle", "other_handle"), pair, strict=True)
     return any(s.origins[name] == "default" and getattr(s, name) != person.handle for name, person in names)
 
 
-def told_of(rows: Sequence[Seeded], would: str) -> str:
-    """What seeding did, in messages; in group rows only where it changed no message. Empty if it changed nothing."""
+def seed_result(rows: Sequence[Seeded], would: str) -> str:
+    """What seeding changed, in words: messages, or group rows where no message changed. Empty if nothing changed."""
     messages, groups = rows
     if messages.written:
         older = f", {messages.deleted:,} with another time {would}deleted" if messages.deleted else ""
@@ -405,15 +425,15 @@ def told_of(rows: Sequence[Seeded], would: str) -> str:
 
 
 def check_schema(s: Settings, dynamodb: DynamoDB) -> None:
-    """Raise Incomplete where the table is there with another schema than the application expects."""
+    """Raise Incomplete where the table exists with another schema than the application expects."""
     try:
-        different = tables.differences(tables.describe(dynamodb))
+        differences = tables.differences(tables.describe(dynamodb))
     except NotFound:
         return
-    if different:
+    if differences:
         raise Incomplete(
             f"Table {s.table!r} exists with another schema than the application expects.",
-            details="\n".join(different),
+            details="\n".join(differences),
             hint=f"cruddur ddb reset --table {dynamodb.table}",
             code="schema_differs",
         )
@@ -427,10 +447,10 @@ def make_table(
     stream: bool = False,
     like: TableSettings | None = None,
 ) -> bool:
-    """The table, ready for writes, paid per request and with a stream where that is wanted; whether it was made.
+    """Create the table and wait until it is ready; with ``on_demand`` and ``stream`` also change an existing one.
 
-    ``like`` are the settings of the table that it replaces. Raises Incomplete where one with another schema is there,
-    Refused where it has a stream of another view.
+    Returns whether it was created, or in a dry run would be. ``like`` has the settings of the table that it replaces.
+    Raises Incomplete for a table with another schema, and Refused for one whose stream has another view.
     """
     say = lambda text: output.note(s, text)  # noqa: E731
     wait_s = max(60.0, s.wait_s)

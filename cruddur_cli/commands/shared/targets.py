@@ -1,4 +1,4 @@
-"""Which store the settings name, with what runs on this machine: a server or an endpoint, and whether it is remote."""
+"""Finds the store that the settings name, or that runs on this machine: its server or endpoint, and if it is remote."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...errors import CannotConnect, CruddurError, NotConfigured, NotFound, Prot
 from ...local import addresses
 from ...settings import Settings
 
-# What one store alone needs is imported where that store is named: no command pays for the others.
+# What one store alone needs is imported where that store is named, so that no command waits for the others.
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from ...local import stack
     from ...postgres import connection
 
-# What the names of every partition's endpoints end in ("AWS General Reference", and botocore's partitions.json).
+# The host names of AWS end in these, in every partition ("AWS General Reference"; botocore's partitions.json).
 AWS_SUFFIXES = (
     "amazonaws.com", "api.aws",
     "amazonaws.com.cn", "api.amazonwebservices.com.cn",
@@ -36,10 +36,7 @@ _ASKED: dict[tuple[str, str, int, str], bool] = {}
 
 
 def server(s: Settings) -> connection.Server:
-    """The PostgreSQL database of this environment; starts the embedded one where none is named.
-
-    Raises NotConfigured.
-    """
+    """The PostgreSQL database of the settings; if they name none, the embedded one is started. Raises NotConfigured."""
     from ...postgres import connection
 
     url, origin = s.connection_url, s.origins["connection_url"]
@@ -51,40 +48,44 @@ def server(s: Settings) -> connection.Server:
     parameters = {} if url is None else connection.parse_url(url, origin=origin)
     embedded = url is None or (not s.prod and addresses.is_postgres(parameters))
     if embedded:
-        started = _embedded(s, aws=False).postgres_url
-        assert started is not None
-        found = connection.parse_url(started, origin="the embedded PostgreSQL")
-        parameters = {**found, **parameters, **{name: found[name] for name in ("host", "port", "password")}}
+        embedded_url = _embedded(s, aws=False).postgres_url
+        assert embedded_url is not None
+        embedded_parameters = connection.parse_url(embedded_url, origin="the embedded PostgreSQL")
+        parameters = {
+            **embedded_parameters,
+            **parameters,
+            **{name: embedded_parameters[name] for name in ("host", "port", "password")},
+        }
     else:
         parameters = connection.completed(parameters)
     address = str(parameters.get("hostaddr") or "")
-    said = str(parameters.get("host") or address or "localhost")
-    # A name of production that does not resolve must not become a database on this machine.
-    host = said if s.prod or address else resolved(said)
+    named_host = str(parameters.get("host") or address or "localhost")
+    # With --prod, a host that does not resolve must not become a database on this machine.
+    host = named_host if s.prod or address else resolved(named_host)
     if parameters.get("host"):
         parameters["host"] = host
     at = connection.Server.of(parameters)
-    why = f" ({origin} says {said}, which does not resolve here)" if host == "localhost" != said else ""
+    remark = f" ({origin} says {named_host}, which does not resolve here)" if host == "localhost" != named_host else ""
     return replace(
         at,
-        label=f"database {at.database!r} on the embedded PostgreSQL{why}" if embedded else f"{at.label}{why}",
+        label=f"database {at.database!r} on the embedded PostgreSQL{remark}" if embedded else f"{at.label}{remark}",
         embedded=embedded,
         read_only=s.dry_run,
         wait_s=s.wait_s,
         statement_timeout_s=s.statement_timeout_s,
-        advice="" if embedded or s.prod or is_remote(at.host, at.address) else _start_or_leave(origin),
+        advice="" if embedded or s.prod or is_remote(at.host, at.address) else _advice(origin),
     )
 
 
-def _start_or_leave(origin: str) -> str:
-    """What to do about a store of this machine that does not answer; ``origin`` is the setting that names it."""
+def _advice(origin: str) -> str:
+    """How to reach a local store that does not answer; ``origin`` is the setting that names its address."""
     if "/" in origin:
         return f"start the server, or change the address in {origin}"
     return f"start the server, or `unset {origin}` to use the embedded engine"
 
 
 def message_endpoint(s: Settings) -> aws_client.Endpoint:
-    """Where DynamoDB is; starts the embedded one where none is named and none answers on localhost:8000."""
+    """The endpoint of DynamoDB. Starts the embedded one where none is named, and none answers at ``local_dynamodb``."""
     label = origin = ""
     if s.prod:
         url, embedded = s.dynamodb_endpoint, False
@@ -96,11 +97,11 @@ def message_endpoint(s: Settings) -> aws_client.Endpoint:
             url, embedded = _embedded_aws(s), True
         elif url != named:
             label = f"DynamoDB at {url} ({origin} says {urlsplit(named).hostname}, which does not resolve here)"
-    elif _answers(_local_url(s.local_dynamodb, s.origins["local_dynamodb"])):
+    elif _is_dynamodb(_local_url(s.local_dynamodb, s.origins["local_dynamodb"])):
         url, embedded = s.local_dynamodb, False
     else:
         url, embedded = _embedded_aws(s), True
-    # Rules differ by region and key on some engines; the embedded one must show the same tables with any variables set.
+    # Some engines have separate tables for each region and key. The embedded one must have the same tables always.
     region = aws_client.LOCAL_REGION if embedded or (url and not s.region) else s.region
     return aws_client.Endpoint(
         "dynamodb",
@@ -111,27 +112,27 @@ def message_endpoint(s: Settings) -> aws_client.Endpoint:
         s.prod,
         s.dry_run,
         unreachable_s=max(aws_client.TIMEOUTS.unreachable, s.wait_s),
-        advice=_start_or_leave(origin) if origin and not is_remote(urlsplit(url or "").hostname or "") else "",
+        advice=_advice(origin) if origin and not is_remote(urlsplit(url or "").hostname or "") else "",
     )
 
 
-def _answers(url: str) -> bool:
-    """Whether a DynamoDB answers there. One that is not on this machine or its network is not even asked."""
+def _is_dynamodb(url: str) -> bool:
+    """Whether a DynamoDB answers at this URL. A host that is not this machine or its network gets no request."""
     if is_remote(urlsplit(url).hostname or ""):
         return False
     return aws_client.speaks(url, "dynamodb", "DynamoDB_20120810.ListTables", "{}", "TableNames")
 
 
 def answers_as_dynamodb(url: str) -> bool:
-    """Whether a DynamoDB of this machine answers there. No request leaves the machine, and a silent server is none."""
+    """Whether a DynamoDB of this machine or its network answers at this URL; False for an error, too."""
     try:
-        return _answers(url)
+        return _is_dynamodb(url)
     except (CruddurError, ValueError):
         return False
 
 
 def pool_endpoint(s: Settings) -> aws_client.Endpoint:
-    """Where the user pool is. A plain AWS_ENDPOINT_URL counts only where it answers as Cognito."""
+    """The endpoint of the user pool. AWS_ENDPOINT_URL is used only where it answers as Cognito."""
     if s.prod:
         return _pool_at(s, s.cognito_endpoint)
     if s.cognito_endpoint:
@@ -141,16 +142,16 @@ def pool_endpoint(s: Settings) -> aws_client.Endpoint:
         url = _local_url(s.aws_endpoint, s.origins["aws_endpoint"])
         if addresses.is_aws(url):
             return _embedded_pool(s, else_aws=True)
-        asked = "AWSCognitoIdentityProviderService.ListUserPools"
-        if aws_client.speaks(url, "cognito-idp", asked, '{"MaxResults":1}', "UserPools"):
+        operation = "AWSCognitoIdentityProviderService.ListUserPools"
+        if aws_client.speaks(url, "cognito-idp", operation, '{"MaxResults":1}', "UserPools"):
             return _pool_at(s, url)
     return _pool_at(s, None) if s.user_pool_id else _embedded_cognito(s)
 
 
 def pool_endpoint_if_any(s: Settings) -> aws_client.Endpoint | None:
-    """``pool_endpoint`` for what makes the demo pool and names it; None where the extra ``local`` is not installed.
+    """``pool_endpoint`` for a command that creates the demo pool; None where the extra ``local`` is not installed.
 
-    A pool of before a reset, which a shell's variables still name, counts as the demo pool.
+    Where variables of the shell name a pool that a reset has deleted, it is the embedded Cognito.
     """
     try:
         return pool_endpoint(s)
@@ -165,10 +166,11 @@ def pool_endpoint_if_any(s: Settings) -> aws_client.Endpoint | None:
 
 
 def _embedded_pool(s: Settings, *, else_aws: bool = False) -> aws_client.Endpoint:
-    """Where the pool is, when an endpoint variable names the embedded stack.
+    """The endpoint of the user pool, where a variable names the embedded stack as its endpoint.
 
-    The pool that is named is the demo pool or another one of the stack. Where it is neither, ``else_aws`` says that the
-    variable was meant for DynamoDB, and the pool is in AWS. Raises NotFound without it.
+    The pool of the settings is the demo pool or another pool of the stack. If the stack does not have it, then with
+    ``else_aws`` the variable is meant for DynamoDB only, and the pool is in AWS. Without ``else_aws`` it raises
+    NotFound.
     """
     from ...aws import user_pool
 
@@ -212,12 +214,12 @@ def _pool_at(s: Settings, url: str | None) -> aws_client.Endpoint:
 
 
 def _pool_region(s: Settings) -> str | None:
-    """A pool's id begins with its region, which need not be the one of the other stores."""
+    """The region of the user pool. Its id begins with it, and it can differ from the region of the other stores."""
     return s.user_pool_id.partition("_")[0] if s.user_pool_id and "_" in s.user_pool_id else s.region
 
 
 def account_endpoint(s: Settings, service: str) -> aws_client.Endpoint:
-    """Where EC2 or RDS is: AWS, unless their own variable names another. The plain AWS_ENDPOINT_URL never counts."""
+    """The endpoint of EC2 or RDS: AWS, unless the service's own setting names another. AWS_ENDPOINT_URL is ignored."""
     setting = f"{service}_endpoint"
     url: str | None = getattr(s, setting)
     if url and not s.prod:
@@ -233,7 +235,7 @@ def account_endpoint(s: Settings, service: str) -> aws_client.Endpoint:
 
 
 def production_endpoint(s: Settings, service: str) -> aws_client.Endpoint:
-    """Where a service of production is, read only."""
+    """The read-only endpoint of one service of production."""
     region = _pool_region(s) if service == "cognito-idp" else s.region
     url = {
         "dynamodb": s.dynamodb_endpoint,
@@ -251,30 +253,33 @@ def _embedded_aws(s: Settings) -> str:
 
 
 def _embedded(s: Settings, **which: bool) -> stack.Stack:
-    """The embedded engines that are not ruled out, started where they do not run.
+    """The embedded engines, started where they are not running. ``postgres=False`` or ``aws=False`` leaves one out.
 
-    Raises CannotConnect, with the engine in ``fields``, where it does not run and this command starts none.
+    Where ``starts_engines`` is False, nothing is started: raises CannotConnect, with the engine in ``fields``.
     """
     from ...local import stack
 
     if not s.starts_engines:
-        found = stack.running(**which)
-        for name, wanted, where in (("PostgreSQL", "postgres", found.postgres_url), ("AWS", "aws", found.aws_endpoint)):
-            if which.get(wanted, True) and where is None:
+        stack_now = stack.running(**which)
+        for name, wanted, url in (
+            ("PostgreSQL", "postgres", stack_now.postgres_url),
+            ("AWS", "aws", stack_now.aws_endpoint),
+        ):
+            if which.get(wanted, True) and url is None:
                 raise CannotConnect(
                     f"The embedded {name} does not run.",
                     hint="cruddur local up",
                     code="engine_stopped",
                     fields={"engine": name},
                 )
-        return found
+        return stack_now
     return stack.up(**which, wait_s=max(stack.WAIT_S, s.wait_s), say=lambda text: output.note(s, text))
 
 
 def _local_url(url: str, origin: str) -> str:
-    """An endpoint variable's URL, with a compose name replaced where it does not resolve.
+    """The URL of a local endpoint, with ``localhost`` in place of a compose service's name that does not resolve.
 
-    Raises NotConfigured, Protected.
+    Raises NotConfigured for a text that is no URL, and Protected for a host of AWS.
     """
     try:
         parts = urlsplit(url)
@@ -290,27 +295,27 @@ def _local_url(url: str, origin: str) -> str:
             f"{origin} names AWS itself ({host}), and only --prod may use AWS.",
             hint=f"pass --prod to use AWS, or unset {origin}",
         )
-    found = resolved(host)
-    if found == host:
+    local_host = resolved(host)
+    if local_host == host:
         return url
-    return f"{parts.scheme}://{found}" + (f":{port}" if port else "") + parts.path
+    return f"{parts.scheme}://{local_host}" + (f":{port}" if port else "") + parts.path
 
 
 def is_far(at: aws_client.Endpoint) -> bool:
-    """Whether a service is AWS's, or on a host that is not this machine or its network."""
+    """Whether a service is AWS, or on a host outside of this machine and its network."""
     return not at.embedded and (at.url is None or is_remote(urlsplit(at.url).hostname or ""))
 
 
 def is_foreign(at: connection.Server) -> bool:
-    """Whether a database is on a host that is not this machine or its network, or on RDS, behind a tunnel say.
+    """Whether a database is on a host outside of this machine and its network, or on RDS, for example behind a tunnel.
 
-    RDS is asked, once a command. Raises what ``connection.opened`` raises where the server does not answer.
+    The server is asked if it is RDS, once in each command. Raises the errors of ``connection.opened``.
     """
     return not at.embedded and (is_remote(at.host, at.address) or _is_rds(at))
 
 
 def is_local(conn: Connection[Any]) -> bool:
-    """Whether an opened database is neither on RDS, behind a tunnel say, nor marked as production."""
+    """Whether an opened database is not on RDS (for example behind a tunnel), and not marked as production."""
     from ...postgres import database, production_marker
 
     return not database.is_rds(conn) and not production_marker.is_production(conn)
@@ -321,12 +326,12 @@ def _is_rds(at: connection.Server) -> bool:
 
     key = (at.host, at.address, at.port, at.user)
     if key not in _ASKED:
-        looking = replace(at, read_only=True)
+        read_only = replace(at, read_only=True)
         try:
-            with connection.opened(looking) as conn:
+            with connection.opened(read_only) as conn:
                 _ASKED[key] = database.is_rds(conn)
         except NotFound:  # the database is yet to be created
-            with connection.opened_maintenance(looking) as conn:
+            with connection.opened_maintenance(read_only) as conn:
                 _ASKED[key] = database.is_rds(conn)
     return _ASKED[key]
 
@@ -334,23 +339,24 @@ def _is_rds(at: connection.Server) -> bool:
 def is_remote(host: str, address: str = "") -> bool:
     """Whether a host is remote: an AWS name, or an address that is neither loopback nor private.
 
-    Each may be several, with commas, as libpq takes them; ``address`` is where a name leads without being looked up.
+    Both can be several, separated by commas, as libpq accepts them. ``address`` has the addresses of the names, which
+    are then not looked up.
     """
     names, addresses = host.split(","), address.split(",") if address else []
     places = [
         (addresses[number] if number < len(addresses) else "") or name for number, name in enumerate(names)
     ] + addresses[len(names) :]
-    return any(_is_aws(name) for name in names) or any(_leads_away(place) for place in places)
+    return any(_is_aws(name) for name in names) or any(_is_public(place) for place in places)
 
 
-def _leads_away(host: str) -> bool:
+def _is_public(host: str) -> bool:
     if not host or host.startswith(("/", "@")):  # a socket on this machine
         return False
     try:
-        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+        entries = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError:
-        return True  # it is unknown where it leads
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        return True  # a name that does not resolve may be a public one
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
     return not all(address.is_private or address.is_loopback for address in addresses)
 
 
@@ -360,7 +366,7 @@ def _is_aws(host: str) -> bool:
 
 
 def resolved(host: str) -> str:
-    """The host, or ``localhost`` for a compose service's name that means nothing outside of its network."""
+    """The host, or ``localhost`` for a name without dots that does not resolve, such as a compose service's."""
     if not host or host == "localhost" or any(sign in host for sign in "/.:,"):
         return host
     try:

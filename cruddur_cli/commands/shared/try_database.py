@@ -1,4 +1,4 @@
-"""An empty database beside another one, for trying files of SQL: dropped at the end, or by a later command."""
+"""Creates a temporary database beside another one, in which SQL files are tried. Drops it at the end, or later."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ...postgres.connection import Server
 if TYPE_CHECKING:
     from psycopg import Connection
 
-# A name has 63 bytes: some of the database's, when it was made in minutes since 1970, and six digits by chance.
+# A name has at most 63 bytes: the beginning of the database's name, the minute of its creation and six random digits.
 _NAME_BYTES = 36
 _STALE_MINUTES = 60
 
 
 @contextmanager
 def beside(at: Server) -> Iterator[Server]:
-    """An empty database on the same server, until the end.
+    """An empty database on the same server. It is dropped at the end of the block.
 
-    One that a killed command left is dropped by the next command after an hour, if no session uses it.
+    If the command is killed, a command that runs more than an hour later drops it, unless a session uses it.
     """
     name = f"{_prefix(at)}{_minutes():07x}{secrets.token_hex(3)}"
     with connection.opened_maintenance(at) as conn:
@@ -38,7 +38,7 @@ def beside(at: Server) -> Iterator[Server]:
 
 
 def drop_stale(conn: Connection[Any], at: Server) -> list[str]:
-    """Drop what commands that were killed more than an hour ago left; the names of the databases dropped.
+    """Drop the temporary databases of commands that were killed more than an hour ago; returns their names.
 
     ``conn`` is to the maintenance database, outside of a transaction.
     """
@@ -59,6 +59,6 @@ def _stale(conn: Connection[Any], prefix: str) -> list[str]:
         " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)",
         [prefix],
     ).fetchall()
-    found = [str(name) for (name,) in rows]
-    made = {name: re.fullmatch("([0-9a-f]{7})[0-9a-f]{6}", name.removeprefix(prefix)) for name in found}
-    return [name for name, match in made.items() if match and int(match[1], 16) < _minutes() - _STALE_MINUTES]
+    names = [str(name) for (name,) in rows]
+    matches = {name: re.fullmatch("([0-9a-f]{7})[0-9a-f]{6}", name.removeprefix(prefix)) for name in names}
+    return [name for name, match in matches.items() if match and int(match[1], 16) < _minutes() - _STALE_MINUTES]

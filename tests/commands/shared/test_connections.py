@@ -25,7 +25,7 @@ def test_a_command_asks_the_server_it_was_told_and_no_other(here: Here, monkeypa
 def test_a_dynamodb_at_a_public_address_is_said_even_quietly_and_asked_about(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(targets, "_leads_away", lambda host: host == "127.0.0.1")
+    monkeypatch.setattr(targets, "_is_public", lambda host: host == "127.0.0.1")
     monkeypatch.setattr(addresses, "is_aws", lambda url: False)
     monkeypatch.setattr(targets, "_ASKED", {})
     monkeypatch.setattr(targets, "_is_rds", lambda at: False)

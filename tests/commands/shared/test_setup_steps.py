@@ -24,4 +24,4 @@ def test_what_seeding_did_is_told_in_messages(
     messages: tuple[int, int, int], groups: tuple[int, int, int], said: str
 ) -> None:
     rows = [seed.Seeded("messages", *messages), seed.Seeded("message groups", *groups)]
-    assert setup_steps.told_of(rows, "") == said
+    assert setup_steps.seed_result(rows, "") == said
