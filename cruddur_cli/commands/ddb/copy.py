@@ -56,10 +56,10 @@ def copy(
     works. To show a person under the real handle again, run cruddur db add-user HANDLE. That works only if cruddur db
     add-user added the person to production, because add-user makes the UUID from the handle.
 
-    Local rows that are not in production are kept. The command asks before it overwrites a local row that no
-    earlier copy wrote. Without --verbatim it skips rows with an unusual id, or with an sk that is not a time,
-    because these rows may contain personal data. Like a real run, --dry-run reads production. --explain,
-    --max-units and --rate apply to the requests to production.
+    Local rows that are not in production are kept. The command asks before it overwrites a local row that differs
+    from production's and that no earlier copy wrote. Without --verbatim it skips rows with an unusual id, or with an
+    sk that is not a time, because these rows may contain personal data. Like a real run, --dry-run reads production.
+    --explain, --max-units and --rate apply to the requests to production.
 
     An interrupted copy starts from the beginning. That is safe: existing rows count as unchanged.
 
@@ -160,16 +160,21 @@ def _compared(
 
 
 def _agree(s: Settings, here: DynamoDB, overwritten: anonymized_copy.Overwritten) -> None:
-    """Say how many local rows would be overwritten, and ask where some are no earlier copies. Raises Protected."""
+    """Say how many local rows would be overwritten, and ask where some are neither earlier copies nor the same in
+    production, which has them still. Raises Protected."""
     from ..shared import confirm, targets
 
     if not overwritten.foreign:
         if overwritten.earlier:
             output.note(s, f"{counted(overwritten.earlier, 'row')} of an earlier copy will be overwritten")
+        if overwritten.same:
+            same = "is the same in production" if overwritten.same == 1 else "are the same in production"
+            output.note(s, f"{counted(overwritten.same, 'local row')} that {same} will be overwritten, anonymized")
         return
-    rows = counted(overwritten.earlier + overwritten.foreign, "local row")
+    rows = counted(overwritten.earlier + overwritten.same + overwritten.foreign, "local row")
     sentence = (
-        f"{rows} of table {s.table} would be overwritten; {overwritten.foreign:,} of them are not from an earlier copy."
+        f"{rows} of table {s.table} would be overwritten; {overwritten.foreign:,} of them are not from an earlier copy,"
+        " and differ from production's."
     )
     if s.dry_run:
         output.note(s, sentence)

@@ -176,10 +176,11 @@ class Spool:
 
 
 class Overwritten:
-    """Counts the local rows that a copy would write over, and those of them that are no earlier copies."""
+    """Counts the local rows that a copy would write over: those of earlier copies, those that are the same in
+    production, and the others, which are foreign."""
 
     def __init__(self) -> None:
-        self.earlier = self.foreign = 0
+        self.earlier = self.same = self.foreign = 0
         self._originals: dict[tuple[str, str], bytes] = {}
 
     def expect(self, rows: Iterable[CopiedRow]) -> Iterator[Item]:
@@ -192,8 +193,10 @@ class Overwritten:
 
     def see(self, old: Item, new: Item) -> None:
         """A local row differs from what would be written in its place."""
-        if made_up.is_person(schema.read_other(old)) or _digest(old) == self._originals.get(attribute_values.key(new)):
+        if made_up.is_person(schema.read_other(old)):
             self.earlier += 1
+        elif _digest(old) == self._originals.get(attribute_values.key(new)):
+            self.same += 1
         else:
             self.foreign += 1
 

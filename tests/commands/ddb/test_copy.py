@@ -368,14 +368,13 @@ def test_local_rows_from_no_earlier_copy_are_overwritten_only_after_a_yes(
     proxy.take()
     ran = here("ddb", "copy", "--from", "prod")
     assert ran.code == 6
-    assert (
-        f"3 local rows of table {empty.table} would be overwritten; 3 of them are not from an earlier copy." in ran.err
-    )
+    said = "3 of them are not from an earlier copy, and differ from production's."
+    assert f"3 local rows of table {empty.table} would be overwritten; {said}" in ran.err
     assert "--yes" in ran.err
     assert len(everything(empty)) == 4
     ran = here("ddb", "copy", "--from", "prod", "-n", "-o", "json")
     assert parsed(ran)["replaced"] == 3
-    assert "3 of them are not from an earlier copy" in ran.err
+    assert said in ran.err
     proxy.take()
     assert parsed(here("ddb", "copy", "--from", "prod", "--yes", "-o", "json"))["replaced"] == 3
     assert [operation for operation, _, _ in proxy.take()].count("Scan") == 1
@@ -383,7 +382,10 @@ def test_local_rows_from_no_earlier_copy_are_overwritten_only_after_a_yes(
     assert len(found) == 65
     assert other in found
     # Copies of both kinds replace each other without a question.
-    for more in (("--verbatim",), (), ("--verbatim",)):
+    same = "64 local rows that are the same in production will be overwritten, anonymized"
+    earlier = "64 rows of an earlier copy will be overwritten"
+    for more, note in ((("--verbatim",), earlier), ((), same), (("--verbatim",), earlier)):
         ran = here("ddb", "copy", "--from", "prod", *more, "-o", "json")
         assert parsed(ran)["replaced"] == 64, more
-        assert "64 rows of an earlier copy will be overwritten" in ran.err
+        assert note in ran.err
+        assert ("of an earlier copy" in ran.err) is (note == earlier)
