@@ -155,16 +155,19 @@ def settings_table() -> str:
         return ", ".join(f"`{name}`" for name in names) or "–"
 
     rows = [
-        "| key in `cruddur.toml` | what | variable | with `--prod` | option | otherwise |",
+        "| key in `cruddur.toml` | setting | variable | with `--prod` | option | if not set |",
         "|---|---|---|---|---|---|",
     ]
     for known in settings.KNOWN:
         production = codes(known.variables if known.prod_variables is None else known.prod_variables)
-        if known.per_environment:
+        meaning = known.meaning.removesuffix("; not used with --prod")
+        if meaning != known.meaning:
+            production = "not used"
+        elif known.per_environment:
             production += ", `[prod]`"
         otherwise = f"`{known.default}`" if known.default else known.otherwise
         option = f"`{known.option}`" if known.option else "–"
-        cells = (f"`{known.key}`", known.meaning, codes(known.variables), production, option, otherwise)
+        cells = (f"`{known.key}`", meaning, codes(known.variables), production, option, otherwise)
         rows.append(f"| {' | '.join(cells)} |".replace("–, ", ""))
     return "\n".join(rows)
 
