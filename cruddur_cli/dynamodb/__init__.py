@@ -1,1 +1,1 @@
-"""The message store: one DynamoDB table."""
+"""The message store: one DynamoDB table with the messages and the message groups."""

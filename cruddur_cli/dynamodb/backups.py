@@ -1,4 +1,4 @@
-"""DynamoDB's own backups of a table: creates, lists and finds them, and restores one into a new table."""
+"""Create, list and find DynamoDB's own backups of a table, and restore one into a new table."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from . import tables
 from .client import DynamoDB
 
 AVAILABLE = "AVAILABLE"
-# "CreateBackup": what BackupName may hold.
+# "CreateBackup", BackupName: the allowed characters and lengths.
 _NAME = re.compile(r"[a-zA-Z0-9_.\-]{3,255}")
 _TYPES = {"USER": "on demand", "SYSTEM": "of a deleted table", "AWS_BACKUP": "AWS Backup"}
 Say = Callable[[str], None]
-LONGEST_S = 24 * 3600.0  # of a large table
+LONGEST_S = 24 * 3600.0
+"""The default wait in seconds: a backup or a restore of a large table takes hours."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup. ``location`` is its ARN, or for a local engine the file."""
+    """One backup. ``location`` is its ARN, or the path of the file for a local engine."""
 
     backup: str
     table_name: str
@@ -37,7 +38,11 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restored:
-    """A table that came from a backup; ``expected_items`` is what its source held, ``items`` what was counted in it."""
+    """A table that was restored.
+
+    ``expected_items`` is the number of items of its source, ``items`` the number that was counted in the new table.
+    ``differences`` are those from the source's keys and indexes and from the application's.
+    """
 
     table_name: str
     restored_from: str
@@ -48,7 +53,7 @@ class Restored:
 
 
 def name_at(table: str, moment: datetime) -> str:
-    """The name of a backup that a person did not name: the table and the second."""
+    """The default name of a backup: the name of the table, and the time in seconds."""
     return f"{table}-{moment:%Y%m%dT%H%M%SZ}"[-255:]
 
 
@@ -63,64 +68,69 @@ def check_name(name: str) -> None:
 
 
 def listed(dynamodb: DynamoDB) -> list[Backup]:
-    """Every backup of the table, the newest first; also works if the table no longer exists."""
-    found: list[Backup] = []
+    """Every backup of the table, newest first; also works if the table no longer exists."""
+    backups: list[Backup] = []
     params: dict[str, Any] = {"TableName": dynamodb.table, "BackupType": "ALL"}
     while True:
         answer = dynamodb.call("list_backups", **params)
-        found += [_backup(entry) for entry in answer.get("BackupSummaries", []) if entry["BackupStatus"] != "DELETED"]
+        backups += [_backup(entry) for entry in answer.get("BackupSummaries", []) if entry["BackupStatus"] != "DELETED"]
         token = answer.get("LastEvaluatedBackupArn")
         if not token or token == params.get("ExclusiveStartBackupArn"):
             break
         params["ExclusiveStartBackupArn"] = token
-    return sorted(found, key=_age, reverse=True)
+    return sorted(backups, key=_created_text, reverse=True)
 
 
 def create(
     dynamodb: DynamoDB, name: str, *, say: Say = lambda _: None, wait_s: float = LONGEST_S
 ) -> tuple[Backup, bool]:
-    """The backup with that name once it is available, and whether it was made now. Raises BadInput, Refused.
+    """Create a backup and wait until it is available; return the backup, and whether this call created it.
 
-    If the table has a backup of that name already, that backup is returned. It copies the table without using capacity.
+    If the table has a backup with that name, that backup is returned. A backup uses no capacity units. Raises BadInput
+    for a name that DynamoDB does not accept, Refused if the backup fails, CannotConnect after ``wait_s`` seconds.
     """
     check_name(name)
-    there = next((one for one in listed(dynamodb) if one.backup == name), None)
-    if there is None:
-        answer = _called(dynamodb, "create_backup", TableName=dynamodb.table, BackupName=name)
+    existing = next((backup for backup in listed(dynamodb) if backup.backup == name), None)
+    if existing is None:
+        answer = _call_when_ready(dynamodb, "create_backup", TableName=dynamodb.table, BackupName=name)
         details = {"TableName": dynamodb.table, **answer["BackupDetails"]}
     else:
-        details = {"BackupArn": there.location}
+        details = {"BackupArn": existing.location}
     done = waiting.until(
         lambda: _described(dynamodb, details["BackupArn"]),
-        done=lambda found: found["BackupDetails"]["BackupStatus"] != "CREATING",
-        state=lambda found: f"backup {name}: {found['BackupDetails']['BackupStatus'].lower()}",
+        done=lambda described: described["BackupDetails"]["BackupStatus"] != "CREATING",
+        state=lambda described: f"backup {name}: {described['BackupDetails']['BackupStatus'].lower()}",
         say=say,
         wait_s=wait_s,
         hint="cruddur ddb list-backups --prod",
     )
-    made = _backup({"TableName": dynamodb.table, **done["BackupDetails"]})
-    if made.status != AVAILABLE:
-        raise Refused(f"Backup {name!r} of table {dynamodb.table!r} is {made.status}.", code="backup_failed")
-    return made, there is None
+    backup = _backup({"TableName": dynamodb.table, **done["BackupDetails"]})
+    if backup.status != AVAILABLE:
+        raise Refused(f"Backup {name!r} of table {dynamodb.table!r} is {backup.status}.", code="backup_failed")
+    return backup, existing is None
 
 
 def find(dynamodb: DynamoDB, name: str) -> Backup:
-    """The backup with that name or ARN. Raises NotFound, NotConfigured for several of one name; both list them."""
-    found = listed(dynamodb)
-    chosen = [one for one in found if name in {one.backup, one.location}]
-    if len(chosen) == 1:
-        return chosen[0]
-    if not chosen and name.startswith("arn:"):
+    """The backup with the name or ARN ``name``.
+
+    Raises NotFound if there is none, and lists the table's backups. Raises NotConfigured if several have the name, and
+    lists these.
+    """
+    backups = listed(dynamodb)
+    matches = [backup for backup in backups if name in {backup.backup, backup.location}]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches and name.startswith("arn:"):
         return _backup(_described(dynamodb, name)["BackupDetails"])
     listing = "\n".join(
-        f"{one.backup}  {sort_key(one.created_at)[:19] if one.created_at else ''}  {one.location}"
-        for one in chosen or found
+        f"{backup.backup}  {sort_key(backup.created_at)[:19] if backup.created_at else ''}  {backup.location}"
+        for backup in matches or backups
     )
-    if chosen:
+    if matches:
         raise NotConfigured(
-            f"{len(chosen)} backups of table {dynamodb.table!r} are named {name!r}.",
+            f"{len(matches)} backups of table {dynamodb.table!r} are named {name!r}.",
             details=listing,
-            hint=f"name the backup by its ARN, such as {chosen[0].location}",
+            hint=f"name the backup by its ARN, such as {matches[0].location}",
             code="backup_ambiguous",
         )
     raise NotFound(
@@ -132,16 +142,16 @@ def find(dynamodb: DynamoDB, name: str) -> Backup:
 
 
 def window(dynamodb: DynamoDB) -> tuple[datetime, datetime] | None:
-    """The first and the last second that the table can be restored to; None without point-in-time recovery."""
+    """The first and the last time that the table can be restored to; None without point-in-time recovery."""
     answer = dynamodb.call("describe_continuous_backups", TableName=dynamodb.table)
-    found = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    if found.get("PointInTimeRecoveryStatus") != "ENABLED":
+    described = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    if described.get("PointInTimeRecoveryStatus") != "ENABLED":
         return None
-    return found["EarliestRestorableDateTime"], found["LatestRestorableDateTime"]
+    return described["EarliestRestorableDateTime"], described["LatestRestorableDateTime"]
 
 
 def check_moment(dynamodb: DynamoDB, moment: datetime) -> None:
-    """Raise Refused where the table cannot be restored to that time, with the times that it can be restored to."""
+    """Raise Refused if the table cannot be restored to that time; the error says which times are possible."""
     times = window(dynamodb)
     if times is None:
         raise Refused(
@@ -167,19 +177,20 @@ def restore(
     say: Say = lambda _: None,
     wait_s: float = LONGEST_S,
 ) -> Restored:
-    """The new table once it is there, compared with what it came from; one that is still being restored is waited for.
+    """Restore a backup, or the table as it was at ``moment``, into the new table ``into``; return it when it is ready.
 
-    ``backup`` or ``moment`` says what it holds. Raises Protected where ``into`` is another table, CannotConnect after
-    ``wait_s``.
+    If the same restore was started before, it waits for that one. The result lists the differences from the source and
+    from the schema that the application expects. Raises Protected if ``into`` is any other existing table, and
+    CannotConnect after ``wait_s`` seconds.
     """
     target = replace(dynamodb, table=into)
     source = _described(dynamodb, backup.location) if backup else {}
     expected = source.get("SourceTableDetails") or tables.description(dynamodb)
-    if not _is_under_way(target, backup, moment):
+    if not _is_started(target, backup, moment):
         if backup:
-            _called(dynamodb, "restore_table_from_backup", TargetTableName=into, BackupArn=backup.location)
+            _call_when_ready(dynamodb, "restore_table_from_backup", TargetTableName=into, BackupArn=backup.location)
         else:
-            _called(
+            _call_when_ready(
                 dynamodb,
                 "restore_table_to_point_in_time",
                 SourceTableName=dynamodb.table,
@@ -189,9 +200,9 @@ def restore(
     else:
         say(f"table {into}: its restore was started before")
     raw = waiting.until(
-        lambda: _seen(target),
+        lambda: _description(target),
         done=tables.is_ready,
-        state=lambda found: f"table {into}: {found['TableStatus'].lower() if found else 'not visible yet'}",
+        state=lambda table: f"table {into}: {table['TableStatus'].lower() if table else 'not visible yet'}",
         say=say,
         wait_s=wait_s,
         hint="run the same command again: it waits for the same restore",
@@ -209,27 +220,27 @@ def restore(
 
 
 def count(dynamodb: DynamoDB) -> int:
-    """How many items the table holds, read page by page, eventually consistent."""
-    found = 0
+    """The number of items in the table, counted by an eventually consistent Scan of all pages."""
+    total = 0
     params: dict[str, Any] = {"TableName": dynamodb.table, "ProjectionExpression": "pk"}
     while True:
         answer = dynamodb.call("scan", **params)
-        found += len(answer["Items"])
+        total += len(answer["Items"])
         if not answer.get("LastEvaluatedKey"):
-            return found
+            return total
         params = {**params, "ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def _seen(dynamodb: DynamoDB) -> dict[str, Any] | None:
-    """The table's description; None where DynamoDB does not know yet that it was told to make it."""
+def _description(dynamodb: DynamoDB) -> dict[str, Any] | None:
+    """The table's description; None if there is no table, or DynamoDB does not show the new table yet."""
     try:
         return tables.description(dynamodb)
     except NotFound:
         return None
 
 
-def _is_under_way(target: DynamoDB, backup: Backup | None, moment: datetime | None) -> bool:
-    """Whether the table is being, or was, restored from the same. Raises Protected where it is another table."""
+def _is_started(target: DynamoDB, backup: Backup | None, moment: datetime | None) -> bool:
+    """Whether this restore was started before, or is done. Raises Protected if the target is any other table."""
     try:
         raw = tables.description(target)
     except NotFound:
@@ -253,14 +264,14 @@ def _is_under_way(target: DynamoDB, backup: Backup | None, moment: datetime | No
 
 
 def _differences(expected: Mapping[str, Any], indexes: Any, raw: Mapping[str, Any]) -> list[str]:
-    """What the restored table has otherwise than its source, and than the application expects."""
-    found = [] if expected["KeySchema"] == raw["KeySchema"] else ["the keys differ from those of the source"]
-    wanted = {
-        one["IndexName"] for one in (indexes if indexes is not None else expected.get("GlobalSecondaryIndexes", []))
+    """The differences of the restored table from its source, and from the schema that the application expects."""
+    texts = [] if expected["KeySchema"] == raw["KeySchema"] else ["the keys differ from those of the source"]
+    of_source = {
+        index["IndexName"] for index in (indexes if indexes is not None else expected.get("GlobalSecondaryIndexes", []))
     }
-    there = {one["IndexName"] for one in raw.get("GlobalSecondaryIndexes", [])}
-    found += [f"the index {name} is missing" for name in sorted(wanted - there)]
-    return found + tables.differences(tables.of_description(dict(raw)))
+    of_table = {index["IndexName"] for index in raw.get("GlobalSecondaryIndexes", [])}
+    texts += [f"the index {name} is missing" for name in sorted(of_source - of_table)]
+    return texts + tables.differences(tables.of_description(dict(raw)))
 
 
 def _described(dynamodb: DynamoDB, arn: str) -> dict[str, Any]:
@@ -274,8 +285,11 @@ def _described(dynamodb: DynamoDB, arn: str) -> dict[str, Any]:
         ) from error
 
 
-def _called(dynamodb: DynamoDB, operation: str, **params: Any) -> Any:
-    """One change that DynamoDB may not take yet: "continuous backups are being enabled" for minutes after creation."""
+def _call_when_ready(dynamodb: DynamoDB, operation: str, **params: Any) -> Any:
+    """The answer to a request, retried while DynamoDB does not accept it yet.
+
+    For example, a table has no continuous backups in the first minutes after its creation.
+    """
     backoff = dynamodb.backoff()
     while True:
         try:
@@ -301,8 +315,8 @@ def _backup(entry: Mapping[str, Any]) -> Backup:
     )
 
 
-def _age(one: Backup) -> str:
-    return sort_key(one.created_at) if one.created_at else ""
+def _created_text(backup: Backup) -> str:
+    return sort_key(backup.created_at) if backup.created_at else ""
 
 
 def _text(moment: datetime | None) -> str:

@@ -1,4 +1,4 @@
-"""Writes many items: batches of 25, several at a time, what comes back unprocessed again and again."""
+"""Write many items in batches of 25, several batches at once, and retry unprocessed requests."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from ..errors import Refused
 from .client import DynamoDB
 
-# "BatchWriteItem": 25 requests a call, no key twice. 400 KB an item keeps any 25 below its 16 MB.
+# "BatchWriteItem": at most 25 requests and 16 MB, and no key twice. An item has at most 400 KB, so 25 items always fit.
 BATCH = 25
-# Measured on DynamoDB Local and two cores, in items a second, medians of four: 8 at once write 5,000, 12 as many, 16
-# write 5,500 and 32 write 5,100. That is 15 % less than without asking for the consumed capacity, which is wanted.
+# How many batches are sent at once. Items per second on DynamoDB Local and two cores, medians of four: 5,000 with 8 and
+# with 12 batches, 5,500 with 16, 5,100 with 32. Asking for the consumed capacity costs 15 % of that; it is needed.
 WIDTH = 16
 Item = dict[str, Any]
 Request = dict[str, Any]
 
 
 def put_request(item: Item) -> Request:
-    """The request that writes one item."""
+    """The request of BatchWriteItem that writes one item."""
     return {"PutRequest": {"Item": item}}
 
 
@@ -98,7 +98,7 @@ class BatchWriter:
 
 
 class BatchSender:
-    """What the batches of one command share: while one of them gets on, none gives up."""
+    """Sends the batches of one command. The batches share their pauses: while one makes progress, none gives up."""
 
     def __init__(self, dynamodb: DynamoDB) -> None:
         self._dynamodb = dynamodb
@@ -106,12 +106,12 @@ class BatchSender:
         self._given_up = Event()
 
     def give_up(self) -> None:
-        """Send nothing more: the command has failed, or was interrupted."""
+        """Send no more requests, because the command has failed or was interrupted."""
         self._given_up.set()
         self._dynamodb.halt()
 
     def pause(self, what: str) -> None:
-        """Wait because nothing was done in a round. Raises Refused when that has gone on for too long."""
+        """Wait after a round without progress. Raises Refused if there was no progress for ``dynamodb.busy_s``."""
         if not self._stalled.wait():
             raise Refused(
                 f"DynamoDB is too busy: {what}.",
@@ -120,20 +120,24 @@ class BatchSender:
             )
 
     def write(self, batch: list[Request]) -> int:
-        """One batch, sent until nothing comes back, with a pause each time. Such rounds are bounded."""
+        """Send one batch until no request is unprocessed; return the number of its requests.
+
+        It pauses before each retry. Raises Refused if there was no progress for ``dynamodb.busy_s``.
+        """
         left = batch
         while left and not self._given_up.is_set():
             answer = self._dynamodb.call(
                 "batch_write_item", backoff=self._busy, RequestItems={self._dynamodb.table: left}
             )
-            again = answer.get("UnprocessedItems", {}).get(self._dynamodb.table, [])
-            if len(again) < len(left):
+            unprocessed = answer.get("UnprocessedItems", {}).get(self._dynamodb.table, [])
+            if len(unprocessed) < len(left):
                 self._stalled.progress()
-            if again and not self._stalled.wait():
+            if unprocessed and not self._stalled.wait():
                 raise Refused(
-                    f"DynamoDB accepts no more writes: {len(again)} of a batch of {len(batch)} were not processed.",
+                    f"DynamoDB accepts no more writes: {len(unprocessed)} of a batch of {len(batch)}"
+                    " were not processed.",
                     hint="run the same command again: it writes only what is missing",
                     code="unprocessed",
                 )
-            left = again
+            left = unprocessed
         return len(batch)

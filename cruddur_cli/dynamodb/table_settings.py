@@ -1,4 +1,4 @@
-"""What a table has beside its keys and its items: what protects it, and what the table that follows it is given."""
+"""The settings of a table beside its keys: read them, give them to a new table, and turn protection on or off."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .schema import INDEX
 from .tables import Say
 
 WINDOW_DAYS = 35
-"""How far point-in-time recovery reaches back."""
+"""How many days back point-in-time recovery can restore."""
 CHANGED, UNCHANGED, UNKNOWN = "changed", "unchanged", "not known to this engine"
 _NOT_YET = "ContinuousBackupsUnavailableException"
 
-# What local engines answer to requests that they do not know.
+# Error codes of local engines for operations that they do not support.
 _UNKNOWN = {"UnknownOperationException", "InvalidAction", "NotImplemented"}
-# What is answered only to those who have the right: a table that is there, a condition that is false, keys of another
-# schema. IAM is asked first.
+# Error codes that prove a permission, because AWS checks IAM first: the table exists, the condition is false, or the
+# keys do not match the schema.
 _ALLOWED = {"ResourceInUseException", "ConditionalCheckFailedException", "ValidationException"}
 _PROBE = {"pk": {"S": "cruddur#rights"}, "sk": {"S": "cruddur#rights"}}
 
 
 @dataclass(frozen=True)
 class Protection:
-    """One setting that protects a table: what it was, what it is, and whether it was changed."""
+    """One setting that protects a table, before and after; ``result`` is CHANGED, UNCHANGED or UNKNOWN."""
 
     setting: str
     before: str
@@ -37,7 +37,11 @@ class Protection:
 
 @dataclass(frozen=True)
 class TableSettings:
-    """What CreateTable is given beside the keys (``create``), and what is turned on in requests of its own."""
+    """The settings of a table.
+
+    ``create`` and ``index_throughput`` are parameters of CreateTable. Time to live, point-in-time recovery and tags
+    need requests of their own. ``stream_arn`` belongs to the old table, and cannot be given to a new one.
+    """
 
     create: Mapping[str, Any] = field(default_factory=dict)
     index_throughput: Mapping[str, int] | None = None
@@ -50,7 +54,7 @@ class TableSettings:
         return ", ".join(self.words())
 
     def words(self) -> Iterator[str]:
-        """Each setting, in words."""
+        """Yield each setting as text."""
         yield tables.billing_text(self.create)
         stream = self.create.get("StreamSpecification", {}).get("StreamViewType")
         yield f"stream {stream}" if stream else "no stream"
@@ -68,13 +72,13 @@ class TableSettings:
             yield f"{len(self.tags)} {'tag' if len(self.tags) == 1 else 'tags'}"
 
     def lost(self) -> list[str]:
-        """What no new table can have of the old one."""
-        found = []
+        """What a new table cannot have of the old one, one text each."""
+        losses = []
         if self.stream_arn:
-            found.append(f"the stream's ARN {self.stream_arn}: create the event source mapping of a Lambda again")
+            losses.append(f"the stream's ARN {self.stream_arn}: create the event source mapping of a Lambda again")
         if self.recovery:
-            found.append("its earlier times: point-in-time recovery starts again")
-        return found
+            losses.append("its earlier times: point-in-time recovery starts again")
+        return losses
 
 
 def read(dynamodb: DynamoDB) -> TableSettings:
@@ -114,15 +118,15 @@ def read(dynamodb: DynamoDB) -> TableSettings:
 
 
 def _units(described: Mapping[str, Any]) -> dict[str, int]:
-    found = described.get("ProvisionedThroughput") or {}
-    # An index that says 0 is one of an engine that does not keep the figure.
-    return {name: found.get(name) or 5 for name in ("ReadCapacityUnits", "WriteCapacityUnits")}
+    throughput = described.get("ProvisionedThroughput") or {}
+    # Some local engines do not store the capacity of an index, and return 0.
+    return {name: throughput.get(name) or 5 for name in ("ReadCapacityUnits", "WriteCapacityUnits")}
 
 
-def _known(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """The answer; None where the engine does not know the request."""
+def _answer(request: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """The answer to a request; None if the engine does not support the operation."""
     try:
-        return ask()
+        return request()
     except Refused as error:
         if error.fields.get("aws_code") in _UNKNOWN:
             return None
@@ -130,17 +134,17 @@ def _known(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _time_to_live(dynamodb: DynamoDB) -> str | None:
-    answer = _known(lambda: dynamodb.call("describe_time_to_live", TableName=dynamodb.table))
-    found = (answer or {}).get("TimeToLiveDescription", {})
-    is_on = found.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
-    return str(found["AttributeName"]) if is_on else None
+    answer = _answer(lambda: dynamodb.call("describe_time_to_live", TableName=dynamodb.table))
+    described = (answer or {}).get("TimeToLiveDescription", {})
+    is_on = described.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
+    return str(described["AttributeName"]) if is_on else None
 
 
 def _recovery(dynamodb: DynamoDB) -> dict[str, Any] | None:
-    found = _known(lambda: _point_in_time(dynamodb)) or {}
-    if found.get("PointInTimeRecoveryStatus") != "ENABLED":
+    described = _answer(lambda: _point_in_time(dynamodb)) or {}
+    if described.get("PointInTimeRecoveryStatus") != "ENABLED":
         return None
-    days = found.get("RecoveryPeriodInDays")
+    days = described.get("RecoveryPeriodInDays")
     return {"PointInTimeRecoveryEnabled": True, **({"RecoveryPeriodInDays": days} if days else {})}
 
 
@@ -150,26 +154,29 @@ def _point_in_time(dynamodb: DynamoDB) -> dict[str, Any]:
 
 
 def _tags(dynamodb: DynamoDB, arn: str) -> tuple[Mapping[str, str], ...]:
-    """Those of its owner: names that begin with ``aws:`` only AWS can give."""
+    """The tags that the owner set. Only AWS can set tags whose names begin with ``aws:``."""
     return tuple(tag for tag in tables.tags(dynamodb, arn) if not tag["Key"].startswith("aws:"))
 
 
-def check_rights(dynamodb: DynamoDB, kept: TableSettings) -> None:
-    """Raise Refused where a right is missing to make the table again, and to fill it; nothing is changed.
+def check_rights(dynamodb: DynamoDB, settings: TableSettings) -> None:
+    """Raise Refused if a permission is missing to create the table again with these settings, and to fill it.
 
-    Each request is one that a table which is there refuses, or one that asks for what is so already. They cost 2 WCU.
+    Nothing is changed. Each request fails on an existing table, deletes an item that does not exist, or sets what is
+    set already. They use 3 write capacity units: a write that fails a condition costs one, and so does a delete without
+    an item ("DynamoDB read and write operations").
     """
     never = "attribute_exists(pk) AND attribute_not_exists(pk)"
     delete = {"DeleteRequest": {"Key": _PROBE}}
-    _ask(lambda: tables.create_again(dynamodb, kept.create, kept.index_throughput))
-    _ask(lambda: dynamodb.call("batch_write_item", RequestItems={dynamodb.table: [delete]}))
-    _ask(lambda: dynamodb.call("put_item", TableName=dynamodb.table, Item=_PROBE, ConditionExpression=never))
-    _ask(lambda: dynamodb.call("delete_item", TableName=dynamodb.table, Key=_PROBE, ConditionExpression=never))
-    for _, turn_on in _requests(dynamodb, kept):
-        _ask(turn_on)
+    _check_right(lambda: tables.send_create_table(dynamodb, settings.create, settings.index_throughput))
+    _check_right(lambda: dynamodb.call("batch_write_item", RequestItems={dynamodb.table: [delete]}))
+    _check_right(lambda: dynamodb.call("put_item", TableName=dynamodb.table, Item=_PROBE, ConditionExpression=never))
+    _check_right(lambda: dynamodb.call("delete_item", TableName=dynamodb.table, Key=_PROBE, ConditionExpression=never))
+    for _, turn_on in _requests(dynamodb, settings):
+        _check_right(turn_on)
 
 
-def _ask(request: Callable[[], Any]) -> None:
+def _check_right(request: Callable[[], Any]) -> None:
+    """Send a request. Raises Refused unless it succeeds, or its error proves the permission."""
     try:
         request()
     except Refused as error:
@@ -180,48 +187,50 @@ def _ask(request: Callable[[], Any]) -> None:
         ) from error
 
 
-def restore(dynamodb: DynamoDB, kept: TableSettings) -> list[str]:
-    """Turn on what a new table does not have from the start; what could not be, with the reason."""
-    failed = []
-    for what, turn_on in _requests(dynamodb, kept):
+def restore(dynamodb: DynamoDB, settings: TableSettings) -> list[str]:
+    """Turn on the settings that CreateTable does not take; return the failed ones, each with its reason."""
+    failures = []
+    for name, turn_on in _requests(dynamodb, settings):
         try:
             turn_on()
         except CruddurError as error:
-            failed.append(f"{what}: {error.message}")
-    return failed
+            failures.append(f"{name}: {error.message}")
+    return failures
 
 
-def _requests(dynamodb: DynamoDB, kept: TableSettings) -> Iterator[tuple[str, Callable[[], Any]]]:
-    if kept.time_to_live:
-        specification = {"Enabled": True, "AttributeName": kept.time_to_live}
+def _requests(dynamodb: DynamoDB, settings: TableSettings) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield the name of each setting that CreateTable does not take, and a function that turns it on."""
+    if settings.time_to_live:
+        specification = {"Enabled": True, "AttributeName": settings.time_to_live}
         yield (
             "time to live",
             lambda: dynamodb.call(
                 "update_time_to_live", TableName=dynamodb.table, TimeToLiveSpecification=specification
             ),
         )
-    if kept.recovery:
-        wanted = dict(kept.recovery)
-        yield "point-in-time recovery", lambda: _set_recovery(dynamodb, wanted)
-    if kept.tags:
-        yield "tags", lambda: tables.tag(dynamodb, [dict(tag) for tag in kept.tags])
+    if settings.recovery:
+        recovery = dict(settings.recovery)
+        yield "point-in-time recovery", lambda: _set_recovery(dynamodb, recovery)
+    if settings.tags:
+        yield "tags", lambda: tables.tag(dynamodb, [dict(tag) for tag in settings.tags])
 
 
 def protect(
     dynamodb: DynamoDB, *, on: bool, production: bool, dry_run: bool, say: Say, wait_s: float = 300
 ) -> list[Protection]:
-    """Turn a table's protection on or off; a setting that is so already, or unknown to the engine, is not changed.
+    """Turn deletion protection and point-in-time recovery on or off; return what happened to each.
 
-    ``production`` marks the table too. Off keeps the mark: what is production stays production. Raises NotFound.
+    With ``production`` and ``on``, the table is also tagged as production. Turning protection off keeps this tag.
+    Raises NotFound.
     """
-    settings = [
-        _deletion(dynamodb, on=on, dry_run=dry_run, say=say, wait_s=wait_s),
-        _recover(dynamodb, on=on, dry_run=dry_run),
+    protections = [
+        _set_deletion_protection(dynamodb, on=on, dry_run=dry_run, say=say, wait_s=wait_s),
+        _set_point_in_time_recovery(dynamodb, on=on, dry_run=dry_run),
     ]
-    return settings + ([_mark(dynamodb, dry_run=dry_run)] if on and production else [])
+    return protections + ([_mark_production(dynamodb, dry_run=dry_run)] if on and production else [])
 
 
-def _deletion(dynamodb: DynamoDB, *, on: bool, dry_run: bool, say: Say, wait_s: float) -> Protection:
+def _set_deletion_protection(dynamodb: DynamoDB, *, on: bool, dry_run: bool, say: Say, wait_s: float) -> Protection:
     before = tables.describe(dynamodb).deletion_protection
     after, result = on, CHANGED
     if before == on:
@@ -229,37 +238,36 @@ def _deletion(dynamodb: DynamoDB, *, on: bool, dry_run: bool, say: Say, wait_s: 
     elif not dry_run:
         dynamodb.call("update_table", TableName=dynamodb.table, DeletionProtectionEnabled=on)
         tables.wait_ready(dynamodb, say=say, wait_s=wait_s)
-        # DynamoDB Local takes the parameter and forgets it.
+        # DynamoDB Local accepts the parameter and ignores it.
         after = tables.describe(dynamodb).deletion_protection
         result = CHANGED if after == on else UNKNOWN
-    return Protection("deletion protection", _word(before), _word(after), result)
+    return Protection("deletion protection", _on_or_off(before), _on_or_off(after), result)
 
 
-def _recover(dynamodb: DynamoDB, *, on: bool, dry_run: bool) -> Protection:
+def _set_point_in_time_recovery(dynamodb: DynamoDB, *, on: bool, dry_run: bool) -> Protection:
     name = "point-in-time recovery"
-    found = _known(lambda: _point_in_time(dynamodb))
-    if found is None:
+    described = _answer(lambda: _point_in_time(dynamodb))
+    if described is None:
         return Protection(name, "off", "off", UNKNOWN)
-    before = found.get("PointInTimeRecoveryStatus") == "ENABLED"
-    text = _days(found) if before else "off"
+    before = described.get("PointInTimeRecoveryStatus") == "ENABLED"
+    text = _days(described) if before else "off"
     if before == on:
         return Protection(name, text, text, UNCHANGED)
     if not dry_run:
-        wanted: dict[str, Any] = {"PointInTimeRecoveryEnabled": on}
-        _set_recovery(dynamodb, wanted)
+        _set_recovery(dynamodb, {"PointInTimeRecoveryEnabled": on})
     return Protection(name, text, f"on, {WINDOW_DAYS} days" if on else "off", CHANGED)
 
 
-def _set_recovery(dynamodb: DynamoDB, wanted: dict[str, Any]) -> None:
+def _set_recovery(dynamodb: DynamoDB, specification: dict[str, Any]) -> None:
     """Turn point-in-time recovery on or off.
 
-    A table that is new cannot have it at once: DynamoDB says so for up to minutes.
+    It retries on a new table, for which DynamoDB refuses this for up to some minutes.
     """
     backoff = dynamodb.backoff()
     while True:
         try:
             dynamodb.call(
-                "update_continuous_backups", TableName=dynamodb.table, PointInTimeRecoverySpecification=wanted
+                "update_continuous_backups", TableName=dynamodb.table, PointInTimeRecoverySpecification=specification
             )
             return
         except Refused as error:
@@ -267,17 +275,17 @@ def _set_recovery(dynamodb: DynamoDB, wanted: dict[str, Any]) -> None:
                 raise
 
 
-def _mark(dynamodb: DynamoDB, *, dry_run: bool) -> Protection:
-    name, marked = "tag of production", tables.is_stamped(dynamodb)
-    if marked:
+def _mark_production(dynamodb: DynamoDB, *, dry_run: bool) -> Protection:
+    name = "tag of production"
+    if tables.is_production(dynamodb):
         return Protection(name, "there", "there", UNCHANGED)
-    known = dry_run or tables.mark_production(dynamodb)
-    return Protection(name, "missing", "there" if known else "missing", CHANGED if known else UNKNOWN)
+    is_supported = dry_run or tables.mark_production(dynamodb)
+    return Protection(name, "missing", "there" if is_supported else "missing", CHANGED if is_supported else UNKNOWN)
 
 
-def _word(on: bool) -> str:
+def _on_or_off(on: bool) -> str:
     return "on" if on else "off"
 
 
-def _days(found: dict[str, Any]) -> str:
-    return f"on, {found.get('RecoveryPeriodInDays', WINDOW_DAYS)} days"
+def _days(described: dict[str, Any]) -> str:
+    return f"on, {described.get('RecoveryPeriodInDays', WINDOW_DAYS)} days"

@@ -1,4 +1,4 @@
-"""The table itself: creates, describes and drops it, and compares it with what the application expects."""
+"""Create, describe and drop the table, and compare its schema with the one that the application expects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
 _ON_DEMAND = "PAY_PER_REQUEST"
 _STREAM: dict[str, Any] = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
 _TAG = "cruddur:environment"
-# What DynamoDB Local has in its ARNs where AWS has a region.
+# The ARNs of DynamoDB Local begin with this. It does not support tags.
 UNTAGGED = "arn:aws:dynamodb:ddblocal:"
 Say = Callable[[str], None]
 
@@ -31,7 +31,11 @@ class TableName:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as DescribeTable describes it. On AWS ``items`` and ``bytes`` are up to six hours old."""
+    """A table as DescribeTable describes it.
+
+    ``keys``, ``indexes`` (by name) and ``billing`` are texts for people. ``stream`` is the stream's view type, or None
+    without a stream. On AWS, ``items`` and ``bytes`` can be six hours old.
+    """
 
     table_name: str
     status: str
@@ -46,7 +50,7 @@ class Table:
 
 
 def names(dynamodb: DynamoDB) -> Iterator[TableName]:
-    """Every table of the account and region, all pages."""
+    """Yield the name of every table of the account and region, from all pages."""
     params: dict[str, Any] = {}
     while True:
         answer = dynamodb.call("list_tables", **params)
@@ -57,12 +61,12 @@ def names(dynamodb: DynamoDB) -> Iterator[TableName]:
 
 
 def describe(dynamodb: DynamoDB) -> Table:
-    """The table as a record. Raises NotFound if it does not exist."""
+    """The table as a record. Raises NotFound if there is no such table."""
     return of_description(description(dynamodb))
 
 
 def of_description(raw: dict[str, Any]) -> Table:
-    """The record of an answer of ``description``."""
+    """The record of a table, from the result of ``description``."""
     stream = raw.get("StreamSpecification") or {}
     types = {each["AttributeName"]: each["AttributeType"] for each in raw.get("AttributeDefinitions", [])}
     return Table(
@@ -80,7 +84,7 @@ def of_description(raw: dict[str, Any]) -> Table:
 
 
 def exists(dynamodb: DynamoDB) -> bool:
-    """Whether there is a table of that name, in any state."""
+    """Whether the table exists, in any state."""
     try:
         description(dynamodb)
     except NotFound:
@@ -99,13 +103,14 @@ def create(
     say: Say = lambda _: None,
     wait_s: float = TIMEOUTS.table,
 ) -> bool:
-    """Create the table and wait until it and its index accept writes; False if it existed already.
+    """Create the table and wait until it and its index accept writes; return False if the table existed already.
 
-    ``stream`` gives a table that is made a stream of new items; ``enable_stream`` does it to one that was there.
-    ``protected`` turns on deletion protection of a table that is made.
-    ``like`` are parameters of CreateTable that another table had; ``on_demand`` and ``stream`` count before them.
+    The options apply only to a new table. ``stream`` turns on a stream of new items (``enable_stream`` does this for an
+    existing table), ``protected`` turns on deletion protection. ``like`` holds parameters of CreateTable, taken from
+    another table; ``on_demand`` and ``stream`` override them. ``index_throughput`` is the provisioned capacity of the
+    index; the default is that of the table. ``say`` is called with each new state of the table.
 
-    Raises CannotConnect when it is not ready after ``wait_s``.
+    Raises CannotConnect if the table is not ready after ``wait_s`` seconds.
     """
     settings = dict(like or {"ProvisionedThroughput": _UNITS})
     if on_demand and settings.get("BillingMode") != _ON_DEMAND:
@@ -116,24 +121,27 @@ def create(
     if protected:
         settings["DeletionProtectionEnabled"] = True
     while True:
-        made = True
+        created = True
         try:
-            create_again(dynamodb, settings, index_throughput)
+            send_create_table(dynamodb, settings, index_throughput)
         except Refused as error:
             if not _in_use(error):
                 raise
-            made = False
-        # One that was there may have been on its way out: then its name is free, and it is made after all.
-        settled = is_ready if made else lambda raw: raw is None or is_ready(raw)
+            created = False
+        # An existing table may be in deletion. Once it is deleted, the loop creates the table.
+        settled = is_ready if created else lambda raw: raw is None or is_ready(raw)
         _wait(dynamodb, settled, "is not ready yet", say=say, wait_s=wait_s)
-        if made or exists(dynamodb):
-            return made
+        if created or exists(dynamodb):
+            return created
 
 
-def create_again(
+def send_create_table(
     dynamodb: DynamoDB, settings: Mapping[str, Any], index_throughput: Mapping[str, int] | None = None
 ) -> None:
-    """One CreateTable: the application's keys, and ``settings``. Raises Refused where the table is there."""
+    """Send one CreateTable request with the application's keys and index, and with the parameters ``settings``.
+
+    Raises Refused if the table exists.
+    """
     index: dict[str, Any] = {"IndexName": INDEX, "KeySchema": INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
     if settings.get("BillingMode") != _ON_DEMAND:
         index["ProvisionedThroughput"] = dict(index_throughput or settings["ProvisionedThroughput"])
@@ -150,9 +158,9 @@ def create_again(
 def make_on_demand(
     dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table, dry_run: bool = False
 ) -> tuple[str, str] | None:
-    """Switch an existing table to on-demand billing: its billing before and after, None if it was on demand already.
+    """Switch an existing table to on-demand billing; return its billing before and after, as texts.
 
-    Raises Refused, from AWS, where it was changed too often within 24 hours.
+    Returns None if the table is on demand already. Raises Refused if AWS allows no further change within 24 hours.
     """
     before = describe(dynamodb).billing
     if before == "on demand":
@@ -169,7 +177,7 @@ def _carries_new_items(view: str | None) -> bool:
 
 
 def stream_off(table: str, url: str | None) -> str:
-    """The command that turns a table's stream off, at an endpoint of its own or, without ``url``, in AWS."""
+    """The shell command that turns off a table's stream: at the endpoint ``url``, or in AWS without ``url``."""
     command = ["aws", "dynamodb", "update-table", "--table-name", table]
     command += ["--stream-specification", "StreamEnabled=false", *(["--endpoint-url", url] if url else [])]
     return shlex.join(command)
@@ -178,10 +186,10 @@ def stream_off(table: str, url: str | None) -> str:
 def enable_stream(
     dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table, dry_run: bool = False
 ) -> bool:
-    """Turn on the table's stream of new items and wait for it; False where it has one that contains them.
+    """Turn on the table's stream of new items and wait for it; return False if it has such a stream already.
 
-    Raises Refused where there is a stream of another view: it has to be turned off first, and its readers find a
-    new one under a new ARN.
+    Raises Refused if the table has a stream with a view type that lacks new images. That stream must be turned off
+    first, and a new stream gets a new ARN.
     """
     table = describe(dynamodb)
     if _carries_new_items(table.stream):
@@ -204,20 +212,23 @@ def wait_ready(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float =
 
 
 def differences(table: Table) -> list[str]:
-    """The differences between the table and what the application expects; empty if there are none.
+    """The differences between the table's keys and index and those that the application expects, one text each.
 
-    Billing and streams are the owner's choice and no difference.
+    Billing and streams are not compared, because the table's owner chooses them.
     """
     expected = {"keys": _key_text(KEYS), INDEX: f"{_key_text(INDEX_KEYS)}, projection ALL"}
-    found = {"keys": table.keys, INDEX: table.indexes.get(INDEX, "missing")}
-    return [f"{what}: {found[what]} (expected {expected[what]})" for what in expected if found[what] != expected[what]]
+    actual = {"keys": table.keys, INDEX: table.indexes.get(INDEX, "missing")}
+    return [
+        f"{part}: {actual[part]} (expected {expected[part]})" for part in expected if actual[part] != expected[part]
+    ]
 
 
 def shape(raw: dict[str, Any], *, is_production: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """What a description has, and what the application expects of it, by the name of each part.
+    """The actual and the expected shape of a table: two mappings from the name of a part to its text.
 
-    Billing and a stream are the owner's choice: expected is what there is, unless writes are throttled by it or the
-    stream processor cannot read it. ``is_production`` expects the deletion protection that `setup --prod` turns on.
+    Billing and streams are the owner's choice, so the actual value is also the expected one. There are two exceptions:
+    an index with less write capacity than the table, and a stream that the stream processor cannot read. With
+    ``is_production``, deletion protection is expected, because `setup --prod` turns it on.
     """
     table = of_description(raw)
     index_billing = next(
@@ -244,40 +255,42 @@ def shape(raw: dict[str, Any], *, is_production: bool) -> tuple[dict[str, str], 
 
 
 def _is_slower(raw: dict[str, Any]) -> bool:
-    """Whether the index has less write capacity than a table that is provisioned: a full index throttles the table."""
+    """Whether the index has less write capacity than its provisioned table. Such an index throttles the table."""
     if billing_text(raw) == "on demand":
         return False
     indexes = {each["IndexName"]: each for each in raw.get("GlobalSecondaryIndexes", [])}
     index = indexes.get(INDEX, {})
-    given, wanted = ((each.get("ProvisionedThroughput") or {}).get("WriteCapacityUnits", 0) for each in (index, raw))
-    return bool(0 < given < wanted)
+    of_index, of_table = (
+        (each.get("ProvisionedThroughput") or {}).get("WriteCapacityUnits", 0) for each in (index, raw)
+    )
+    return bool(0 < of_index < of_table)
 
 
 def mark_production(dynamodb: DynamoDB) -> bool:
-    """Tag the table as production, a second time changes nothing; False where the engine knows no tags."""
+    """Tag the table as production; return False if the engine does not support tags. Safe to repeat."""
     return tag(dynamodb, [{"Key": _TAG, "Value": "production"}])
 
 
 def tag(dynamodb: DynamoDB, tags: list[dict[str, str]]) -> bool:
-    """Give the table tags, a second time changes nothing; False where the engine knows no tags."""
+    """Add tags to the table; return False if the engine does not support tags. Safe to repeat."""
     arn = description(dynamodb)["TableArn"]
     dynamodb.tags.pop(arn, None)
     try:
         dynamodb.call("tag_resource", ResourceArn=arn, Tags=tags)
     except Refused as error:
-        if _knows_no_tags(error):
+        if _has_no_tags(error):
             return False
         raise
     return True
 
 
-def _knows_no_tags(error: Refused) -> bool:
-    """Whether it is DynamoDB Local, on which no table can be marked."""
+def _has_no_tags(error: Refused) -> bool:
+    """Whether an error means that the engine does not support tags, as DynamoDB Local."""
     return error.fields.get("aws_code") == "UnknownOperationException"
 
 
 def tags(dynamodb: DynamoDB, arn: str) -> list[dict[str, str]]:
-    """The table's tags, read once; none where the engine knows no tags."""
+    """The tags of the table with this ARN, kept in ``dynamodb.tags``; empty if the engine does not support tags."""
     if arn in dynamodb.tags:
         return dynamodb.tags[arn]
     found: list[dict[str, str]] = []
@@ -290,16 +303,16 @@ def tags(dynamodb: DynamoDB, arn: str) -> list[dict[str, str]]:
                 break
             params["NextToken"] = answer["NextToken"]
     except Refused as error:
-        if not _knows_no_tags(error):
+        if not _has_no_tags(error):
             raise
     dynamodb.tags[arn] = found
     return found
 
 
-def is_stamped(dynamodb: DynamoDB) -> bool:
-    """Whether the table is tagged as production; False where the engine knows no tags, or there is no table.
+def is_production(dynamodb: DynamoDB) -> bool:
+    """Whether the table is tagged as production; False if the engine does not support tags, or without a table.
 
-    That is two requests, which cost nothing, and one where there is no table, or the engine knows no tags.
+    It sends at most two requests, which use no capacity units. A table's tags are read once.
     """
     try:
         return {"Key": _TAG, "Value": "production"} in tags(dynamodb, description(dynamodb)["TableArn"])
@@ -307,33 +320,34 @@ def is_stamped(dynamodb: DynamoDB) -> bool:
         return False
 
 
-def refuse_stamped(dynamodb: DynamoDB) -> None:
-    """Raise Protected where the table is tagged as production: for what writes and came without --prod."""
-    if is_stamped(dynamodb):
+def refuse_production(dynamodb: DynamoDB) -> None:
+    """Raise Protected if the table is tagged as production. Call it before a write in a command without --prod."""
+    if is_production(dynamodb):
         raise Protected(
             f"Table {dynamodb.table!r} is marked as production, and this command was run without --prod.",
-            hint="pass --prod if production is meant",
+            hint="to run it on production, pass --prod",
             code="stamped_production",
         )
 
 
 def are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two answers of ``description`` are about one table, however the way to its server is spelled.
+    """Whether two results of ``description`` describe the same table, even if they come from two URLs of one server.
 
-    DynamoDB Local gives no TableId; there two tables of one name on two servers differ in the moment they were made.
+    DynamoDB Local gives no TableId. There the ARN and the time of creation identify a table.
     """
     names = ["TableId"] if "TableId" in one and "TableId" in other else ["TableArn", "CreationDateTime"]
     return all(one.get(name) == other.get(name) for name in names)
 
 
 def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table) -> bool:
-    """Drop the table and wait until its name is free; False if it did not exist.
+    """Drop the table and wait until it is deleted; return False if it did not exist.
 
-    A table that is still being made or changed is waited for. Raises Refused where deletion protection is on.
+    If the table is being created or changed, it first waits until that is done. Raises Protected if the table has
+    deletion protection, and CannotConnect after ``wait_s`` seconds.
     """
     try:
-        found = description(dynamodb)
-        table = of_description(found)
+        dropped = description(dynamodb)
+        table = of_description(dropped)
         if table.status not in {"ACTIVE", "DELETING"}:
             _wait(dynamodb, is_ready, f"is {table.status} and cannot be dropped yet", say=say, wait_s=wait_s)
         refuse_protected(dynamodb, table)
@@ -343,14 +357,14 @@ def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEO
         return False
 
     def is_gone(raw: dict[str, Any] | None) -> bool:
-        return raw is None or not are_same(raw, found)  # another command may have created it again by now
+        return raw is None or not are_same(raw, dropped)  # another command may have created it again meanwhile
 
     _wait(dynamodb, is_gone, "is still being deleted", say=say, wait_s=wait_s)
     return True
 
 
 def refuse_protected(dynamodb: DynamoDB, table: Table) -> None:
-    """Raise Protected where the table has deletion protection."""
+    """Raise Protected if the table has deletion protection."""
     if table.deletion_protection:
         flag = "" if dynamodb.at.local else " --prod"
         raise Protected(
@@ -361,13 +375,13 @@ def refuse_protected(dynamodb: DynamoDB, table: Table) -> None:
 
 
 def unprotect(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEOUTS.table) -> None:
-    """Turn deletion protection off, for a drop that a person has confirmed with the table's name."""
+    """Turn off deletion protection, before a drop that the user has confirmed with the table's name."""
     dynamodb.call("update_table", TableName=dynamodb.table, DeletionProtectionEnabled=False)
     wait_ready(dynamodb, say=say, wait_s=wait_s)
 
 
 def _delete(dynamodb: DynamoDB, *, say: Say, wait_s: float) -> None:
-    """Ask for the deletion, again while another change is under way."""
+    """Request the deletion, and retry while another change is in progress."""
     backoff = dynamodb.backoff()
     while True:
         try:
@@ -384,7 +398,7 @@ def _in_use(error: Refused) -> bool:
 
 
 def description(dynamodb: DynamoDB) -> dict[str, Any]:
-    """DescribeTable's ``Table``, as it comes. Raises NotFound."""
+    """The ``Table`` of DescribeTable's answer. Raises NotFound."""
     raw: dict[str, Any] = dynamodb.call("describe_table", TableName=dynamodb.table)["Table"]
     return raw
 
@@ -392,8 +406,12 @@ def description(dynamodb: DynamoDB) -> dict[str, Any]:
 def _wait(
     dynamodb: DynamoDB, done: Callable[[dict[str, Any] | None], bool], otherwise: str, *, say: Say, wait_s: float
 ) -> None:
-    """Ask often at first, then once a second: botocore's own waiter asks every 20 seconds."""
-    backoff, told = Backoff(busy_s=wait_s, most_s=1.0), ""
+    """Poll the table until ``done(description)`` is true; the description is None while there is no table.
+
+    It polls often at first, then once a second. botocore's own waiter polls every 20 seconds. Raises CannotConnect,
+    with ``otherwise`` in the message, after ``wait_s`` seconds.
+    """
+    backoff, reported = Backoff(busy_s=wait_s, most_s=1.0), ""
     while True:
         try:
             raw: dict[str, Any] | None = description(dynamodb)
@@ -402,9 +420,9 @@ def _wait(
         if done(raw):
             return
         state = _progress(raw)
-        if state != told:
+        if state != reported:
             say(f"table {dynamodb.table}: {state}")
-            told = state
+            reported = state
         if not backoff.wait():
             raise CannotConnect(
                 f"Table {dynamodb.table!r} {otherwise} after {wait_s:.0f} seconds.", hint="cruddur ddb describe-table"
@@ -412,8 +430,8 @@ def _wait(
 
 
 def is_ready(raw: dict[str, Any] | None) -> bool:
-    """Whether the table of a description, and each of its indexes, takes writes."""
-    if raw is None:  # CreateTable was accepted, and DescribeTable may not know it yet
+    """Whether the table of a description and all its indexes are ACTIVE. Without a description, False."""
+    if raw is None:  # after CreateTable, DescribeTable may not find the table yet
         return False
     states = [
         raw["TableStatus"],
@@ -434,7 +452,7 @@ def _progress(raw: dict[str, Any] | None) -> str:
 
 
 def _key_text(schema: list[dict[str, str]], types: Mapping[str, str] | None = None) -> str:
-    """``pk (HASH), sk (RANGE)``; the type of a key is said where it is not a text."""
+    """A key schema as text: ``pk (HASH), sk (RANGE)``. The type is added only if it is not S."""
     parts = []
     for key in sorted(schema, key=lambda key: key["KeyType"]):
         kind = (types or {}).get(key["AttributeName"], "S")
@@ -448,7 +466,7 @@ def _index_text(index: dict[str, Any], types: Mapping[str, str]) -> str:
 
 
 def billing_text(raw: Mapping[str, Any]) -> str:
-    """A table's billing in words, from what DescribeTable answers or CreateTable takes."""
+    """A table's billing as text, from DescribeTable's answer or from CreateTable's parameters."""
     if _ON_DEMAND in {raw.get("BillingMode"), (raw.get("BillingModeSummary") or {}).get("BillingMode")}:
         return "on demand"
     units = raw.get("ProvisionedThroughput") or {}
@@ -457,7 +475,7 @@ def billing_text(raw: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """The keys that the application expects, as ``describe`` writes them."""
+    """The keys that the application expects, as text in the form of ``describe``."""
 
     keys: str
     index_keys: str

@@ -105,7 +105,7 @@ def test_an_engine_without_tags_is_not_asked_for_them(dynamodb_local: str | None
             tables.create(store, say=lambda _: None)
             assert not tables.mark_production(store)
             proxy.take()
-            tables.refuse_stamped(store)
+            tables.refuse_production(store)
             assert [operation for operation, _, _ in proxy.take()] == ["DescribeTable"]
             tables.drop(store, say=lambda _: None)
 

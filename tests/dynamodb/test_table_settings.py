@@ -113,7 +113,7 @@ def test_protection_waits_until_a_new_table_can_have_it(aws: DynamoDB) -> None:
     done = table_settings.protect(aws, on=True, production=True, dry_run=False, say=silent)
     assert {one.result for one in done} == {"changed"}
     assert len(refused) == 1
-    assert tables.is_stamped(aws)
+    assert tables.is_production(aws)
 
 
 def test_an_engine_that_knows_no_recovery_or_forgets_protection_says_so(aws: DynamoDB) -> None:

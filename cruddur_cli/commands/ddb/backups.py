@@ -167,7 +167,7 @@ def restore(
         source_name = f"{s.table} at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment else backup
         output.acting(s, f"table {into} from {source_name}, {dynamodb.at.label}")
         if not s.prod and not s.dry_run:
-            tables.refuse_stamped(replace(dynamodb, table=into))
+            tables.refuse_production(replace(dynamodb, table=into))
         source = _source(s, dynamodb, backup, moment)
         if s.dry_run:
             output.note(s, f"table {into} would be created; table {s.table} is not changed")

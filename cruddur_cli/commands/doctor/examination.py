@@ -257,7 +257,7 @@ def _read_table(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
         write_capacity=_write_capacity(described) if is_provisioned else None,
         index_write_capacity=_write_capacity(index) if is_provisioned and index else None,
         stream_view=found.stream,
-        is_production=tables.is_stamped(dynamodb) if knows_tags else None,
+        is_production=tables.is_production(dynamodb) if knows_tags else None,
         rows=_rows(s, dynamodb, described, whole),
         stream_off=tables.stream_off(dynamodb.table, dynamodb.at.url),
     )

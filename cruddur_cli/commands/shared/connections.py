@@ -80,7 +80,7 @@ def dynamodb(
         if changes and not s.prod and not s.dry_run:
             from ...dynamodb import tables
 
-            tables.refuse_stamped(opened)
+            tables.refuse_production(opened)
         yield opened
 
 
