@@ -182,8 +182,19 @@ def foreign(facts: Facts) -> Iterator[Found]:
 @check("wrong-key-prefix", "high")
 def prefix(facts: Facts) -> Iterator[Found]:
     """Messages or group rows have another prefix than MSG# and GRP#, so that no query finds them."""
-    remedy = facts.command("ddb seed", table=True)
-    yield from _items(facts, lambda table: table.rows.wrong_prefix, "whose key lacks the prefix MSG# or GRP#", remedy)
+    what, remedy = "whose key lacks the prefix MSG# or GRP#", "ddb reset"
+    for table in _of(facts):
+        found = table.rows.wrong_prefix
+        if found.items and (facts.prod or not _is_all_wrong(table)):
+            what += " (ddb seed does not replace them)"
+            remedy = f"ddb scan --pk {shlex.quote(found.examples[0].partition(' ')[0])}"
+    yield from _items(facts, lambda table: table.rows.wrong_prefix, what, facts.command(remedy, table=True))
+
+
+def _is_all_wrong(table: TableFacts) -> bool:
+    """Whether a table, not an export, holds items without the prefix and no others: a reset loses nothing else."""
+    rows, is_export = table.rows, not table.stream_off
+    return rows.wrong_prefix.items == rows.items - rows.claims and not rows.is_sample and not is_export
 
 
 @check("time-zones-mixed", "medium")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -134,6 +136,39 @@ def test_keys_that_seeding_does_not_replace_are_said_to_stay(world: World, check
     assert found["remedy"] == "cruddur ddb seed"
     assert world.here(*found["remedy"].split()[1:]).code == 0
     assert world.found()[check]["evidence"].startswith("1 item whose sort key")
+
+
+def test_rows_without_a_prefix_among_others_are_shown_by_the_remedy(world: World) -> None:
+    _wrong_prefix(world)
+    found = world.found()["wrong-key-prefix"]
+    assert "(ddb seed does not replace them)" in found["evidence"]
+    ran = world.here(*shlex.split(found["remedy"])[1:], "-o", "json")
+    assert ran.code == 0, ran.err
+    assert [item["pk"] for item in json.loads(ran.out)["items"]] == [f"MESSAGE#{SEEDED}"]
+
+
+def test_a_table_of_rows_without_a_prefix_is_put_right_by_the_remedy(world: World) -> None:
+    for item in world.items():
+        world.move(item, pk=item["pk"]["S"].replace("#", ":"))
+    found = world.found()["wrong-key-prefix"]
+    _, *words = shlex.split(found["remedy"])
+    assert words == ["ddb", "reset"]
+    assert world.here(*words, "--yes").code == 0
+    assert world.found() == {}
+
+
+@pytest.mark.parametrize("change", ["production", "sample", "export"])
+def test_the_remedy_for_rows_without_a_prefix_resets_nothing_else(change: str) -> None:
+    item = {name: {"S": "1"} for name in ("sk", "message", "message_uuid")}
+    wrong = rows.collect([{**item, "pk": {"S": "MESSAGE#1"}}], now=FACTS.now)
+    wrong.is_sample = change == "sample"
+    table = replace(TABLE, rows=wrong, stream_off="" if change == "export" else "aws …")
+    (found,) = (
+        one
+        for one in findings(CHECKS, replace(FACTS, prod=change == "production", table=table))
+        if one.check == "wrong-key-prefix"
+    )
+    assert found.remedy.startswith("cruddur ddb scan --pk 'MESSAGE#1'")
 
 
 # The table itself.
