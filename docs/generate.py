@@ -224,6 +224,7 @@ _VOLATILE = (
     (re.compile(r"\b\d\d:\d\d\b"), "a time"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:port"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "an id"),
+    (re.compile(r"\bterminal-\d+\b"), "a picture"),
 )
 
 
