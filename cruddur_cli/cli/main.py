@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
             sys.stdout.flush()
         return code
     except Interrupted as error:
-        output.tell(f"interrupted: {error.message}")
+        output.interrupted(error.message)
         return error.exit_code
     except CruddurError as error:
         history.failed(error)
@@ -85,7 +85,7 @@ def _run(arguments: list[str]) -> int:
         _print_error(error, arguments, wanted)
         return error.exit_code
     except KeyboardInterrupt:
-        output.tell("interrupted")
+        output.interrupted()
         return Exit.INTERRUPTED
     except _Ended as ended:
         output.tell(f"ended by {signal.Signals(ended.number).name}")

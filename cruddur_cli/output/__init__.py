@@ -16,6 +16,7 @@ from .show import newest as newest
 from .show import page as page
 from .show import people as people
 from .show import plain as plain
+from .show import read as read
 from .show import sentence as sentence
 from .show import show as show
 from .show import show_pages as show_pages
@@ -29,6 +30,7 @@ from .stderr import acting as acting
 from .stderr import ask as ask
 from .stderr import done as done
 from .stderr import fail as fail
+from .stderr import interrupted as interrupted
 from .stderr import masked as masked
 from .stderr import note as note
 from .stderr import outcome as outcome

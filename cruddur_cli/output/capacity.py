@@ -62,6 +62,12 @@ def in_words(total: Consumed) -> str:
     )
 
 
+def read(total: Consumed) -> str:
+    """The capacity that was used for reading, as a part of a sentence."""
+    source = "" if total.source == "reported" or not total.requests else f" ({total.source})"
+    return f"{units(total.read_units)} RCU{source} in {counted(total.requests, 'request')}"
+
+
 def draw(out: Console, total: Consumed, operations: Sequence[Operation]) -> None:
     """A row for each operation, and their sum where there are several."""
     indexes = sorted(total.indexes)

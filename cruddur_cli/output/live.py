@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import CannotConnect, CruddurError
-from .stderr import tell
-from .streams import columns, console, is_coloured, is_terminal
-from .text import one_line, printable, when, wrapped
+from .stderr import tell, warn
+from .streams import NARROW, columns, console, is_coloured, is_terminal
+from .text import cut, one_line, printable, when, wrapped
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _HANGING = 4  # columns before the later lines of one change
+# Of a bar: rich's own colours are those that mean errors and questions here, and a grey that is black on white.
+_BAR = {
+    "bar.back": "dim",
+    "bar.complete": "cyan",
+    "bar.finished": "cyan",
+    "bar.pulse": "cyan",
+    "progress.download": "none",
+    "progress.data.speed": "dim",
+    "progress.remaining": "dim",
+    "progress.spinner": "dim",
+}
 
 
 @contextmanager
@@ -47,6 +58,7 @@ def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
     from rich.text import Text
+    from rich.theme import Theme
 
     class Rate(ProgressColumn):
         """How many items a second."""
@@ -55,15 +67,15 @@ def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
 
-    shown = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*shown, console=console(sys.stderr), transient=True) as progress:
+    out = console(sys.stderr)
+    out.push_theme(Theme(_BAR))
+    shown: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    if out.width >= NARROW:
+        shown = [SpinnerColumn(), *shown, Rate(), TimeRemainingColumn()]
+    else:
+        count = 2 * len(str(total)) + 1 if total else 11
+        shown[1] = BarColumn(max(1, out.width - len(text) - count - 2))
+    with Progress(*shown, console=out, transient=True) as progress:
         task = progress.add_task(text, total=total)
         yield lambda count: progress.advance(task, count)
 
@@ -83,6 +95,11 @@ class StatusLine:
         """A line that stays."""
         self.clear()
         tell(text)
+
+    def warn(self, text: str) -> None:
+        """A warning that stays."""
+        self.clear()
+        warn(text)
 
     def clear(self) -> None:
         """Leave nothing behind."""
@@ -146,7 +163,7 @@ class Block:
         out = console(sys.stdout)
         with out.capture() as captured:
             tables.table(out, items)
-        text = f"{printable(title)}\n{captured.get()}"
+        text = f"{cut(printable(title), out.width)}\n{captured.get()}"
         if not is_coloured(sys.stdout):
             sys.stdout.write(f"{text}\n")
         else:

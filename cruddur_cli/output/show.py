@@ -132,6 +132,13 @@ def used(s: Settings, meter: Meter, *, brief: bool = False) -> None:
         owed.append(tell_used)
 
 
+def read(meter: Meter) -> str:
+    """What a command that only reads consumed, as a part of a sentence."""
+    from . import capacity
+
+    return capacity.read(meter.total())
+
+
 def _picture(path: str, title: str, items: Sequence[R], draw: Draw[R] | None) -> None:
     from . import picture
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import CruddurError
@@ -157,6 +158,14 @@ def fail(error: CruddurError, program: str, output: str) -> None:
         # A command is pasted, and a line break would cut it in two; the terminal breaks it by itself.
         is_command = error.hint.startswith("cruddur ")
         tell(f"  next: {error.hint}", is_broken=not is_command, lead="  next:", style="bold")
+
+
+def interrupted(text: str = "") -> None:
+    """The one line that Ctrl-C leaves; it takes the place of the ``^C`` that a terminal shows."""
+    if is_terminal(sys.stderr):
+        with suppress(OSError, ValueError):
+            sys.stderr.write("\r")
+    tell(f"interrupted: {text}" if text else "interrupted")
 
 
 def masked(error: CruddurError) -> CruddurError:

@@ -14,7 +14,7 @@ _COMMAND = re.compile(
     r"|ddb (?!copy\b|stream (?:package|template))(?:stream )?[a-z][a-z-]+)\b)((?:(?!\bcruddur ).)*)",
     re.DOTALL,
 )
-_BEGIN = re.compile(r" *(?:\d+\. )?")  # of a line, or of an item in a list
+_BEGIN = re.compile(r" *(?:(?:\d+\.|[✓·+-]) )?")  # of a line, or of an item in a list
 _WORDS = re.compile("( *)([^ ]+)")
 _PIECES = re.compile(r"[^/@,:;=&?_-]*[/@,:;=&?_-]+|[^/@,:;=&?_-]+")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ def test_a_record_of_the_stream_is_broken_between_words_on_a_terminal(
 def test_a_line_that_is_written_over_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
     line = live.StatusLine(shown=True)
     line.update("1 record\x1b[2J")
-    line.tell("warning: a shard is gone")
+    line.warn("a shard is gone")
     line.clear()
     shown = capsys.readouterr().err
     assert "\x1b[2J" not in shown
@@ -91,6 +92,33 @@ def test_an_outage_is_told_once_and_only_what_passes_is_waited_for() -> None:
     with pytest.raises(Refused, match="wrong"):
         outage.begins(Refused("wrong"))
     assert not outage.lasts
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_a_bar_fits_and_has_no_colour_of_an_error_or_a_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", columns)
+    for total in (2_000_000, None):
+        with live.progress(load(), "seeding messages", total) as advance:
+            advance(2_000_000)
+        shown = capsys.readouterr().err
+        styles = {code for found in re.findall(r"\x1b\[([\d;]+)m", shown) for code in found.split(";")}
+        assert styles <= {"0", "2", "36"}
+        last = re.sub(r"\x1b\[[\d;?]*\w", "", shown).rstrip().split("\r")[-1]
+        assert "seeding messages" in last
+        assert ("2000000/2000000" if total else "2000000/?") in last
+        assert "…" not in last
+
+
+def test_a_title_that_is_too_wide_is_cut_or_the_next_one_would_not_cover_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    live.Block().draw("0 sessions of database 'cruddur'", [])
+    assert capsys.readouterr().out.splitlines()[0] == "0 sessions of datab…"
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)

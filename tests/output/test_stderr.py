@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from dataclasses import replace
 
@@ -55,6 +56,33 @@ def test_no_colour_where_none_is_wanted(
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
     assert not [line for line in told(capsys) if "\x1b" in line]
+
+
+def test_ctrl_c_leaves_one_plain_line_in_place_of_the_sign_that_the_terminal_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.interrupted()
+    output.interrupted("2 messages shown.")
+    assert capsys.readouterr().err == "interrupted\ninterrupted: 2 messages shown.\n"
+    watch(monkeypatch)
+    output.interrupted("2 messages shown.")
+    assert capsys.readouterr().err == "\rinterrupted: 2 messages shown.\n"
+
+
+def test_a_step_that_is_broken_into_lines_keeps_its_mark_in_the_margin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "24")
+    s = load()
+    output.unchanged(s, "demo user pool: exists already")
+    output.done(s, "demo user pool: created anew")
+    output.done(replace(s, dry_run=True), "demo user pool: would be created")
+    lines = [re.sub(r"\x1b\[\d+m", "", line) for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "· demo user pool: exists", "  already", "✓ demo user pool:", "  created anew", "+ demo user pool: would",
+        "  be created",
+    ]  # fmt: skip
 
 
 def test_no_colour_where_nothing_watches(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,7 @@ class StreamRun:
         for reason in applied.unmovable:
             if reason not in self._told:
                 self._told.add(reason)
-                self.line.tell(f"warning: {reason}")
+                self.line.warn(reason)
         if applied.failure is None:
             self.reader.commit(batch)
         else:
@@ -137,7 +137,7 @@ class StreamRun:
 
     def _tell_lost(self) -> None:
         for lost in self.reader.lost:
-            self.line.tell(f"warning: {lost}")
+            self.line.warn(str(lost))
         self.done = replace(self.done, lost=self.done.lost + len(self.reader.lost))
         self.reader.lost.clear()
 

@@ -211,8 +211,8 @@ def _follow(
             output.show(s, batch, record=schema.Message, draw=output.chat(mine, after=last))
             last = batch[-1]
     except KeyboardInterrupt as error:
-        output.used(s, dynamodb.meter, brief=True)
-        raise Interrupted(f"{counted(shown, 'message')} shown.") from error
+        used = "" if s.quiet else f"; {output.read(dynamodb.meter)}"
+        raise Interrupted(f"{counted(shown, 'message')} shown{used}.") from error
     raise AssertionError("a conversation has no end")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import output, settings
-from ...errors import Again, BadInput, CruddurError, Exit, NotConfigured
+from ...errors import Again, BadInput, Interrupted, NotConfigured
 from ...output import live
 from ...output.text import counted
 from ...settings import Settings
@@ -41,13 +41,6 @@ class TailStart(StrEnum):
 
 
 Once = Annotated[bool, typer.Option("--once", help="Stop at the end of the stream.")]
-
-
-class _Interrupted(CruddurError):
-    """The user ended a command that runs until then."""
-
-    exit_code = Exit.INTERRUPTED
-    code = "interrupted"
 
 
 @command(shows=True, changes=True, table=True)
@@ -102,8 +95,9 @@ def process(
         try:
             return run.follow() if follow else run.once()
         except KeyboardInterrupt as error:
-            kept = f"; the checkpoint is {path}" if path.exists() and not s.dry_run else ""
-            raise _Interrupted(f"interrupted after {counted(run.done.records, 'record')}{kept}.") from error
+            is_kept = run.done.records and path.exists() and not s.dry_run
+            kept = f"; the checkpoint is {path}" if checkpoint else ". The next run continues after them"
+            raise Interrupted(f"{counted(run.done.records, 'record')} applied{kept if is_kept else ''}.") from error
 
 
 @command(shows=True, table=True)
@@ -133,12 +127,16 @@ def tail(
         if s.output != "table":
             output.show(s, changes, record=records.StreamRecord, meter=dynamodb.meter)
             return
-        drawn = []
+        drawn, is_empty = [], True
         for change in changes:
+            is_empty = False
             if s.svg != "-":
                 live.stream_record(change)
             if s.svg:
                 drawn.append(change)
+        if is_empty:
+            older = ": --from oldest shows the changes of the last 24 hours" if start == TailStart.LATEST else ""
+            output.note(s, f"The stream of table {s.table} has no {'new ' if older else ''}change{older}.")
         if s.svg:
             output.show(
                 s, drawn, record=records.StreamRecord, draw=output.untold, picture=output.lines(live.stream_line)
