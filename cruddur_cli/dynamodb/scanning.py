@@ -1,4 +1,4 @@
-"""Reads a whole table, page by page, in one or several segments, with memory that does not grow."""
+"""Read a table page by page, in one or several segments, with constant memory."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ from .schema import GROUP_PREFIX, MESSAGE_PREFIX
 
 Item = dict[str, Any]
 PREFIXES = {"message": MESSAGE_PREFIX, "group": GROUP_PREFIX}
-"""What the partition keys of each entity begin with."""
-# What DynamoDB takes for a number, at most 38 digits ("Supported data types and naming rules").
+"""The prefix of each entity's partition keys."""
+# A number has at most 38 digits ("Supported data types and naming rules").
 _NUMBER = re.compile(r"-?\d{1,38}(\.\d{1,30})?")
 Key = dict[str, Any]
 Produced = TypeVar("Produced")
-# What a reader yielded and the event that it was used; the error that ended a reader; or None at its end.
-_Offered = tuple[Produced, threading.Event] | BaseException | None
+# What a reader hands over: a value and the event to set when it was used, the error that ended the reader, or None at
+# its end.
+_Handed = tuple[Produced, threading.Event] | BaseException | None
 
 
-# What was measured on two cores with benchmarks/run.py and 100,000 items, 32 MB, on DynamoDB Local. For each page
-# it fetches and sorts the rest of the segment, so that 50 partitions take 54 s in one segment, 10 s in 8, 6 s in 64 and
-# 5 s in 256: a segment should be about a page. A single partition is always in one segment, and takes 16 s; with a
-# Limit of as many items as a page holds, of which nothing else is noticed, 8 s. On AWS a segment is as good as another
-# and costs at least one request, so there are at most 64. Of threads, 2, 4 and 8 did not differ, as engine and client
-# share the cores; over a network a page takes longer to come than to write, so that two are on their way. One is
-# parsed, into 8 MB of objects: with two, the peak came when both had just been parsed, which a long scan sees and a
-# short one does not (59 MB for a million items, 50 for 100,000; one at a time 49 for both).
+# These numbers were measured with benchmarks/run.py: 100,000 items (32 MB), DynamoDB Local, two cores.
+# - Segments: for each page, DynamoDB Local fetches and sorts the rest of the segment. A table of 50 partitions takes 54
+#   s in 1 segment, 10 s in 8, 6 s in 64 and 5 s in 256. So a segment should be about as large as a page. On AWS the
+#   number of segments does not change the time, but each segment costs at least one request, so there are at most 64.
+# - Limit: a single partition is always in one segment, and takes 16 s. With a Limit of as many items as a page holds,
+#   it takes 8 s, and the pages are the same.
+# - Readers: 2, 4 and 8 threads take the same time, because engine and client share the cores. Over a network, a page
+#   takes longer to arrive than to write, so there are two readers.
+# - Only one page is parsed at a time, because a parsed page takes 8 MB. The peak is then 49 MB, for 100,000 and for a
+#   million items. With two parsed pages it is 50 MB and 59 MB.
 MOST_SEGMENTS = 64
 READERS = 2
 _SPARE = 1.25
 _PARTS = 100
-# mallopt's names in malloc.h.
+# Parameters of mallopt, from malloc.h.
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _THRESHOLD_BYTES = 128 * 1024
@@ -50,7 +53,7 @@ _THRESHOLD_BYTES = 128 * 1024
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """How a table is read: in how many segments, how many of them at once, and how many items a page may hold."""
+    """How to read a table: the number of segments, of segments at once, and the most items of a page (None: 1 MB)."""
 
     segments: int = 1
     readers: int = MOST_SEGMENTS
@@ -59,10 +62,11 @@ class ScanPlan:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which items are wanted: those of the partition ``pk``, of an ``entity``, and with attributes of a value.
+    """The items to read: those of the partition ``pk``, of an ``entity``, and with the attribute values ``where``.
 
-    ``where`` holds names and values as a person types them: ``5`` is the text and the number, ``true`` the text and the
-    truth. DynamoDB charges for the items that a filter drops, too; only ``pk``, and ``sk`` in it, make a read smaller.
+    ``where`` holds names and values as the user types them: ``5`` matches the text and the number, ``true`` the text
+    and the boolean. DynamoDB also charges for items that a filter removes. Only ``pk``, and ``sk`` within it, make a
+    read cheaper.
     """
 
     pk: str | None = None
@@ -70,7 +74,7 @@ class Selection:
     where: tuple[tuple[str, str], ...] = ()
 
     def key(self) -> dict[str, Any]:
-        """The key condition of a Query; empty where a Scan has to read the whole table."""
+        """The key condition of a Query; empty if the selection needs a Scan."""
         if self.pk is None:
             return {}
         sk = dict(self.where).get("sk")
@@ -79,11 +83,11 @@ class Selection:
         return {"KeyConditionExpression": condition, "ExpressionAttributeValues": values}
 
     def filter(self) -> dict[str, Any]:
-        """The filter expression with its names and values; empty where every item that is read is wanted."""
+        """The filter expression with its names and values; empty if nothing has to be filtered."""
         conditions: list[str] = []
         names: dict[str, str] = {}
         values: dict[str, Any] = {}
-        if self.entity is not None and self.pk is None:  # a filter of a Query may not name its keys
+        if self.entity is not None and self.pk is None:  # the filter of a Query must not use the keys
             conditions.append("begins_with(pk, :prefix)")
             values[":prefix"] = {"S": PREFIXES[self.entity]}
         for number, (name, text) in enumerate(self._filtered()):
@@ -109,7 +113,7 @@ class Selection:
 
 
 def _typed(text: str) -> list[Item]:
-    """The values that a text may mean."""
+    """The attribute values that match a typed text."""
     if text in {"true", "false"}:
         return [{"S": text}, {"BOOL": text == "true"}]
     return [{"S": text}, {"N": text}] if _NUMBER.fullmatch(text) else [{"S": text}]
@@ -124,9 +128,10 @@ def _is_one_of(value: Item | None, wanted: list[Item]) -> bool:
 
 
 def plan(dynamodb: DynamoDB, *, items: int, size: int, segments: int | None = None) -> ScanPlan:
-    """How a table of so many items and bytes is best read, as far as that was not asked for in ``segments``.
+    """The fastest plan to read a table of ``items`` items and ``size`` bytes; ``segments`` overrides the number.
 
-    ministack walks and sorts its whole table for each page, and hashes every key where there are segments: one is best.
+    The embedded engine gets one segment: ministack sorts its whole table for each page, and with several segments it
+    also hashes every key.
     """
     page_items = max(1, int(_SPARE * PAGE_LIMIT * items / size)) if items and size else None
     if segments is not None:
@@ -143,63 +148,66 @@ def pages(
     limit: int | None = None,
     selection: Selection | None = None,
 ) -> Iterator[list[Item]]:
-    """The pages of a Scan, at most 1 MB each ("Scanning tables in DynamoDB"), in no order across segments.
+    """Yield the pages of a Scan, at most 1 MB each ("Scanning tables in DynamoDB"), in no order across segments.
 
-    ``plan`` is more than ``segments``. ``limit`` is how many items are wanted at the most; no more are asked for,
-    unless ``selection`` drops some of those that are read. Raises NotFound for a missing table.
+    ``plan`` overrides ``segments``. ``limit`` is the most items to yield. Without a ``selection``, no more are read;
+    with one, more may be read, because the filter runs after the read. With ``selection.pk`` it is a Query. Raises
+    NotFound if there is no table.
     """
     plan = plan or ScanPlan(segments)
     if selection is not None:
-        yield from _cut(_selected(dynamodb, plan, selection, limit), limit)
+        yield from _limited(_selected(dynamodb, plan, selection, limit), limit)
         return
     if plan.segments == 1 or (limit is not None and limit <= 1000):
-        yield from _cut(_segment(dynamodb, {}, limit, page_items=plan.page_items), limit)
+        yield from _limited(_segment(dynamodb, {}, limit, page_items=plan.page_items), limit)
         return
     backoff = dynamodb.backoff()
 
     def produce(number: int) -> Iterator[list[Item]]:
         return segment(dynamodb, number, plan, backoff=backoff)
 
-    yield from _cut(spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt), limit)
+    yield from _limited(spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt), limit)
 
 
 def _selected(dynamodb: DynamoDB, plan: ScanPlan, selection: Selection, limit: int | None) -> Iterator[list[Item]]:
-    """The pages of a selection, of which the filter is DynamoDB's.
+    """Yield the pages of a selection. DynamoDB runs the filter.
 
-    An engine that does not say what a read consumed gets no filter: the figure is computed from every item that is
-    read, so that the filter runs here.
+    If the engine does not report the consumed capacity, the filter runs here, because the capacity is then computed
+    from every item that was read.
     """
-    key, dropped = selection.key(), selection.filter()
-    own = dropped if dynamodb.meter.computed else {}
-    sent = {**key, **({} if own else dropped)}
-    if key and dropped and not own:
-        sent["ExpressionAttributeValues"] = {**key["ExpressionAttributeValues"], **dropped["ExpressionAttributeValues"]}
-    asked = limit if limit is not None and not dropped else None
+    key, filtering = selection.key(), selection.filter()
+    filters_here = bool(filtering) and dynamodb.meter.computed
+    params = {**key, **({} if filters_here else filtering)}
+    if key and filtering and not filters_here:
+        values = {**key["ExpressionAttributeValues"], **filtering["ExpressionAttributeValues"]}
+        params["ExpressionAttributeValues"] = values
+    read_limit = limit if limit is not None and not filtering else None
     found: Iterator[list[Item]]
     if key:
-        found = _segment(dynamodb, sent, asked, operation="query")
+        found = _segment(dynamodb, params, read_limit, operation="query")
     elif plan.segments == 1:
-        found = _segment(dynamodb, sent, page_items=plan.page_items)
+        found = _segment(dynamodb, params, page_items=plan.page_items)
     else:
         backoff = dynamodb.backoff()
 
         def produce(number: int) -> Iterator[list[Item]]:
             part = {"Segment": number, "TotalSegments": plan.segments}
-            return _segment(dynamodb, {**part, **sent}, backoff=backoff, page_items=plan.page_items)
+            return _segment(dynamodb, {**part, **params}, backoff=backoff, page_items=plan.page_items)
 
         found = spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt)
     for page in found:
-        yield [item for item in page if selection.holds(item)] if own else page
+        yield [item for item in page if selection.holds(item)] if filters_here else page
         del page
 
 
 def segment(
     dynamodb: DynamoDB, number: int, plan: ScanPlan, *, after: Key | None = None, backoff: Backoff | None = None
 ) -> Iterator[list[Item]]:
-    """The pages of one segment, counted from 0, in an order that does not change while the table does not.
+    """Yield the pages of the segment ``number``, from 0. The order of the items is the same each time, unless the table
+    changes.
 
-    ``after`` is the key of the item behind which to begin. ``backoff`` is what segments share that are read at once:
-    none gives up while another gets on.
+    Reading begins after the item with the key ``after``. Segments that are read at once share a ``backoff``, so that
+    none gives up while another makes progress.
     """
     params: dict[str, Any] = {"Segment": number, "TotalSegments": plan.segments} if plan.segments > 1 else {}
     if after is not None:
@@ -208,10 +216,10 @@ def segment(
 
 
 def sample_parts(count: int, *, items: int, size: int) -> int:
-    """In how many segments to sample a table of so many items and bytes; 0 where reading all of it costs no more.
+    """The number of segments for a sample of ``count`` items; 0 if reading the whole table costs no more.
 
-    Each request costs half a unit at least, so that many small ones cost more than the whole of a small table. Where
-    the figures are missing, one segment can never cost more than all.
+    Each request costs at least half a unit, so many small requests can cost more than reading a small table. If the
+    table's ``items`` or ``size`` in bytes is unknown, the number is 1, which never costs more than the whole table.
     """
     if not items or not size:
         return 1
@@ -222,15 +230,15 @@ def sample_parts(count: int, *, items: int, size: int) -> int:
 
 
 def sample(dynamodb: DynamoDB, count: int, *, parts: int = _PARTS) -> Iterator[list[Item]]:
-    """At most ``count`` items from all over the table: the first ones of many segments, in equal shares.
+    """Yield at most ``count`` items: the first ones of ``parts`` segments, in equal shares.
 
     A segment is a range of hashed partition keys ("Scanning tables in DynamoDB", parallel scan), so a share may come
-    from one large partition. Where segments hold less than their share, fewer come back.
+    from one large partition. If a segment has fewer items than its share, the sample is smaller than ``count``.
     """
     parts = max(1, min(parts, count))
     for part in range(parts):
         share = count // parts + (part < count % parts)
-        yield from _cut(_segment(dynamodb, {"Segment": part, "TotalSegments": parts}, share), share)
+        yield from _limited(_segment(dynamodb, {"Segment": part, "TotalSegments": parts}, share), share)
 
 
 def _segment(
@@ -244,19 +252,19 @@ def _segment(
 ) -> Iterator[list[Item]]:
     left, turn = limit, answers.TURN.get()
     while left is None or left > 0:
-        asked = min((most for most in (left, page_items) if most is not None), default=None)
-        if asked is not None:
-            params["Limit"] = asked
+        page_limit = min((most for most in (left, page_items) if most is not None), default=None)
+        if page_limit is not None:
+            params["Limit"] = page_limit
         answer = dynamodb.call(operation, backoff=backoff, TableName=dynamodb.table, **params)
         page, after = answer["Items"], answer.get("LastEvaluatedKey")
         left = None if left is None else left - len(page)
-        # Items are smaller here than they are elsewhere, and the page was not full.
+        # The limit was reached before 1 MB, because the items are small here. Raise it for the next page.
         if page_items is not None and answer["ScannedCount"] >= page_items:
             page_items *= 2
         del answer
         try:
             yield page
-            del page  # a page is ten times its JSON in memory: it must not wait for the next one
+            del page  # a parsed page is ten times as large as its JSON: free it before the next one is read
         finally:
             if turn is not None:
                 turn.give_back()
@@ -265,9 +273,9 @@ def _segment(
         params["ExclusiveStartKey"] = after
 
 
-def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]:
+def _limited(pages: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]:
     left = limit
-    for page in found:
+    for page in pages:
         if left is None:
             yield page
         else:
@@ -280,26 +288,26 @@ def _cut(found: Iterator[list[Item]], limit: int | None) -> Iterator[list[Item]]
 
 
 class _Handover(Generic[Produced]):
-    """Where readers hand over what they yield, one thing at a time, until it is closed."""
+    """A queue of one place, through which readers hand over values until it is closed."""
 
     def __init__(self) -> None:
-        self.waiting: queue.Queue[_Offered[Produced]] = queue.Queue(maxsize=1)
+        self.waiting: queue.Queue[_Handed[Produced]] = queue.Queue(maxsize=1)
         self.closed = threading.Event()
 
-    def put(self, thing: _Offered[Produced]) -> bool:
-        """Wait until there is room for it; False where the handover is closed."""
+    def put(self, handed: _Handed[Produced]) -> bool:
+        """Wait for room and put it into the queue; return False if the handover is closed."""
         while not self.closed.is_set():
             try:
-                self.waiting.put(thing, timeout=0.1)
+                self.waiting.put(handed, timeout=0.1)
                 return True
             except queue.Full:
                 continue
         return False
 
-    def hand_over(self, thing: Produced) -> bool:
-        """Wait until the thing was used; False where the handover is closed."""
+    def hand_over(self, value: Produced) -> bool:
+        """Put a value into the queue and wait until it was used; return False if the handover is closed."""
         used = threading.Event()
-        if not self.put((thing, used)):
+        if not self.put((value, used)):
             return False
         while not used.wait(0.1):
             if self.closed.is_set():
@@ -314,12 +322,12 @@ def spread(
     readers: int = MOST_SEGMENTS,
     halt: Callable[[], None] = lambda: None,
 ) -> Iterator[Produced]:
-    """What ``produce`` yields for each segment, from ``readers`` threads at once, which take one segment after another.
+    """Yield what ``produce`` yields for each segment. ``readers`` threads work at once, each on one segment at a time.
 
-    While one page is used, the other readers fetch theirs, and wait with it unparsed: memory holds one page and the
-    bytes of a few. The first error ends all, and is raised here; a limit that is reached ends each reader by itself, so
-    that nothing is lost that another one has read already.
-    ``halt`` ends what readers wait for, on an interrupt.
+    While the caller uses one page, the other readers fetch theirs and keep it unparsed. So memory holds one parsed page
+    and the bytes of a few others. The first error ends all readers and is raised here. Incomplete, which means that the
+    capacity limit was reached, ends only its reader, and is raised at the end: the pages of the others are not lost.
+    ``halt`` is called on an error or an interrupt, and ends the readers' waiting for the rate limit.
     """
     handover, turn = _Handover[Produced](), answers.Turn()
     left = deque(segments)
@@ -332,40 +340,40 @@ def spread(
                     number = left.popleft()
                 except IndexError:
                     break
-                for thing in produce(number):
-                    if not handover.hand_over(thing):
+                for value in produce(number):
+                    if not handover.hand_over(value):
                         return
-                    del thing
+                    del value
             handover.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             handover.put(error)
         finally:
-            turn.give_back()  # an error keeps the frames that would have done so
+            turn.give_back()  # after an error, the traceback keeps the generator that would give it back suspended
 
     threads = [threading.Thread(target=read, daemon=True) for _ in range(min(readers, len(left)))]
     for thread in threads:
         thread.start()
     finished = 0
     try:
-        stopped: Incomplete | None = None
+        limit_reached: Incomplete | None = None
         while finished < len(threads):
-            thing = handover.waiting.get()
-            if thing is None:
+            handed = handover.waiting.get()
+            if handed is None:
                 finished += 1
-            elif isinstance(thing, Incomplete):
-                finished, stopped = finished + 1, thing
-            elif isinstance(thing, BaseException):
-                raise thing
+            elif isinstance(handed, Incomplete):
+                finished, limit_reached = finished + 1, handed
+            elif isinstance(handed, BaseException):
+                raise handed
             else:
-                found, used = thing
-                del thing
-                yield found
-                del found
+                value, used = handed
+                del handed
+                yield value
+                del value
                 used.set()
                 continue
-            del thing
-        if stopped is not None:
-            raise stopped
+            del handed
+        if limit_reached is not None:
+            raise limit_reached
     finally:
         handover.closed.set()
         if finished < len(threads):
@@ -375,12 +383,11 @@ def spread(
 
 
 def give_memory_back() -> None:
-    """Keep a process that reads many pages at the size of one.
+    """Keep the memory of a process that reads many pages as small as for one page. It has an effect only with glibc.
 
-    Large blocks come from the system one by one, and go back when they are freed ("mallopt", man page).
-
-    glibc does so at first, but raises the bound with the first block that is freed, to the size of that block. Answers
-    of 1 MB then leave holes among small objects: 100,000 items take 80 MB instead of 42. Elsewhere it does nothing.
+    glibc allocates blocks above a threshold from the system, and returns them when they are freed (man page of
+    mallopt). By default the threshold grows with the first freed block, to the size of that block. Answers of 1 MB then
+    leave holes between small objects, and 100,000 items take 80 MB instead of 42. This fixes the threshold.
     """
     with suppress(ImportError, OSError, AttributeError, TypeError):
         import ctypes

@@ -1,4 +1,4 @@
-"""What a table holds, counted over an iterator of items with memory that does not grow with them. Pure."""
+"""Count the items of a table by entity, partition and day, with bounded memory. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _ENTITIES = {"group": "message groups", "message": "messages", "other": "other i
 
 @dataclass(frozen=True)
 class Entity:
-    """One kind of item: how many, how large, and what they cost by DynamoDB's rules: reading all of them with Query or
-    Scan, eventually consistent, and writing each once, the index included."""
+    """The number and size of the items of one kind, and their capacity units by DynamoDB's rules.
+
+    ``read_units`` is the cost of reading all of them with Query or Scan, eventually consistent. ``write_units`` is the
+    cost of writing each of them once, including the index.
+    """
 
     entity: str
     items: int
@@ -30,7 +33,10 @@ class Entity:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition key with what stands under it; at most ``uncertain`` of the items may be another one's."""
+    """A partition key and the number and bytes of its items.
+
+    If there were more partitions than counters, up to ``uncertain`` of the items may belong to other partitions.
+    """
 
     pk: str
     items: int
@@ -40,7 +46,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Lonely:
-    """A group row whose counterpart, the other person's row of the conversation, is missing; or it is doubled."""
+    """A group row without its counterpart: the other person's row is missing, or this row is a duplicate."""
 
     message_group_uuid: str
     user_uuid: str
@@ -49,9 +55,13 @@ class Lonely:
 
 @dataclass(frozen=True)
 class Stats:
-    """The whole account. ``days`` and ``years`` count messages by UTC; ``earlier`` are those before the first day that
-    is listed, ``timeless`` those whose time cannot be read. ``lonely_rows`` is None for a sample, which cannot tell;
-    the lists that more would not fit into say so: ``partitions_approximate``, ``lonely_approximate``."""
+    """The statistics of a table.
+
+    ``days`` and ``years`` count messages by their day and year in UTC. ``earlier`` counts messages before the first
+    listed day, ``timeless`` those whose sort key is not a time. ``lonely_rows`` counts the group rows without a
+    counterpart; it is None for a sample, which may lack the counterpart. ``partitions_approximate`` and
+    ``lonely_approximate`` are true if the number of counters was too small for exact figures.
+    """
 
     entities: list[Entity]
     partitions: list[Partition]
@@ -68,8 +78,12 @@ class Stats:
 def collect(
     items: Iterable[Item], *, sample: bool = False, top: int = 10, counters: int = 20_000, days: int = 4_000
 ) -> Stats:
-    """Count all items. ``counters`` bounds how many partitions, and group rows that still wait for their counterpart,
-    are remembered at a time, ``days`` how many days."""
+    """The statistics of ``items``. Pass ``sample=True`` if they are only a part of the table.
+
+    ``top`` is the number of partitions and of lonely rows in the result. ``counters`` and ``days`` bound the memory:
+    the most partitions, the most group rows that wait for their counterpart, and the most days. All days are kept up to
+    twice ``days``; then the earliest ones are added up.
+    """
     kinds = {kind: _Kind() for kind in _ENTITIES}
     partitions = _Largest(counters)
     pairs = _Pairs(counters)
@@ -106,8 +120,8 @@ class _Kind:
     def add(self, item: Item, size: int) -> None:
         self.items += 1
         self.bytes += size
-        # "DynamoDB read and write operations": a write costs a unit for each KB begun, and again in an index that
-        # holds the item whole, which is the case for what has the index's key.
+        # "DynamoDB read and write operations": a write costs a unit per KB, rounded up. An item with the index's key
+        # costs the same again in the index, which contains it whole.
         self.writes += -(-size // 1024) * (2 if GROUPS.partition_key in item else 1)
 
     def entity(self, name: str) -> Entity:
@@ -117,50 +131,58 @@ class _Kind:
 
 
 class _Largest:
-    """The partitions with the most items, by "Efficient computation of frequent and top-k elements in data streams"
-    (Metwally, Agrawal, El Abbadi): as many counters as fit; a new key takes over the smallest, with its count as doubt.
+    """The partitions with the most items, found with a bounded number of counters.
+
+    The algorithm is from "Efficient computation of frequent and top-k elements in data streams" (Metwally, Agrawal, El
+    Abbadi). If there is no free counter, a new key takes over the counter with the smallest count, which becomes the
+    uncertainty of the new key.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        # For each partition key: the count of items, their bytes, and the uncertainty of the count.
         self._counts: dict[str, list[int]] = {}
         self.approximate = False
         self._spare: list[str] = []
         self._limit = 0
 
     def add(self, pk: str, size: int) -> None:
-        found = self._counts.get(pk)
-        if found is None:
-            found = self._counts[pk] = [0, 0, self._make_room()]
-            found[0] = found[2]
-        found[0] += 1
-        found[1] += size
+        counter = self._counts.get(pk)
+        if counter is None:
+            counter = self._counts[pk] = [0, 0, self._make_room()]
+            counter[0] = counter[2]
+        counter[0] += 1
+        counter[1] += size
 
     def _make_room(self) -> int:
-        """The doubt that a new key starts with. The smallest are looked for a tenth at a time: sorting is dear."""
+        """Free a counter if none is free, and return the uncertainty of the new key.
+
+        Sorting takes long, so each sort finds a tenth of the counters, the smallest ones, for the next calls.
+        """
         if len(self._counts) < self._most:
             return 0
         self.approximate = True
         while True:
             while self._spare:
                 pk = self._spare.pop()
-                known = self._counts.get(pk)
-                if known is not None and known[0] <= self._limit:
+                counter = self._counts.get(pk)
+                if counter is not None and counter[0] <= self._limit:
                     del self._counts[pk]
-                    return known[0]
+                    return counter[0]
             by_count = sorted(self._counts, key=lambda pk: self._counts[pk][0])[: max(1, self._most // 10)]
             self._limit = self._counts[by_count[-1]][0]
             self._spare = by_count[::-1]
 
     def top(self, number: int) -> list[Partition]:
         largest = sorted(self._counts.items(), key=lambda each: (-each[1][0] + each[1][2], each[0]))[:number]
-        return [Partition(pk, count, size, doubt) for pk, (count, size, doubt) in largest]
+        return [Partition(pk, count, size, uncertain) for pk, (count, size, uncertain) in largest]
 
 
 class _Pairs:
-    """Group rows whose counterpart did not come yet.
+    """The group rows whose counterpart was not read yet.
 
-    Where too many wait, every second conversation by hash is left out, and the count is worked out from the rest.
+    If there are too many, half of the conversations, chosen by hash, are ignored from then on. ``lonely`` is then
+    estimated from the others: the number of rows times two for each such step (``shift``).
     """
 
     def __init__(self, most: int) -> None:
@@ -172,20 +194,20 @@ class _Pairs:
         digest = hashlib.blake2b("\0".join([group, *sorted((owner, other))]).encode(), digest_size=16)
         if int.from_bytes(digest.digest()[:8]) % (1 << self.shift):
             return
-        mine, theirs = (digest.copy() for _ in range(2))
-        mine.update(f"\0{owner}".encode())
-        theirs.update(f"\0{other}".encode())
+        own_digest, other_digest = (digest.copy() for _ in range(2))
+        own_digest.update(f"\0{owner}".encode())
+        other_digest.update(f"\0{other}".encode())
         base = digest.digest()[:8]
-        counterpart = base + theirs.digest()[:8]
+        counterpart = base + other_digest.digest()[:8]
         if self._waiting.pop(counterpart, None) is None:
-            key = base + mine.digest()[:8]
-            while key in self._waiting:  # a doubled row
+            key = base + own_digest.digest()[:8]
+            while key in self._waiting:  # a duplicate row
                 key = base + hashlib.blake2b(key, digest_size=8).digest()
             self._waiting[key] = (group, owner, other)
         while len(self._waiting) > self._most:
             self.shift += 1
-            kept = {key: row for key, row in self._waiting.items() if not int.from_bytes(key[:8]) % (1 << self.shift)}
-            self._waiting = kept
+            half = {key: row for key, row in self._waiting.items() if not int.from_bytes(key[:8]) % (1 << self.shift)}
+            self._waiting = half
 
     @property
     def lonely(self) -> int:

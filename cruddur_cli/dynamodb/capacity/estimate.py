@@ -1,4 +1,4 @@
-"""What a command would cost before it runs: capacity units, and the time they take. Pure, and offline."""
+"""Estimate the capacity units of a command before it runs, and how long they take. Pure, and offline."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..schema import Index
 from .rules import PAGE_LIMIT, Item, item_size, put_units, read_units, write_units
 
 _BURST_S = 300
-"""How many seconds' worth of unused capacity a table keeps ("DynamoDB burst and adaptive capacity")."""
+"""A table keeps this many seconds of unused capacity ("DynamoDB burst and adaptive capacity")."""
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Provisioned capacity, in units per second: the table's own, and each global index's as (read, write)."""
+    """Provisioned capacity in units per second: that of the table, and that of each global index as (read, write)."""
 
     read: float
     write: float
@@ -25,14 +25,14 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a command would use.
+    """The capacity units and the time that a command would use.
 
-    ``read_units`` and ``write_units`` include the indexes' share, which ``indexes`` gives again by name; ``items`` and
-    ``bytes`` are what is read or written. ``at_most`` says that it is no expectation but an upper bound.
+    ``read_units`` and ``write_units`` include those of indexes, which ``indexes`` lists by name. ``items`` and
+    ``bytes`` are read or written. ``at_most`` means that the figures are an upper bound.
 
-    ``seconds`` is how long the table's capacity lets it take at the least, with five minutes of unused capacity counted
-    (0: no longer than the requests themselves); None on demand. Others who use the table, and hot partitions, make it
-    longer.
+    ``seconds`` is the shortest time that the provisioned capacity allows, if five minutes of unused capacity are
+    available; 0 means that capacity does not slow the command down. It is None for a table on demand. Other users of
+    the table and hot partitions make the command slower.
     """
 
     read_units: float = 0.0
@@ -49,9 +49,11 @@ class Estimate:
 
 
 def scan(*, items: int, bytes: int, consistent: bool = False, segments: int = 1, index: str | None = None) -> Estimate:
-    """A Scan of ``bytes``, which is also an export: pages of 1 MB ("Scanning tables in DynamoDB"), each rounded once;
-    the last one of each segment may be rounded for nothing. DescribeTable says ``items`` and ``bytes`` of tables and
-    indexes, up to six hours old."""
+    """The estimate for a Scan of ``bytes``, such as an export.
+
+    Pages have 1 MB ("Scanning tables in DynamoDB"), and each is rounded up once. Every segment after the first adds the
+    cost of one more rounded page. Take ``items`` and ``bytes`` from DescribeTable; they can be six hours old.
+    """
     pages, rest = divmod(bytes, PAGE_LIMIT)
     least = read_units(0, consistent=consistent)
     units = pages * read_units(PAGE_LIMIT, consistent=consistent)
@@ -61,14 +63,14 @@ def scan(*, items: int, bytes: int, consistent: bool = False, segments: int = 1,
 
 
 def query(*, items: int, bytes: int, consistent: bool = False, index: str | None = None) -> Estimate:
-    """A Query that evaluates ``items`` of ``bytes`` in all, before its filter: as a Scan of that much."""
+    """The estimate for a Query that reads ``items`` with ``bytes`` in all before its filter: as for a Scan."""
     return scan(items=items, bytes=bytes, consistent=consistent, index=index)
 
 
 def puts(items: Iterable[Item], *, indexes: Sequence[Index] = ()) -> Estimate:
-    """Writing these items in batches, where none of their keys is taken: exact, and one item at a time in memory.
+    """The exact cost of writing these items in batches, if none of their keys exists. Memory holds one item at a time.
 
-    An item that replaces a smaller one costs as much, one that replaces a larger one costs what that one weighs.
+    An item that replaces a smaller one costs the same. One that replaces a larger one costs as much as the larger one.
     """
     table, by_index, count, size = 0.0, dict[str, float](), 0, 0
     for item in items:
@@ -81,9 +83,10 @@ def puts(items: Iterable[Item], *, indexes: Sequence[Index] = ()) -> Estimate:
 
 
 def seed(messages: int, *, message_bytes: int, group_bytes: int, index: str, groups: int = 2) -> Estimate:
-    """A seed of ``messages`` of a mean size, and the new rows of their group, which alone are in the index.
+    """The estimate for seeding a number of ``messages`` with a mean size, and ``groups`` new group rows.
 
-    Messages go in batches; the ``groups`` rows in one transaction, at twice the units.
+    Messages are written in batches. The group rows are in the index, and one transaction writes them at twice the
+    units.
     """
     row = write_units(group_bytes, transaction=True)
     units = messages * write_units(message_bytes) + groups * row * 2
@@ -93,7 +96,7 @@ def seed(messages: int, *, message_bytes: int, group_bytes: int, index: str, gro
 
 
 def add(parts: Iterable[Estimate]) -> Estimate:
-    """One after the other; time has to be worked out for the sum."""
+    """The sum of several estimates, without ``seconds``: compute the time for the sum."""
     total = Estimate()
     for part in parts:
         names = {**total.indexes, **part.indexes}
@@ -112,22 +115,22 @@ def add(parts: Iterable[Estimate]) -> Estimate:
 
 
 def throughput(description: Mapping[str, Any]) -> Throughput | None:
-    """The provisioned capacity that DescribeTable's ``Table`` tells; None on demand."""
+    """The provisioned capacity in DescribeTable's ``Table``; None for a table on demand."""
     if (description.get("BillingModeSummary") or {}).get("BillingMode") == "PAY_PER_REQUEST":
         return None
 
     def units(part: Mapping[str, Any]) -> tuple[float, float]:
-        said = part.get("ProvisionedThroughput") or {}
-        return float(said.get("ReadCapacityUnits", 0)), float(said.get("WriteCapacityUnits", 0))
+        provisioned = part.get("ProvisionedThroughput") or {}
+        return float(provisioned.get("ReadCapacityUnits", 0)), float(provisioned.get("WriteCapacityUnits", 0))
 
     indexes = {index["IndexName"]: units(index) for index in description.get("GlobalSecondaryIndexes") or ()}
     return Throughput(*units(description), indexes)
 
 
 def seconds_at(units: float, per_second: float, *, burst_s: float = _BURST_S) -> float:
-    """Seconds until ``units`` are used at a provisioned rate, where ``burst_s`` seconds' worth of it lay unused before.
+    """The seconds that ``units`` take at a rate of ``per_second``, with ``burst_s`` seconds of unused capacity.
 
-    Burst capacity is used as fast as it is asked for, but is not guaranteed ("DynamoDB burst and adaptive capacity").
+    Burst capacity has no rate, but is not guaranteed ("DynamoDB burst and adaptive capacity").
     """
     if units <= 0:
         return 0.0
@@ -137,12 +140,14 @@ def seconds_at(units: float, per_second: float, *, burst_s: float = _BURST_S) ->
 def with_time(
     estimate: Estimate, provisioned: Throughput | None, *, rate: float | None = None, burst_s: float = _BURST_S
 ) -> Estimate:
-    """The estimate with ``seconds``: table and indexes work side by side, so the slowest counts; so does ``rate``, the
-    units a second that the command keeps to by itself, of which nothing is saved up."""
+    """The estimate with ``seconds``: the longest of the times of the table, of its indexes and of ``rate``.
+
+    Table and indexes work at the same time. ``rate`` is the command's own limit in units per second, without burst.
+    """
     reads, writes = estimate.read_units, estimate.write_units
     limits = [] if rate is None else [seconds_at(reads + writes, rate, burst_s=0)]
     if provisioned is not None:
-        # A global index that DescribeTable does not know is a local one, which takes the table's capacity.
+        # An index without its own provisioned capacity is a local one. It uses the capacity of the table.
         own = {name: units for name, units in estimate.indexes.items() if name in provisioned.indexes}
         share = sum(own.values())
         # A command that writes reads nothing from an index.

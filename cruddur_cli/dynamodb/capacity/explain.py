@@ -1,4 +1,4 @@
-"""What a request asks DynamoDB for, in words: key condition, index, expected units. Pure."""
+"""Explain a DynamoDB request in words: its key condition, its index and the expected units. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SHOWN = 60
 
 
 def explain(operation: str, request: Mapping[str, Any]) -> list[str]:
-    """A request on the table as lines: what it names, then what it should cost; none for what uses no capacity.
+    """The lines that explain a request: its keys and conditions, then the expected units. Without capacity, no lines.
 
-    ``operation`` is DynamoDB's name, ``request`` as botocore takes it. What a read will find is not known before, so
-    its expected units are a rule; those of a new item are worked out from its size ("DynamoDB read and write
-    operations", "Amazon DynamoDB Transactions: How it works").
+    ``operation`` is DynamoDB's name; ``request`` has botocore's form. The cost of a read is not known before, so the
+    rule is shown. The units of a new item are computed from its size ("DynamoDB read and write operations", "Amazon
+    DynamoDB Transactions: How it works").
     """
     match operation:
         case "Query" | "Scan":
@@ -49,10 +49,10 @@ def _read(operation: str, request: Mapping[str, Any]) -> list[str]:
     order = "" if request.get("ScanIndexForward", True) else ", newest first"
     limit = f", at most {request['Limit']:,}" if "Limit" in request else ""
     part = f", part {request['Segment'] + 1} of {request['TotalSegments']}" if "Segment" in request else ""
-    on = ", next page" if "ExclusiveStartKey" in request else ""
-    dropped = f", filter {_filled(request['FilterExpression'], request)}" if "FilterExpression" in request else ""
-    told = f"{operation}  {condition}{dropped}{index}{order}{limit}{part}{on}{_consistency(request)}"
-    return [told, f"  expected: {_read_rule(request)} once a page; a page has at most 1 MB"]
+    next_page = ", next page" if "ExclusiveStartKey" in request else ""
+    filtering = f", filter {_filled(request['FilterExpression'], request)}" if "FilterExpression" in request else ""
+    line = f"{operation}  {condition}{filtering}{index}{order}{limit}{part}{next_page}{_consistency(request)}"
+    return [line, f"  expected: {_read_rule(request)} once a page; a page has at most 1 MB"]
 
 
 def _consistency(request: Mapping[str, Any]) -> str:
@@ -64,7 +64,7 @@ def _read_rule(request: Mapping[str, Any]) -> str:
 
 
 def _action(verb: str, about: Mapping[str, Any], *, transaction: bool) -> tuple[str, str]:
-    """What one write names, with its condition, and what it should cost."""
+    """The key and condition of one write, and its expected units."""
     condition = _filled(about.get("ConditionExpression", ""), about)
     suffix = f"  if {condition}" if condition else ""
     times = 2 if transaction else 1
@@ -83,13 +83,13 @@ def _key(item: Mapping[str, Any]) -> str:
 
 
 def _filled(expression: str, request: Mapping[str, Any]) -> str:
-    """An expression with its values and attributes in the place of their names."""
+    """An expression with its placeholders replaced by the values and attribute names."""
     names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
 
-    def meant(name: re.Match[str]) -> str:
+    def replacement(name: re.Match[str]) -> str:
         if name[0].startswith("#"):
             return str(names.get(name[0], name[0]))
         text = str(next(iter(values.get(name[0], {"": name[0]}).values())))
         return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
 
-    return re.sub(r"[:#]\w+", meant, expression)
+    return re.sub(r"[:#]\w+", replacement, expression)

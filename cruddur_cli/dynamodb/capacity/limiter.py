@@ -1,4 +1,4 @@
-"""Keeps one command within a number of capacity units, and below a rate; threads may share it."""
+"""Limit the capacity units of one command, in total and per second."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from .meter import least_units
 from .rules import ITEM_LIMIT, PAGE_LIMIT, READ_BLOCK, read_units
 
 _PAGES = frozenset({"Query", "Scan"})
-# A page is rounded up by half a block of 4 KB on the average: of eight, that is a sixteenth.
+# With a rate, a page has at least this many blocks of 4 KB. Rounding up costs half a block per page on average, which
+# is then a sixteenth.
 _PAGE_BLOCKS = 8
-_FIRST = 25  # items of the first page, whose size is not known yet
-_MOMENT_S = 1e-6  # less than that is what adding floats leaves
+_FIRST_PAGE_ITEMS = 25  # the Limit of the first page, when the size of an item is unknown
+_MOMENT_S = 1e-6  # a shorter wait is only a rounding error of floats
 
 
 @dataclass(frozen=True)
-class Held:
-    """What is set aside for one request that is being made: ``expected`` units of the limit, ``likely`` ones of the
-    rate. ``request`` is what to send."""
+class Reservation:
+    """The units that are reserved for one request.
+
+    ``expected`` units are reserved from the limit, ``likely`` units from the rate. ``request`` is the request to send,
+    perhaps with a smaller ``Limit``. ``least`` is the smallest possible cost of the request.
+    """
 
     expected: float
     likely: float
@@ -34,19 +38,19 @@ class Held:
 
 
 class RateLimiter:
-    """``max_units`` for the whole command, and ``rate`` units a second; None is no limit. Reads, writes and what
-    indexes take count alike.
+    """Allows ``max_units`` capacity units for a whole command, and ``rate`` units per second; None means no limit.
 
-    The cost of a read is known only afterwards. So what requests of a kind did cost is remembered, and a page that
-    could go beyond what is left is asked for with a ``Limit``, of which half is kept in reserve: the limit is passed
-    only by items much larger than all before them.
+    Units of reads, writes and indexes are added up. Threads may share a limiter.
 
-    A rate is kept on the average: each request is made whole, and the next one waits until all before it are paid for.
-    So there is never more than one request's worth, and a second's that lay unused, above it. A page is about as large
-    as the rate gives in a second, but not so small that it costs mostly what it is rounded up by; ``item_bytes`` is
-    the mean size of an item, where it is known.
+    The limit: the cost of a read is known only after it. So the limiter learns from the cost of earlier requests. A
+    page that could exceed the limit gets a ``Limit`` of half as many items as should fit. Only items that are much
+    larger than all before them can exceed the limit.
 
-    ``clock`` and ``sleep`` are the monotonic clock and a sleep, in seconds.
+    The rate holds on average. A request is sent whole, and the next one waits until the rate has paid for all before
+    it. So the units used exceed the rate by at most one request and one unused second. A page is about as large as the
+    rate allows in a second, but at least ``_PAGE_BLOCKS`` blocks. ``item_bytes`` is the mean size of an item, if known.
+
+    ``clock`` and ``sleep`` are the monotonic clock and a sleep, in seconds; tests replace them.
     """
 
     def __init__(
@@ -71,65 +75,67 @@ class RateLimiter:
         self._reserved = 0.0
         self._in_flight = 0
         self._requests = 0
-        self._free_at = clock()  # when the next request may be made
+        self._free_at = clock()  # when the rate allows the next request
         self._learned: dict[str, _Learned] = {}
 
     @property
     def used(self) -> float:
-        """Units of all requests that were answered."""
+        """The units of all finished requests."""
         with self._changed:
             return self._used
 
     @property
     def limit(self) -> float | None:
-        """``max_units``."""
+        """``max_units``; None if there is no limit."""
         return None if math.isinf(self._max) else self._max
 
     def stop(self) -> None:
-        """Make every request that waits, or comes later, raise: the command is over."""
+        """End the command: every waiting or later ``acquire`` raises Incomplete."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
-    def acquire(self, operation: str, request: Mapping[str, Any], *, table: str) -> Held:
-        """Set units aside for a request that is about to be made, and wait until the rate allows it; the operation has
-        DynamoDB's name, the request is as botocore has it. What is held says what to send, and goes to ``settle``.
+    def acquire(self, operation: str, request: Mapping[str, Any], *, table: str) -> Reservation:
+        """Reserve units for a request, and wait until the rate allows it; send the ``request`` of the result.
 
-        Raises Incomplete, with code ``max_units``, where they are more than is left of the limit. A limit that others'
-        requests hold is waited for: they may cost less.
+        ``operation`` is DynamoDB's name, ``request`` has botocore's form. Pass the result to ``settle`` after the
+        request. If other requests have reserved the rest of the limit, it waits for them, because they may cost less.
+
+        Raises Incomplete, with code ``max_units``, if the limit has too few units left.
         """
         least = least_units(operation, request, table, indexes=self._indexes)
         with self._changed:
             while True:
-                held = self._fit(operation, request, least, self._max - self._used - self._reserved)
-                if self._used + self._reserved + held.expected > self._max:
+                reservation = self._fit(operation, request, least, self._max - self._used - self._reserved)
+                if self._used + self._reserved + reservation.expected > self._max:
                     if not self._in_flight:
-                        raise self._exhausted(held.expected)
+                        raise self._exhausted(reservation.expected)
                     self._changed.wait()
                 elif not self._wait_for_the_rate():
                     break
             self._in_flight += 1
-            self._reserved += held.expected
+            self._reserved += reservation.expected
             if self._rate is not None:
-                self._free_at += held.likely / self._rate
-        return held
+                self._free_at += reservation.likely / self._rate
+        return reservation
 
-    def settle(self, actual: float, held: Held, *, answer: Mapping[str, Any] | None = None) -> None:
-        """Settle a request: ``actual`` is what it did cost, 0 where nothing came of it."""
+    def settle(self, actual: float, reservation: Reservation, *, answer: Mapping[str, Any] | None = None) -> None:
+        """Replace the reservation of a finished request by its ``actual`` cost; 0 if it failed without a cost."""
         with self._changed:
             self._in_flight -= 1
-            # Fractions added and taken away in any order can leave a trace, which would never be given back.
-            self._reserved = self._reserved - held.expected if self._in_flight else 0.0
+            # Adding and subtracting floats can leave a rounding error. Without requests in flight, nothing is reserved.
+            self._reserved = self._reserved - reservation.expected if self._in_flight else 0.0
             self._used += actual
             self._requests += answer is not None or actual > 0
             if self._rate is not None:
-                self._free_at += (actual - held.likely) / self._rate
+                self._free_at += (actual - reservation.likely) / self._rate
             if answer is not None:
-                self._learn(held, actual, answer)
+                self._learn(reservation, actual, answer)
             self._changed.notify_all()
 
     def _wait_for_the_rate(self) -> bool:
-        """Whether there was anything to wait for: then look again, as what came back meanwhile changes it."""
+        """Wait until the rate allows a request; return whether it waited. The caller must then check again, because
+        other requests may have been settled meanwhile."""
         if self._stopped:
             raise Incomplete("The command has ended.", code="over")
         if self._rate is None:
@@ -149,38 +155,39 @@ class RateLimiter:
                 self._changed.acquire()
         return True
 
-    def _fit(self, operation: str, request: Mapping[str, Any], least: float, room: float) -> Held:
+    def _fit(self, operation: str, request: Mapping[str, Any], least: float, room: float) -> Reservation:
         learned = self._learned.get(operation, _Learned())
         if operation not in _PAGES:
             expected = least * learned.ratio
-            return Held(expected, expected, operation, request, least)
+            return Reservation(expected, expected, operation, request, least)
         # A page ends with the item that goes beyond 1 MB ("Querying tables in DynamoDB", "Paginating table results").
         worst = read_units(PAGE_LIMIT + ITEM_LIMIT, consistent=request.get("ConsistentRead", False))
-        each = learned.each * least
+        per_item = learned.units_per_item * least
         limits = [request["Limit"]] if "Limit" in request else []
         expected = worst
         if room < worst:
-            # At most four times as many as last time: what a few items weigh says little about many.
-            limit = max(1, min(int(room / 2 / each), 4 * learned.items)) if each else 1
+            # At most four times as many items as last time, because the size of a few items says little about many.
+            limit = max(1, min(int(room / 2 / per_item), 4 * learned.items)) if per_item else 1
             limit = min([limit, *limits])
             limits = [limit]
-            expected = max(least, min(worst, each * limit * (2 if limit > 1 else 1)))
+            expected = max(least, min(worst, per_item * limit * (2 if limit > 1 else 1)))
         full = read_units(PAGE_LIMIT, consistent=request.get("ConsistentRead", False))
-        each = (learned.each or self._item_blocks) * least
+        per_item = (learned.units_per_item or self._item_blocks) * least
         if self._rate is not None and self._rate < full:
-            limits.append(max(1, int(max(self._rate, _PAGE_BLOCKS * least) / each)) if each else _FIRST)
-        # Charged before it is known, so that others do not begin meanwhile: the answer gives back what it did not take.
-        likely = min(full, max(least, each * min(limits))) if each and limits else full
+            wanted = max(self._rate, _PAGE_BLOCKS * least)
+            limits.append(max(1, int(wanted / per_item)) if per_item else _FIRST_PAGE_ITEMS)
+        # Charge the likely cost now, so that no other request begins meanwhile. `settle` corrects it.
+        likely = min(full, max(least, per_item * min(limits))) if per_item and limits else full
         sent = {**request, "Limit": min(limits)} if limits else request
-        return Held(expected, likely, operation, sent, least)
+        return Reservation(expected, likely, operation, sent, least)
 
-    def _learn(self, held: Held, actual: float, answer: Mapping[str, Any]) -> None:
-        learned = self._learned.setdefault(held.operation, _Learned())
-        if held.operation not in _PAGES:
-            learned.ratio = max(1.0, actual / held.least) if held.least else 1.0
+    def _learn(self, reservation: Reservation, actual: float, answer: Mapping[str, Any]) -> None:
+        learned = self._learned.setdefault(reservation.operation, _Learned())
+        if reservation.operation not in _PAGES:
+            learned.ratio = max(1.0, actual / reservation.least) if reservation.least else 1.0
         elif answer["ScannedCount"]:
             learned.items = answer["ScannedCount"]
-            learned.each = actual / held.least / learned.items
+            learned.units_per_item = actual / reservation.least / learned.items
 
     def _exhausted(self, expected: float) -> Incomplete:
         left = max(0.0, self._max - self._used)
@@ -202,9 +209,12 @@ class RateLimiter:
 
 @dataclass
 class _Learned:
-    """What the last request of a kind did cost, as a multiple of the least that it could: of a page, for each of the
-    items that it evaluated."""
+    """The cost of the last request of one operation, as a multiple of its least cost.
+
+    ``ratio`` is that of a whole request. For pages, ``units_per_item`` is that of each item, and ``items`` the number
+    of items that the last page evaluated.
+    """
 
     ratio: float = 1.0
-    each: float = 0.0
+    units_per_item: float = 0.0
     items: int = 1

@@ -1,4 +1,4 @@
-"""What requests did cost: each answer's consumed capacity, added up over a whole command. Pure."""
+"""Add up the consumed capacity of a command's requests. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "T
 
 @dataclass(frozen=True)
 class Consumed:
-    """What a whole command used, in capacity units; ``-o json`` prints it as ``consumed_capacity``.
+    """The capacity units that a whole command used; ``-o json`` prints it as ``consumed_capacity``.
 
-    Read and write units include the indexes' share, which ``indexes`` gives again by name. ``requests`` counts answers
-    to data requests: each page, segment and repeated batch is one.
+    Read and write units include those of indexes, which ``indexes`` lists by name. ``requests`` counts the answers to
+    data requests: each page, segment and repeated batch is one. ``source`` is ``reported`` (by the engine) or
+    ``computed`` (from the items).
     """
 
     table: str
@@ -32,8 +33,11 @@ class Consumed:
 
 @dataclass(frozen=True)
 class Operation:
-    """What all requests of one kind used: ``operation`` is DynamoDB's name for it, ``items`` counts items read or
-    written, before any filter, and without those that came back unprocessed."""
+    """The capacity units that all requests of one operation used.
+
+    ``operation`` is DynamoDB's name. ``items`` counts the items that were read, before any filter, or written; it does
+    not count unprocessed ones.
+    """
 
     operation: str
     requests: int
@@ -44,12 +48,12 @@ class Operation:
 
 
 class Meter:
-    """Adds up the capacity of one command on one table; threads may share it.
+    """Adds up the consumed capacity of one command on one table. Threads may share a meter.
 
-    ``computed`` says that this engine's read units are placeholders: they are then worked out from the items in each
-    answer. Write units are the engine's own in either case. It may be set until the first answer is added.
+    ``computed`` means that the engine's read units are placeholders, and are computed from the items of each answer
+    instead. It may be set until the first answer is added. Write units are always those of the engine.
 
-    ``planned`` is how many write units a dry run found that it would use.
+    ``planned`` is the number of write units that a dry run would use.
     """
 
     def __init__(self, table: str, *, computed: bool) -> None:
@@ -60,14 +64,14 @@ class Meter:
         self._lock = Lock()
 
     def add(self, operation: str, request: Mapping[str, Any], response: Mapping[str, Any]) -> float:
-        """Count one successful answer to a request made with ``ReturnConsumedCapacity="INDEXES"``; what comes back is
-        its read and write units together.
+        """Count one successful answer, and return its read and write units together.
 
-        All three are as botocore has them. What uses no capacity (``DescribeTable``, ``CreateTable``, …) or another
-        table leaves no trace; an answer without ``ConsumedCapacity`` to a data request is still a request.
+        The request must have ``ReturnConsumedCapacity="INDEXES"``; all arguments have botocore's form. An operation
+        that uses no capacity (``DescribeTable``, ``CreateTable``, …) or another table is not counted. An answer without
+        ``ConsumedCapacity`` counts as a request with 0 units.
 
-        Raises ``ValueError`` where ``computed`` asks for sizes that the answer does not hold: DynamoDB charges for
-        whole items even if it returns a count, a projection or what a filter left.
+        Raises ValueError if ``computed`` is set and the answer does not contain whole items: DynamoDB charges for whole
+        items even if it returns a count, a projection or filtered items.
         """
         if operation not in _READS | _WRITES or self._table not in _tables(request):
             return 0.0
@@ -75,7 +79,7 @@ class Meter:
         reads, writes, indexes = _reported_units(operation, response, self._table)
         if self.computed and operation in _READS:
             reads = _computed_read_units(operation, request, response, self._table)
-            # Only Query and Scan can name an index, and such a read takes nothing from the table.
+            # Only Query and Scan can name an index. Such a read uses no capacity of the table itself.
             indexes = {request["IndexName"]: reads} if "IndexName" in request else {}
         with self._lock:
             so_far = self._operations.get(operation, Operation(operation, 0, 0, 0.0, 0.0, {}))
@@ -90,38 +94,40 @@ class Meter:
         return _sum(reads, writes)
 
     def plan(self, units: float) -> None:
-        """Count what a dry run does not write."""
+        """Add write units that a dry run would use."""
         with self._lock:
             self.planned += units
 
     def operations(self) -> list[Operation]:
-        """One record for each kind of request, in the order in which the kinds first appeared."""
+        """One record for each operation, in the order of their first requests."""
         with self._lock:
             return list(self._operations.values())
 
     def total(self) -> Consumed:
-        """Everything so far; zeros before the first request."""
-        found = self.operations()
+        """The units of all requests so far; zeros before the first request."""
+        operations = self.operations()
         return Consumed(
             table=self._table,
-            read_units=_sum(*(each.read_units for each in found)),
-            write_units=_sum(*(each.write_units for each in found)),
-            requests=sum(each.requests for each in found),
-            indexes=_sum_by_index(*(each.indexes for each in found)),
+            read_units=_sum(*(each.read_units for each in operations)),
+            write_units=_sum(*(each.write_units for each in operations)),
+            requests=sum(each.requests for each in operations),
+            indexes=_sum_by_index(*(each.indexes for each in operations)),
             source="computed" if self.computed else "reported",
         )
 
 
 def least_units(operation: str, request: Mapping[str, Any], table: str, *, indexes: Sequence[Index] = ()) -> float:
-    """The least that a request can cost on ``table``, known before it is made: what is put counts as new, what is read
-    or deleted as one block. 0 for what uses no capacity."""
+    """The least units that a request can use on ``table``, known before it is sent; 0 if it uses no capacity.
+
+    An item that is put counts as new. An item that is read or deleted counts as one block.
+    """
     reading = read_units(0, consistent=request.get("ConsistentRead", False))
     match operation:
         case "Query" | "Scan" | "GetItem":
             return reading
         case "BatchGetItem":
-            asked = request["RequestItems"].get(table, {"Keys": ()})
-            return len(asked["Keys"]) * read_units(0, consistent=asked.get("ConsistentRead", False))
+            of_table = request["RequestItems"].get(table, {"Keys": ()})
+            return len(of_table["Keys"]) * read_units(0, consistent=of_table.get("ConsistentRead", False))
         case "TransactGetItems":
             return read_units(0, transaction=True) * _tables(request).count(table)
         case "PutItem" | "DeleteItem" | "UpdateItem":
@@ -143,7 +149,7 @@ def _least_write(item: Item | None, indexes: Sequence[Index], *, transaction: bo
 
 
 def _items(operation: str, request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> int:
-    """How many items of ``table`` a request read or wrote."""
+    """The number of items of ``table`` that a request read or wrote."""
     count: int = 1
     match operation:
         case "Query" | "Scan":
@@ -153,7 +159,7 @@ def _items(operation: str, request: Mapping[str, Any], response: Mapping[str, An
         case "BatchGetItem":
             count = len(response["Responses"].get(table, ()))
         case "TransactGetItems":
-            count = sum("Item" in each for each in _gotten(request, response, table))
+            count = sum("Item" in each for each in _get_answers(request, response, table))
         case "BatchWriteItem":
             count = len(request["RequestItems"][table]) - len(response.get("UnprocessedItems", {}).get(table, ()))
         case "TransactWriteItems":
@@ -162,10 +168,10 @@ def _items(operation: str, request: Mapping[str, Any], response: Mapping[str, An
 
 
 def _reported_units(operation: str, response: Mapping[str, Any], table: str) -> tuple[float, float, dict[str, float]]:
-    """Read units, write units and units by index, as the engine says; zeros where it says nothing.
+    """Read units, write units and units by index, as the engine reports them; zeros if it reports none.
 
-    ``CapacityUnits`` is the one figure that every engine fills in and that holds the indexes' share. In the answer to
-    a write, ``ReadCapacityUnits`` stands for a repeated client token, which only reads ("TransactWriteItems").
+    ``CapacityUnits`` includes the indexes, and is the only figure that every engine reports. In the answer to a write,
+    ``ReadCapacityUnits`` means that the client token was repeated, which only reads ("TransactWriteItems").
     """
     consumed = response.get("ConsumedCapacity") or ()
     own = [each for each in ([consumed] if isinstance(consumed, Mapping) else consumed) if each["TableName"] == table]
@@ -176,11 +182,14 @@ def _reported_units(operation: str, response: Mapping[str, Any], table: str) -> 
 
 
 def _computed_read_units(operation: str, request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> float:
-    """Read units by "DynamoDB read and write operations": a page of Query or Scan is one read and rounded once; an item
-    of GetItem or BatchGetItem is rounded by itself, and a key without an item costs the minimum ("BatchGetItem")."""
+    """Read units by the rules of "DynamoDB read and write operations".
+
+    A page of Query or Scan is rounded up once. Each item of GetItem or BatchGetItem is rounded up on its own, and a key
+    without an item costs the minimum ("BatchGetItem").
+    """
     options, counted = request, True
     if operation == "TransactGetItems":
-        return transact_get_units(each.get("Item") for each in _gotten(request, response, table))
+        return transact_get_units(each.get("Item") for each in _get_answers(request, response, table))
     if operation == "BatchGetItem":
         options = request["RequestItems"][table]
         sizes = [item_size(item) for item in response["Responses"].get(table, ())]
@@ -196,20 +205,20 @@ def _computed_read_units(operation: str, request: Mapping[str, Any], response: M
     return sum(read_units(size, consistent=options.get("ConsistentRead", False)) for size in sizes)
 
 
-def _gotten(request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> list[Mapping[str, Any]]:
-    """What TransactGetItems answers to the gets of ``table``: answers stand in the order of the request."""
+def _get_answers(request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> list[Mapping[str, Any]]:
+    """The answers of TransactGetItems to the gets of ``table``. Answers have the order of the request."""
     pairs = zip(request["TransactItems"], response["Responses"], strict=True)
     return [answer for action, answer in pairs if action["Get"]["TableName"] == table]
 
 
 def _tables(request: Mapping[str, Any]) -> list[str]:
-    """The table of each action of a transaction; else each table of a batch, or the one table of a request."""
+    """The table of each action of a transaction, each table of a batch, or the table of any other request."""
     actions = [details for action in request.get("TransactItems", ()) for details in action.values()]
     return [each["TableName"] for each in actions] or list(request.get("RequestItems", ())) or [request["TableName"]]
 
 
 def _sum(*units: float) -> float:
-    """Units come in halves: one decimal keeps every true figure and drops what adding floats can leave behind."""
+    """The sum, rounded to one decimal: units come in halves, so this removes only rounding errors of floats."""
     return round(float(sum(units)), 1)
 
 

@@ -1,7 +1,7 @@
-"""DynamoDB's rules of size and capacity: what an item weighs in bytes, and what reading or writing it costs in units.
+"""DynamoDB's rules for the size of an item in bytes, and for the capacity units of reads and writes. Pure.
 
-Each rule names the AWS page that it is from, by its title in the Amazon DynamoDB Developer Guide or the API reference.
-Items are in DynamoDB JSON, binary values as ``bytes``; an item that does not exist is None. Pure.
+Each rule names the AWS page that it comes from, by its title in the Amazon DynamoDB Developer Guide or the API
+reference. Items are in DynamoDB JSON, with binary values as ``bytes``. An item that does not exist is None.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ..schema import Index
 Item = Mapping[str, Mapping[str, Any]]
 
 ITEM_LIMIT = 400 * 1024
-"""The most bytes one item may have, names and values together ("Constraints in Amazon DynamoDB")."""
+"""The most bytes of one item, names and values together ("Constraints in Amazon DynamoDB")."""
 
 PAGE_LIMIT = 1024 * 1024
-"""The most bytes one page of Query or Scan reads, before any filter ("Querying tables in DynamoDB")."""
+"""The most bytes that one page of Query or Scan reads, before any filter ("Querying tables in DynamoDB")."""
 
 READ_BLOCK = 4 * 1024
 WRITE_BLOCK = 1024
@@ -27,30 +27,30 @@ WRITE_BLOCK = 1024
 
 @dataclass(frozen=True)
 class Units:
-    """Capacity units of one kind, reads or writes: the table's share, and each index's that took part."""
+    """Capacity units of a read or a write: those of the table itself, and those of each index that it used."""
 
     table: float
     indexes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
-        """What ``CapacityUnits`` of a whole answer says: the table's share and the indexes'."""
+        """The units of the table and of all indexes, as in ``CapacityUnits`` of an answer."""
         return self.table + sum(self.indexes.values())
 
 
 Change = tuple[Item | None, Item | None]
-"""One item before and after a write: (None, item) is new, (item, None) is deleted."""
+"""One item before and after a write: (None, item) is a new item, (item, None) a deleted one."""
 
 
 def item_size(item: Item) -> int:
-    """Bytes of an item in DynamoDB JSON (binary values as ``bytes``): its names in UTF-8 plus its values.
+    """The bytes of an item: its names in UTF-8 plus its values ("DynamoDB item sizes and formats").
 
-    By "DynamoDB item sizes and formats". Raises ``ValueError`` for a value that is not exactly one of DynamoDB's types.
+    Raises ValueError for a value that does not have exactly one of DynamoDB's types.
     """
     size = 0
     for name, value in item.items():
         text = value.get("S")
-        # Nearly all values are texts, and a large table has millions of them.
+        # A short cut for texts, because a large table has millions of them.
         size += _text_size(text) if type(text) is str and len(value) == 1 else _value_size(value)
         size += _text_size(name)
     return size
@@ -61,18 +61,18 @@ def _text_size(text: str) -> int:
 
 
 def read_units(size: int, *, consistent: bool = False, transaction: bool = False) -> float:
-    """Units of reading ``size`` bytes at once: 1 for each 4 KB begun, half of that for an eventually consistent read,
-    twice that in a transaction.
+    """The units of one read of ``size`` bytes ("DynamoDB read and write operations").
 
-    Nothing found costs as much as one block: DynamoDB had to look ("DynamoDB read and write operations").
+    A strongly consistent read costs 1 unit per 4 KB, rounded up. An eventually consistent read costs half of that, a
+    read in a transaction twice that. A read that finds nothing costs as much as 4 KB.
     """
     return max(1, -(-size // READ_BLOCK)) * (2.0 if transaction else 1.0 if consistent else 0.5)
 
 
 def write_units(size: int, *, transaction: bool = False) -> float:
-    """Units of writing an item of ``size`` bytes: 1 for each KB begun, at least 1; twice that in a transaction.
+    """The units of writing an item of ``size`` bytes: 1 per KB, rounded up, at least 1; twice that in a transaction.
 
-    By "DynamoDB read and write operations"; deleting or failing to find an item costs the least unit as well.
+    Deleting an item that does not exist also costs the minimum ("DynamoDB read and write operations").
     """
     return max(1, -(-size // WRITE_BLOCK)) * (2.0 if transaction else 1.0)
 
@@ -82,8 +82,10 @@ def write_units(size: int, *, transaction: bool = False) -> float:
 
 
 def transact_get_units(items: Iterable[Item | None]) -> float:
-    """Read units of TransactGetItems: two reads of each item, one to prepare and one to commit ("Amazon DynamoDB
-    Transactions: How it works", capacity management)."""
+    """The read units of TransactGetItems: two reads of each item, one to prepare and one to commit.
+
+    The rule is from "Amazon DynamoDB Transactions: How it works", capacity management.
+    """
     return sum(read_units(item_size(item or {}), transaction=True) for item in items)
 
 
@@ -92,35 +94,42 @@ def transact_get_units(items: Iterable[Item | None]) -> float:
 
 
 def put_units(old: Item | None, new: Item, indexes: Sequence[Index] = (), *, transaction: bool = False) -> Units:
-    """Write units of PutItem of ``new`` in the place of ``old``: the larger of the two counts ("DynamoDB read and write
-    operations"), and what each index takes (``index_write_units``)."""
+    """The write units of a PutItem that replaces ``old`` by ``new``, with those of each index.
+
+    The larger of the two items counts ("DynamoDB read and write operations").
+    """
     return _change_units((old, new), indexes, transaction=transaction)
 
 
 def delete_units(old: Item | None, indexes: Sequence[Index] = (), *, transaction: bool = False) -> Units:
-    """Write units of DeleteItem: the size of what is deleted, at least 1 ("DynamoDB read and write operations"), also
-    where nothing was ("BatchWriteItem": deleting a nonexistent item costs one unit)."""
+    """The write units of a DeleteItem, with those of each index.
+
+    The size of the deleted item counts ("DynamoDB read and write operations"). Deleting an item that does not exist
+    costs one unit ("BatchWriteItem").
+    """
     return _change_units((old, None), indexes, transaction=transaction)
 
 
 def index_entry(item: Item | None, index: Index) -> Item | None:
-    """What ``index`` holds of ``item``; None where it lacks a key of the index, which is then sparse ("Using Global
-    Secondary Indexes in DynamoDB", data synchronization)."""
+    """The entry of ``item`` in ``index``; None if the item lacks a key of the index.
+
+    Such an item is not in the index ("Using Global Secondary Indexes in DynamoDB", data synchronization).
+    """
     keys = [key for key in (index.partition_key, index.sort_key) if key is not None]
     if item is None or any(key not in item for key in keys):
         return None
     if index.projection == "ALL":
         return item
-    kept = {*index.table_keys, *keys, *(index.included if index.projection == "INCLUDE" else ())}
-    return {name: value for name, value in item.items() if name in kept}
+    projected = {*index.table_keys, *keys, *(index.included if index.projection == "INCLUDE" else ())}
+    return {name: value for name, value in item.items() if name in projected}
 
 
 def index_write_units(old: Item | None, new: Item | None, index: Index, *, transaction: bool = False) -> float:
-    """Write units that ``index`` takes when ``old`` becomes ``new``; 0 where its entry stays what it is.
+    """The write units that ``index`` uses when ``old`` becomes ``new``; 0 if its entry does not change.
 
-    By "Write capacity units" in "Using Global Secondary Indexes in DynamoDB": a new entry is one write, a deleted one
-    is one write, another key is two (the old entry is deleted, a new one put), other projected attributes are one. Each
-    write counts by its entry's size, a change in place by the larger of both.
+    By "Write capacity units" in "Using Global Secondary Indexes in DynamoDB", a new or a deleted entry is one write. A
+    changed key of the entry is two: the old entry is deleted, and a new one is put. Another change is one. The size of
+    the entry counts; for a change in place, the larger of both sizes.
     """
     before, after = index_entry(old, index), index_entry(new, index)
     if before is None and after is None:
@@ -138,10 +147,10 @@ def index_write_units(old: Item | None, new: Item | None, index: Index, *, trans
 
 def _change_units(change: Change, indexes: Sequence[Index], *, transaction: bool) -> Units:
     old, new = change
-    taken = {index.name: index_write_units(old, new, index, transaction=transaction) for index in indexes}
+    of_indexes = {index.name: index_write_units(old, new, index, transaction=transaction) for index in indexes}
     return Units(
         write_units(max(item_size(old or {}), item_size(new or {})), transaction=transaction),
-        {name: units for name, units in taken.items() if units},
+        {name: units for name, units in of_indexes.items() if units},
     )
 
 
@@ -150,7 +159,8 @@ def _change_units(change: Change, indexes: Sequence[Index], *, transaction: bool
 
 
 def canonical(item: Item) -> dict[str, Any]:
-    """An item that equals another one where DynamoDB takes them for the same: numbers by value, sets without order."""
+    """A form of an item for comparison. Two items have equal forms if DynamoDB treats them as equal: numbers are
+    compared by value, and sets without order."""
     return {name: _canonical_value(value) for name, value in item.items()}
 
 
@@ -171,7 +181,7 @@ def _canonical_value(value: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _value_size(value: Mapping[str, Any]) -> int:
-    """Bytes of one value without its name. Of sets the page says nothing: here DynamoDB Local is the source."""
+    """The bytes of one value without its name. AWS's page has no rule for sets, so theirs is that of DynamoDB Local."""
     ((kind, content),) = value.items()
     match kind:
         case "S":
@@ -194,10 +204,10 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 
 def _number_size(number: str) -> int:
-    """Bytes of a number: 1, and 1 for each two significant digits, and 1 for a minus sign.
+    """The bytes of a number: 1, plus 1 for each pair of significant digits, plus 1 for a minus sign.
 
-    "DynamoDB item sizes and formats" calls its rule approximate and omits two things that DynamoDB Local does: the
-    sign, and that digits pair up from the decimal point, so that 1.5 and 120 take two pairs where 15 takes one.
+    "DynamoDB item sizes and formats" calls its rule approximate. Two parts of this rule come from DynamoDB Local: the
+    sign, and that pairs start at the decimal point. So 1.5 and 120 have two pairs, and 15 has one.
     """
     digits, lowest = significant(number)
     if not digits:
@@ -207,9 +217,9 @@ def _number_size(number: str) -> int:
 
 
 def significant(number: str) -> tuple[int, int]:
-    """How many significant digits a number has, and the power of ten of the last of them; no digits are zero."""
+    """The number of a number's significant digits, and the power of ten of the last one. Zero has no digits."""
     mantissa, _, exponent = number.lower().partition("e")
     whole, _, fraction = mantissa.lstrip("+-").partition(".")
     digits = (whole + fraction).lstrip("0")
-    found = digits.rstrip("0")
-    return len(found), int(exponent or 0) - len(fraction) + len(digits) - len(found)
+    stripped = digits.rstrip("0")
+    return len(stripped), int(exponent or 0) - len(fraction) + len(digits) - len(stripped)

@@ -14,7 +14,7 @@ import pytest
 from cruddur_cli.dynamodb import scanning
 from cruddur_cli.dynamodb.capacity import limiter as limiters
 from cruddur_cli.dynamodb.capacity import meter
-from cruddur_cli.dynamodb.capacity.limiter import Held, RateLimiter
+from cruddur_cli.dynamodb.capacity.limiter import RateLimiter, Reservation
 from cruddur_cli.dynamodb.capacity.rules import read_units
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.errors import Exit, Incomplete, Refused
@@ -42,7 +42,7 @@ def paced(rate: float) -> tuple[RateLimiter, Clock]:
     return RateLimiter(rate=rate, clock=clock.time, sleep=clock.sleep), clock
 
 
-def reserve(limiter: RateLimiter, units: float) -> Held:
+def reserve(limiter: RateLimiter, units: float) -> Reservation:
     """Set units aside for a request that may cost so many."""
     return limiter.acquire("Units", {"units": units}, table="t")
 
@@ -95,7 +95,7 @@ def test_a_request_that_fails_gives_its_units_back() -> None:
 def test_units_that_others_hold_are_waited_for() -> None:
     """They may come back: it is the other's answer that decides."""
     limiter = RateLimiter(max_units=10)
-    held = reserve(limiter, 8.0)
+    reservation = reserve(limiter, 8.0)
     got = threading.Event()
 
     def wait_for_more() -> None:
@@ -105,7 +105,7 @@ def test_units_that_others_hold_are_waited_for() -> None:
     waiting = threading.Thread(target=wait_for_more, daemon=True)
     waiting.start()
     assert not got.wait(0.05)
-    limiter.settle(6.0, held)
+    limiter.settle(6.0, reservation)
     assert got.wait(10)
     waiting.join()
     assert limiter.used == 10.0
@@ -120,10 +120,10 @@ def test_threads_never_pass_the_limit_together() -> None:
         while True:
             expected = chance.randint(1, 20)
             try:
-                held = reserve(limiter, expected)
+                reservation = reserve(limiter, expected)
             except Incomplete:
                 return done
-            limiter.settle(chance.randint(0, expected), held)
+            limiter.settle(chance.randint(0, expected), reservation)
             with lock:
                 peak[0] = max(peak[0], limiter.used)
             done += 1
@@ -137,8 +137,8 @@ def test_fractions_leave_nothing_behind() -> None:
     """A trace of what floats leave would be waited for, for ever."""
     limiter = RateLimiter(max_units=1)
     parts = [0.1, 0.2, 0.3]
-    held = [reserve(limiter, part) for part in parts]
-    for each in held:
+    reservations = [reserve(limiter, part) for part in parts]
+    for each in reservations:
         limiter.settle(0.0, each)
     with pytest.raises(Incomplete):
         reserve(limiter, 1.1)
@@ -197,15 +197,15 @@ def test_who_waits_holds_no_lock_and_learns_what_came_back() -> None:
 def test_who_waits_pays_what_others_turn_out_to_have_taken() -> None:
     """It was to wait for 5 s when it began to."""
     clock = Clock()
-    held: list[Held] = []
+    reservations: list[Reservation] = []
 
     def sleep(seconds: float) -> None:
-        if held:
-            limiter.settle(20.0, held.pop())
+        if reservations:
+            limiter.settle(20.0, reservations.pop())
         clock.sleep(seconds)
 
     limiter = RateLimiter(rate=1, clock=clock.time, sleep=sleep)
-    held.append(reserve(limiter, 5.0))
+    reservations.append(reserve(limiter, 5.0))
     reserve(limiter, 1.0)
     assert clock.slept == [5.0, 15.0]
 
@@ -239,45 +239,45 @@ def test_a_page_is_as_large_as_the_rate_gives_in_a_second(
 ) -> None:
     limiter = RateLimiter(rate=rate, item_bytes=item_bytes, clock=Clock().time)
     request = {"TableName": "t", "ConsistentRead": consistent}
-    held = limiter.acquire(operation, request, table="t")
-    assert held.request is not None
-    assert (held.request.get("Limit"), held.likely) == (limit, likely)
-    assert {**held.request, "Limit": None} == {**request, "Limit": None}
+    reservation = limiter.acquire(operation, request, table="t")
+    assert reservation.request is not None
+    assert (reservation.request.get("Limit"), reservation.likely) == (limit, likely)
+    assert {**reservation.request, "Limit": None} == {**request, "Limit": None}
     assert "Limit" not in request
 
 
 def test_the_size_of_a_page_follows_what_the_last_one_did_cost() -> None:
     """And a smaller limit of the command itself stays."""
     limiter, _ = paced(10)
-    held = limiter.acquire("Scan", {"TableName": "t"}, table="t")
-    limiter.settle(5.0, held, answer={"ScannedCount": 25})
-    held = limiter.acquire("Scan", {"TableName": "t"}, table="t")
-    assert (held.request, held.likely) == ({"TableName": "t", "Limit": 50}, 10.0)
-    limiter.settle(10.0, held, answer={"ScannedCount": 0})  # of no item nothing is learned
-    held = limiter.acquire("Scan", {"TableName": "t", "Limit": 7}, table="t")
-    assert held.request == {"TableName": "t", "Limit": 7}
-    assert held.likely == pytest.approx(1.4)
+    reservation = limiter.acquire("Scan", {"TableName": "t"}, table="t")
+    limiter.settle(5.0, reservation, answer={"ScannedCount": 25})
+    reservation = limiter.acquire("Scan", {"TableName": "t"}, table="t")
+    assert (reservation.request, reservation.likely) == ({"TableName": "t", "Limit": 50}, 10.0)
+    limiter.settle(10.0, reservation, answer={"ScannedCount": 0})  # of no item nothing is learned
+    reservation = limiter.acquire("Scan", {"TableName": "t", "Limit": 7}, table="t")
+    assert reservation.request == {"TableName": "t", "Limit": 7}
+    assert reservation.likely == pytest.approx(1.4)
 
 
 def test_near_the_limit_a_page_takes_half_of_what_is_left() -> None:
     """First one item; then at most four times as many as last time, and never more than the command asks for."""
     limiter = RateLimiter(max_units=100)
     request = {"TableName": "t"}
-    held = limiter.acquire("Scan", request, table="t")
-    assert (held.request, held.expected) == ({"TableName": "t", "Limit": 1}, 0.5)
-    limiter.settle(2.0, held, answer={"ScannedCount": 1})
-    held = limiter.acquire("Scan", request, table="t")
-    assert (held.request, held.expected) == ({"TableName": "t", "Limit": 4}, 16.0)
-    limiter.settle(8.0, held, answer={"ScannedCount": 4})
-    held = limiter.acquire("Scan", request, table="t")
-    assert (held.request, held.expected) == ({"TableName": "t", "Limit": 16}, 64.0)
-    limiter.settle(30.0, held, answer={"ScannedCount": 15})
-    held = limiter.acquire("Scan", request, table="t")
-    assert (held.request, held.expected) == ({"TableName": "t", "Limit": 15}, 60.0)
-    limiter.settle(0.0, held)
-    held = limiter.acquire("Scan", {"TableName": "t", "Limit": 3}, table="t")
-    assert (held.request, held.expected) == ({"TableName": "t", "Limit": 3}, 12.0)
-    limiter.settle(57.0, held, answer={"ScannedCount": 3})  # 3 are left, and the next item may take 19
+    reservation = limiter.acquire("Scan", request, table="t")
+    assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 1}, 0.5)
+    limiter.settle(2.0, reservation, answer={"ScannedCount": 1})
+    reservation = limiter.acquire("Scan", request, table="t")
+    assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 4}, 16.0)
+    limiter.settle(8.0, reservation, answer={"ScannedCount": 4})
+    reservation = limiter.acquire("Scan", request, table="t")
+    assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 16}, 64.0)
+    limiter.settle(30.0, reservation, answer={"ScannedCount": 15})
+    reservation = limiter.acquire("Scan", request, table="t")
+    assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 15}, 60.0)
+    limiter.settle(0.0, reservation)
+    reservation = limiter.acquire("Scan", {"TableName": "t", "Limit": 3}, table="t")
+    assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 3}, 12.0)
+    limiter.settle(57.0, reservation, answer={"ScannedCount": 3})  # 3 are left, and the next item may take 19
     with pytest.raises(Incomplete, match="3 are left, and the next request may take 19"):
         limiter.acquire("Scan", request, table="t")
 
@@ -286,12 +286,12 @@ def test_a_write_is_expected_to_cost_what_the_last_one_did() -> None:
     """As a multiple of the least that it could: an index may take as much again."""
     limiter = RateLimiter(max_units=100)
     request = {"TableName": "t", "Item": {"pk": {"S": "x" * 1500}}}
-    held = limiter.acquire("PutItem", request, table="t")
-    assert (held.expected, held.request) == (2.0, request)
-    limiter.settle(6.0, held, answer={})
-    held = limiter.acquire("PutItem", request, table="t")
-    assert held.expected == 6.0
-    limiter.settle(1.0, held, answer={})
+    reservation = limiter.acquire("PutItem", request, table="t")
+    assert (reservation.expected, reservation.request) == (2.0, request)
+    limiter.settle(6.0, reservation, answer={})
+    reservation = limiter.acquire("PutItem", request, table="t")
+    assert reservation.expected == 6.0
+    limiter.settle(1.0, reservation, answer={})
     assert limiter.acquire("PutItem", request, table="t").expected == 2.0
 
 
@@ -362,14 +362,14 @@ class Watch:
         begun: dict[int, float] = {}
         admit, settle = self.limiter.acquire, self.limiter.settle
 
-        def before(operation: str, request: Mapping[str, Any], *, table: str) -> Held:
-            held = admit(operation, request, table=table)
-            begun[id(held)] = clock.time()
-            return held
+        def before(operation: str, request: Mapping[str, Any], *, table: str) -> Reservation:
+            reservation = admit(operation, request, table=table)
+            begun[id(reservation)] = clock.time()
+            return reservation
 
-        def after(actual: float, held: Held, *, answer: Mapping[str, Any] | None = None) -> None:
-            self.spent.append((begun[id(held)], actual))
-            settle(actual, held, answer=answer)
+        def after(actual: float, reservation: Reservation, *, answer: Mapping[str, Any] | None = None) -> None:
+            self.spent.append((begun[id(reservation)], actual))
+            settle(actual, reservation, answer=answer)
 
         self.limiter.acquire, self.limiter.settle = before, after  # type: ignore[method-assign]
 
