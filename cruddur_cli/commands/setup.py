@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,11 @@ from ..output import github
 from ..output.streams import is_narrow
 from ..settings import Settings
 from .shared.options import SQL_FILES, STATEMENT_TIMEOUT, NoMigrate, command
+
+if TYPE_CHECKING:
+    from ..dynamodb.client import DynamoDB
+    from ..dynamodb.schema import MessageGroup
+    from .shared import steps
 
 _SHOWN = 3  # conversations, so that the output fits on one screen
 NEXT = (
@@ -43,11 +48,9 @@ def setup(
     It creates the database, users, user pool, table and conversation, and applies pending migrations. With --prod, or
     on a server outside this machine and its network, it only counts pending migrations.
     """
-    from ..dynamodb import schema
     from ..dynamodb.conversations import queries
     from .shared import confirm, connections, load_sql, migration_step, people, seeding, setup_steps, steps, targets
 
-    flag = " --prod" if s.prod else ""
     settings.check_table_name(s.table, s.origins["table"])
     people.check(s)
     lines, source = seeding.read_script(script)
@@ -70,23 +73,38 @@ def setup(
         setup_steps.make_messages(s, dynamodb, done_steps, pair, lines, source, too_few=too_few)
         groups = [] if s.dry_run or pair is None else queries.list_groups(dynamodb, pair[0].uuid)
         extra = {**steps.changes(done_steps), "pending": pending, "dry_run": s.dry_run}
-        is_capacity_last = s.output == "table"
-        github.keep(s, done_steps, extra=extra, meter=dynamodb.meter)  # the steps, and no texts of messages
-        draw = output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{flag}")
-        output.show(
-            s,
-            groups,
-            draw=draw,
-            picture=output.below(output.steps(dry_run=s.dry_run), done_steps, draw),
-            record=schema.MessageGroup,
-            meter=None if is_capacity_last else dynamodb.meter,
-            extra=extra,
-        )
-    gap = "\n    " if is_narrow() else "  "
-    if not s.quiet:
-        output.tell("\nNext:\n" + "\n".join(f"  {line + flag:<{30 + len(flag)}}{gap}{what}" for line, what in NEXT))
+        _show(s, dynamodb, done_steps, groups, extra)
+    _tell_next(s)
     try:
         migration_step.report(s, done_steps, pending, unsynced)
     finally:
-        if is_capacity_last:
+        if s.output == "table":  # for a person, capacity comes behind everything else
             output.used(s, dynamodb.meter, brief=True)
+
+
+def _show(
+    s: Settings, dynamodb: DynamoDB, done: list[steps.Step], groups: list[MessageGroup], extra: dict[str, int | bool]
+) -> None:
+    """Show the newest conversations. The job summary gets the steps, and not what people wrote."""
+    from ..dynamodb import schema
+
+    github.keep(s, done, extra=extra, meter=dynamodb.meter)
+    draw = output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{' --prod' if s.prod else ''}")
+    output.show(
+        s,
+        groups,
+        draw=draw,
+        picture=output.below(output.steps(dry_run=s.dry_run), done, draw),
+        record=schema.MessageGroup,
+        meter=None if s.output == "table" else dynamodb.meter,
+        extra=extra,
+    )
+
+
+def _tell_next(s: Settings) -> None:
+    """Name the commands that a person runs next."""
+    if s.quiet:
+        return
+    flag = " --prod" if s.prod else ""
+    gap = "\n    " if is_narrow() else "  "
+    output.tell("\nNext:\n" + "\n".join(f"  {line + flag:<{30 + len(flag)}}{gap}{what}" for line, what in NEXT))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -140,7 +141,26 @@ def get_conversation(
     from ...dynamodb.conversations import queries
     from ..shared import connections
 
-    if follow and (year is not None or until):
+    _check(s, group, partner, follow=follow, has_end=year is not None or until is not None)
+    window = times.window(year=year, since=since, until=until)
+    pair = None if partner is None else _pair(s, partner)
+    mine = pair[0].handle if pair else s.my_handle
+    with connections.dynamodb(s) as dynamodb:
+        if follow:
+            _follow(s, dynamodb, _to_follow(s, dynamodb, group, pair), mine, window, limit)
+        zoneless = Zoneless()
+        latest = partial(queries.latest, dynamodb, window=window, limit=limit, see=zoneless.see)
+        uuid, messages = _read(s, dynamodb, group, pair, latest)
+        why = "" if messages else _why_none(s, dynamodb, uuid, pair, window)
+        output.show(s, messages, draw=output.chat(mine), record=schema.Message, meter=dynamodb.meter)
+    zoneless.tell(s, {message.message_uuid for message in messages}, "message", "of")
+    if why:
+        output.note(s, why)
+
+
+def _check(s: Settings, group: str | None, partner: str | None, *, follow: bool, has_end: bool) -> None:
+    """Raise BadInput for options of ``get-conversation`` that contradict each other."""
+    if follow and has_end:
         raise BadInput(
             "--follow has no end, so it takes neither --year nor --until.", again=Again(without=("--year", "--until"))
         )
@@ -154,37 +174,41 @@ def get_conversation(
         raise BadInput("GROUP and --with name two conversations: give one of them.")
     if group is not None and not group.strip():
         raise BadInput("GROUP is empty.", hint="cruddur ddb list-conversations")
-    window = times.window(year=year, since=since, until=until)
-    pair = None if partner is None else _pair(s, partner)
-    with connections.dynamodb(s) as dynamodb:
-        zoneless = Zoneless()
 
-        def latest(uuid: str) -> list[Message]:
-            return queries.latest(dynamodb, uuid, window=window, limit=limit, see=zoneless.see)
 
-        # Most often the seeded conversation is the one that is meant, and its messages say so.
-        seeded = latest(SEEDED_GROUP) if group is None and not pair and not follow else None
-        uuid = group if group is not None else (_between(dynamodb, *pair) if pair else _mine(s, dynamodb, seeded or []))
-        mine = pair[0].handle if pair else s.my_handle
-        if follow:
-            if uuid is None:
-                assert pair
-                raise NotFound(
-                    f"{mine} and {pair[1].handle} have no conversation in table {s.table!r}.",
-                    hint=f"cruddur ddb list-conversations {mine}",
-                    code="conversation_not_found",
-                )
-            _follow(s, dynamodb, uuid, mine, window, limit)
-        read = [] if uuid is None else seeded if seeded is not None and uuid == SEEDED_GROUP else latest(uuid)
-        why = ""
-        if pair and uuid is None:
-            why = _none_between(s, *pair)
-        elif not read:
-            why = _why(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
-        output.show(s, read, draw=output.chat(mine), record=schema.Message, meter=dynamodb.meter)
-    zoneless.tell(s, {message.message_uuid for message in read}, "message", "of")
-    if why:
-        output.note(s, why)
+def _read(
+    s: Settings,
+    dynamodb: DynamoDB,
+    group: str | None,
+    pair: tuple[Person, Person] | None,
+    latest: Callable[[str], list[Message]],
+) -> tuple[str | None, list[Message]]:
+    """The id and the messages of the conversation that the options name; None where the ``pair`` has none."""
+    if group is not None:
+        return group, latest(group)
+    if pair:
+        uuid = _between(dynamodb, *pair)
+        return uuid, latest(uuid) if uuid else []
+    seeded = latest(SEEDED_GROUP)  # most often it is the one to show, and its messages say whose it is
+    uuid = _mine(s, dynamodb, seeded)
+    return uuid, seeded if uuid == SEEDED_GROUP else latest(uuid)
+
+
+def _to_follow(s: Settings, dynamodb: DynamoDB, group: str | None, pair: tuple[Person, Person] | None) -> str:
+    """The id of the conversation that the options name. Raises NotFound where the ``pair`` has none."""
+    if group is not None:
+        return group
+    if not pair:
+        return _mine(s, dynamodb, [])
+    uuid = _between(dynamodb, *pair)
+    if uuid is None:
+        mine, other = (person.handle for person in pair)
+        raise NotFound(
+            f"{mine} and {other} have no conversation in table {s.table!r}.",
+            hint=f"cruddur ddb list-conversations {mine}",
+            code="conversation_not_found",
+        )
+    return uuid
 
 
 def _follow(
@@ -264,13 +288,6 @@ def _between(dynamodb: DynamoDB, mine: Person, other: Person) -> str | None:
     return found.message_group_uuid if found else None
 
 
-def _none_between(s: Settings, mine: Person, other: Person) -> str:
-    return (
-        f"{mine.handle} and {other.handle} have no conversation in table {s.table!r}: "
-        f"cruddur ddb list-conversations {mine.handle} lists those of {mine.handle}."
-    )
-
-
 def _mine(s: Settings, dynamodb: DynamoDB, seeded: list[Message]) -> str:
     """Your conversation with the other person; the seeded one where there is none, or where you are not known.
 
@@ -297,6 +314,19 @@ def _mine(s: Settings, dynamodb: DynamoDB, seeded: list[Message]) -> str:
         output.note(s, f"{mine.handle} and {other.handle} have no conversation; the seeded conversation is shown.")
         return SEEDED_GROUP
     return found.message_group_uuid
+
+
+def _why_none(
+    s: Settings, dynamodb: DynamoDB, uuid: str | None, pair: tuple[Person, Person] | None, window: times.Window
+) -> str:
+    """Why a conversation has no message to show, or why there is no conversation."""
+    if pair and uuid is None:
+        mine, other = (person.handle for person in pair)
+        return (
+            f"{mine} and {other} have no conversation in table {s.table!r}: "
+            f"cruddur ddb list-conversations {mine} lists those of {mine}."
+        )
+    return _why(s, dynamodb, f"Conversation {uuid} has no message", f"MSG#{uuid}", window)
 
 
 def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.Window) -> str:

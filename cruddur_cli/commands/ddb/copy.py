@@ -18,6 +18,7 @@ from ..shared.options import command
 from . import transfer
 
 if TYPE_CHECKING:
+    from ...aws_client.client import Endpoint
     from ...dynamodb import tables
     from ...dynamodb.client import DynamoDB
     from ...dynamodb.schema import Item
@@ -65,55 +66,65 @@ def copy(
 
     cruddur ddb copy --from prod --handle andrewbrown
     """
-    from ...dynamodb import scanning, tables
+    from ...dynamodb import tables
     from ...dynamodb.transfer import anonymized_copy
     from ...dynamodb.transfer import importer as importing
-    from ..shared import capacity_guard, connections, targets
+    from ..shared import capacity_guard, connections
 
     if s.prod:
         raise BadInput(
             "copy writes only to the local table; --from prod says that it reads production.", hint="leave out --prod"
         )
     del source  # there is one
-    scanning.give_memory_back()
-    # Nothing but reads can leave a client of these settings.
-    theirs = replace(
-        settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output,
-        explain=s.explain, max_units=s.max_units, rate=s.rate,
-    )  # fmt: skip
+    theirs = _production(s)
     with connections.dynamodb(theirs) as there:
         output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
                     f"{there.at.label}")  # fmt: skip
         production = _description(there)
-        at = targets.message_endpoint(s)
-        if targets.is_far(at):
-            raise Protected(
-                f"{at.label} is not on this machine, and copy writes only to a store on this machine.", code="remote"
-            )
-        with connections.dynamodb(replace(s, explain=False), changes=True, at=at) as here:
+        with connections.dynamodb(replace(s, explain=False), changes=True, at=_local(s)) as here:
             if tables.are_same(tables.description(here), production):
                 raise Protected(
-                    f"Production's table and the local one are the same: {here.table} on {at.label}.",
+                    f"Production's table and the local one are the same: {here.table} on {here.at.label}.",
                     code="same_table",
                 )
-            table = tables.of_description(production)
-            left_out = anonymized_copy.LeftOut()
             people = anonymized_copy.People()
-            found = anonymized_copy.copied(_rows(theirs, there, table, handle, segments), left_out, verbatim=verbatim)
             importer = importing.Importer(here, dry_run=s.dry_run)
+            total = None if handle else tables.of_description(production).items
+            left_out = anonymized_copy.LeftOut()
+            rows = _rows(theirs, there, tables.of_description(production), handle, segments)
+            copied = anonymized_copy.copied(rows, left_out, verbatim=verbatim)
             estimate = capacity_guard.of_person if handle else capacity_guard.of_scan
-            total = None if handle else table.items
             with capacity_guard.limited(theirs, there, estimate, done=lambda: importer.lines):
                 if importing.is_empty(here):
-                    _write(s, importer, people.noted(row.item for row in found), total)
+                    _write(s, importer, people.noted(row.item for row in copied), total)
                 else:
-                    _compared(s, here, importer, found, people, total)
+                    _compared(s, here, importer, copied, people, total)
             _warn(left_out)
             used = there.meter.total()
             output.note(s, f"read from production: {used.read_units:g} RCU in {counted(used.requests, 'request')}")
             added, is_whole = _add_people(s, people)
             transfer.show(s, here, importer, "production", people=added, read_from_production=used)
     return Exit.DONE if is_whole else Exit.NO
+
+
+def _production(s: Settings) -> Settings:
+    """Production's settings for this command: nothing but reads can leave a client of them."""
+    return replace(
+        settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output,
+        explain=s.explain, max_units=s.max_units, rate=s.rate,
+    )  # fmt: skip
+
+
+def _local(s: Settings) -> Endpoint:
+    """Where the copy is written to. Raises Protected where that is not on this machine."""
+    from ..shared import targets
+
+    at = targets.message_endpoint(s)
+    if targets.is_far(at):
+        raise Protected(
+            f"{at.label} is not on this machine, and copy writes only to a store on this machine.", code="remote"
+        )
+    return at
 
 
 def _write(s: Settings, importer: importing.Importer, rows: Iterator[Item], total: int | None) -> None:
@@ -214,8 +225,10 @@ def _add_people(s: Settings, people: anonymized_copy.People) -> tuple[int, bool]
 def _rows(
     s: Settings, there: DynamoDB, table: tables.Table, handle: str | None, segments: int | None
 ) -> Iterator[dict[str, Any]]:
+    from ...dynamodb import scanning
     from ...dynamodb.transfer import anonymized_copy
 
+    scanning.give_memory_back()
     if handle is None:
         return anonymized_copy.everything(there, transfer.planned(there, table, segments))
     return anonymized_copy.conversations(there, _user(s, handle).uuid)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ...dynamodb.capacity.meter import Meter
     from ...dynamodb.client import DynamoDB
     from ...dynamodb.scanning import Selection
+    from ...dynamodb.schema import Item
 
 
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N items.")]
@@ -74,8 +75,6 @@ def scan(
 
     cruddur ddb scan --entity message --where user_handle=bayko
     """
-    from ...dynamodb import schema
-    from ...dynamodb.conversations import queries
     from ..shared import capacity_guard, connections
 
     if typed and s.output not in {"json", "jsonl"}:
@@ -93,31 +92,40 @@ def scan(
     ):
         pages = _pages(dynamodb, segments, limit=most, selection=selection)
         if s.output == "jsonl" and not s.svg:
-            plain = pages if typed else map(_made_plain, pages)
-            count = output.show_pages(s, plain, meter=dynamodb.meter)
+            count = output.show_pages(s, pages if typed else map(_made_plain, pages), meter=dynamodb.meter)
         else:
-            items: Iterable[Any] = (item for page in pages for item in page)
-            change = queries.decode if s.output == "table" else (lambda item: item) if typed else queries.plain
-            draw: Callable[[Console, Sequence[Any]], None] = output.entities
-            if s.summary if s.output == "table" else s.svg:
-                # The items are wanted in a second form as well: plain in the summary of a job, as rows in a picture.
-                items = found = list(items)
-                if s.output == "table":
-                    github.keep(s, list(map(queries.plain, found)), columns=schema.COLUMNS, meter=dynamodb.meter)
-                else:
-                    rows = [queries.decode(item) for item in found[:_SCREENFUL]]
-                    draw = lambda out, _: output.entities(out, rows)  # noqa: E731
-            count = output.show(s, map(change, items), draw=draw, columns=schema.COLUMNS, meter=dynamodb.meter)
+            count = _show_items(s, dynamodb, (item for page in pages for item in page), typed=typed)
         if s.output == "table" and limit is None and count == _SCREENFUL:
             output.note(s, f"The first {count} items; --limit shows more, -o jsonl all.")
-        if not count and selection:
-            nested = any(sign in condition.partition("=")[0] for condition in where or [] for sign in ".[")
-            why = " --where compares whole attributes, and does not look into lists and maps." if nested else ""
-            output.note(s, f"No item of table {s.table} on {dynamodb.at.label} matches.{why}")
-        elif not count:
-            output.note(
-                s, f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed{s.table_option} fills it."
-            )
+        if not count:
+            output.note(s, _why_empty(s, dynamodb, selection, where or []))
+
+
+def _show_items(s: Settings, dynamodb: DynamoDB, items: Iterable[Item], *, typed: bool) -> int:
+    """Show items as the output format wants them; how many they were."""
+    from ...dynamodb import schema
+    from ...dynamodb.conversations import queries
+
+    change = queries.decode if s.output == "table" else (lambda item: item) if typed else queries.plain
+    draw: Callable[[Console, Sequence[Any]], None] = output.entities
+    if s.summary if s.output == "table" else s.svg:
+        # The items are wanted in a second form as well: plain in the summary of a job, as rows in a picture.
+        items = found = list(items)
+        if s.output == "table":
+            github.keep(s, list(map(queries.plain, found)), columns=schema.COLUMNS, meter=dynamodb.meter)
+        else:
+            rows = [queries.decode(item) for item in found[:_SCREENFUL]]
+            draw = lambda out, _: output.entities(out, rows)  # noqa: E731
+    return output.show(s, map(change, items), draw=draw, columns=schema.COLUMNS, meter=dynamodb.meter)
+
+
+def _why_empty(s: Settings, dynamodb: DynamoDB, selection: Selection | None, where: list[str]) -> str:
+    """Why a scan shows no item."""
+    if not selection:
+        return f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed{s.table_option} fills it."
+    nested = any(sign in condition.partition("=")[0] for condition in where for sign in ".[")
+    why = " --where compares whole attributes, and does not look into lists and maps." if nested else ""
+    return f"No item of table {s.table} on {dynamodb.at.label} matches.{why}"
 
 
 def _selection(pk: str | None, entity: EntityFilter | None, where: list[str]) -> Selection | None:

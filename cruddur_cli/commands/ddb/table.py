@@ -177,7 +177,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
         _seed(s, dynamodb, planned)
 
 
-def _seed(s: Settings, dynamodb: DynamoDB, planned: seeding.Plan, *, has_table: bool = True) -> list[Seeded]:
+def _seed(s: Settings, dynamodb: DynamoDB, planned: seeding.SeedPlan, *, has_table: bool = True) -> list[Seeded]:
     """Seed, and show the result. Without a table (a dry run that would create it) everything would be written."""
     from ...dynamodb.conversations import seed as conversation_seed
     from ..shared import capacity_guard, seeding

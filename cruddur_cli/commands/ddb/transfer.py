@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,9 @@ from . import s3
 
 if TYPE_CHECKING:
     from ...dynamodb import scanning, tables
+    from ...dynamodb.capacity.estimate import Estimate
     from ...dynamodb.client import DynamoDB
+    from ...dynamodb.schema import Item
     from ...dynamodb.transfer import exporter as exporting
     from ...dynamodb.transfer import importer as importing
     from ...dynamodb.transfer import input_files
@@ -79,10 +81,8 @@ def export(
 
     cruddur ddb export messages.jsonl.gz
     """
-    from ...dynamodb import scanning, tables
-    from ...dynamodb.transfer import exporter as exporting
-    from ...dynamodb.transfer import formats
-    from ..shared import capacity_guard, connections
+    from ...dynamodb import tables
+    from ..shared import connections
 
     if s3.is_place(file):
         if format or segments or restart or escape_formulas:
@@ -92,35 +92,9 @@ def export(
             )
         s3.export(s, file, wait_s)
         return Exit.DONE
-    scanning.give_memory_back()
-    streams = is_stream(file)
-    if file == "-" and s.output != "table":
-        raise BadInput(
-            "-o cannot be used here, because the items go to stdout; --format sets their format.",
-            again=Again(without=("-o",)),
-        )
-    zipped = formats.zipped(file)
-    chosen = format or formats.guess(file)
-    if escape_formulas and chosen != Format.CSV:
-        raise BadInput(
-            "--escape-formulas works only with CSV, and this file is not CSV.", again=Again(("--format", "csv"))
-        )
+    form = _form(s, file, format, escape_formulas=escape_formulas)
     with connections.dynamodb(s) as dynamodb:
-        table = tables.describe(dynamodb)
-        tally = capacity_guard.ItemCounter()
-        budget = capacity_guard.limited(
-            s, dynamodb, capacity_guard.of_scan, done=lambda: tally.items, resumes=not streams
-        )
-        with budget, output.progress(s, "exporting", table.items) as shown, report_checkpoint(file, "export"):
-            advance = tally.counting(shown)
-            if streams:
-                done = _to_stream(dynamodb, table, file, chosen, zipped, segments, advance, escape_formulas)
-            else:
-                done = exporting.to_file(
-                    dynamodb, table, Path(file), format=chosen, zipped=zipped, segments=segments,
-                    restart=restart, escape_formulas=escape_formulas, private=s.prod,
-                    say=lambda text: output.note(s, text), advance=advance,
-                )  # fmt: skip
+        done = _export(s, dynamodb, tables.describe(dynamodb), file, form, segments, restart=restart)
         if file != "-":
             output.show(s, [done], draw=output.details, meter=dynamodb.meter)
         else:
@@ -156,10 +130,9 @@ def import_(
 
     cruddur ddb import messages.jsonl.gz
     """
-    from ...dynamodb import scanning, tables
-    from ...dynamodb.transfer import checkpoints, input_files
-    from ...dynamodb.transfer import importer as importing
-    from ..shared import capacity_guard, confirm, connections, targets
+    from ...dynamodb import tables
+    from ...dynamodb.transfer import input_files
+    from ..shared import connections
 
     if s3.is_place(file):
         return s3.import_(s, file, into, wait_s)
@@ -167,66 +140,161 @@ def import_(
         raise BadInput(
             "--into is for s3://…; a file is imported into --table.", hint="leave out --into, or pass --table TABLE"
         )
-    scanning.give_memory_back()
     source = input_files.find(file, format)
     with connections.dynamodb(s, changes=True) as dynamodb:
         table = tables.describe(dynamodb)
-        name = source.name
-        confirm.replace(
-            s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at),
-            sentence=f"Items of {name} overwrite items of table {s.table} "
-            f"({counted(table.items, 'item')}) with the same keys.",
-        )  # fmt: skip
-        if table.items and not s.dry_run:
-            output.note(
-                s,
-                f"table {s.table} holds {counted(table.items, 'item')}: "
-                f"items with the same key as in {name} are overwritten",
-            )
-        tally = capacity_guard.ItemCounter()
-        resumable = bool(source.files) and Path(file).exists() and not is_stream(file) and not s.dry_run
-        budget = capacity_guard.limited(
-            s, dynamodb, lambda _: capacity_guard.of_import(source, compare=bool(table.items) and not no_compare),
-            writes=True,
-            done=lambda: tally.items, resumes=resumable, assuming="if nothing is there yet",
-        )  # fmt: skip
-        with budget, output.progress(s, "importing", None) as shown:
-            advance = tally.counting(shown)
-            if resumable:
-                path = Path(file).resolve()
-                with checkpoints.alone(path), report_checkpoint(file, "import"):
-                    done = _import_file(s, dynamodb, table, source, path, not no_compare, restart, advance)
-            else:
-                importer = importing.Importer(dynamodb, compare=not no_compare, dry_run=s.dry_run)
-                with report_resume(importer, source):
-                    importer.run(input_files.items(source), advance=advance)
-                done = importer
-        show(s, dynamodb, done, name)
+        _agree_to_overwrite(s, dynamodb, table, source.name)
+        done = _import(s, dynamodb, table, source, file, compare=not no_compare, restart=restart)
+        show(s, dynamodb, done, source.name)
     return Exit.DONE
+
+
+@dataclass(frozen=True)
+class ExportForm:
+    """What an export's file consists of: the format, compressed or not, with CSV cells escaped or not."""
+
+    format: Format
+    zipped: bool
+    escape_formulas: bool
+
+
+def _form(s: Settings, file: str, format: Format | None, *, escape_formulas: bool) -> ExportForm:
+    """The form that the options and the file's name ask for. Raises BadInput where they contradict each other."""
+    from ...dynamodb.transfer import formats
+
+    if file == "-" and s.output != "table":
+        raise BadInput(
+            "-o cannot be used here, because the items go to stdout; --format sets their format.",
+            again=Again(without=("-o",)),
+        )
+    form = ExportForm(format or formats.guess(file), formats.zipped(file), escape_formulas)
+    if escape_formulas and form.format != Format.CSV:
+        raise BadInput(
+            "--escape-formulas works only with CSV, and this file is not CSV.", again=Again(("--format", "csv"))
+        )
+    return form
+
+
+def _export(
+    s: Settings,
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    file: str,
+    form: ExportForm,
+    segments: int | None,
+    *,
+    restart: bool,
+) -> exporting.Exported:
+    """Write the table to the file, within the limits of the command. An export to a file can be resumed."""
+    from ...dynamodb import scanning
+    from ...dynamodb.transfer import exporter as exporting
+    from ..shared import capacity_guard
+
+    scanning.give_memory_back()
+    streams = is_stream(file)
+    tally = capacity_guard.ItemCounter()
+    limits = capacity_guard.limited(s, dynamodb, capacity_guard.of_scan, done=lambda: tally.items, resumes=not streams)
+    with limits, output.progress(s, "exporting", table.items) as shown, report_checkpoint(file, "export"):
+        if streams:
+            return _to_stream(dynamodb, table, file, form, segments, tally.counting(shown))
+        return exporting.to_file(
+            dynamodb, table, Path(file), format=form.format, zipped=form.zipped, segments=segments,
+            restart=restart, escape_formulas=form.escape_formulas, private=s.prod,
+            say=lambda text: output.note(s, text), advance=tally.counting(shown),
+        )  # fmt: skip
+
+
+def _agree_to_overwrite(s: Settings, dynamodb: DynamoDB, table: tables.Table, source: str) -> None:
+    """Ask, where the table is far, before items of a file overwrite items of the table; else say so."""
+    from ..shared import confirm, targets
+
+    held = counted(table.items, "item")
+    confirm.replace(
+        s,
+        what=f"table {s.table}",
+        name=s.table,
+        remote=targets.is_far(dynamodb.at),
+        sentence=f"Items of {source} overwrite items of table {s.table} ({held}) with the same keys.",
+    )
+    if table.items and not s.dry_run:
+        output.note(s, f"table {s.table} holds {held}: items with the same key as in {source} are overwritten")
+
+
+def _import(
+    s: Settings,
+    dynamodb: DynamoDB,
+    table: tables.Table,
+    source: input_files.Source,
+    file: str,
+    *,
+    compare: bool,
+    restart: bool,
+) -> importing.Importer:
+    """Write the items of the source, within the limits of the command. What can be read again can be resumed."""
+    from ...dynamodb import scanning
+    from ...dynamodb.transfer import checkpoints, input_files
+    from ...dynamodb.transfer import importer as importing
+    from ..shared import capacity_guard
+
+    scanning.give_memory_back()
+    tally = capacity_guard.ItemCounter()
+    resumable = bool(source.files) and Path(file).exists() and not is_stream(file) and not s.dry_run
+    limits = capacity_guard.limited(
+        s, dynamodb, lambda _: _estimate(source, compare=bool(table.items) and compare),
+        writes=True, done=lambda: tally.items, resumes=resumable, assuming="if nothing is there yet",
+    )  # fmt: skip
+    with limits, output.progress(s, "importing", None) as shown:
+        advance = tally.counting(shown)
+        if resumable:
+            path = Path(file).resolve()
+            with checkpoints.alone(path), report_checkpoint(file, "import"):
+                return _import_file(s, dynamodb, table, source, path, compare, restart, advance)
+        importer = importing.Importer(dynamodb, compare=compare, dry_run=s.dry_run)
+        with report_resume(importer, source):
+            importer.run(input_files.items(source), advance=advance)
+        return importer
+
+
+def _estimate(source: input_files.Source, *, compare: bool) -> Estimate:
+    """The estimate of writing the items of files into a table without any of their keys.
+
+    With ``compare`` it has the reads for comparing too, as if the table had every key. Standard input counts as empty,
+    because it can be read only once.
+    """
+    from ...dynamodb import schema
+    from ...dynamodb.capacity import estimate, rules
+    from ...dynamodb.transfer import input_files
+
+    compare_units = 0.0
+
+    def items() -> Iterator[Item]:
+        nonlocal compare_units
+        for _, item, _ in input_files.items(source) if source.files else ():
+            compare_units += rules.read_units(rules.item_size(item), consistent=True) if compare else 0.0
+            yield item
+
+    return replace(estimate.puts(items(), indexes=[schema.GROUPS]), read_units=compare_units)
 
 
 def _to_stream(
     dynamodb: DynamoDB,
     table: tables.Table,
     file: str,
-    format: Format,
-    zipped: bool,
+    form: ExportForm,
     segments: int | None,
-    advance: Any,
-    escape_formulas: bool,
+    advance: Callable[[int], None],
 ) -> exporting.Exported:
     from ...dynamodb.transfer import exporter as exporting
 
     plan = planned(dynamodb, table, segments)
     written = 0
     with _opened(file) as stream:
-        found = exporting.to_stream(
-            dynamodb, stream, format=format, zipped=zipped, plan=plan, escape_formulas=escape_formulas
-        )
-        for count in found:
+        for count in exporting.to_stream(
+            dynamodb, stream, plan=plan, format=form.format, zipped=form.zipped, escape_formulas=form.escape_formulas
+        ):
             written += count
             advance(count)
-    return exporting.Exported(file, str(format), written, 0, plan.segments)
+    return exporting.Exported(file, str(form.format), written, 0, plan.segments)
 
 
 @contextmanager
@@ -253,7 +321,7 @@ def _import_file(
     path: Path,
     compare: bool,
     restart: bool,
-    advance: Any,
+    advance: Callable[[int], None],
 ) -> importing.Importer:
     from ...dynamodb.transfer import checkpoints, input_files
     from ...dynamodb.transfer import importer as importing

@@ -15,7 +15,9 @@ from ..shared.options import MAX_UNITS, command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...integrity.model import Facts, Finding
+    from ...dynamodb.client import DynamoDB
+    from ...dynamodb.transfer import input_files
+    from ...integrity.model import Facts, Finding, Problem
 
 
 @command(shows=True, asks=True, table=True, reports=True, also={"max_units": MAX_UNITS})
@@ -41,31 +43,15 @@ def doctor(
 
     cruddur doctor -o json
     """
-    from ...dynamodb.client import DynamoDB
     from ...integrity import model
     from ...integrity.checks import CHECKS
-    from . import examination, fixes
+    from . import examination
 
     if fix and source is not None:
         raise BadInput("--fix changes the table, and --from reads an export instead.", hint="leave one of them out")
     looking = examination.looking(s)
     with examination.table(looking, source) as dynamodb:
-        if fix and isinstance(dynamodb, DynamoDB):
-            examination.refuse_to_fix_a_sample(looking, dynamodb)
-
-        def look() -> tuple[Facts, list[Finding]]:
-            facts = examination.facts(looking, dynamodb, whole=fix)
-            return facts, model.findings(CHECKS, facts)
-
-        facts, found = look()
-        fixable = [one for one in found if one.fixable]
-        fixed = 0
-        if fix and fixable and isinstance(dynamodb, DynamoDB):
-            fixes.agree(looking, fixable, dynamodb)
-            fixes.fix(s, fixable, facts, limiter=dynamodb.limiter)
-            dynamodb.tags.clear()  # they may have changed
-            facts, found = look()
-            fixed = len({one.check for one in fixable} - {one.check for one in found})
+        facts, found, fixed = _examine(s, looking, dynamodb, fix=fix)
         meter = getattr(dynamodb, "meter", None)
         extra = {"checks": len(CHECKS), "fixed": fixed, "sampled": model.is_sample(facts)}
         output.show(s, found, draw=output.diagnosis, record=model.Finding, meter=meter, extra=extra)
@@ -78,6 +64,30 @@ def doctor(
     if not found:
         output.note(s, f"{len(CHECKS)} checks: nothing is wrong")
     return Exit.NO if found else Exit.DONE
+
+
+def _examine(
+    s: Settings, looking: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, fix: bool
+) -> tuple[Facts, list[Finding], int]:
+    """The facts and the findings, after the fixes where they are asked for; how many checks these have satisfied."""
+    from ...dynamodb.client import DynamoDB
+    from ...integrity import model
+    from ...integrity.checks import CHECKS
+    from . import examination, fixes
+
+    if fix and isinstance(dynamodb, DynamoDB):
+        examination.refuse_to_fix_a_sample(looking, dynamodb)
+    facts = examination.facts(looking, dynamodb, whole=fix)
+    found = model.findings(CHECKS, facts)
+    fixable = [one for one in found if one.fixable]
+    if not (fix and fixable and isinstance(dynamodb, DynamoDB)):
+        return facts, found, 0
+    fixes.agree(looking, fixable, dynamodb)
+    fixes.fix(s, fixable, facts, limiter=dynamodb.limiter)
+    dynamodb.tags.clear()  # they may have changed
+    facts = examination.facts(looking, dynamodb, whole=True)
+    found = model.findings(CHECKS, facts)
+    return facts, found, len({one.check for one in fixable} - {one.check for one in found})
 
 
 def _annotate(s: Settings, facts: Facts, found: Sequence[Finding]) -> None:

@@ -12,10 +12,8 @@ from ...dynamodb import schema, tables
 from ...dynamodb.capacity import estimate as estimates
 from ...dynamodb.capacity.estimate import Estimate
 from ...dynamodb.capacity.limiter import RateLimiter
-from ...dynamodb.capacity.rules import Item, item_size, read_units
 from ...dynamodb.client import DynamoDB
 from ...dynamodb.scanning import Selection
-from ...dynamodb.transfer import input_files
 from ...errors import CruddurError
 from ...output.text import counted
 from ...settings import Settings
@@ -164,21 +162,3 @@ def of_person(description: Mapping[str, Any]) -> Estimate:
     entries = estimates.query(items=rows, bytes=size, index=schema.INDEX)
     rounded = Estimate(read_units=float(rows), indexes={schema.INDEX: rows / 2})
     return replace(estimates.add([table, entries, rounded]), items=table.items, bytes=table.bytes, at_most=True)
-
-
-def of_import(source: input_files.Source, *, compare: bool) -> Estimate:
-    """The estimate of writing the items of files into a table without any of their keys.
-
-    With ``compare`` it has the reads for comparing too, as if the table had every key. Standard input counts as empty,
-    because it can be read only once.
-    """
-    compare_units = 0.0
-
-    def items() -> Iterator[Item]:
-        nonlocal compare_units
-        for _, item, _ in input_files.items(source) if source.files else ():
-            compare_units += read_units(item_size(item), consistent=True) if compare else 0.0
-            yield item
-
-    estimate = estimates.puts(items(), indexes=[schema.GROUPS])
-    return replace(estimate, read_units=compare_units)

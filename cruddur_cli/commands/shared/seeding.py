@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SeedPlan:
     """What a command seeds: ``count`` messages from the lines of the file ``source``, between two people."""
 
     lines: list[Line]
@@ -34,13 +34,13 @@ class Plan:
     count: int
 
 
-def plan(s: Settings, script: str | None, count: int | None) -> Plan:
+def plan(s: Settings, script: str | None, count: int | None) -> SeedPlan:
     """The plan for the options: the named script or the built-in one, and ``count`` messages or one for each line.
 
     Raises BadInput for a script that cannot be read, NotFound for a missing person.
     """
     lines, source = read_script(script)
-    return Plan(lines, source, people.pair(s), count or len(lines))
+    return SeedPlan(lines, source, people.pair(s), count or len(lines))
 
 
 def read_script(script: str | None) -> tuple[list[Line], str]:
@@ -49,7 +49,7 @@ def read_script(script: str | None) -> tuple[list[Line], str]:
     return model.parse(content, source), source
 
 
-def estimate(planned: Plan) -> Estimate:
+def estimate(planned: SeedPlan) -> Estimate:
     """The estimate of seeding where nothing is seeded yet, from the mean size of the lines' items."""
     number = len(planned.lines)
     schedule = model.Schedule(times.now())
@@ -58,7 +58,7 @@ def estimate(planned: Plan) -> Estimate:
     return estimates.seed(planned.count, message_bytes=size, group_bytes=size, index=schema.INDEX)
 
 
-def seed_conversation(s: Settings, dynamodb: DynamoDB, planned: Plan) -> list[seed.Seeded]:
+def seed_conversation(s: Settings, dynamodb: DynamoDB, planned: SeedPlan) -> list[seed.Seeded]:
     """Seed the planned conversation under a lock; returns the result for its messages and for its group rows."""
     now = times.now()
     seed.check(planned.lines, planned.people, group=SEEDED_GROUP, source=planned.source, now=now)

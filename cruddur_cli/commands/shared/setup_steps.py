@@ -401,7 +401,7 @@ def make_messages(
             "  add the person again (cruddur doctor names the command), or seed another conversation: cruddur ddb seed",
         )
         return
-    rows = seeding.seed_conversation(s, dynamodb, seeding.Plan(lines, source, pair, len(lines)))
+    rows = seeding.seed_conversation(s, dynamodb, seeding.SeedPlan(lines, source, pair, len(lines)))
     result = seed_result(rows, would)
     done(s, steps, "conversation", result or "exists", changed=bool(result))
 
