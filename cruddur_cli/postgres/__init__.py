@@ -1,1 +1,1 @@
-"""The user store: one PostgreSQL database."""
+"""Opens, changes and examines the user store, one PostgreSQL database."""

@@ -1,4 +1,4 @@
-"""Every definition in a database, as text, for comparing two states of it or two databases."""
+"""Reads the definitions in a database as text, to compare two states of a database or two databases."""
 
 from __future__ import annotations
 
@@ -42,12 +42,15 @@ _QUERY = """
 
 
 def read(conn: Connection[Any]) -> list[str]:
-    """The tables, columns, indexes, constraints, functions, types and privileges, sorted by their text."""
+    """One line for each table, column, index, constraint, function, type and privilege, sorted.
+
+    Equal lists mean that the schema has not changed.
+    """
     return [row[0] for row in conn.execute(_QUERY.encode()).fetchall()]
 
 
-# What this program keeps for itself, and what every PostgreSQL or only the embedded one has beside the schema.
-_OURS = "'schema_information', 'cruddur_migrations', 'cruddur_environment'"
+# Tables about the database itself: they are no part of the application's schema.
+_BOOKKEEPING = "'schema_information', 'cruddur_migrations', 'cruddur_environment'"
 _DEFINITIONS = f"""
     WITH mine AS (
         SELECT oid, quote_ident(nspname) AS name FROM pg_namespace
@@ -58,7 +61,7 @@ _DEFINITIONS = f"""
         SELECT c.oid, c.relkind, n.name || '.' || quote_ident(c.relname) AS name, c.relpersistence, c.relrowsecurity,
             c.relispartition
         FROM pg_class c JOIN mine n ON n.oid = c.relnamespace
-        WHERE c.relname NOT IN ({_OURS}) AND ('pg_class'::regclass, c.oid) NOT IN (TABLE extended)
+        WHERE c.relname NOT IN ({_BOOKKEEPING}) AND ('pg_class'::regclass, c.oid) NOT IN (TABLE extended)
     )
     SELECT 'table ' || name, concat_ws(' ', CASE relkind WHEN 'p' THEN 'partitioned' WHEN 'f' THEN 'foreign' END,
         CASE relpersistence WHEN 'u' THEN 'unlogged' END, CASE WHEN relispartition THEN 'partition' END,
@@ -111,17 +114,18 @@ _DEFINITIONS = f"""
     UNION ALL SELECT 'schema ' || name, '' FROM mine
     WHERE name <> 'public' AND ('pg_namespace'::regclass, oid) NOT IN (TABLE extended)
 """
-_PATH = "SELECT current_setting('search_path'), set_config('search_path', %s, true)"
+_SEARCH_PATH = "SELECT current_setting('search_path'), set_config('search_path', %s, true)"
 
 
 def definitions(conn: Connection[Any]) -> dict[str, str]:
-    """Each object of the schema with its definition, such as ``column public.users.bio`` with ``text not null``.
+    """The definition of each object by its name, such as ``column public.users.bio``: ``text not null``.
 
-    Owners, privileges, comments, and what extensions and this program bring are left out: they differ from server to
-    server. The stand-in for uuid-ossp on the embedded server is left out too. Every name has its schema before it.
+    Owners, privileges and comments are left out, because they differ from server to server. So are the objects of
+    extensions, this program's own tables, and the embedded server's stand-in for uuid-ossp. The names of tables, types
+    and functions include their schema.
     """
-    row = conn.execute(_PATH, ["pg_catalog"]).fetchone()
+    row = conn.execute(_SEARCH_PATH, ["pg_catalog"]).fetchone()
     assert row is not None
-    found = conn.execute(_DEFINITIONS.encode()).fetchall()
-    conn.execute(_PATH, [row[0]])
-    return {name: " ".join(text.split()) for name, text in sorted(found)}
+    rows = conn.execute(_DEFINITIONS.encode()).fetchall()
+    conn.execute(_SEARCH_PATH, [row[0]])
+    return {name: " ".join(text.split()) for name, text in sorted(rows)}

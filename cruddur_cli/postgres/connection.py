@@ -1,4 +1,4 @@
-"""Opens the user store within a bounded time, watches it for silence, and turns psycopg's errors into CruddurError."""
+"""Opens the user store within a bounded time, and turns psycopg's errors into CruddurError."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _MAINTENANCE = "postgres"
 LOCK_S = 5
 _CLIENT_CHECK_S = 2
 _CONNECT_S = 4.0
-_LEAST_S = 2  # psycopg and libpq take no less
-# What libpq says before it has asked any server, or once a server does not do what sslmode wants.
-_SETTINGS = re.compile(
+_MIN_CONNECT_S = 2  # psycopg and libpq raise a smaller time-out to this
+# libpq's messages about a wrong setting: before it connects, or where the server does not meet sslmode.
+_WRONG_SETTING = re.compile(
     r"invalid \S+ value|root certificate file|does not support SSL|certificate verify failed|SSL error: certificate"
     r"|server certificate for|server common name|certificate file .* does not exist|private key file"
     r"|definition of service|service file|could not match \d+|invalid port number|invalid connection option"
     r"|bad value for connect_timeout|invalid integer value|sslrootcert=system|GSSAPI encryption required",
     re.IGNORECASE,
 )
-# For the transaction alone: on a session behind a pooler, which others are given next, nothing may stay behind. What a
-# URL, PGOPTIONS, the role or the database say themselves counts. An operating system that cannot tell that a peer is
-# gone refuses the second ("client_connection_check_interval"); 13 does not know it.
-_BOUNDS = f"""
+# For this transaction only: behind a pooler the session goes to another client afterwards. A value from the URL, from
+# PGOPTIONS, the role or the database is kept. Servers on other systems than Linux may refuse
+# client_connection_check_interval, and PostgreSQL 13 does not have it.
+_TIMEOUTS = f"""
     SELECT pg_backend_pid(),
         CASE WHEN current_setting('lock_timeout') = '0' THEN set_config('lock_timeout', '{LOCK_S}s', true) END,
         CASE WHEN current_setting('client_connection_check_interval', true) = '0' AND version() LIKE '%%-linux-%%'
@@ -44,21 +44,23 @@ _BOUNDS = f"""
         CASE WHEN %s::text IS NOT NULL THEN set_config('statement_timeout', %s, true) END
 """
 _TLS = re.compile(r"ssl|certificate|private key", re.IGNORECASE)
-_NUMBERS = {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"}
+_INTEGERS = {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"}
 _HOST = re.compile(r"[A-Za-z0-9_.:%\u0080-\U0010ffff-]*|/.*")
 _ENCODED = r"(?:[^:@/?#\s%]|%[0-9A-Fa-f]{2})*"
-# What libpq reads as it was meant: an @ ends the user's part, and without one there is none anywhere.
+# A URL that libpq reads as its writer meant it: an @ ends user and password, or the URL has no @.
 _STRICT = rf"postgres(ql)?://({_ENCODED}(:{_ENCODED})?@[^@/?#\s]*(/[^?@\s]*)?(\?.*)?|[^@]*)"
 
 
 @dataclass(frozen=True)
 class Server:
-    """One database on one server; ``Server.at(url)`` is that of a URL.
+    """One database on one server. ``Server.at(url)`` reads a connection URL.
 
-    ``parameters`` are libpq's and hold the password: print ``label``.
+    ``parameters`` are libpq's and contain the password: print ``label`` instead. ``address`` is libpq's ``hostaddr``,
+    to which it connects without looking up ``host``; empty if there is none.
 
-    ``host`` is the name, and ``address`` where libpq goes instead of looking it up (``hostaddr``), if anywhere.
-    ``advice`` is what to do where it cannot be reached.
+    ``read_only`` makes PostgreSQL refuse changes. ``wait_s`` is how many seconds to retry a server that cannot be
+    reached, and ``advice`` the hint of the error afterwards. ``statement_timeout_s`` limits each statement; None sets
+    no limit.
     """
 
     parameters: Mapping[str, Any] = field(repr=False)
@@ -76,15 +78,16 @@ class Server:
 
     @classmethod
     def at(cls, url: str, *, origin: str = "The URL") -> Server:
-        """The database of a URL or of a libpq key=value string. PG* variables and the service file fill its gaps.
+        """The database that a URL or a libpq key=value string names.
 
-        Raises NotConfigured for what cannot be read; ``origin`` is what it calls the text.
+        The service file, then PG* variables supply what the text omits. Raises NotConfigured if the text cannot be
+        read; the message calls it ``origin``.
         """
         return cls.of(completed(parse_url(url, origin=origin)))
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Server:
-        """The database that libpq's parameters lead to. Raises NotConfigured."""
+        """The database that libpq's parameters name. Raises NotConfigured for a port that is no number."""
         address = str(parameters.get("hostaddr") or "")
         host = str(parameters.get("host") or address or "localhost")
         database, number = str(parameters.get("dbname") or "cruddur"), port(parameters)
@@ -100,31 +103,31 @@ class Server:
         )
 
     def on(self, database: str) -> Server:
-        """The same server, another database."""
+        """Another database on the same server."""
         return replace(self, database=database)
 
 
 def load_driver() -> None:
-    """Load psycopg, which takes longer than a connection does."""
+    """Import psycopg, so that a caller can measure a connection without the import, which takes longer."""
     import psycopg  # noqa: F401
 
 
 def parse_url(url: str, *, origin: str) -> dict[str, Any]:
     """The parameters of a connection URL (``postgres://`` or ``postgresql://``) or of a libpq key=value string.
 
-    Raises NotConfigured without repeating any part of a text that cannot be read, psycopg's words for it included: each
-    part may be the password.
+    Raises NotConfigured if the text cannot be read. The message repeats neither the text nor psycopg's error: any part
+    may be the password.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     written = _encoded(url.strip())
     try:
-        # A password in it must have a certain place, for the mask and for libpq.
+        # The mask and libpq must agree where the password stands.
         if masking.is_readable(url.strip()):
-            found = conninfo_to_dict(written)
-            if _is_plausible(written, found):
-                return found
+            parameters = conninfo_to_dict(written)
+            if _is_plausible(written, parameters):
+                return parameters
     except (ProgrammingError, ValueError):
         pass
     raise NotConfigured(
@@ -135,26 +138,26 @@ def parse_url(url: str, *, origin: str) -> dict[str, Any]:
     ) from None
 
 
-def _is_plausible(written: str, found: Mapping[str, Any]) -> bool:
-    """Whether libpq has cut the text where its writer meant it: else a piece of the password would be a host or a name.
+def _is_plausible(written: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether libpq split the text where its writer meant; else a part of the password would be a host or a name.
 
-    Raises ValueError for what should be a number.
+    Raises ValueError for a parameter that should be a number.
     """
-    if any(int(text or 1) not in range(1, 65536) for text in str(found.get("port") or "").split(",")):
+    if any(int(text or 1) not in range(1, 65536) for text in str(parameters.get("port") or "").split(",")):
         return False
-    for name in _NUMBERS & found.keys():
-        int(found[name])
+    for name in _INTEGERS & parameters.keys():
+        int(parameters[name])
     if "://" not in written:
         return True
-    # The login and the hosts, then the name of the database; parameters may hold any sign.
+    # The authority is the login and the hosts, the path is the database's name; parameters may contain any sign.
     authority = re.split("[/?#]", written.partition("://")[2], maxsplit=1)[0]
     path = written.partition("://")[2].removeprefix(authority).partition("?")[0]
-    hosts = str(found.get("host") or "").split(",")
+    hosts = str(parameters.get("host") or "").split(",")
     return authority.count("@") <= 1 and not re.search(r"[@\s]", path) and all(map(_HOST.fullmatch, hosts))
 
 
 def as_libpq_reads(url: str) -> dict[str, Any]:
-    """The parameters that every other program finds in a connection string; none where it cannot read it."""
+    """The parameters of a connection string as libpq reads it, without this module's checks; empty if it cannot."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
@@ -165,29 +168,29 @@ def as_libpq_reads(url: str) -> dict[str, Any]:
 
 
 def completed(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with what libpq adds where the URL is silent: the service file's, then the PG* variables'.
+    """The parameters, with those that the URL omits from the service file, then from PG* variables.
 
-    libpq itself reads both. What decides where a connection goes is then said aloud, to psycopg and psql too: psycopg
-    looks names up before libpq has read the service file.
+    libpq reads both by itself. psycopg looks up the host before libpq has read the service file, so psycopg and psql
+    get these values explicitly.
     """
     service = str(given.get("service") or os.environ.get("PGSERVICE") or "")
     plain = _defaults("")
     served = {name: value for name, value in _defaults(service).items() if value != plain.get(name)} if service else {}
-    found = {**served, **given}
+    parameters = {**served, **given}
     if served:
-        found.pop("service", None)
+        parameters.pop("service", None)
     for name in ("host", "hostaddr", "port", "user", "dbname"):
-        variable = os.environ.get(_WHERE[name])
-        if not found.get(name) and variable:
-            found[name] = variable
-    return found
+        variable = os.environ.get(_VARIABLES[name])
+        if not parameters.get(name) and variable:
+            parameters[name] = variable
+    return parameters
 
 
-_WHERE = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
+_VARIABLES = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
 
 
 def _defaults(service: str) -> dict[str, str]:
-    """What libpq takes for parameters that were not given, with that service; a missing service adds nothing."""
+    """libpq's default for each parameter, with that service's values; a missing service adds nothing."""
     from psycopg.pq import Conninfo
 
     before = os.environ.pop("PGSERVICE", None)
@@ -206,7 +209,7 @@ def _defaults(service: str) -> dict[str, str]:
 
 
 def port(parameters: Mapping[str, Any]) -> int:
-    """The port, the first where several are named. Raises NotConfigured."""
+    """The port; of several the first; 5432 without one. Raises NotConfigured for a text that is no number."""
     text = str(parameters.get("port") or "5432").partition(",")[0] or "5432"
     if not text.isdecimal():
         raise NotConfigured(f"{text!r} is not a port: check the connection URL, the service file and PGPORT.")
@@ -214,21 +217,21 @@ def port(parameters: Mapping[str, Any]) -> int:
 
 
 def _os_user() -> str:
-    """The user that libpq logs in as if none is named: that of the operating system."""
+    """The operating system's user, as whom libpq logs in by default."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # a container's user may have no name
         return "the current user"
 
 
 def _encoded(url: str) -> str:
-    """The URL with its password percent-encoded, if it holds a plain ``/ @ # ? %`` or a space."""
+    """The URL with user and password percent-encoded, if the password contains a plain ``/ @ # ? %`` or a space."""
     if not re.match(r"postgres(ql)?://", url) or re.fullmatch(_STRICT, url):
         return url
     scheme, _, rest = url.partition("://")
     info, at, tail = rest.rpartition("@")
     user, colon, password = info.partition(":")
-    # What has a path or parameters before its last @ may have that @ in one of them.
+    # With a path or parameters before it, the last @ may belong to them.
     if not at or not colon or re.search(r"[@/?#\s]", user) or re.search(r"/[^?]*\?.*=", password):
         return url
     if not re.fullmatch(r"[^/?#\s]*(/[^?]*)?(\?.*)?", tail) or not password.isprintable():
@@ -237,7 +240,7 @@ def _encoded(url: str) -> str:
 
 
 def _encode(text: str) -> str:
-    """Percent-encoded; what is encoded already stays."""
+    """The text percent-encoded; its ``%XX`` stay as they are."""
     return "".join(
         part if re.fullmatch("%[0-9A-Fa-f]{2}", part) else quote(part, safe="")
         for part in re.split("(%[0-9A-Fa-f]{2})", text)
@@ -246,10 +249,10 @@ def _encode(text: str) -> str:
 
 @contextmanager
 def opened(server: Server | str, *, trace: Callable[[str], None] | None = None) -> Iterator[Connection[Any]]:
-    """A connection in a transaction that is committed at the end, or rolled back when something is raised.
+    """A connection in a transaction, which is committed at the end, or rolled back on an exception.
 
-    ``server`` may be a URL. With ``read_only`` in it PostgreSQL itself refuses any change. Raises CannotConnect (within
-    5 s, more with ``wait_s``), NotConfigured for a password, NotFound for a missing database, Refused for an SQL error.
+    ``server`` may be a URL. Raises CannotConnect (within about 5 s, later with ``wait_s``), NotConfigured for a refused
+    login or a wrong setting, NotFound for a missing database, Refused for an SQL error.
     """
     import psycopg
 
@@ -260,7 +263,7 @@ def opened(server: Server | str, *, trace: Callable[[str], None] | None = None) 
     try:
         with conn:
             try:
-                bound(conn)
+                set_timeouts(conn)
                 yield conn
             except BaseException as error:
                 _abandon(conn, interrupted=not isinstance(error, Exception))
@@ -271,23 +274,24 @@ def opened(server: Server | str, *, trace: Callable[[str], None] | None = None) 
         conn.close()
 
 
-def bound(conn: Connection[Any]) -> None:
-    """Bound how long the transaction that begins now waits for a lock, and have the server look after its client.
+def set_timeouts(conn: Connection[Any]) -> None:
+    """Limit how long the transaction that begins now waits for locks and statements, and store its ``server_pid``.
 
-    ``opened`` has done it for the first transaction of a connection.
+    The server also checks at times whether its client is still connected. ``opened`` calls this for the first
+    transaction of a connection.
     """
     timeout_s = conn.statement_timeout_s  # type: ignore[attr-defined]
     text = f"{timeout_s * 1000:.0f}" if timeout_s else None
-    row = conn.execute(_BOUNDS.encode(), [text, text]).fetchone()
+    row = conn.execute(_TIMEOUTS.encode(), [text, text]).fetchone()
     conn.server_pid = row[0] if row else None  # type: ignore[attr-defined]
 
 
 def _abandon(conn: Connection[Any], *, interrupted: bool) -> None:
-    """End a statement that a signal cut short: its lock goes at once, and there is nothing left to roll back."""
+    """Cancel a statement that a signal interrupted, and close the connection: its locks are released at once."""
     from psycopg.pq import TransactionStatus
 
     if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
-        with suppress(Exception):  # the server finds out by itself that we are gone
+        with suppress(Exception):  # the server notices by itself that the connection is closed
             conn.cancel_safe(timeout=2)
         conn.close()
     elif interrupted:
@@ -296,7 +300,10 @@ def _abandon(conn: Connection[Any], *, interrupted: bool) -> None:
 
 @contextmanager
 def opened_maintenance(server: Server | str) -> Iterator[Connection[Any]]:
-    """A connection to the server's maintenance database, outside of any transaction: for CREATE and DROP DATABASE."""
+    """A connection to ``postgres``, or to ``template1`` without it, outside of a transaction.
+
+    For CREATE and DROP DATABASE.
+    """
     import psycopg
 
     server = Server.at(server) if isinstance(server, str) else server
@@ -314,9 +321,9 @@ def opened_maintenance(server: Server | str) -> Iterator[Connection[Any]]:
 
 
 def connect_to_any_host(parameters: Mapping[str, Any]) -> Any:
-    """A connection to the first host that gives one; after about 5 s no other host is tried. Raises psycopg.Error.
+    """A connection to the first host that accepts one; after about 4 s no other host is tried. Raises psycopg.Error.
 
-    A time-out of the URL's or the environment's own stays.
+    A time-out in the URL or the environment is used unchanged.
     """
     import psycopg
 
@@ -324,8 +331,8 @@ def connect_to_any_host(parameters: Mapping[str, Any]) -> Any:
     if "connect_timeout" in parameters or "PGCONNECT_TIMEOUT" in os.environ:
         return connect(**parameters)
     attempts = list(_attempts(parameters))
-    each = "2" if parameters.get("host") == "localhost" else str(max(_LEAST_S, int(_CONNECT_S) // len(attempts)))
-    # psycopg itself weighs the hosts against each other there.
+    each = "2" if parameters.get("host") == "localhost" else str(max(_MIN_CONNECT_S, int(_CONNECT_S) // len(attempts)))
+    # With these parameters psycopg itself chooses between the hosts.
     if len(attempts) <= 2 or {"load_balance_hosts", "target_session_attrs"} & parameters.keys():
         return connect(**{**parameters, "connect_timeout": each})
     began, last = time.monotonic(), len(attempts) - 1
@@ -339,7 +346,7 @@ def connect_to_any_host(parameters: Mapping[str, Any]) -> Any:
 
 
 def _attempts(parameters: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Each host that the parameters name, with its address and port."""
+    """The host, address and port of each server that the parameters name."""
     named = {name: str(parameters.get(name) or "").split(",") for name in ("host", "hostaddr", "port")}
     count = max(len(named["host"]), len(named["hostaddr"]))
     for number in range(count):
@@ -347,7 +354,7 @@ def _attempts(parameters: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         for name, values in named.items():
             if values == [""]:
                 continue
-            if len(values) not in {1, count}:  # libpq says what is wrong with that
+            if len(values) not in {1, count}:  # libpq reports that the numbers differ
                 yield {}
                 return
             attempt[name] = values[number if len(values) == count else 0]
@@ -357,7 +364,7 @@ def _attempts(parameters: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 def _connect(server: Server) -> Connection[Any]:
     import psycopg
 
-    # It would name host and user where a rollback fails after a signal, and the server rolls back without being told.
+    # psycopg logs host and user when a rollback fails after a signal, although the server then rolls back by itself.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     parameters = {**server.parameters, "dbname": server.database, "application_name": "cruddur"}
     if server.embedded:
@@ -373,29 +380,29 @@ def _connect(server: Server) -> Connection[Any]:
             time.sleep(0.25)
             continue
         conn.statement_timeout_s = server.statement_timeout_s  # type: ignore[attr-defined]
-        # A pooler gives each transaction another session, which does not know what an earlier one has prepared.
+        # Behind a pooler the next transaction may have another session, without this one's prepared statements.
         conn.prepare_threshold = None
         conn.read_only = True if server.read_only else None
         return conn
 
 
 def _forget_pg_variables() -> None:
-    """The embedded server is one known address: a PGSERVICE or PGSSLMODE meant for another must not reach libpq."""
+    """Remove PG* variables from this process: a PGSERVICE or PGSSLMODE for another server must not reach libpq."""
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
 
 
 def _connection_problem(error: Exception, server: Server) -> CruddurError:
-    # A failed connection has no SQLSTATE: libpq's text, of which the last line says what the server said.
+    # A failed connection has no SQLSTATE, only libpq's text; the last line is the server's message.
     text = str(error).strip()
     reason = text.splitlines()[-1].strip() if text else type(error).__name__
     reason = reason.rpartition("FATAL:")[2].strip() or reason
     if f'database "{server.database}" does not exist' in text:
         missing = f"There is no {server.label}."
         return NotFound(missing, hint="cruddur db setup", code="database_not_found")
-    wrong = wrong_setting(text, f"PostgreSQL on {server.host}:{server.port}")
-    if wrong is not None:
-        return wrong
+    setting_error = wrong_setting(text, f"PostgreSQL on {server.host}:{server.port}")
+    if setting_error is not None:
+        return setting_error
     if re.search(r"password|role \".*\" does not exist|no pg_hba.conf entry|authentication", text):
         return NotConfigured(
             f"PostgreSQL on {server.host}:{server.port} refuses the user {server.user!r}: {reason}.",
@@ -422,8 +429,8 @@ def _plain_reason(text: str, reason: str) -> str:
 
 
 def wrong_setting(text: str, place: str) -> NotConfigured | None:
-    """The error for what libpq said, where it is about a setting and not about the server being there."""
-    if not _SETTINGS.search(text):
+    """The error for a message of libpq about a connection setting; None for any other message."""
+    if not _WRONG_SETTING.search(text):
         return None
     reason = " ".join(text.splitlines()[0].split())
     reason = re.sub(r"^(connection (failed|is bad): )?(connection to server .*? failed: )?", "", reason).rstrip(".")
@@ -458,7 +465,7 @@ def _advice(server: Server) -> str:
 
 
 def translate(error: Any, server: Server) -> CruddurError:
-    """Our error for one of psycopg's. What went wrong in a file of SQL is told by ``scripts``, with its place."""
+    """The CruddurError for an error of psycopg. ``sql_files.runner`` adds file and line for a file of SQL."""
     import psycopg
 
     diag = error.diag
@@ -485,15 +492,15 @@ def translate(error: Any, server: Server) -> CruddurError:
 
 
 def encoded(conn: Connection[Any], text: str) -> bytes:
-    """The text in the client_encoding of the session, which a file may have set. Raises UnicodeEncodeError.
+    """The text in the session's client_encoding, which a file of SQL may have set. Raises UnicodeEncodeError.
 
-    SQL_ASCII leaves bytes as they are ("Character Set Support"): the files are UTF-8.
+    With SQL_ASCII the server converts nothing ("Character Set Support"), so the text is sent as UTF-8.
     """
     return text.encode("utf-8" if conn.info.encoding == "ascii" else conn.info.encoding)
 
 
 def check_name(name: str) -> str:
-    """A database name as given, or BadInput: PostgreSQL would cut one of more than 63 bytes without a word."""
+    """The database name, unchanged. Raises BadInput for more than 63 bytes, which PostgreSQL would truncate."""
     if not name or len(name.encode()) > 63:
         raise BadInput(f"{name!r} cannot be a database name: 1 to 63 bytes.")
     return name

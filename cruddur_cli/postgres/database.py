@@ -1,4 +1,4 @@
-"""The database as a whole: creates, drops and empties it, and counts its tables and rows."""
+"""Creates, drops and empties the database, and counts its tables and rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 TABLES = ("users", "activities", "schema_information")
-# Rows about the database itself, which are no data.
+# Tables about the database itself, whose rows do not count as data.
 BOOKKEEPING = ("schema_information", "cruddur_migrations", "cruddur_environment")
 
 
 @dataclass(frozen=True)
 class Pong:
-    """A server's answer to ``ping``."""
+    """What ``ping`` found out about a server; ``encrypted`` says whether the connection uses TLS."""
 
     host: str
     port: int
@@ -34,14 +34,14 @@ class Pong:
 
 @dataclass(frozen=True)
 class TableRows:
-    """One table and how many rows it holds."""
+    """A table's name and its number of rows."""
 
     table: str
     rows: int
 
 
 def ping(conn: Connection[Any], server: Server, elapsed_ms: float) -> Pong:
-    """The server's version, database and user; ``elapsed_ms`` is how long the caller waited for the answer."""
+    """The server's version, database and user; ``elapsed_ms`` is how many milliseconds the caller has waited."""
     row = conn.execute("SELECT current_setting('server_version'), current_database(), current_user").fetchone()
     assert row is not None
     return Pong(
@@ -50,7 +50,7 @@ def ping(conn: Connection[Any], server: Server, elapsed_ms: float) -> Pong:
 
 
 def clock(conn: Connection[Any]) -> datetime:
-    """The server's time."""
+    """The server's current time, with its time zone."""
     row = conn.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     moment: datetime = row[0]
@@ -58,23 +58,25 @@ def clock(conn: Connection[Any]) -> datetime:
 
 
 def exists(conn: Connection[Any], name: str) -> bool:
-    """Whether the server has a database of that name."""
+    """Whether the server has a database with that name."""
     return conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
 
 
 def is_rds(conn: Connection[Any]) -> bool:
-    """Whether the server is Amazon's, also behind a tunnel: only there is a role ``rdsadmin``, and the
-    setting ``rds.extensions``."""
+    """Whether the server is Amazon RDS, also behind a tunnel.
+
+    Only RDS has the role ``rdsadmin`` or the setting ``rds.extensions``.
+    """
     role = "EXISTS (SELECT FROM pg_roles WHERE rolname = 'rdsadmin')"
     setting = "current_setting('rds.extensions', true) IS NOT NULL"
-    found = conn.execute(f"SELECT {role} OR {setting}".encode()).fetchone()
-    return found is not None and bool(found[0])
+    row = conn.execute(f"SELECT {role} OR {setting}".encode()).fetchone()
+    return row is not None and bool(row[0])
 
 
 def create(conn: Connection[Any], name: str) -> bool:
-    """Create a database; False if it exists already, or if another session has just created it.
+    """Create a database; False if it exists already, or if another session creates it at the same time.
 
-    ``conn`` is to the maintenance database, outside of a transaction.
+    ``conn`` is to the maintenance database, outside of a transaction. Raises BadInput for an impossible name.
     """
     from psycopg import errors, sql
 
@@ -82,13 +84,16 @@ def create(conn: Connection[Any], name: str) -> bool:
         return False
     try:
         conn.execute(sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name)))
-    except (errors.DuplicateDatabase, errors.UniqueViolation):  # which of the two depends on who loses the race where
+    except (
+        errors.DuplicateDatabase,
+        errors.UniqueViolation,
+    ):  # which of the two depends on when the other session commits
         return False
     return True
 
 
 def drop(conn: Connection[Any], name: str, *, force: bool = True) -> bool:
-    """Drop a database and with ``force`` end the sessions that use it, in one step; False where there was none.
+    """Drop a database; False if it does not exist. With ``force`` the same statement ends the sessions that use it.
 
     ``conn`` is to the maintenance database, outside of a transaction. Source: "DROP DATABASE", WITH (FORCE).
     """
@@ -102,7 +107,7 @@ def drop(conn: Connection[Any], name: str, *, force: bool = True) -> bool:
 
 
 def drop_unused(conn: Connection[Any], name: str) -> bool:
-    """Drop a database; False where there is none, or a session uses it. As ``drop``, but never ends a session."""
+    """Drop a database; False if it does not exist or a session uses it. Never ends a session."""
     from psycopg import errors
 
     try:
@@ -112,7 +117,10 @@ def drop_unused(conn: Connection[Any], name: str) -> bool:
 
 
 def can_recreate(conn: Connection[Any], name: str) -> bool:
-    """Whether this role may drop that database and create it again. Source: "DROP DATABASE", "CREATE DATABASE"."""
+    """Whether the current role may drop that database and create it again.
+
+    False for the database that ``conn`` is connected to. Source: "DROP DATABASE", "CREATE DATABASE".
+    """
     row = conn.execute(
         "SELECT current_database() <> d.datname"
         " AND (r.rolsuper OR (r.rolcreatedb AND pg_has_role(d.datdba, 'USAGE')))"
@@ -123,7 +131,7 @@ def can_recreate(conn: Connection[Any], name: str) -> bool:
 
 
 def can_create(conn: Connection[Any]) -> bool:
-    """Whether this role may create databases."""
+    """Whether the current role may create databases."""
     row = conn.execute("SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user").fetchone()
     return bool(row and row[0])
 
@@ -138,9 +146,10 @@ _OBJECTS = """
 
 
 def empty(conn: Connection[Any]) -> None:
-    """Drop everything in the database, in the connection's transaction: for a role that may not drop the database.
+    """Drop all schemas and objects of the database, in the connection's transaction.
 
-    Schema ``public`` and the extensions stay: the owner of a database need not have the right to create them.
+    For a role that may not drop the database itself. Schema ``public`` and the extensions stay: the owner of a database
+    may lack the right to create them.
     """
     from psycopg import sql
 
@@ -151,89 +160,89 @@ def empty(conn: Connection[Any]) -> None:
     ).fetchall()
     for (name,) in schemas:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
-    # One at a time: each takes with it what depends on it. Both parts are PostgreSQL's own words and quotes.
+    # One at a time, because CASCADE drops dependent objects as well. PostgreSQL returns type and name ready to use.
     while row := conn.execute(_OBJECTS.encode()).fetchone():
         conn.execute(f"DROP {row[0].removeprefix('composite ').upper()} {row[1]} CASCADE".encode())
 
 
 def missing_tables(conn: Connection[Any]) -> list[str]:
-    """Which of the application's tables the database does not have."""
+    """The tables of ``TABLES`` that the database lacks."""
     rows = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     return [name for name in TABLES if name not in {row[0] for row in rows}]
 
 
 def rows(conn: Connection[Any]) -> list[TableRows]:
-    """The tables in schema ``public``, by name, and how many rows each holds, counted."""
+    """The tables in schema ``public``, sorted by name, with their numbers of rows. Reads every row to count it."""
     from psycopg import sql
 
     names = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
     counted = []
     for (name,) in names:
-        found = conn.execute(sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))).fetchone()
-        counted.append(TableRows(name, found[0] if found else 0))
+        row = conn.execute(sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))).fetchone()
+        counted.append(TableRows(name, row[0] if row else 0))
     return counted
 
 
 def filled(counted: Iterable[TableRows]) -> list[TableRows]:
-    """The tables that have rows."""
+    """The tables that have rows, without those of ``BOOKKEEPING``."""
     return [table for table in counted if table.rows and table.table not in BOOKKEEPING]
 
 
 def named(counted: Iterable[TableRows]) -> str:
-    """Tables and what each holds, as ``4 activities, 1 user``; ``no rows`` for none."""
+    """The numbers of rows as a text, such as ``4 activities, 1 user``; ``no rows`` without tables."""
     return ", ".join(rows_of(table.table, table.rows) for table in counted) or "no rows"
 
 
 def rows_of(table: str, number: int) -> str:
-    """So many rows of a table, as ``4 activities``, ``1 user``; of a table with another name, ``1 row of logs``."""
+    """A number of rows as a text: ``4 activities``, ``1 user``, ``1 row of logs``."""
     if number != 1:
         return f"{number:,} {table}"
     return {"activities": "1 activity", "users": "1 user"}.get(table, f"1 row of {table}")
 
 
 def added(before: Iterable[TableRows], after: Iterable[TableRows]) -> int:
-    """The number of rows that were added, over all tables that have more rows."""
+    """The number of rows that were added to all tables; a table that lost rows counts as 0."""
     return sum(table.rows for table in more(before, after))
 
 
 def more(before: Iterable[TableRows], after: Iterable[TableRows]) -> list[TableRows]:
-    """The tables that have more rows than before, and how many more."""
+    """The tables that gained rows, each with the number of rows gained."""
     had = {table.table: table.rows for table in before}
     grown = (TableRows(table.table, table.rows - had.get(table.table, 0)) for table in after)
     return [table for table in filled(grown) if table.rows > 0]
 
 
 def tell_rows(conn: Connection[Any]) -> str:
-    """What would be lost with the database, as ``4 activities, 4 users``; gives up on a table that is locked.
+    """The rows that dropping the database deletes, such as ``4 activities, 4 users``.
 
-    A session that is stuck must not keep the database from being dropped: that is how it is ended.
+    A locked table is named but not counted: dropping the database is also how a stuck session is ended.
     """
     from psycopg import errors, sql
 
     conn.execute("SET LOCAL lock_timeout = '1s'")
     names = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
-    told, locked = [], []
+    counted, locked = [], []
     for name in [row[0] for row in names if row[0] not in BOOKKEEPING]:
         try:
             with conn.transaction():
                 query = sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(name))
                 row = conn.execute(query).fetchone()
             if row and row[0]:
-                told.append(rows_of(name, row[0]))
+                counted.append(rows_of(name, row[0]))
         except errors.LockNotAvailable:
             locked.append(name)
-            conn.execute("SET LOCAL lock_timeout = '50ms'")  # one who holds a lock holds others too
+            conn.execute("SET LOCAL lock_timeout = '50ms'")  # a session that holds one lock often holds others
     if locked:
-        told.append(f"the rows of {', '.join(locked)} (not counted: a session holds a lock)")
-    return ", ".join(told) or "no rows"
+        counted.append(f"the rows of {', '.join(locked)} (not counted: a session holds a lock)")
+    return ", ".join(counted) or "no rows"
 
 
 def lock(conn: Connection[Any], name: str, *, wait_s: int = 10) -> None:
-    """Hold the lock of that name until the transaction ends. Raises Refused after ``wait_s`` behind another session."""
+    """Hold the advisory lock with that name until the transaction ends. Raises Refused after ``wait_s`` seconds."""
     from psycopg import errors, sql
 
     conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{wait_s}s")))
-    conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the work that it guards is elsewhere
+    conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the guarded work uses other connections
     try:
         conn.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [name])
     except errors.LockNotAvailable as error:

@@ -1,4 +1,4 @@
-"""How long a change waits for locks and for its turn, and which session was in the way."""
+"""Limits how long a change of the schema waits for a lock, and names the session that holds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-TURN_S = 300
+TURN_S = 300  # how long a migration waits for another session's migration
 _LOOK_AFTER_S = 1.0
 _CLIPPED = 100
 _KEY = "hashtext('cruddur schema')"
@@ -42,7 +42,7 @@ _HOLDER = (
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Another session: enough to know whose it is, and to end it."""
+    """A session that holds a lock: whose it is, and the pid by which it can be ended."""
 
     pid: int
     user: str
@@ -59,10 +59,10 @@ class LockHolder:
 
 
 class Watch:
-    """Looks, from a connection of its own, who blocks another connection that has waited for more than a second.
+    """Finds the sessions that block a connection, from a second connection and in a thread.
 
-    PostgreSQL's error for a lock that did not come names no session, and afterwards nothing is left to ask about.
-    Nothing is opened while nothing waits.
+    PostgreSQL's error for a lock time-out names no session, and after it the blocking sessions cannot be found. The
+    second connection is opened only while a statement has run for more than a second.
     """
 
     def __init__(self, conn: Connection[Any], server: Server) -> None:
@@ -90,16 +90,16 @@ class Watch:
             waiting_since = waiting_since or time.monotonic()
             if time.monotonic() - waiting_since < _LOOK_AFTER_S:
                 continue
-            # A connection for each look: what pg_stat_activity says stays the same within a transaction. When there
-            # is none to be had, the error has to do without a name.
+            # A connection for each look: pg_stat_activity does not change within a transaction. If no connection can
+            # be opened, the error names no session.
             with suppress(CruddurError), connection.opened(self._server) as other:
-                # Not the connection's own number: behind a pooler that is the pooler's.
+                # Not conn.info.backend_pid: behind a pooler that number is the pooler's.
                 pid = self._conn.server_pid  # type: ignore[attr-defined]
                 rows = other.execute(_BLOCKERS, [pid]).fetchall()
                 self.blockers = [LockHolder(*row) for row in rows] or self.blockers
 
     def refused(self, place: str = "") -> Refused:
-        """The error for a lock that did not come: who holds it."""
+        """The error for a lock time-out; it names the sessions that hold the lock, if they were found."""
         who = "\n".join(str(session) for session in self.blockers)
         return Refused(
             f"{place}{self._server.label}: gave up waiting for a lock that "
@@ -113,8 +113,8 @@ class Watch:
 
 
 @contextmanager
-def named(conn: Connection[Any], server: Server) -> Iterator[None]:
-    """Inside, a lock that does not come in the time that the connection allows is Refused with who holds it."""
+def report_holder(conn: Connection[Any], server: Server) -> Iterator[None]:
+    """Raise a lock time-out inside the block as Refused, which names the session that holds the lock."""
     from psycopg import errors
 
     with Watch(conn, server) as watch:
@@ -126,13 +126,13 @@ def named(conn: Connection[Any], server: Server) -> Iterator[None]:
 
 @contextmanager
 def guarded(conn: Connection[Any], server: Server) -> Iterator[Watch]:
-    """Bounds every wait until the transaction of ``conn`` ends; inside, a lock that does not come is Refused by name.
+    """Limit every wait until the transaction of ``conn`` ends, and raise a lock time-out as ``report_holder`` does.
 
-    A file's own SET statements come later and win.
+    SET statements of a file run later, so they override the limits.
     """
     from psycopg import errors
 
-    connection.bound(conn)
+    connection.set_timeouts(conn)
     with Watch(conn, server) as watch:
         try:
             yield watch
@@ -141,26 +141,27 @@ def guarded(conn: Connection[Any], server: Server) -> Iterator[Watch]:
 
 
 def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] | None = None) -> None:
-    """Hold the lock of schema changes until the transaction ends: set-up, schema and migrations take turns.
+    """Hold the lock for schema changes until the transaction ends, so that only one session changes the schema.
 
-    Raises Refused, with who holds it, after ``wait_s``.
+    ``say`` gets a line if another session holds the lock. Raises Refused, which names that session, after ``wait_s``
+    seconds.
     """
     from psycopg import errors
 
-    if _answer(conn, f"SELECT pg_try_advisory_xact_lock({_KEY})"):
-        _look_again(conn)
+    if _scalar(conn, f"SELECT pg_try_advisory_xact_lock({_KEY})"):
+        _refresh_catalogue(conn)
         return
     holder = _holder(conn)
     if say is not None:
         say(f"waiting: {holder or 'another session'} is changing the schema")
-    connection.bound(conn)
-    before = _answer(conn, "SELECT current_setting('lock_timeout')")
+    connection.set_timeouts(conn)
+    before = _scalar(conn, "SELECT current_setting('lock_timeout')")
     try:
         with conn.transaction():
             conn.execute(f"SET LOCAL lock_timeout = '{wait_s}s'".encode())
-            _answer(conn, f"SELECT pg_advisory_xact_lock({_KEY})")
+            _scalar(conn, f"SELECT pg_advisory_xact_lock({_KEY})")
             conn.execute("SELECT set_config('lock_timeout', %s, true)", [before])
-        _look_again(conn)
+        _refresh_catalogue(conn)
     except errors.LockNotAvailable as error:
         holder = _holder(conn) or holder
         raise Refused(
@@ -172,16 +173,16 @@ def take(conn: Connection[Any], *, wait_s: int = 10, say: Callable[[str], None] 
         ) from error
 
 
-def _look_again(conn: Connection[Any]) -> None:
-    """Make the session see tables that others have created or dropped since it looked for them.
+def _refresh_catalogue(conn: Connection[Any]) -> None:
+    """Make the session see tables that other sessions created or dropped while it waited.
 
-    It keeps what it has found in the catalogue, and what it has not, until it locks a relation for the first time in a
-    transaction (LockRelationOid in lmgr.c); an advisory lock is none. Nothing else reads this catalogue.
+    A session caches the catalogue until it locks a relation for the first time in a transaction (LockRelationOid in
+    lmgr.c). An advisory lock does not count, so this locks a catalogue that no other query here reads.
     """
     conn.execute("SELECT FROM pg_catalog.pg_ts_template LIMIT 0")
 
 
-def _answer(conn: Connection[Any], query: str) -> Any:
+def _scalar(conn: Connection[Any], query: str) -> Any:
     row = conn.execute(query.encode()).fetchone()
     return row[0] if row else None
 

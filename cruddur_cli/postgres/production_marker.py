@@ -1,7 +1,7 @@
-"""The mark of a database that says: this is production, by any URL.
+"""Owns the mark that makes a database production, by whatever URL it is opened.
 
-It stands in two places: in a table, which a dump and its copy carry along, and in a setting of the database, which
-stays when the table is renamed or dropped. Either is enough.
+It is stored in two places: in a table, which a dump contains, and in a setting of the database, which stays when the
+table is renamed or dropped. One of the two is enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SETTING = "cruddur.environment"
 
 
 def write(conn: Connection[Any]) -> None:
-    """Mark the database as production; a second time changes nothing."""
+    """Mark the database as production; a marked one does not change."""
     columns = "name text PRIMARY KEY, stamped_at timestamptz NOT NULL DEFAULT now()"
     conn.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns})".encode())
     conn.execute(f"INSERT INTO {TABLE} (name) VALUES ('production') ON CONFLICT DO NOTHING".encode())
@@ -27,14 +27,14 @@ def write(conn: Connection[Any]) -> None:
 
 
 def is_production(conn: Connection[Any]) -> bool:
-    """Whether the database has the mark, in either place."""
+    """Whether the database is marked, in either place."""
     return _is_set(conn) or _is_in_table(conn)
 
 
 def refuse(conn: Connection[Any], label: str) -> None:
-    """Raise Protected where the database has the mark: for what writes and came without ``--prod``.
+    """Raise Protected if the database is marked: for commands that write and were run without ``--prod``.
 
-    The hint is for a copy: a refusal never suggests ``--prod``.
+    The hint is for a copy of production; it never suggests ``--prod``.
     """
     if is_production(conn):
         raise Protected(
@@ -45,34 +45,37 @@ def refuse(conn: Connection[Any], label: str) -> None:
 
 
 def release(conn: Connection[Any]) -> bool:
-    """Take the mark off, for a copy of production; False where there is none."""
-    found = is_production(conn)
+    """Remove the mark from a copy of production; False if it is not marked."""
+    was_marked = is_production(conn)
     if _is_in_table(conn):
         conn.execute(f"DELETE FROM {TABLE}".encode())
     if _is_set(conn):
         _set(conn, None)
-    return found
+    return was_marked
 
 
 def _is_in_table(conn: Connection[Any]) -> bool:
-    there = conn.execute("SELECT to_regclass(%s)", [TABLE]).fetchone()
-    if there is None or there[0] is None:
+    table = conn.execute("SELECT to_regclass(%s)", [TABLE]).fetchone()
+    if table is None or table[0] is None:
         return False
     return conn.execute(f"SELECT 1 FROM {TABLE} WHERE name = 'production'".encode()).fetchone() is not None
 
 
 def _is_set(conn: Connection[Any]) -> bool:
-    """Whether the setting is stored with the database: asked of the catalogue, as a session has it from its start."""
-    found = conn.execute(
+    """Whether the setting is stored with the database.
+
+    Read from the catalogue, because ``current_setting`` gives the value from the start of the session.
+    """
+    row = conn.execute(
         "SELECT 1 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
         " WHERE d.datname = current_database() AND s.setrole = 0 AND %s = ANY (s.setconfig)",
         [f"{SETTING}=production"],
     ).fetchone()
-    return found is not None
+    return row is not None
 
 
 def _set(conn: Connection[Any], value: str | None) -> None:
-    """Store or reset the setting; where the user does not own the database, the table alone has to do."""
+    """Store the setting, or reset it with None. A role that does not own the database cannot: the table is enough."""
     from psycopg import errors, sql
 
     change = sql.SQL("SET {} " + value if value else "RESET {}").format(sql.SQL(SETTING))

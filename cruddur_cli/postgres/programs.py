@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs, psql and pg_dump: how they are told which database, without a password in an argument."""
+"""Runs pg_dump, and passes a connection to psql and pg_dump without a password in an argument."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import BadInput, NotConfigured, Protected, Refused
 from .connection import Server
 
-# What libpq reads from the environment, so that no other user sees it in the argument list.
+# libpq reads these from the environment, where other users cannot see them as they see arguments.
 _VARIABLES = {
     "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD",
     "dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT",
@@ -22,24 +22,27 @@ _VARIABLES = {
 }  # fmt: skip
 # Roles and grants of a managed server do not exist elsewhere.
 _DUMP = ("--no-password", "--no-owner", "--no-privileges")
-_OLDER = "server version mismatch"
+_VERSION_MISMATCH = "server version mismatch"  # pg_dump is older than the server
 
 
 def environment(at: Server) -> dict[str, str]:
-    """This process's environment with the connection in libpq's variables; for the embedded one, no others."""
-    # A service that PGSERVICE names would count before everything that is set here; its values are in the parameters.
-    kept = {
+    """This process's environment, with the connection in libpq's variables; without other PG* for the embedded server.
+
+    PGCONNECT_TIMEOUT is 10 seconds unless it is set.
+    """
+    # PGSERVICE would override the variables that are set here; its values are in the parameters already.
+    variables = {
         name: value
         for name, value in os.environ.items()
         if not (at.embedded and name.startswith("PG")) and name != "PGSERVICE"
     }
-    kept.setdefault("PGCONNECT_TIMEOUT", "10")
+    variables.setdefault("PGCONNECT_TIMEOUT", "10")
     given: dict[str, Any] = {**at.parameters, "dbname": at.database}
-    return kept | {variable: str(given[name]) for name, variable in _VARIABLES.items() if given.get(name)}
+    return variables | {variable: str(given[name]) for name, variable in _VARIABLES.items() if given.get(name)}
 
 
-def leftover(at: Server) -> list[str]:
-    """What libpq has no variable for, as a connection string without secrets."""
+def without_variable(at: Server) -> list[str]:
+    """The parameters that have no variable of libpq, as one connection string without passwords; else no string."""
     from psycopg.conninfo import make_conninfo
 
     rest = {name: value for name, value in at.parameters.items() if name not in _VARIABLES and "password" not in name}
@@ -47,11 +50,11 @@ def leftover(at: Server) -> list[str]:
 
 
 def dump(at: Server, path: Path, *, programs: Sequence[str]) -> int:
-    """Write the database as SQL to ``path``, which only its owner may read; returns its size in bytes.
+    """Write the database as SQL to ``path``, which only its owner may read; the size in bytes.
 
-    ``programs`` are the pg_dump there are, tried in turn: one that is older than the server refuses. The file takes its
-    name when it is whole. Raises NotConfigured without a program, Protected where the file exists, Refused where
-    pg_dump fails.
+    ``programs`` are the paths of pg_dump to try in turn: one that is older than the server refuses. The file gets its
+    name once it is complete. Raises NotConfigured without a program, Protected if the file exists, BadInput if it
+    cannot be written, Refused if pg_dump fails.
     """
     if not programs:
         raise NotConfigured("pg_dump is not installed.", hint="apt install postgresql-client", code="no_pg_dump")
@@ -73,10 +76,10 @@ def dump(at: Server, path: Path, *, programs: Sequence[str]) -> int:
 
 
 def _run(at: Server, part: Path, programs: Sequence[str]) -> None:
-    said = ""
+    printed = ""
     for program in programs:
         done = subprocess.run(
-            [program, *_DUMP, "--file", str(part), *leftover(at)],
+            [program, *_DUMP, "--file", str(part), *without_variable(at)],
             env=environment(at),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -86,9 +89,9 @@ def _run(at: Server, part: Path, programs: Sequence[str]) -> None:
         )
         if done.returncode == 0:
             return
-        said = done.stderr.strip()
-        if _OLDER not in said:
+        printed = done.stderr.strip()
+        if _VERSION_MISMATCH not in printed:
             break
-    last = said.splitlines()[-1] if said else "it printed nothing"
-    hint = "install the pg_dump of the server's version" if _OLDER in said else "cruddur db ping"
-    raise Refused(f"pg_dump could not dump {at.label}: {last}", details=said, hint=hint, code="pg_dump_failed")
+    last = printed.splitlines()[-1] if printed else "it printed nothing"
+    hint = "install the pg_dump of the server's version" if _VERSION_MISMATCH in printed else "cruddur db ping"
+    raise Refused(f"pg_dump could not dump {at.label}: {last}", details=printed, hint=hint, code="pg_dump_failed")

@@ -1,4 +1,4 @@
-"""The sessions of a database: lists them, and ends them or cancels their statements."""
+"""Lists the sessions of a database, and ends them or cancels their statements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIND = """
            AND clock_timestamp() - state_change >= make_interval(secs => %(idle_s)s)))
     ORDER BY backend_start, pid
 """
-# "Explicit Locking": these table locks conflict with what INSERT, UPDATE and DELETE take.
+# These table locks conflict with the lock of INSERT, UPDATE and DELETE. Source: "Explicit Locking".
 _BLOCKING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 _HOLDERS = """
     SELECT DISTINCT ON (a.pid) a.pid, a.state, l.mode, c.oid::regclass::text
@@ -40,7 +40,7 @@ _HOLDERS = """
 
 @dataclass(frozen=True)
 class Session:
-    """One connection to the database. ``query_age_s`` is how long its statement, or its pause since, has lasted."""
+    """One connection to the database. ``query_age_s`` is how long its statement has run, or it has been idle."""
 
     pid: int
     user: str | None
@@ -53,7 +53,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Ended:
-    """The result for one session: ``terminated``, ``cancelled``, ``gone`` (it had left by itself) or ``refused``."""
+    """The result for one session: ``terminated``, ``cancelled``, ``gone`` (it had ended by itself) or ``refused``."""
 
     pid: int
     user: str | None
@@ -62,7 +62,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Blocker:
-    """A session whose lock blocks writes to a table."""
+    """A session whose lock blocks writes to a table, or for which another session waits."""
 
     pid: int
     state: str | None
@@ -78,24 +78,25 @@ def find(
     application: str | None = None,
     idle_s: float | None = None,
 ) -> list[Session]:
-    """The sessions of a database, oldest first, never the asking one; ``idle_s`` are those idle at least that long.
+    """The sessions of a database, the oldest first, without the session of ``conn``.
 
-    Source: "The Cumulative Statistics System", pg_stat_activity. Other users' states are hidden from an ordinary role.
+    ``idle_s`` selects those that have been idle for at least that many seconds. An ordinary role cannot see the states
+    of other users' sessions. Source: "The Cumulative Statistics System", pg_stat_activity.
     """
     given = {"database": database, "user": user, "application": application, "idle_s": idle_s}
     return [Session(*row) for row in conn.execute(_FIND, given).fetchall()]
 
 
 def blockers(conn: Connection[Any]) -> list[Blocker]:
-    """The sessions that keep others from writing to a table of this database, or that others wait for."""
+    """The sessions that block writes to a table of this database, or for which other sessions wait."""
     return [Blocker(*row) for row in conn.execute(_HOLDERS.encode(), [list(_BLOCKING)]).fetchall()]
 
 
 def end(conn: Connection[Any], sessions: Sequence[Session], *, cancel: bool = False) -> list[Ended]:
-    """Terminate the sessions, or with ``cancel`` only the statement that each runs, from one transaction.
+    """Terminate the sessions, or with ``cancel`` only their statements; one result for each session.
 
-    A pid is signalled only while it still belongs to the session that was listed. Source: "System Administration
-    Functions", pg_terminate_backend and pg_cancel_backend.
+    A pid is signalled only while a session of the listed database has it. Source: "System Administration Functions",
+    pg_terminate_backend and pg_cancel_backend.
     """
     from psycopg import errors, sql
 
@@ -104,7 +105,7 @@ def end(conn: Connection[Any], sessions: Sequence[Session], *, cancel: bool = Fa
         "SELECT {}(pid) FROM pg_stat_activity WHERE pid = %s AND datname = %s AND pid <> pg_backend_pid()"
     ).format(function)
     results = []
-    with conn.transaction():  # behind a pooler the next statement could come to a session that was just ended
+    with conn.transaction():  # behind a pooler the next statement could go to a session that this has ended
         for session in sessions:
             try:
                 with conn.transaction():

@@ -1,9 +1,9 @@
-"""A server that has fallen silent, told from one that works on a long statement.
+"""Notices a server that has stopped answering, and waits for one that runs a long statement.
 
-One session's process that is stopped (SIGSTOP) in a statement, while the server lives, looks like work:
-pg_stat_activity keeps "active" for both, and no function makes a session answer without ending its statement. So a
-statement without ``--statement-timeout`` waits for it; with one, the client gives up after that time and ``_GRACE_S``.
-One that is stopped between two statements is noticed, because it never becomes active.
+It does not notice a single session whose process is stopped (SIGSTOP) during a statement: pg_stat_activity still says
+"active", and no function makes a session answer without ending its statement. The client waits for such a session; with
+``--statement-timeout`` it gives up ``_GRACE_S`` after that time. A session that is stopped between two statements is
+noticed, because it never becomes active.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from typing import Any
 
 from ..errors import CannotConnect
 
-# How long no byte comes before a second connection asks; for its login and for its answer; between two doubts. A server
-# that is silent from one moment on is given up after SILENCE_S and at most four times ASK_S: 26 s.
-SILENCE_S = 10.0
-ASK_S = 4.0
-_DOUBT_S = 2.0
-_GRACE_S = 10.0  # after a time-out that the server itself should have kept
+# A silent server is given up after SILENCE_S and at most four times ASK_S: 26 s.
+SILENCE_S = 10.0  # without a byte from the server, before a second connection asks
+ASK_S = 4.0  # for the login of the second connection, and for its answer
+_RECHECK_S = 2.0  # before the second connection asks once more about a session that does not work
+_GRACE_S = 10.0  # after a statement time-out, which the server itself should have kept
 _STATE = "SELECT state, wait_event_type FROM pg_stat_activity WHERE pid = %s"
 
 
 @lru_cache
 def connection_class() -> Any:
-    """psycopg's connection, which raises CannotConnect when the server stops answering, at any point.
+    """psycopg's Connection class, with a ``wait`` that raises CannotConnect when the server stops answering.
 
-    ``server_pid`` is the session that works for it, None where that is not known; ``statement_timeout_s`` is what the
-    server was asked to keep. ``wait`` is psycopg's own place where it waits for the server: with 3.3 it hands a
-    "nothing yet" to what it drives, ten times a second.
+    ``server_pid`` is the pid of the server's session, None if it is not known. ``statement_timeout_s`` is the limit
+    that the server got. ``wait`` is where psycopg waits for the server: since 3.3 it tells the generator ten times a
+    second that no byte has come.
     """
     from psycopg import Connection
 
@@ -45,55 +44,55 @@ def connection_class() -> Any:
 
 
 def _watch(conn: Any, gen: Any) -> Generator[Any, Any, Any]:
-    """``gen``, unless the server stops answering. Every byte that comes or goes counts as a sign of life."""
-    began = heard = time.monotonic()
-    patience, doubts = SILENCE_S, 0
+    """The result of ``gen``. Raises CannotConnect if neither side sends a byte and the server does not answer."""
+    began = quiet_since = time.monotonic()
+    wait_s, failed_checks = SILENCE_S, 0
     try:
         wanted = next(gen)
         while True:
             ready = yield wanted
             now = time.monotonic()
             if ready:
-                heard, patience, doubts = now, SILENCE_S, 0
+                quiet_since, wait_s, failed_checks = now, SILENCE_S, 0
             elif conn.statement_timeout_s and now - began > conn.statement_timeout_s + _GRACE_S:
                 raise _give_up(conn, f"it ignored a statement time-out of {conn.statement_timeout_s:g} s")
-            elif now - heard >= patience:
+            elif now - quiet_since >= wait_s:
                 if _works(conn):
-                    patience, doubts = SILENCE_S, 0
+                    wait_s, failed_checks = SILENCE_S, 0
                 else:
-                    patience, doubts = _DOUBT_S, doubts + 1
-                if doubts > 1:
+                    wait_s, failed_checks = _RECHECK_S, failed_checks + 1
+                if failed_checks > 1:
                     raise _give_up(conn, "it no longer works for this connection")
-                heard = time.monotonic()
+                quiet_since = time.monotonic()
             wanted = gen.send(ready)
     except StopIteration as end:
         return end.value
 
 
 def _works(conn: Any) -> bool:
-    """Whether the server answers another connection, and still works for this one. Raises CannotConnect."""
+    """Whether the server still works for this connection. Raises CannotConnect if it does not answer a second one."""
     from psycopg import Error
 
     reason = ""
     for _ in range(2):
         try:
-            with _other(conn) as other:
-                # Through a pooler another session may work for each transaction: that the server answers is enough.
+            with _second_connection(conn) as other:
+                # Behind a pooler each transaction may have another session: any answer is enough.
                 if conn.server_pid is None or conn.server_pid != conn.info.backend_pid:
                     other.execute("SELECT 1")
                     return True
                 row = other.execute(_STATE, [conn.server_pid]).fetchone()
-                # One that waits for its client has said everything, or has heard nothing: the line is cut.
+                # A session that waits for "Client" has sent its answer or got no statement: the network lost it.
                 return row is not None and row[0] in {"active", "disabled", None} and row[1] != "Client"
         except Error as error:
-            if "FATAL:" in str(error):  # as for too many connections: the server does answer
+            if "FATAL:" in str(error):  # such as "too many connections": the server answers
                 return True
             reason = "a second connection got no answer"
     raise _give_up(conn, reason)
 
 
-def _other(conn: Any) -> Any:
-    """A connection to the same server that is itself given up after ``ASK_S``."""
+def _second_connection(conn: Any) -> Any:
+    """Another connection to the same server; a statement on it fails after ``ASK_S`` seconds."""
     from psycopg import Connection, OperationalError
 
     class Asking(Connection[Any]):

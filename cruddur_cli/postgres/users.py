@@ -1,4 +1,4 @@
-"""The people in ``public.users``: found by handle, and joined with their Cognito ids."""
+"""Finds and adds the people in ``public.users``, and stores their Cognito ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _SHOWN_HANDLES = 20
-# The application's own name comes first; some of its copies have the other.
+# The first is the name in the application, the second the name in some of its copies.
 _ID_COLUMNS = ("cognito_user_id", "cognito_user_uuid")
 _SYNC = """
     UPDATE public.users AS u SET {id} = i.sub
@@ -29,7 +29,7 @@ _SYNC = """
 
 @dataclass(frozen=True)
 class Profile:
-    """The UUID, handle and display name of one person."""
+    """A person as messages name them."""
 
     uuid: str
     handle: str
@@ -57,18 +57,18 @@ class SyncResult:
 
 
 def find(conn: Connection[Any], handle: str) -> Profile:
-    """The person with that handle, the oldest where several have it. Raises NotFound with the handles there are.
+    """The person with that handle; of several, the oldest. Raises NotFound, which lists the existing handles.
 
-    Only what is needed is asked for: an application may have named the other columns otherwise. Raises BadInput for an
-    empty handle.
+    Reads only the columns of a ``Profile``: an application may have named the others differently. Raises BadInput for
+    an empty handle.
     """
     if not handle.removeprefix("@").strip():
         raise BadInput("The handle is empty.", hint="name a person by a handle, such as bayko")
-    found = _profiles(conn, handle.removeprefix("@"))
-    if len(found) > 1 and "created_at" in column_names(conn):
-        found = _profiles(conn, handle.removeprefix("@"), order="created_at, uuid")
-    if found:
-        return found[0]
+    profiles = _profiles(conn, handle.removeprefix("@"))
+    if len(profiles) > 1 and "created_at" in column_names(conn):
+        profiles = _profiles(conn, handle.removeprefix("@"), order="created_at, uuid")
+    if profiles:
+        return profiles[0]
     raise _unknown(handle, handles(conn))
 
 
@@ -79,7 +79,7 @@ def _profiles(conn: Connection[Any], handle: str, *, order: str = "uuid") -> lis
 
 
 def first(conn: Connection[Any], number: int, *, but: str | None = None) -> list[str]:
-    """The handles of the first people, by creation, then by handle; ``but`` is left out."""
+    """The first ``number`` handles by time of creation, then by handle; ``but`` is left out."""
     created = "min(created_at), " if "created_at" in column_names(conn) else ""
     query = (
         "SELECT handle FROM public.users WHERE handle IS DISTINCT FROM %s AND handle IS NOT NULL GROUP BY handle"
@@ -89,14 +89,14 @@ def first(conn: Connection[Any], number: int, *, but: str | None = None) -> list
 
 
 def is_known(conn: Connection[Any], handle: str) -> bool:
-    """Whether the database has a person with that handle."""
+    """Whether a person has that handle."""
     query = "SELECT EXISTS (SELECT FROM public.users WHERE handle = %s)"
     row = conn.execute(query, [handle.removeprefix("@")]).fetchone()
     return bool(row and row[0])
 
 
 def present(conn: Connection[Any], uuids: Iterable[str]) -> set[str]:
-    """Which of these UUIDs are people of the database; a text that is no UUID is not."""
+    """Those of the UUIDs that people in the database have, in lower case; a text that is no UUID is left out."""
     query = "SELECT uuid::text FROM public.users WHERE uuid::text = ANY(%s)"
     return {row[0] for row in conn.execute(query, [[text.lower() for text in uuids]]).fetchall()}
 
@@ -111,56 +111,56 @@ def column_names(conn: Connection[Any]) -> set[str]:
 
 
 def _id_column(conn: Connection[Any]) -> str:
-    """The name of the column that holds a person's Cognito id. Raises NotFound."""
-    there = column_names(conn)
+    """The name of the column with a person's Cognito id. Raises NotFound if the table has none."""
+    columns = column_names(conn)
     for name in _ID_COLUMNS:
-        if name in there:
+        if name in columns:
             return name
     raise NotFound(
         f"public.users has no column {_ID_COLUMNS[0]}.",
-        details=f"Its columns: {', '.join(sorted(there)) or 'none, as there is no such table'}",
+        details=f"Its columns: {', '.join(sorted(columns)) or 'none, as there is no such table'}",
         code="column_missing",
     )
 
 
 def require_columns(conn: Connection[Any]) -> None:
-    """Raise NotFound where ``public.users`` lacks a column without which no message can name a person."""
-    there = column_names(conn)
+    """Raise NotFound if ``public.users`` exists without ``uuid`` or ``handle``, by which messages name people."""
+    columns = column_names(conn)
     for name in ("uuid", "handle"):
-        if there and name not in there:
+        if columns and name not in columns:
             raise NotFound(
                 f"public.users has no column {name}, and every message names its people by it.",
-                details=f"Its columns: {', '.join(sorted(there))}",
+                details=f"Its columns: {', '.join(sorted(columns))}",
                 hint="`cruddur db setup` sets up the database alone",
                 code="column_missing",
             )
 
 
 def everyone(conn: Connection[Any]) -> list[tuple[str, str, str]]:
-    """Handle, display name and e-mail of every person, by handle; the oldest where several have a handle.
+    """Handle, display name and e-mail of every person, sorted by handle; of several with a handle, the oldest.
 
-    Where the table has no names or addresses, they are made from the handle.
+    If the table has no column for display name or e-mail, they are made from the handle.
     """
-    there = column_names(conn)
-    name = "display_name" if "display_name" in there else "handle"
-    email = "email" if "email" in there else "handle || '@example.com'"
-    order = ", ".join(column for column in ("handle", "created_at", "uuid") if column in there)
+    columns = column_names(conn)
+    name = "display_name" if "display_name" in columns else "handle"
+    email = "email" if "email" in columns else "handle || '@example.com'"
+    order = ", ".join(column for column in ("handle", "created_at", "uuid") if column in columns)
     query = f"SELECT DISTINCT ON (handle) handle, {name}, {email} FROM public.users ORDER BY {order}"
     return [tuple(row) for row in conn.execute(query.encode()).fetchall()]
 
 
 def read_all(conn: Connection[Any]) -> list[User]:
-    """Every person, by handle; a column that the table lacks is empty."""
-    there = column_names(conn)
+    """Every person, sorted by handle; a field whose column the table lacks is empty."""
+    columns = column_names(conn)
     wanted = ["uuid::text", "handle", "display_name", "email"]
-    named = [name if name.partition(":")[0] in there else "''" for name in wanted]
-    held_in = next((name for name in _ID_COLUMNS if name in there), "''")
-    query = f"SELECT {', '.join(named)}, coalesce({held_in}, '') FROM public.users ORDER BY 2, 1"
+    selected = [name if name.partition(":")[0] in columns else "''" for name in wanted]
+    id_column = next((name for name in _ID_COLUMNS if name in columns), "''")
+    query = f"SELECT {', '.join(selected)}, coalesce({id_column}, '') FROM public.users ORDER BY 2, 1"
     return [User(*row) for row in conn.execute(query.encode()).fetchall()]
 
 
 def handles(conn: Connection[Any]) -> list[str]:
-    """All handles, in alphabetical order."""
+    """All handles, sorted."""
     return [row[0] for row in conn.execute("SELECT DISTINCT handle FROM public.users ORDER BY handle").fetchall()]
 
 
@@ -170,10 +170,10 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
             f"There is no user {handle!r}: the database has no users.", hint="cruddur db seed", code="user_not_found"
         )
     near = difflib.get_close_matches(handle.lower(), [name.lower() for name in known], 1, 0.5)
-    meant = next((name for name in known if near and name.lower() == near[0]), None)
+    suggestion = next((name for name in known if near and name.lower() == near[0]), None)
     more = f" and {len(known) - _SHOWN_HANDLES} more" if len(known) > _SHOWN_HANDLES else ""
     return NotFound(
-        f"There is no user {handle!r}." + (f" Did you mean {meant!r}?" if meant else ""),
+        f"There is no user {handle!r}." + (f" Did you mean {suggestion!r}?" if suggestion else ""),
         details=f"There are: {', '.join(known[:_SHOWN_HANDLES])}{more}",
         code="user_not_found",
         hint=f"name one of them, or add one: cruddur db add-user {shlex.quote(handle)}",
@@ -182,12 +182,12 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
 
 
 def stable_uuid(handle: str) -> str:
-    """The UUID for a handle: the same in every database, so that the messages still belong to the person."""
+    """The UUID derived from a handle, the same in every database, so that messages still belong to the person."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cruddur:user:{handle}"))
 
 
 def near_handle(handle: str, known: Iterable[str]) -> str | None:
-    """The handle that differs from this one in case only, if one does."""
+    """The known handle that differs from this one only in case; None without one."""
     return next((name for name in known if name != handle and name.casefold() == handle.casefold()), None)
 
 
@@ -200,9 +200,11 @@ def add(
     uuid: str | None = None,
     dry_run: bool = False,
 ) -> tuple[User, bool]:
-    """The person with that handle, and whether they were added just now.
+    """The person with that handle, added if there is none; and whether they were added.
 
-    Raises BadInput for an impossible handle or UUID, and for a UUID that another person has.
+    ``uuid`` is derived from the handle by default. A person who got that UUID from a copy is renamed instead. Raises
+    BadInput for an impossible handle or UUID, for a UUID that a person has, and for a handle that differs from an
+    existing one only in case.
     """
     handle = handle.removeprefix("@")
     if not re.fullmatch(r"[^\s@/#]{1,64}", handle) or not handle.isprintable():
@@ -210,7 +212,7 @@ def add(
     conn.execute("LOCK TABLE public.users IN SHARE ROW EXCLUSIVE MODE" if not dry_run else "SELECT 1")
     known = handles(conn)
     if handle in known:
-        return _whole(conn, handle), False
+        return _read(conn, handle), False
     near = near_handle(handle, known)
     if near is not None:
         raise BadInput(
@@ -225,24 +227,24 @@ def add(
         email or f"{handle}@example.com",
         "MOCK",
     )
-    if not dry_run and not _renamed(conn, user):
-        written = {"uuid": user.uuid, **_named(conn, user), _id_column(conn): user.cognito_user_id}
+    if not dry_run and not _rename_copied(conn, user):
+        row = {"uuid": user.uuid, **_profile_columns(conn, user), _id_column(conn): user.cognito_user_id}
         conn.execute(
-            f"INSERT INTO public.users ({', '.join(written)}) VALUES ({', '.join(['%s'] * len(written))})",
-            list(written.values()),
+            f"INSERT INTO public.users ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})",
+            list(row.values()),
         )
     return user, True
 
 
-def _named(conn: Connection[Any], user: User) -> dict[str, str]:
-    """What says who a person is, by the columns that the table has."""
+def _profile_columns(conn: Connection[Any], user: User) -> dict[str, str]:
+    """A person's handle, display name and e-mail, by column; without the columns that the table lacks."""
     values = {"handle": user.handle, "display_name": user.display_name, "email": user.email}
-    there = column_names(conn)
-    return {name: value for name, value in values.items() if name in there}
+    columns = column_names(conn)
+    return {name: value for name, value in values.items() if name in columns}
 
 
 def _free_uuid(conn: Connection[Any], text: str) -> str:
-    """The UUID as PostgreSQL writes it. Raises BadInput for what is none, and where a person has it."""
+    """The UUID as PostgreSQL writes it. Raises BadInput for a text that is no UUID, and if a person has it."""
     try:
         wanted = str(uuid.UUID(text))
     except ValueError as error:
@@ -255,13 +257,13 @@ def _free_uuid(conn: Connection[Any], text: str) -> str:
     return wanted
 
 
-def _renamed(conn: Connection[Any], user: User) -> bool:
-    """Whether a person has that UUID under a handle that a copy made up: they get their own."""
-    named = _named(conn, user)
+def _rename_copied(conn: Connection[Any], user: User) -> bool:
+    """Give the person with that UUID the user's handle, if a copy added them under another; whether there was one."""
+    columns = _profile_columns(conn, user)
     done = conn.execute(
-        f"UPDATE public.users SET {', '.join(f'{name} = %s' for name in named)} WHERE uuid = %s::uuid"
+        f"UPDATE public.users SET {', '.join(f'{name} = %s' for name in columns)} WHERE uuid = %s::uuid"
         f" AND {_id_column(conn)} = 'MOCK'",
-        [*named.values(), user.uuid],
+        [*columns.values(), user.uuid],
     )
     return done.rowcount > 0
 
@@ -269,14 +271,15 @@ def _renamed(conn: Connection[Any], user: User) -> bool:
 def add_copied(
     conn: Connection[Any], people: Iterable[tuple[str, str, str]], *, dry_run: bool = False
 ) -> tuple[int, list[str]]:
-    """Add the people of a copy, (UUID, handle, display name) each: how many are new, and the handles that others have.
+    """Add the people of a copy, (UUID, handle, display name) each; the number added, and the handles already taken.
 
-    Existing people are not changed. A UUID that the column refuses is skipped: no person can have it here.
+    Existing people are not changed. A person whose handle is taken is not added. A text that is no UUID is skipped,
+    because no person can have it here.
     """
     known = {row[0] for row in conn.execute("SELECT uuid::text FROM public.users").fetchall()}
     taken = set(handles(conn))
     new: dict[str, tuple[str, str, str]] = {}
-    left: list[str] = []
+    skipped: list[str] = []
     for text, handle, name in people:
         try:
             number = str(uuid.UUID(text))
@@ -285,7 +288,7 @@ def add_copied(
         if number in known or number in new:
             continue
         if handle in taken:
-            left.append(handle)
+            skipped.append(handle)
             continue
         taken.add(handle)
         new[number] = number, handle, name
@@ -299,13 +302,13 @@ def add_copied(
             " FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS i(uuid, handle, name) ON CONFLICT DO NOTHING",
             [[row[place] for row in new.values()] for place in range(3)],
         )
-    return len(new), left
+    return len(new), skipped
 
 
-def _whole(conn: Connection[Any], handle: str) -> User:
-    there = column_names(conn)
-    oldest = "created_at, uuid" if "created_at" in there else "uuid"
-    name, email = (column if column in there else "''" for column in ("display_name", "email"))
+def _read(conn: Connection[Any], handle: str) -> User:
+    columns = column_names(conn)
+    oldest = "created_at, uuid" if "created_at" in columns else "uuid"
+    name, email = (column if column in columns else "''" for column in ("display_name", "email"))
     row = conn.execute(
         f"SELECT uuid::text, handle, {name}, {email}, {_id_column(conn)} FROM public.users"
         f" WHERE handle = %s ORDER BY {oldest} LIMIT 1",
@@ -325,24 +328,24 @@ def sync_cognito_ids(
     """Write each identity's sub to the user with its handle, in one statement; identities are (handle, sub).
 
     Returns one result for each identity, and one for each user whose id is still ``MOCK``. A handle that two
-    identities or two users have is reported and not written. Handles are compared as they are written. With
-    ``only_mock`` an existing id stays.
+    identities or two users have is reported and not written. Handles that differ in case are different. With
+    ``only_mock`` an id other than ``MOCK`` is not changed.
     """
-    everyone = list(identities)
+    pairs = list(identities)
     column = _id_column(conn)
     subs: dict[str, str] = {}
-    twice: set[str] = set()
-    for handle, sub in everyone:
+    duplicates: set[str] = set()
+    for handle, sub in pairs:
         if handle is not None and subs.setdefault(handle, sub) != sub:
-            twice.add(handle)
+            duplicates.add(handle)
     known = {
         handle: (count, cognito_id)
         for handle, count, cognito_id in conn.execute(
             f"SELECT handle, count(*), min({column}) FROM public.users GROUP BY handle".encode()
         ).fetchall()
     }
-    twice |= {handle for handle in subs if known.get(handle, (1, ""))[0] > 1}
-    wanted = {handle: sub for handle, sub in subs.items() if handle not in twice}
+    duplicates |= {handle for handle in subs if known.get(handle, (1, ""))[0] > 1}
+    wanted = {handle: sub for handle, sub in subs.items() if handle not in duplicates}
     if dry_run:
         changed = {
             handle
@@ -352,7 +355,7 @@ def sync_cognito_ids(
     else:
         values = [list(wanted), list(wanted.values()), only_mock]
         changed = {row[0] for row in conn.execute(_SYNC.format(id=column).encode(), values).fetchall()}
-    results = [SyncResult(handle, sub, _outcome(handle, known, twice, changed)) for handle, sub in everyone]
+    results = [SyncResult(handle, sub, _outcome(handle, known, duplicates, changed)) for handle, sub in pairs]
     results += [
         SyncResult(handle, None, "still MOCK")
         for handle, (_, cognito_id) in sorted(known.items())
@@ -362,20 +365,20 @@ def sync_cognito_ids(
 
 
 def with_other_ids(conn: Connection[Any], results: Iterable[SyncResult]) -> int:
-    """How many of those that a sync left unchanged have another id than the pool says."""
+    """How many of the ``unchanged`` results have another id in the database than in the user pool."""
     ids = dict(conn.execute(f"SELECT handle, {_id_column(conn)} FROM public.users".encode()).fetchall())
     return sum(row.result == "unchanged" and ids.get(row.handle or "") != row.cognito_user_id for row in results)
 
 
 def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str | None]]) -> set[str]:
-    """Add people of whom only Cognito knows, (handle, sub, e-mail) each, in one statement; the handles that were added.
+    """Add people who exist only in Cognito, (handle, sub, e-mail) each, in one statement; the handles added.
 
-    The name that is shown is the handle until they change it. A person who exists by now is not changed.
+    Their display name is the handle until they change it. A person whom another session has added is not changed.
     """
     rows = [(stable_uuid(handle), handle, sub, email or f"{handle}@example.com") for handle, sub, email in people]
-    there = column_names(conn)
-    given = {"display_name": "i.handle", "email": "i.email"}
-    more = {column: value for column, value in given.items() if column in there}
+    columns = column_names(conn)
+    optional = {"display_name": "i.handle", "email": "i.email"}
+    more = {column: value for column, value in optional.items() if column in columns}
     added = conn.execute(
         f"INSERT INTO public.users ({', '.join(['uuid', 'handle', _id_column(conn), *more])})"
         f" SELECT {', '.join(['i.uuid', 'i.handle', 'i.sub', *more.values()])}"
@@ -387,10 +390,10 @@ def create_missing(conn: Connection[Any], people: Iterable[tuple[str, str, str |
     return {row[0] for row in added.fetchall()}
 
 
-def _outcome(handle: str | None, known: Any, twice: set[str], changed: set[str]) -> str:
+def _outcome(handle: str | None, known: Any, duplicates: set[str], changed: set[str]) -> str:
     if handle is None:
         return "no handle"
-    if handle in twice:
+    if handle in duplicates:
         return "duplicate handle"
     if handle not in known:
         return "no such user"

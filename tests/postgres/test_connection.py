@@ -200,7 +200,7 @@ def test_every_transaction_is_bounded_and_the_session_stays_as_it_was(at: Server
     with connection.opened(at) as conn:
         conn.commit()
         assert conn.execute("SHOW lock_timeout").fetchone() == ("0",)
-        connection.bound(conn)
+        connection.set_timeouts(conn)
         assert conn.execute("SHOW lock_timeout").fetchone() == ("5s",)
 
 

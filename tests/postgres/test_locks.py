@@ -16,6 +16,6 @@ def test_the_session_that_holds_the_lock_is_named(at: Server, url: str, monkeypa
         holder.execute("CREATE TABLE t (i int)")
         holder.commit()
         holder.execute("LOCK TABLE t")
-        with pytest.raises(Refused) as caught, connection.opened(at) as conn, locks.named(conn, at):
+        with pytest.raises(Refused) as caught, connection.opened(at) as conn, locks.report_holder(conn, at):
             conn.execute("SELECT * FROM t")
         assert caught.value.fields["blocking_pids"] == [holder.info.backend_pid]

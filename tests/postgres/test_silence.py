@@ -25,7 +25,7 @@ from ..conftest import Engines
 from . import servers
 from .relay import Relay, relayed
 
-PRODUCT = (silence.SILENCE_S, silence.ASK_S, silence._DOUBT_S)
+PRODUCT = (silence.SILENCE_S, silence.ASK_S, silence._RECHECK_S)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time-outs of seconds where the product has tens of them."""
     monkeypatch.setattr(silence, "SILENCE_S", 0.4)
     monkeypatch.setattr(silence, "ASK_S", 2.0)
-    monkeypatch.setattr(silence, "_DOUBT_S", 0.2)
+    monkeypatch.setattr(silence, "_RECHECK_S", 0.2)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def connect(
     problem = history.end(["db", "connect", *(["--prod"] if s.prod else [])], Exit.DONE, secrets=settings.secrets)
     if problem is not None:
         output.warn(f"{history.NOT_WRITTEN} {problem}")
-    os.execve(program, [program, *programs.leftover(at), *(arguments or [])], programs.environment(at))
+    os.execve(program, [program, *programs.without_variable(at), *(arguments or [])], programs.environment(at))
 
 
 def _check(s: Settings, at: connection.Server) -> None:

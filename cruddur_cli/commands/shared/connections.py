@@ -39,7 +39,7 @@ def postgres(s: Settings, *, changes: bool = False, at: connection.Server | None
     at = at or targets.server(s)
     if changes:
         acting_on(s, at)
-    with connection.opened(at, trace=output.trace(s)) as conn, locks.named(conn, at):
+    with connection.opened(at, trace=output.trace(s)) as conn, locks.report_holder(conn, at):
         if changes and not s.prod and not s.dry_run:
             production_marker.refuse(conn, at.label)
         local_databases.remember_own(s, at, conn)

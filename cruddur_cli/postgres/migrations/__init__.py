@@ -1,4 +1,4 @@
-"""Migrations: the files of a folder, and which of them are applied to a database."""
+"""Finds migrations in a folder, and applies them to a database or rolls them back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of migrations: found, ordered by the time that each number stands for, read and created."""
+"""Finds, reads and creates the files of migrations, and orders them by the time in their numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import BadInput
 from ..sql_files import splitter
 from . import python_files
 
-# The convention of dbmate (README, "Creating Migrations"), and the lines of goose and sql-migrate, which mean the same.
+# The lines of dbmate (README, "Creating Migrations"), and those of goose and sql-migrate with the same meaning.
 _PART = re.compile(
     r"^--[ \t]*(?:migrate:|\+goose[ \t]+|\+migrate[ \t]+)(up|down)[ \t]*([^\r\n]*?)[ \t]*\r?$",
     re.MULTILINE | re.IGNORECASE,
@@ -22,7 +22,7 @@ _PART = re.compile(
 _NO_TRANSACTION = re.compile(r"(transaction:false|notransaction)", re.IGNORECASE)
 _GOOSE_ALONE = re.compile(r"^--[ \t]*\+goose[ \t]+(NO[ \t]+TRANSACTION)\b", re.MULTILINE | re.IGNORECASE)
 _FILE = re.compile(r"([0-9]+)[_-]?(.*)\.(py|sql)")
-# golang-migrate keeps the two parts in two files (MIGRATIONS.md, "Migration Filename Format").
+# golang-migrate has the two parts in two files (MIGRATIONS.md, "Migration Filename Format").
 _UP, _DOWN = ".up.sql", ".down.sql"
 _TICKS = 10_000_000  # in a second: 17 digits count tenths of microseconds since 1970
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,9 +32,9 @@ _TEMPLATE = "-- migrate:up\n\n\n-- migrate:down\n\n"
 
 @dataclass(frozen=True)
 class Migration:
-    """One file: ``version`` is its number as it is written, ``name`` the rest without the ending.
+    """One migration: ``version`` is the number in its file's name, ``name`` the rest without the ending.
 
-    ``down_path`` is the file of the down part, where it is another one.
+    ``down_path`` is the file of the down part; None if ``path`` has both parts.
     """
 
     version: str
@@ -44,44 +44,44 @@ class Migration:
 
     @property
     def down_source(self) -> Path:
-        """The file that holds the down part."""
+        """The file with the down part."""
         return self.down_path or self.path
 
 
 def find(folder: Path) -> list[Migration]:
-    """The migrations of a folder by time, the oldest first; other files do not count.
+    """The migrations of a folder, the oldest first; other files are ignored.
 
-    Raises BadInput for a folder that cannot be read, and for two files with the same time: which one is first?
+    Raises BadInput for a folder that cannot be read, and for two files with the same time, which have no order.
     """
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise BadInput(f"{folder} cannot be read: {error.strerror}.", code="file_not_readable") from error
-    found = []
+    migrations = []
     for name in names:
         match = _FILE.fullmatch(name)
         stem = name.removesuffix(_DOWN)
         if match is None or (stem != name and f"{stem}{_UP}" in names):
             continue
-        way_back = f"{name.removesuffix(_UP)}{_DOWN}"
-        down_path = folder / way_back if name.endswith(_UP) and way_back in names else None
-        found.append(Migration(match[1], match[2].removesuffix(".up"), folder / name, down_path))
-    found.sort(key=lambda migration: version_key(migration.version))
-    for first, second in pairwise(found):
+        down_name = f"{name.removesuffix(_UP)}{_DOWN}"
+        down_path = folder / down_name if name.endswith(_UP) and down_name in names else None
+        migrations.append(Migration(match[1], match[2].removesuffix(".up"), folder / name, down_path))
+    migrations.sort(key=lambda migration: version_key(migration.version))
+    for first, second in pairwise(migrations):
         if version_key(first.version) == version_key(second.version):
             raise BadInput(
                 f"{first.path.name} and {second.path.name} in {folder} have the same number.",
                 hint="give one of the two another number",
                 code="duplicate_migration",
             )
-    return found
+    return migrations
 
 
 def up(migration: Migration) -> str:
     """The SQL that applies a migration, on the lines where the file has it.
 
-    Raises BadInput, also where there is none yet: it would count as applied, and be filled in for nothing. The
-    application's own empty ones in Python pass, as they always did.
+    Raises BadInput, also for an SQL file without SQL: it would count as applied, and SQL written later would never run.
+    An empty migration in Python is allowed, as in the application's own script.
     """
     if migration.path.suffix == ".py":
         return python_files.sql(migration.path, "migrate_sql")
@@ -118,8 +118,8 @@ def _part(migration: Migration, wanted: str) -> str:
     if not kinds and source.endswith(_UP):
         if wanted == "up":
             return text
-        way_back = f"{migration.path.name.removesuffix(_UP)}{_DOWN}"
-        raise BadInput(f"{source} has no down part.", hint=f"write its SQL into {way_back}", code="no_way_back")
+        down_name = f"{migration.path.name.removesuffix(_UP)}{_DOWN}"
+        raise BadInput(f"{source} has no down part.", hint=f"write its SQL into {down_name}", code="no_way_back")
     if kinds not in (["up"], ["up", "down"]):
         raise BadInput(
             f"{source} needs a line `-- migrate:up`, then at most one line `-- migrate:down`; it has "
@@ -148,9 +148,11 @@ def _part(migration: Migration, wanted: str) -> str:
 
 
 def create(folder: Path, name: str, *, now_ns: int, existing: Iterable[Migration], dry_run: bool = False) -> Migration:
-    """A new file of SQL with an empty up and an empty down part; its number is later than every other one's.
+    """Create a file of SQL with an empty up and an empty down part; the migration.
 
-    ``now_ns`` is the time, in nanoseconds since 1970. Raises BadInput for a name without a letter or digit.
+    Its number is the time ``now_ns``, in nanoseconds since 1970, or later if an existing migration has a later one.
+    Raises BadInput for a name without a letter or digit or of more than 150 characters, and if the file cannot be
+    written.
     """
     cleaned = re.sub(r"\W+", "_", name).strip("_")
     if not cleaned or len(cleaned) > 150:
@@ -170,12 +172,12 @@ def create(folder: Path, name: str, *, now_ns: int, existing: Iterable[Migration
 
 
 def version_key(version: str) -> tuple[int, int]:
-    """What versions are compared by: (1, tenths of microseconds since 1970), or (0, the number) where it is no time.
+    """The key that orders versions: (1, tenths of microseconds since 1970), or (0, the number) if it is no time.
 
-    The application makes its numbers from ``str(time.time())`` without the dot, which drops trailing zeros: the first
-    ten digits are seconds and the rest is a fraction, so 10, 13, 16, 17 and 19 digits (seconds, ms, µs, 0.1 µs, ns) are
-    one rule. A number that reads as YYYYMMDD, YYYYMMDDhhmm, YYYYMMDDhhmmss or YYYYMMDDhhmmssmmm in this century is
-    that; as epoch seconds those would begin in 2033. Numbers of neither kind (0001, 0002) come before every time.
+    The application makes a number from ``str(time.time())`` without the dot, which drops trailing zeros. So the first
+    ten digits are seconds and the rest is a fraction: one rule for seconds, ms, µs, 0.1 µs and ns (10, 13, 16, 17 and
+    19 digits). A number that can be read as YYYYMMDD, YYYYMMDDhhmm, YYYYMMDDhhmmss or YYYYMMDDhhmmssmmm from 2000 on
+    is that date: as epoch seconds such numbers would begin in 2033. Other numbers (0001, 0002) come before every time.
     """
     stamp = _stamp(version)
     if stamp is not None:
@@ -188,7 +190,7 @@ def version_key(version: str) -> tuple[int, int]:
 
 
 def comparable(version: str) -> str:
-    """The version as a number of 17 digits that means the same; the scripts compare numbers of any length."""
+    """The version's time as a number of 17 digits, because the scripts compare numbers; else the version itself."""
     kind, ticks = version_key(version)
     return str(ticks) if kind else version
 

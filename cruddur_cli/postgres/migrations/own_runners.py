@@ -1,7 +1,7 @@
-"""Whether a Python migration's own ``migrate()`` or ``rollback()`` only hands the SQL of its class on.
+"""Checks that a Python migration's own ``migrate()`` or ``rollback()`` only runs the SQL of its class.
 
-The SQL is run without calling that function. All else that it does would be left out without a word, so it is read
-statement by statement: each has to be one that is known to leave no trace in the database.
+``cruddur`` runs that SQL itself and does not call the function. Other work in it would be skipped silently. So every
+statement of the function must be one that is known to change nothing in the database.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from .stand_ins import called
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-# Shows the SQL, or looks at it, and runs nothing.
+# Functions that print the SQL or examine it, and do not run it.
 _SHOWS = re.compile(r"(?i)p?print\w*|log|debug|info|warn|warning|error|critical|exception|echo|show_\w*|write")
 _LOOKS = re.compile(r"(?i)explain|validate|check|dry|parse|mogrify|render|template")
-# What is around a statement: a connection, a cursor, a transaction, a span of a trace.
+# Calls around a statement: for a connection, a cursor, a transaction, or a span of a trace.
 _AROUND = re.compile(
     r"commit|rollback|close|flush|connect|connection|cursor|acquire|release|begin|transaction|session|atomic|getconn"
     r"|putconn|dispose|init|get_\w*(conn|connection|pool|db|session|cursor|engine)|start_\w*span|time|perf_counter"
@@ -28,8 +28,8 @@ _TRACES = re.compile(r"(?i)log|trac|span|tim|retr|transact|atomic|metric|profil|
 _WRAPS = {"SQL", "text", "dedent", "strip"}
 
 
-class _Other(Exception):
-    """A statement that does something else; ``line`` is where."""
+class _OtherWork(Exception):
+    """A statement does other work than running the SQL; ``line`` is its line."""
 
     def __init__(self, node: ast.AST) -> None:
         super().__init__()
@@ -37,10 +37,10 @@ class _Other(Exception):
 
 
 def find_other_work(owner: type, name: str, file: ast.Module) -> int | None:
-    """The line where ``name`` (``migrate`` or ``rollback``) of a class begins, if it does more than hand its SQL on.
+    """The line where ``name`` (``migrate`` or ``rollback``) of a class begins, if it does more than run its SQL.
 
-    None where the class has no such function, or where it makes exactly one call with ``migrate_sql()`` and no values:
-    ``db.query_commit(X.migrate_sql(), {})``, ``db.query_insert(sql)``, ``cur.execute(self.migrate_sql())``.
+    None if the class has no such function, or if the function makes exactly one call with ``migrate_sql()`` and no
+    values: ``db.query_commit(X.migrate_sql(), {})``, ``db.query_insert(sql)``, ``cur.execute(self.migrate_sql())``.
     """
     raw: Any = inspect.getattr_static(owner, name, None)
     if raw is None:
@@ -55,12 +55,12 @@ def find_other_work(owner: type, name: str, file: ast.Module) -> int | None:
     try:
         known = _Names(f"{name}_sql", file, foreign)
         return None if known.hands_on(function) == 1 else first
-    except _Other:
+    except _OtherWork:
         return first
 
 
 def _definition(owner: type, name: str, raw: Any, file: ast.Module) -> _Function | None:
-    """The function as it is written: by its first line, or by its name where a decorator of the application made it."""
+    """The function in the file's syntax tree, found by its first line, or by name if a decorator replaced it."""
     functions = [node for node in ast.walk(file) if isinstance(node, _Function)]
     function = getattr(raw, "__func__", raw) if isinstance(raw, staticmethod | classmethod) else raw
     if inspect.isfunction(function):
@@ -82,7 +82,7 @@ def _is_tracing(decorator: ast.expr) -> bool:
 
 @dataclass
 class _Names:
-    """What is known of the names in one function: which hold the SQL, no values, or something to run it on."""
+    """The kinds of names in one function: the SQL, an empty list of values, or a tool such as a connection."""
 
     sql_function: str
     file: ast.Module
@@ -93,13 +93,13 @@ class _Names:
     depth: int = 0
 
     def hands_on(self, function: _Function) -> int:
-        """How many calls of a function hand the SQL on. Raises _Other for a statement that does something else."""
+        """How many calls of a function run the SQL. Raises _OtherWork."""
         arguments = function.args
-        given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         for node in ast.walk(self.file):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self.tools |= {(one.asname or one.name).partition(".")[0] for one in node.names}
-        self.tools |= {one.arg for one in given} - self.sql
+        self.tools |= {one.arg for one in parameters} - self.sql
         return self._block(function.body)
 
     def _block(self, body: Sequence[ast.stmt], *, handles: bool = False) -> int:
@@ -111,7 +111,7 @@ class _Names:
                 return 0
             case ast.Raise() if handles:
                 return 0
-            case ast.Expr(value=value) if not (called(value) or "")[:1].isupper():  # which is made for its effect
+            case ast.Expr(value=value) if not (called(value) or "")[:1].isupper():  # a class is called for its effect
                 return self._value(value)
             case ast.Return(value=ast.expr() as value):
                 return self._value(value)
@@ -141,7 +141,7 @@ class _Names:
                     return 0
             case ast.For() | ast.AsyncFor():
                 return self._each(node)
-        raise _Other(node)
+        raise _OtherWork(node)
 
     def _assign(self, names: Sequence[str], value: ast.expr) -> int:
         self.sql -= set(names)
@@ -158,67 +158,67 @@ class _Names:
         return count
 
     def _each(self, node: ast.For | ast.AsyncFor) -> int:
-        """A loop over the statements of the SQL that hands each of them on."""
+        """How many calls run the SQL in a loop over its statements. Raises _OtherWork for any other loop."""
         pieces = node.iter
         if called(pieces) == "split" and isinstance(pieces, ast.Call) and isinstance(pieces.func, ast.Attribute):
             pieces = pieces.func.value
         if not self._is_sql(pieces) or not isinstance(node.target, ast.Name) or node.orelse:
-            raise _Other(node)
+            raise _OtherWork(node)
         piece = node.target.id
         body = node.body
         if len(body) == 1 and isinstance(body[0], ast.If) and not body[0].orelse:  # if piece.strip():
             if {one.id for one in ast.walk(body[0].test) if isinstance(one, ast.Name)} != {piece}:
-                raise _Other(node)
+                raise _OtherWork(node)
             body = body[0].body
         inner = _Names(self.sql_function, self.file, self.foreign, {piece}, set(self.empty), set(self.tools))
         return inner._block(body)
 
     def _value(self, node: ast.expr) -> int:
-        """How many calls in an expression hand the SQL on; the expression must do nothing else."""
+        """How many calls in an expression run the SQL. Raises _OtherWork if the expression does something else."""
         if isinstance(node, ast.Await):
             return self._value(node.value)
         if isinstance(node, ast.Call):
             return self._call(node)
         if any(isinstance(one, ast.Call | ast.NamedExpr | ast.Yield | ast.Await) for one in ast.walk(node)):
-            raise _Other(node)
+            raise _OtherWork(node)
         return 0
 
     def _call(self, node: ast.Call) -> int:
         name = called(node) or ""
-        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        values = [*node.args, *(keyword.value for keyword in node.keywords)]
         if _SHOWS.fullmatch(name):
             for one in ast.walk(node):
                 if isinstance(one, ast.Call) and one is not node and not self._is_sql(one):
-                    raise _Other(node)
+                    raise _OtherWork(node)
             return 0
         count = self._chain(node)
-        with_sql = [one for one in given if self._is_sql(one)]
-        others = [one for one in given if not self._is_sql(one)]
+        with_sql = [one for one in values if self._is_sql(one)]
+        others = [one for one in values if not self._is_sql(one)]
         if len(with_sql) == 1 and all(self._is_empty(one) or self._is_tool(one) for one in others):
             if _LOOKS.search(name):
-                raise _Other(node)
-            return count + self._given(node, name)
+                raise _OtherWork(node)
+            return count + self._runner(node, name)
         is_around = _AROUND.fullmatch(name) is not None or name[:1].isupper()
         if with_sql or not is_around or not all(self._is_plain(one) for one in others):
-            raise _Other(node)
+            raise _OtherWork(node)
         return count
 
     def _chain(self, node: ast.Call) -> int:
-        """The calls before the last one, as in ``pool.connection().execute(sql)``."""
+        """How many calls before the last one run the SQL: ``connection()`` in ``pool.connection().execute()``."""
         before = node.func.value if isinstance(node.func, ast.Attribute) else None
         while isinstance(before, ast.Attribute):
             before = before.value
         return self._value(before) if isinstance(before, ast.Call | ast.Await) else 0
 
-    def _given(self, node: ast.Call, name: str) -> int:
-        """One call that hands the SQL on; a function of this file is read as well."""
+    def _runner(self, node: ast.Call, name: str) -> int:
+        """How many calls run the SQL in a call that gets it: 1, or those in the called function of this file."""
         on = node.func.value if isinstance(node.func, ast.Attribute) else node.func
         is_own = isinstance(on, ast.Name) and on.id not in self._imported()
         local = [one for one in ast.walk(self.file) if isinstance(one, _Function) and one.name == name]
         if not is_own or not local:
             return 1
         if len(local) > 1 or self.depth > 3:
-            raise _Other(node)
+            raise _OtherWork(node)
         function = local[0]
         names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
         is_bound = isinstance(node.func, ast.Attribute) and bool(names) and names[0] in {"self", "cls"}
@@ -227,14 +227,14 @@ class _Names:
         inner = _Names(self.sql_function, self.file, self.foreign, depth=self.depth + 1)
         inner.sql = {parameter for parameter, value in parameters.items() if self._is_sql(value)}
         inner.empty = {parameter for parameter, value in parameters.items() if self._is_empty(value)}
-        inner.empty |= set(names) - {"self", "cls"} - set(parameters)  # what has a default is checked there
+        inner.empty |= set(names) - {"self", "cls"} - set(parameters)  # the defaults of the others are checked below
         if any(not self._is_empty(one) for one in function.args.defaults):
-            raise _Other(node)
+            raise _OtherWork(node)
         return inner.hands_on(function)
 
     def _imported(self) -> set[str]:
-        found = [node for node in ast.walk(self.file) if isinstance(node, ast.Import | ast.ImportFrom)]
-        return {(one.asname or one.name).partition(".")[0] for node in found for one in node.names}
+        imports = [node for node in ast.walk(self.file) if isinstance(node, ast.Import | ast.ImportFrom)]
+        return {(one.asname or one.name).partition(".")[0] for node in imports for one in node.names}
 
     def _is_sql(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Name):
@@ -251,10 +251,10 @@ class _Names:
         return name in _WRAPS and len(node.args) == 1 and not node.keywords and self._is_sql(node.args[0])
 
     def _is_empty(self, node: ast.expr) -> bool:
-        """No values for the SQL: ``{}``, ``None``, ``verbose=True``, or one word such as a label."""
+        """Whether an argument has no values for the SQL: ``{}``, ``None``, ``True``, or one word such as a label."""
         match node:
-            case ast.Dict(keys=found) | ast.List(elts=found) | ast.Tuple(elts=found):
-                return not found
+            case ast.Dict(keys=values) | ast.List(elts=values) | ast.Tuple(elts=values):
+                return not values
             case ast.Constant(value=value):
                 return not isinstance(value, str | bytes) or (isinstance(value, str) and not re.search(r"\s|;", value))
             case ast.Call(func=ast.Name(id="dict" | "list" | "tuple"), args=[], keywords=[]):

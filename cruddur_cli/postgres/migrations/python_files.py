@@ -1,4 +1,4 @@
-"""Reads the SQL out of the application's Python migrations, without the application."""
+"""Reads the SQL of the application's Python migrations, without the application's modules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .stand_ins import Application, NotAvailable, Reason, StandIn
 
 _MODULE = "cruddur_migration"
 _VARIABLE, _SUFFIX = "migration", "Migration"
-# Packages that reach a store: none is imported, installed or not.
+# Packages that connect to stores: they are never imported, even if they are installed.
 _CLIENTS = {"psycopg", "psycopg2", "psycopg_pool", "asyncpg", "pg8000", "sqlalchemy", "boto3", "botocore", "requests"}
 _SHAPE_HINT = (
     "a migration needs a class with migrate_sql() and rollback_sql(), named in `migration = <the class>` or with a "
@@ -35,18 +35,18 @@ _WORK_HINT = "only the SQL of migrate_sql() and rollback_sql() is run: put all o
 
 
 class _NoMigration(Exception):
-    """The file has no migration in it, or one without SQL."""
+    """The file has no migration, or one without the function."""
 
 
 def sql(path: Path, function: str) -> str:
-    """The text that ``migrate_sql()`` or ``rollback_sql()`` of a file returns, as the server gets it.
+    """The SQL that ``migrate_sql()`` or ``rollback_sql()`` of a file returns, on the lines where the file has it.
 
-    The file runs as it is. Of what it imports only Python's own modules are real; the others are stood in for, unless
-    an installed package makes a part of the SQL. What the file prints goes to stderr. The SQL comes on the lines where
-    the file has it. A doubled percent sign is one, because the application hands its SQL to psycopg with parameters.
+    The file is executed. It imports Python's own modules; stand-ins replace all others, unless an installed package
+    makes a part of the SQL. What the file prints goes to stderr. ``%%`` becomes ``%``, because the application passes
+    its SQL to psycopg with parameters.
 
-    Raises BadInput with file and line for a file that does not load, that has no SQL to give, whose SQL needs a value
-    of the application, or that does something else than hand its SQL on.
+    Raises BadInput with file and line for a file that does not load, that has no SQL, whose SQL needs a value of the
+    application, or that does other work than running its SQL.
     """
     try:
         content = path.read_bytes()
@@ -60,31 +60,31 @@ def sql(path: Path, function: str) -> str:
         raise _bad(path, None, str(error), None) from error
     real: frozenset[str] = frozenset()
     while True:
-        found, reason = _run(path, tree, function, real)
+        returned, reason = _run(path, tree, function, real)
         if reason is None:
             break
         if reason.is_work or reason.module in real or not _is_installed(reason.module):
             hint = _WORK_HINT if reason.is_work else _VALUE_HINT
             raise _bad(path, reason.line, reason.text, hint.format(path.name.partition("_")[0]))
         real |= {reason.module}
-    if isinstance(found, list | tuple) and all(isinstance(part, str) for part in found):
-        found = ";\n".join(found)
-    if not isinstance(found, str):
-        raise _bad(path, None, f"{function}() returns {type(found).__name__}, not SQL")
-    begins = source.find(found) if found.strip() else -1
+    if isinstance(returned, list | tuple) and all(isinstance(part, str) for part in returned):
+        returned = ";\n".join(returned)
+    if not isinstance(returned, str):
+        raise _bad(path, None, f"{function}() returns {type(returned).__name__}, not SQL")
+    begins = source.find(returned) if returned.strip() else -1
     padding = "\n" * source.count("\n", 0, begins) if begins > 0 else ""
-    return padding + found.replace("%%", "%")
+    return padding + returned.replace("%%", "%")
 
 
 def _run(path: Path, tree: ast.Module, function: str, real: frozenset[str]) -> tuple[object, Reason | None]:
-    """What ``function`` returns, or the reason why this file cannot be run here. Raises BadInput."""
+    """What ``function`` returns, and None; or None, and the reason why this file cannot run here. Raises BadInput."""
     application = Application(path, tree, module=_MODULE, real=real)
     with _alone(path, application) as module, contextlib.redirect_stdout(sys.stderr):
         trust.check(path)
         try:
             exec(compile(tree, str(path), "exec", dont_inherit=True), module.__dict__)
             owner, migration = _migration(module)
-            found = _call(owner, migration, function)
+            returned = _call(owner, migration, function)
         except NotAvailable as error:
             return None, error.reason
         except _NoMigration as error:
@@ -95,44 +95,44 @@ def _run(path: Path, tree: ast.Module, function: str, real: frozenset[str]) -> t
             raise _bad(path, _line(error, path), f"{type(error).__name__}: {error}", None) from error
     if application.reasons:
         return None, application.reasons[0]
-    if isinstance(found, StandIn):
-        return None, application.reason_for(found, _first_line(owner, function))
+    if isinstance(returned, StandIn):
+        return None, application.reason_for(returned, _first_line(owner, function))
     runner = function.removesuffix("_sql")
     other = own_runners.find_other_work(owner, runner, tree)
     if other is not None:
         text = f"its own {runner}() does more than run the SQL of {function}(), and cruddur does not run {runner}()"
         return None, Reason(other, text, "", is_work=True)
-    return found, None
+    return returned, None
 
 
 def _is_installed(name: str) -> bool:
-    """Whether a package is installed beside this program: not a module of the folder where it runs."""
+    """Whether a package is installed with this program; a module in the current folder does not count."""
     if name in _CLIENTS or not name.isidentifier():
         return False
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return False
-    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    return bool(spec and spec.origin and any(Path(spec.origin).is_relative_to(place) for place in places))
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    return bool(spec and spec.origin and any(Path(spec.origin).is_relative_to(folder) for folder in folders))
 
 
 @contextmanager
 def _alone(path: Path, application: Application) -> Iterator[ModuleType]:
-    """A module to run the file in; what it changes in this process is put back afterwards."""
+    """A module to run the file in; afterwards sys.modules, sys.path, the folder and the environment are restored."""
     module = ModuleType(_MODULE)
     module.__file__ = str(path)
     module.__dict__["__builtins__"] = application.builtins()
-    modules, places, environment = dict(sys.modules), list(sys.path), dict(os.environ)
+    modules, import_path, environment = dict(sys.modules), list(sys.path), dict(os.environ)
     folder = os.open(".", os.O_RDONLY)
-    sys.modules[_MODULE] = module  # dataclasses look their own module up
+    sys.modules[_MODULE] = module  # dataclasses look up their module
     try:
         yield module
     finally:
         del sys.modules[_MODULE]
         for name in [name for name, one in modules.items() if sys.modules.get(name) is not one]:
             sys.modules[name] = modules[name]
-        sys.path[:] = places
+        sys.path[:] = import_path
         os.chdir(folder)
         os.close(folder)
         if dict(os.environ) != environment:
@@ -141,17 +141,20 @@ def _alone(path: Path, application: Application) -> Iterator[ModuleType]:
 
 
 def _migration(module: ModuleType) -> tuple[type, object]:
-    """The class of the migration, and what ``migration`` names: the class, or an instance."""
-    found = getattr(module, _VARIABLE, None)
-    if isinstance(found, StandIn):
+    """The class of the migration, and the value of ``migration``: the class, or an instance of it."""
+    migration = getattr(module, _VARIABLE, None)
+    if isinstance(migration, StandIn):
         raise _NoMigration(f"`{_VARIABLE}` is not a class of this file")
-    if found is None:
-        found = _only(module)
-    return found if isinstance(found, type) else type(found), found
+    if migration is None:
+        migration = _only(module)
+    return migration if isinstance(migration, type) else type(migration), migration
 
 
 def _only(module: ModuleType) -> type:
-    """The one class of the file whose name ends in Migration, as some of the application's own runners choose it."""
+    """The only class of the file whose name ends in Migration, without its base classes. Raises _NoMigration.
+
+    Some of the application's own runners choose it so.
+    """
     classes = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == _MODULE]
     named = list(dict.fromkeys(one for one in classes if one.__name__.endswith(_SUFFIX)))
     chosen = [one for one in named if not any(one in other.__mro__[1:] for other in named)]
@@ -164,7 +167,7 @@ def _only(module: ModuleType) -> type:
 
 
 def _call(owner: type, migration: object, function: str) -> object:
-    """Ask a class or an instance; its functions may be static, of the class, bound, or written without ``self``."""
+    """What a function of the class or instance returns; it may be static, a class method, or lack ``self``."""
     try:
         raw = inspect.getattr_static(owner, function)
     except AttributeError:
@@ -185,7 +188,7 @@ def _first_line(owner: type, function: str) -> int | None:
 
 
 def _line(error: BaseException, path: Path) -> int | None:
-    """The last line of the file that was running when the error came."""
+    """The line of the file that was running when the error was raised; None if none was."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return lines[-1] if lines else None
 

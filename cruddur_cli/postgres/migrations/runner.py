@@ -1,4 +1,4 @@
-"""Which migrations are applied to a database; applies and rolls back, one transaction each, in the order of time."""
+"""Applies migrations and rolls them back, each in a transaction of its own, and records which are applied."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ State = Literal["applied", "pending", "adopted"]
 
 @dataclass(frozen=True)
 class Status:
-    """One migration. ``applied_at`` is an ISO-8601 time in UTC, or None unless this program applied it.
+    """One migration. ``applied_at`` is an ISO-8601 time in UTC, or None if this program did not apply it.
 
-    ``adopted`` is one that another program recorded in ``schema_information``, and that was not seen here.
+    The state ``adopted`` means that another program recorded it as applied, in ``schema_information``.
     """
 
     version: str
@@ -57,7 +57,10 @@ class _Row:
 
 @dataclass(frozen=True)
 class _State:
-    """The migrations that count as applied, by version; and how ``cruddur_migrations`` differs from them."""
+    """The migrations that count as applied, by version; and how ``cruddur_migrations`` differs.
+
+    It lacks the versions in ``adopted``, and still has those in ``void``.
+    """
 
     applied: Mapping[str, _Row]
     adopted: tuple[str, ...] = ()
@@ -65,7 +68,7 @@ class _State:
 
 
 def status(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
-    """Every migration that is applied or has a file, by time. Changes nothing."""
+    """Every migration that is applied or has a file, the oldest first. Changes nothing."""
     applied = _state(conn, files).applied
     names = {migration.version: migration.name for migration in files}
     every = sorted({*applied, *names}, key=version_key)
@@ -73,7 +76,7 @@ def status(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
 
 
 def pending(conn: Connection[Any], files: Sequence[Migration]) -> list[Status]:
-    """The migrations that ``migrate`` would apply, each file loaded. Raises BadInput; changes nothing."""
+    """The migrations that ``migrate`` would apply. Changes nothing. Raises BadInput if one cannot be read."""
     rows = [row for row in status(conn, files) if row.state == "pending"]
     versions_pending = {row.version for row in rows}
     for migration in files:
@@ -91,11 +94,11 @@ def _status(version: str, name: str | None, row: _Row | None) -> Status:
 def migrate(
     conn: Connection[Any], files: Sequence[Migration], *, server: Server, say: sql_runner.Say | None = None
 ) -> list[Status]:
-    """Apply what is pending, the oldest first; what was applied here, which another migrator may have shared.
+    """Apply the pending migrations, the oldest first; those that this call applied.
 
-    Each one is committed by itself, together with its record, before the next begins. What is applied is read again
-    once the lock is held, so any number of migrators apply each migration once. Raises BadInput and Refused as
-    ``scripts.run`` does: of the failing one nothing has happened, the earlier ones stay (``applied`` counts them).
+    Each is committed with its record before the next begins. The records are read again under the lock, so several
+    processes apply each migration once. Raises BadInput and Refused as ``sql_files.run`` does. The failed migration is
+    rolled back and earlier ones stay applied; the error's field ``applied`` is their number.
     """
 
     def applied() -> Iterator[Status]:
@@ -108,29 +111,29 @@ def migrate(
 
 
 def _each(conn: Connection[Any], changes: Iterator[Status], *, done: str, say: sql_runner.Say | None) -> list[Status]:
-    """The changes, each told of as it is ``done``, and the next begun in a session of its own.
+    """The changes as a list; ``say`` gets a line with the word ``done`` after each.
 
-    An error says how many there were before it, in the field of that name.
+    An error gets a field ``done`` with the number of changes before it.
     """
-    made: list[Status] = []
+    results: list[Status] = []
     try:
         for one in changes:
-            made.append(one)
+            results.append(one)
             if say is not None:
                 say(f"✓ {one.version} {one.name}: {done}")
     except CruddurError as error:
-        raise _rolled_back(error, done, len(made)) from error
-    return made
+        raise _rolled_back(error, done, len(results)) from error
+    return results
 
 
 def _rolled_back(error: CruddurError, done: str, earlier: int) -> CruddurError:
-    """The error of one migration, which also says what did not change and what stays."""
+    """The error of one migration, with a sentence about what was changed and the number of earlier migrations."""
     stay = f"{earlier} earlier {'migration stays' if earlier == 1 else 'migrations stay'} {done}."
-    said = f"Nothing was changed by it. {stay}" if earlier else "Nothing was changed."
-    if isinstance(error, CannotConnect):  # which may also have come after the commit
-        said = stay if earlier else ""
+    outcome = f"Nothing was changed by it. {stay}" if earlier else "Nothing was changed."
+    if isinstance(error, CannotConnect):  # the connection may have failed after the commit
+        outcome = stay if earlier else ""
     fields = {**error.fields, done.replace(" ", "_"): earlier}
-    message = f"{error.message} {said}".strip()
+    message = f"{error.message} {outcome}".strip()
     return type(error)(message, hint=error.hint, code=error.code, details=error.details, fields=fields)
 
 
@@ -139,8 +142,8 @@ def _apply_next(
 ) -> Status | None:
     locks.take(conn, wait_s=locks.TURN_S, say=None if waited else say)
     state = _state(conn, files)
-    _write_down(conn, state)
-    migration = next((found for found in files if found.version not in state.applied), None)
+    _record_state(conn, state)
+    migration = next((one for one in files if one.version not in state.applied), None)
     if migration is None:
         conn.commit()
         return None
@@ -151,7 +154,7 @@ def _apply_next(
 
 
 def _up(conn: Connection[Any], migration: Migration, server: Server, say: sql_runner.Say | None) -> None:
-    """Run what applies a migration. Where its object exists already, the error names ``--mark-applied``."""
+    """Run the SQL that applies a migration. If its object exists already, the error suggests ``--mark-applied``."""
     try:
         sql_runner.run(conn, migration_files.up(migration), source=str(migration.path), server=server, say=say)
     except Refused as error:
@@ -162,7 +165,7 @@ def _up(conn: Connection[Any], migration: Migration, server: Server, say: sql_ru
 
 
 def _record(conn: Connection[Any], state: _State, migration: Migration, *, is_run: bool = True) -> Status:
-    """Record a migration as applied; the time is that of the transaction, or none where it was not run here."""
+    """Record a migration as applied at the time of the transaction; without a time unless ``is_run``."""
     row = conn.execute(
         f"INSERT INTO {TABLE} (version, name, applied_at) VALUES (%s, %s, {'now()' if is_run else 'NULL'})"
         " ON CONFLICT (version) DO UPDATE SET applied_at = excluded.applied_at, adopted = false"
@@ -182,16 +185,16 @@ def redo(
     server: Server,
     say: sql_runner.Say | None = None,
 ) -> Status:
-    """Run what applies a migration once more, although it is recorded as applied: another program recorded too much.
+    """Run the SQL of an applied migration again, for one that was recorded as applied but did not run.
 
-    Raises BadInput for one that is pending or unknown, Refused as ``migrate`` does.
+    Raises BadInput for a migration that is pending or unknown, and Refused as ``migrate`` does.
     """
     try:
         locks.take(conn, say=say)
         migration, state = _recorded(conn, files, version)
         if version not in state.applied:
             raise BadInput(f"Migration {version} is pending.", hint="cruddur db migrate", code="migration_pending")
-        _write_down(conn, state)
+        _record_state(conn, state)
         _up(conn, migration, server, say)
         done = _record(conn, state, migration)
         conn.commit()
@@ -203,16 +206,16 @@ def redo(
 def mark_applied(
     conn: Connection[Any], files: Sequence[Migration], version: str, *, say: sql_runner.Say | None = None
 ) -> bool:
-    """Record a migration as applied without running it; False where it was recorded as applied already.
+    """Record a migration as applied without running it; False if it was recorded already.
 
-    One that was adopted counts as applied from here on. Raises BadInput for an unknown one.
+    The state of an adopted migration becomes ``applied``. Raises BadInput for an unknown version.
     """
     locks.take(conn, say=say)
     migration, state = _recorded(conn, files, version)
     row = state.applied.get(version)
     if row is not None and not row.is_adopted:
         return False
-    _write_down(conn, state)
+    _record_state(conn, state)
     _record(conn, state, migration, is_run=False)
     return True
 
@@ -220,12 +223,13 @@ def mark_applied(
 def rehearse(
     conn: Connection[Any], files: Sequence[Migration], *, server: Server, look: Callable[[], object]
 ) -> list[Migration]:
-    """Try what ``migrate`` would do, and take it back; the migrations that the schema contains already.
+    """Apply the pending migrations and roll them back; those that the schema contains already.
 
-    ``look`` is called while everything is applied, before it is taken back.
+    The schema contains a migration that fails, consists of definitions only, and leaves the same catalogue when it is
+    undone and applied again. ``look`` is called while all the others are applied.
 
-    Such a one fails because its object exists, consists of definitions only, and undone and applied again it leaves the
-    same catalogue. Raises BadInput and Refused as ``migrate`` does, in the transaction of the caller.
+    Runs in the caller's transaction, and stops before a migration that needs a commit. Raises BadInput and Refused as
+    ``migrate`` does.
     """
     contained: list[Migration] = []
     state = _state(conn, files)
@@ -247,10 +251,10 @@ def rehearse(
 
 
 def build(conn: Connection[Any], files: Sequence[Migration], *, server: Server, commits: bool) -> None:
-    """Run the migrations on a schema that was loaded just now; those that it contains already are left out.
+    """Run the pending migrations on a schema that was just loaded, without those that it contains already.
 
-    Nothing is recorded or committed, unless ``commits`` allows it and a migration needs what was defined before it to
-    be committed. Raises as ``rehearse`` does.
+    Records nothing. Commits only with ``commits``, before a migration that needs earlier definitions committed. Raises
+    as ``rehearse`` does.
     """
     applied = _state(conn, files).applied
     for migration in files:
@@ -282,7 +286,7 @@ def _is_contained(conn: Connection[Any], migration: Migration, server: Server) -
 
 
 def find(files: Sequence[Migration], version: str) -> Migration:
-    """The file of a version. Raises BadInput where there is none."""
+    """The migration with that version. Raises BadInput if it has no file."""
     for migration in files:
         if migration.version == version:
             return migration
@@ -296,9 +300,9 @@ def _recorded(conn: Connection[Any], files: Sequence[Migration], version: str) -
 def to_undo(
     conn: Connection[Any], files: Sequence[Migration], *, steps: int = 1, to: str | None = None
 ) -> list[Migration]:
-    """What a rollback would undo, the newest first: ``steps`` of them, or all that are newer than version ``to``.
+    """The migrations that a rollback would undo, the newest first: ``steps`` of them, or all newer than ``to``.
 
-    Raises BadInput where a version is not known, or a file is gone or has no down part.
+    Raises BadInput if ``to`` is unknown, or if a file is missing or has no down part.
     """
     applied = _state(conn, files).applied
     newest_first = sorted(applied, key=version_key, reverse=True)
@@ -328,9 +332,9 @@ def rollback(
     server: Server,
     say: sql_runner.Say | None = None,
 ) -> list[Status]:
-    """Undo what ``to_undo`` has named, one transaction each; the migrations, which are pending again.
+    """Undo the migrations from ``to_undo``, each in a transaction; their states afterwards, which are ``pending``.
 
-    Raises Refused if another session has changed the newest since, and as ``scripts.run`` does.
+    Raises Refused if another session has changed the newest migration since, and as ``sql_files.run`` does.
     """
     undone = (_undo_newest(conn, files, migration, server, say) for migration in undo)
     return _each(conn, undone, done="rolled back", say=say)
@@ -347,7 +351,7 @@ def _undo_newest(
             hint="cruddur db migration-status",
             code="changed_meanwhile",
         )
-    _write_down(conn, state)
+    _record_state(conn, state)
     sql_runner.run(conn, migration_files.down(migration), source=str(migration.down_source), server=server, say=say)
     conn.execute(f"DELETE FROM {TABLE} WHERE version = %s".encode(), [migration.version])
     _mark(conn, [version for version in state.applied if version != migration.version])
@@ -356,16 +360,16 @@ def _undo_newest(
 
 
 def recorded(conn: Connection[Any]) -> list[str]:
-    """The versions in ``cruddur_migrations``, the newest last."""
+    """The versions in ``cruddur_migrations``, the oldest first."""
     if not _is_there(conn, TABLE):
         return []
     return sorted((row[0] for row in conn.execute(f"SELECT version FROM {TABLE}".encode())), key=version_key)
 
 
 def forget(conn: Connection[Any]) -> None:
-    """Nothing counts as applied from here on: for a schema that is about to be loaded again, in the same transaction.
+    """Record no migration as applied, before the schema is loaded again in the same transaction.
 
-    What the schema file itself then writes into ``schema_information`` counts.
+    A number that the schema file then writes into ``schema_information`` counts.
     """
     if _is_there(conn, TABLE):
         conn.execute(f"DELETE FROM {TABLE}".encode())
@@ -374,37 +378,37 @@ def forget(conn: Connection[Any]) -> None:
 
 
 def _state(conn: Connection[Any], files: Iterable[Migration]) -> _State:
-    """What is applied: what our table has, as far as ``schema_information`` still says what was written with it.
+    """The applied migrations: those in ``cruddur_migrations``, if ``schema_information`` has the number of the newest.
 
-    If it says something else, a person used the scripts, or loaded the schema, or wrote it by hand, and it is taken
-    as the scripts take it: everything up to its number is applied, nothing after it. Migrations older than our newest
-    one stay as our table has them.
+    Any other number means that the scripts ran, the schema was loaded, or a person wrote it. Then it counts as in the
+    scripts: every migration up to that number is applied, and none after it. Migrations older than the newest in
+    ``cruddur_migrations`` keep what that table says.
     """
     recorded: dict[str, _Row] = {}
     if _is_there(conn, TABLE):
-        # Through JSON, because an older table has no such column.
+        # Read through JSON, because a table of an older version has no such column.
         is_adopted = "coalesce((to_jsonb(one) ->> 'adopted')::boolean, false)"
         rows = conn.execute(f"SELECT version, name, applied_at, {is_adopted} FROM {TABLE} AS one".encode()).fetchall()
         recorded = {version: _Row(*row) for version, *row in rows}
-    says = _legacy(conn)
+    legacy = _legacy(conn)
     newest = max(map(version_key, recorded), default=(0, 0))
-    if says is None or version_key(says) == newest:
+    if legacy is None or version_key(legacy) == newest:
         return _State(recorded)
-    limit = version_key(says)
+    limit = version_key(legacy)
     void = tuple(version for version in recorded if version_key(version) > limit)
-    kept = {version: row for version, row in recorded.items() if version not in void}
+    valid = {version: row for version, row in recorded.items() if version not in void}
     adopted = {
         migration.version: _Row(migration.name, is_adopted=True)
         for migration in files
         if newest < version_key(migration.version) <= limit
     }
-    return _State({**kept, **adopted}, tuple(adopted), void)
+    return _State({**valid, **adopted}, tuple(adopted), void)
 
 
-def _write_down(conn: Connection[Any], state: _State) -> None:
-    """Bring our table in line with what is applied."""
+def _record_state(conn: Connection[Any], state: _State) -> None:
+    """Create ``cruddur_migrations`` if it is missing, and add the adopted and delete the void versions."""
     conn.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({_COLUMNS})".encode())
-    if "adopted" not in _columns(conn, TABLE):  # of an older version
+    if "adopted" not in _columns(conn, TABLE):  # a table of an older version
         conn.execute(
             f"ALTER TABLE {TABLE} ADD COLUMN adopted boolean NOT NULL DEFAULT false,"
             " ALTER COLUMN applied_at DROP NOT NULL".encode()
@@ -418,7 +422,7 @@ def _write_down(conn: Connection[Any], state: _State) -> None:
 
 
 def _legacy(conn: Connection[Any]) -> str | None:
-    """The number in ``schema_information``; None where there is none. Raises Refused for what is no number."""
+    """The number in ``schema_information``; None without a row. Raises Refused for a text that is no number."""
     if _COLUMN not in _legacy_columns(conn):
         return None
     row = conn.execute(f"SELECT last_successful_run::text FROM {_LEGACY} LIMIT 1".encode()).fetchone()
@@ -433,10 +437,10 @@ def _legacy(conn: Connection[Any]) -> str | None:
 
 
 def _mark(conn: Connection[Any], applied: Iterable[str]) -> None:
-    """Keep ``schema_information`` as the scripts read it: one row, the number of the newest migration applied.
+    """Write the number of the newest applied migration into ``schema_information``, where the scripts read it.
 
-    They compare numbers of any length. Where an older migration has more digits than the newest, the newest is
-    written with as many, at the same time, so that they do not take the older one for pending.
+    The scripts compare numbers of any length. If an older migration has a larger number than the newest, the newest is
+    written with 17 digits, so that the scripts do not run the older one again.
     """
     known = list(applied)
     newest = max(known, key=version_key, default="0")
@@ -454,7 +458,7 @@ def _mark(conn: Connection[Any], applied: Iterable[str]) -> None:
 
 
 def _legacy_columns(conn: Connection[Any]) -> set[str]:
-    """The columns of ``schema_information``, none where it is missing; some people's has no id."""
+    """The columns of ``schema_information``, which may lack ``id``; empty if there is no such table."""
     return _columns(conn, _LEGACY)
 
 

@@ -1,7 +1,7 @@
-"""Stand-ins for everything that a Python migration imports, except for Python's own modules.
+"""Provides stand-ins for the modules that a Python migration imports, other than Python's own.
 
-A migration needs the application only to run its SQL, and ``cruddur`` runs that itself. So every name can be taken from
-a stand-in, but no value: where a text, a number or a decision would come out of one, the migration is refused.
+A migration needs the application only to run its SQL, which ``cruddur`` runs itself. So a stand-in has every name, but
+no value: a migration that needs a text, a number or a decision from one is refused.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
-# A call that would have run SQL, or changed rows, while the file loads.
+# Calls that would run SQL, or change rows, while the file loads.
 _RUNS = re.compile(r"(query|execute|exec|insert|delete|drop|truncate|migrate|rollback|commit|run_|load_sql)")
-# A call whose result is not used is made for its effect; these effects do not reach the database.
+# A call whose result is not used has an effect. The effects of these calls do not change the database.
 _HARMLESS = re.compile(
     r"load_(dot)?env|load_(config|settings)|(init|initialize|set_?up|configure)(_app|_?\w*(log|trac|sentry|rollbar|xray|db"
     r"|pool|env|config)\w*)?|config|register\w*|connect|instrument\w*|add_\w*(processor|handler|middleware)|append"
     r"|set_\w*(level|provider|tracer|config)|start|capture_\w+|close|dispose|shutdown"
 )
-_SAYS = {"print", "debug", "info", "warning", "warn", "error", "exception", "critical", "log", "write"}
+_PRINTS = {"print", "debug", "info", "warning", "warn", "error", "exception", "critical", "log", "write"}
 _SQL = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:(?:ALTER|CREATE|DROP|COMMENT|REINDEX|REFRESH)\s+\w+\s|INSERT\s+INTO\s|DELETE\s+FROM\s"
     r"|UPDATE\s+\S+\s.*?SET\s|(?:SELECT|TRUNCATE|GRANT|REVOKE|COPY|CALL)\s|VACUUM\b|DO\s+\$|WITH\s.*?\sAS\b"
@@ -35,8 +35,10 @@ _SQL = re.compile(
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a file cannot be run here: where, what, and the module that it needs; ``is_work`` where it does more than
-    give its SQL."""
+    """Why a file cannot run here: the line, the reason, and the module that it needs.
+
+    ``is_work`` is true if the file does other work than returning its SQL.
+    """
 
     line: int | None
     text: str
@@ -45,7 +47,7 @@ class Reason:
 
 
 class NotAvailable(BaseException):
-    """A file needs a value of the application. Not an Exception, so that the file's own ``except`` does not hide it."""
+    """A file needs a value of the application. A BaseException, so that the file's ``except Exception`` misses it."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.text)
@@ -53,10 +55,10 @@ class NotAvailable(BaseException):
 
 
 class Application:
-    """What one file takes from the application; ``module`` is what the file itself is called while it runs, and
-    ``real`` are packages that are imported all the same.
+    """Imports stand-ins into one file, and finds out why the file cannot run.
 
-    ``reasons`` are collected beside being raised: a bare ``except:`` in the file must not hide one.
+    ``module`` is the file's name as a module while it runs. ``real`` are packages that are really imported. ``reasons``
+    has every reason that was raised, because a bare ``except:`` in the file may hide one.
     """
 
     def __init__(self, path: Path, tree: ast.Module, *, module: str, real: frozenset[str]) -> None:
@@ -64,13 +66,15 @@ class Application:
         self.path, self.module, self._real = str(path), module, real
         nodes = list(ast.walk(tree))
         self._calls = [node for node in nodes if isinstance(node, ast.Expr) and called(node.value)]
-        # What is given to a stand-in stays in it: no text that is made for such a call gets into the SQL.
-        taken = {name for node in nodes for name in self._taken(node)}
-        self._given = [node for node in nodes if isinstance(node, ast.Assign | ast.Expr) and _root(node.value) in taken]
+        # The arguments of a call to a stand-in stay in it: their texts do not get into the SQL.
+        names = {name for node in nodes for name in self._imported(node)}
+        self._stand_in_calls = [
+            node for node in nodes if isinstance(node, ast.Assign | ast.Expr) and _root(node.value) in names
+        ]
         self._has_star = False
 
-    def _taken(self, node: ast.AST) -> set[str]:
-        """The names that a statement imports from what is stood in for."""
+    def _imported(self, node: ast.AST) -> set[str]:
+        """The names that a statement imports from stand-ins."""
         if isinstance(node, ast.ImportFrom) and (node.level or not self.is_real(node.module or "")):
             return {one.asname or one.name for one in node.names}
         if isinstance(node, ast.Import):
@@ -78,16 +82,16 @@ class Application:
         return set()
 
     def builtins(self) -> dict[str, Any]:
-        """The ``__builtins__`` for the file: its imports come here, and so do the names of an ``import *``."""
+        """The ``__builtins__`` for the file, which import stand-ins and know the names of an ``import *``."""
         return _Builtins(self, {**vars(builtins), "__import__": self._import})
 
     def is_real(self, name: str) -> bool:
-        """Whether a module is imported: Python's own are."""
+        """Whether a module is really imported: one of Python's own, or of ``real``."""
         top = name.partition(".")[0]
         return top in sys.stdlib_module_names or top in self._real
 
     def missing(self, name: str) -> StandIn | None:
-        """The stand-in for a name that the file has not defined, once it has imported ``*`` from a stand-in."""
+        """The stand-in for an undefined name, if the file has imported ``*`` from a stand-in; else None."""
         return StandIn(self, name) if self._has_star and not name.startswith("__") else None
 
     def _import(
@@ -110,7 +114,7 @@ class Application:
         return module
 
     def refuse(self, what: StandIn, text: str, *, is_work: bool = False) -> NoReturn:
-        """Raise NotAvailable, with the line of the file that runs."""
+        """Raise NotAvailable with the line of the file that is running."""
         frame = self._frame()
         reason = Reason(frame.f_lineno if frame else None, text, _name_of(what).partition(".")[0], is_work)
         self.reasons.append(reason)
@@ -118,21 +122,21 @@ class Application:
 
     @staticmethod
     def reason_for(what: StandIn, line: int | None) -> Reason:
-        """Why SQL that is a stand-in cannot be run."""
+        """The reason why SQL that is a stand-in cannot run."""
         return Reason(line, _VALUE.format(_name_of(what)), _name_of(what).partition(".")[0], is_work=False)
 
     def is_running(self) -> bool:
-        """Whether the file asks, and not this program."""
+        """Whether code of the file is running, not only this program's."""
         return self._frame() is not None
 
     def statement(self) -> str | None:
-        """What is called by the statement that runs now, where it is a call whose result is not used."""
-        found = [node for node in self._calls if self._runs(node)]
-        return called(found[-1].value) if found else None
+        """The name that the running statement calls, if it is a call whose result is not used; else None."""
+        running = [node for node in self._calls if self._runs(node)]
+        return called(running[-1].value) if running else None
 
-    def is_given(self) -> bool:
-        """Whether what the file makes now goes into a stand-in, or is only shown."""
-        return self.statement() in _SAYS or any(map(self._runs, self._given))
+    def is_argument(self) -> bool:
+        """Whether the running statement only prints its texts, or passes them to a stand-in."""
+        return self.statement() in _PRINTS or any(map(self._runs, self._stand_in_calls))
 
     def _runs(self, node: ast.stmt) -> bool:
         frame = self._frame()
@@ -151,14 +155,14 @@ class _Builtins(dict[str, Any]):
         self._application = application
 
     def __missing__(self, name: str) -> Any:
-        found = self._application.missing(name)
-        if found is None:
+        stand_in = self._application.missing(name)
+        if stand_in is None:
             raise KeyError(name)
-        return found
+        return stand_in
 
 
 def called(node: ast.expr | None) -> str | None:
-    """The last name of what is called: ``db.query_commit(…)`` is ``query_commit``."""
+    """The last name of a call: ``query_commit`` for ``db.query_commit(…)``; None for other expressions."""
     if not isinstance(node, ast.Call):
         return None
     if isinstance(node.func, ast.Attribute):
@@ -167,17 +171,17 @@ def called(node: ast.expr | None) -> str | None:
 
 
 def _root(node: ast.expr) -> str | None:
-    """The first name of what is called: ``db.pool.connect(…)`` begins with ``db``."""
+    """The first name of a call: ``db`` for ``db.pool.connect(…)``; None for other expressions."""
     if not isinstance(node, ast.Call):
         return None
-    found: ast.expr = node
-    while isinstance(found, ast.Call | ast.Attribute):
-        found = found.func if isinstance(found, ast.Call) else found.value
-    return found.id if isinstance(found, ast.Name) else None
+    inner: ast.expr = node
+    while isinstance(inner, ast.Call | ast.Attribute):
+        inner = inner.func if isinstance(inner, ast.Call) else inner.value
+    return inner.id if isinstance(inner, ast.Name) else None
 
 
 def _name_of(what: StandIn) -> str:
-    """The dotted name of what a stand-in stands for."""
+    """The dotted name of the object that a stand-in replaces."""
     name: str = object.__getattribute__(what, "_StandIn__name")
     return name
 
@@ -195,7 +199,7 @@ _CHOICE = "it decides by the value of {}, which is not available here"
 
 
 class StandIn:
-    """Stands for one name of the application. Other names can be taken from it; a value cannot."""
+    """Replaces one name of the application. It has every attribute, each a stand-in, but no value."""
 
     __slots__ = ("__application", "__name")
     __all__ = ()
@@ -220,16 +224,16 @@ class StandIn:
     def __setitem__(self, key: object, value: object) -> None:
         pass
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         what = self.__name.rpartition(".")[2]
         statement = self.__application.statement()
-        holds_sql = any(isinstance(value, str) and _SQL.match(value) for value in (*given, *named.values()))
+        holds_sql = any(isinstance(value, str) and _SQL.match(value) for value in (*arguments, *keywords.values()))
         is_effect = statement == what and not _HARMLESS.fullmatch(what)
-        if what not in _SAYS and (_RUNS.match(what) or holds_sql or is_effect):
+        if what not in _PRINTS and (_RUNS.match(what) or holds_sql or is_effect):
             self.__application.refuse(self, f"it calls {self.__name}() itself, which is not run here", is_work=True)
-        first = given[0] if len(given) == 1 and not named else None
+        first = arguments[0] if len(arguments) == 1 and not keywords else None
         if isinstance(first, type) and first.__module__ == self.__application.module:
-            return first  # a decorator of the class: it may register it, and the class is all that counts here
+            return first  # a decorator of the class, which may only register it
         function = getattr(first, "__func__", first)
         decorates = isinstance(function, FunctionType) and function.__code__.co_filename == self.__application.path
         return StandIn(self.__application, self.__name if decorates else f"{self.__name}()")
@@ -257,7 +261,7 @@ class StandIn:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def __or__(self, other: object) -> StandIn:  # Db | None, as a type
+    def __or__(self, other: object) -> StandIn:  # a type such as Db | None
         return self
 
     __ror__ = __or__
@@ -274,7 +278,7 @@ class StandIn:
 
     def __str__(self) -> str:
         application = self.__application
-        if application.is_running() and not application.is_given():
+        if application.is_running() and not application.is_argument():
             application.refuse(self, _VALUE.format(self.__name))
         return f"<{self.__name}>"
 

@@ -1,4 +1,4 @@
-"""Files of SQL: run whole or not at all, and seeds that can be run again."""
+"""Runs files of SQL, whole or not at all, and seeds, which can be run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a seed file so that a second run adds nothing, and so that people keep their UUIDs in every new database."""
+"""Runs a seed file so that a second run adds no rows, and people have the same UUIDs in every new database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _UUID = re.compile(r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _TEXT = re.compile(r"'([^'\n]{1,64})'")
 _FIELD = re.compile(r"[^\t\r\n,\"]{1,64}")
-# What says that a row is the same as another: no UUID, counter or time that the database fills in by itself.
+# Each table with its columns, and with those that decide whether two rows are the same: without a default and no time.
 _TABLES = """
     SELECT c.relname::text, array_agg(a.attname::text), coalesce(array_agg(a.attname::text) FILTER (
         WHERE NOT a.atthasdef AND a.attidentity = '' AND t.typcategory <> 'D'
@@ -30,20 +30,22 @@ _TABLES = """
     WHERE c.relkind = 'r' AND c.relname <> ALL(%s)
     GROUP BY c.relname ORDER BY 1
 """
+# The UUIDs that the file itself contains; the UUID that each handle gets; and the UUID of each skipped person, with the
+# one of the existing person.
 _MEMORY = """
     CREATE TEMPORARY TABLE cruddur_written (uuid text) ON COMMIT DROP;
     CREATE TEMPORARY TABLE cruddur_people (handle text, uuid text) ON COMMIT DROP;
     CREATE TEMPORARY TABLE cruddur_same (given text, uuid text) ON COMMIT DROP;
 """
 # Runs before each row that the file inserts. The first argument says whether the row is a person, the others name the
-# columns that make a row the same as another. Rows of this transaction do not count: what psql would insert twice from
-# one run of the file is there twice here as well.
+# columns that decide whether two rows are the same. Rows of this transaction do not count: as with psql, a row that the
+# file inserts twice is stored twice.
 _GUARD = """
     CREATE FUNCTION pg_temp.cruddur_guard() RETURNS trigger LANGUAGE plpgsql AS $guard$
     DECLARE
         is_same text;
         moved record;
-        there record;
+        existing record;
         how_many integer := 0;
         person text;
     BEGIN
@@ -57,12 +59,12 @@ _GUARD = """
                 'SELECT t.* FROM %I.%I AS t WHERE %s AND t.xmin::text::bigint <>'
                 ' mod(pg_current_xact_id()::text::numeric, 4294967296) LIMIT 1',
                 TG_TABLE_SCHEMA, TG_TABLE_NAME, is_same
-            ) INTO there USING NEW;
+            ) INTO existing USING NEW;
             GET DIAGNOSTICS how_many = ROW_COUNT;
         END IF;
         IF TG_ARGV[0] = 'person' AND how_many > 0 THEN
             INSERT INTO pg_temp.cruddur_same
-                SELECT NEW.uuid::text, there.uuid::text WHERE NEW.uuid::text <> there.uuid::text;
+                SELECT NEW.uuid::text, existing.uuid::text WHERE NEW.uuid::text <> existing.uuid::text;
         ELSIF TG_ARGV[0] = 'person' THEN
             SELECT p.uuid INTO person FROM pg_temp.cruddur_people AS p
                 WHERE p.handle = NEW.handle
@@ -75,7 +77,7 @@ _GUARD = """
     $guard$
 """
 
-# The columns that our own seeds write, and those of them that are UUIDs.
+# The columns that the built-in seeds write, and those of them that are UUIDs.
 _SEEDED = {
     "users": {"uuid", "display_name", "handle", "email", "cognito_user_id"},
     "activities": {
@@ -100,14 +102,16 @@ def run(
     known: Mapping[str, str] | None = None,
     say: sql_runner.Say | None = None,
 ) -> int:
-    """Run a seed file in the connection's transaction; how many rows are new.
+    """Run a seed file in the connection's transaction; the number of rows added.
 
-    The first run leaves what psql would leave, except for the UUIDs of people that the file does not write itself:
-    those are ``known`` ones, else derived from the handle, the same in every new database, because DynamoDB's keys hold
-    them. Another run skips each row that is there already: a person with the handle, and in other tables a row that is
-    equal in every column without a default, times aside. An existing person keeps everything, above all the UUID, and
-    what the file writes for the skipped person's UUID goes to the existing person. A row that a person deleted comes
-    back; UPDATE statements are the file's own business. Raises as ``scripts.run`` does.
+    The first run stores the same rows as psql, except that a person without a UUID in the file gets the one in
+    ``known``, else the one derived from the handle. That UUID is the same in every new database, because DynamoDB's
+    keys contain it.
+
+    A later run skips existing rows: a person with the same handle, and in other tables a row that is equal in every
+    column without a default, times aside. An existing person is not changed; the file's rows that name the UUID of the
+    skipped person get the UUID of the existing one. A row that was deleted is added again. UPDATE statements run every
+    time. Raises as ``runner.run`` does.
     """
     with locks.guarded(conn, server):
         before = database.rows(conn)
@@ -119,7 +123,10 @@ def run(
 
 @contextmanager
 def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iterator[None]:
-    """Triggers on the tables that the file names, while it runs; no other session ever sees them, committed or not."""
+    """Create triggers on the tables that the file names, and drop them before the transaction ends.
+
+    So no other session ever sees them.
+    """
     from psycopg import sql
 
     lower = text.lower()
@@ -130,7 +137,7 @@ def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iter
     ]
     conn.execute(_MEMORY.encode())
     conn.execute(_GUARD.encode())
-    # A handle that stands in the file as a text; one that the file puts together keeps the UUID that it was given.
+    # Only handles that the file spells out: a person whose handle the file computes keeps the UUID of the row.
     handles = sorted({*_TEXT.findall(text), *_fields(text)})
     stable = [known.get(handle) or users.stable_uuid(handle) for handle in handles]
     conn.execute("INSERT INTO pg_temp.cruddur_people SELECT * FROM unnest(%s::text[], %s::text[])", [handles, stable])
@@ -151,26 +158,26 @@ def _guarded(conn: Connection[Any], text: str, known: Mapping[str, str]) -> Iter
 
 
 def _fields(text: str) -> Iterator[str]:
-    """What stands in the rows that the file copies into ``users``: their handles are among it, without quotes."""
+    """Every field of the rows that the file copies into ``users``: handles have no quotes there."""
     for statement in splitter.split(text):
         if statement.rows is not None and "users" in statement.text.lower():
             yield from (match[0] for match in _FIELD.finditer(text, *statement.rows))
 
 
 def fitting(conn: Connection[Any], text: str) -> tuple[str, bool]:
-    """Our own seeds without the statements that these tables cannot take, on their lines; and whether all can be taken.
+    """A built-in seed without the statements for tables that do not fit; and whether all tables fit.
 
-    The application's own schema has another type where ours has a reply's UUID.
+    The statements keep their lines. The application's own schema has another type for the UUID of a reply.
     """
     refused = {table for table in _SEEDED if not _fits(conn, table)}
     if not refused:
         return text, True
     statements = splitter.split(text)
-    kept = ""
+    result = ""
     for statement in statements:
         if not {word.lower() for word in statement.words[:4]} & refused:
-            kept += "\n" * (statement.line - 1 - kept.count("\n")) + statement.text + ";"
-    return kept, False
+            result += "\n" * (statement.line - 1 - result.count("\n")) + statement.text + ";"
+    return result, False
 
 
 def _fits(conn: Connection[Any], table: str) -> bool:

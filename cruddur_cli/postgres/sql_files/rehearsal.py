@@ -1,4 +1,4 @@
-"""What a file of SQL destroys: found by running it in a transaction, and counting before and after."""
+"""Finds out what a file of SQL destroys: runs it in a transaction, and counts rows before and after."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from . import splitter
 if TYPE_CHECKING:
     from psycopg import Connection
 
-LOCK_S = 2
-_SEQUENCES = 500
-# What happens outside of the transaction, so that a rollback does not undo it.
+LOCK_S = 2  # how long a rehearsal waits for a lock
+_MAX_SEQUENCES = 500
+# Work outside of the transaction, which a rollback does not undo.
 _OUTSIDE = re.compile(
     r"\b(dblink\w*|lo_import|lo_export|pg_terminate_backend|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile"
     r"|pg_file_\w+|pg_switch_wal|pg_logical_\w+|http_\w+|aws_\w+|PROGRAM)\b|\bCOPY\b.*\bTO\s+'",
@@ -33,7 +33,8 @@ _TABLES = f"""
         AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE')
     ORDER BY 2
 """
-# Functions in languages that may do anything, unless an extension brought them; and tables that are another server's.
+# Functions in untrusted languages, other than an extension's, and foreign tables: both may act outside of the
+# transaction.
 _UNTRUSTED = f"""
     SELECT 'the database has functions in ' || min(l.lanname) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
         JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -41,7 +42,7 @@ _UNTRUSTED = f"""
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') HAVING count(*) > 0
     UNION ALL SELECT 'the database has tables of another server' FROM pg_foreign_table HAVING count(*) > 0
 """
-_OWN_SEQUENCES = f"""
+_SEQUENCES = f"""
     SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_has_role(c.relowner, 'USAGE')
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND {_SYSTEM} LIMIT %s
 """
@@ -49,7 +50,7 @@ _OWN_SEQUENCES = f"""
 
 @dataclass(frozen=True)
 class Loss:
-    """One table that loses something: how many of its rows are deleted, and how many are overwritten."""
+    """One table that loses rows: how many are deleted, and how many are overwritten (``changed``)."""
 
     table: str
     deleted: int
@@ -63,9 +64,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Effects:
-    """What a file does to the rows that exist. ``unknown`` says why that cannot be told; then all rows count as lost.
+    """What a file does to the existing rows; true if it loses any.
 
-    ``staying`` are the tables that exist before and after.
+    ``unknown`` says why this cannot be found out; then all rows count as lost. ``staying`` are the tables that exist
+    before and after; empty if ``unknown``.
     """
 
     losses: tuple[Loss, ...] = ()
@@ -93,10 +95,11 @@ class _Table:
 def run(
     conn: Connection[Any], server: Server, text: str, execute: Callable[[], object], *, is_production: bool = False
 ) -> Effects:
-    """What ``execute`` destroys, which runs the file ``text`` in the transaction of ``conn``; all of it is rolled back.
+    """What ``execute`` destroys, which runs the file ``text`` in the transaction of ``conn``; all is rolled back.
 
-    A database without rows has nothing to lose, and is not asked. Raises what ``execute`` raises: a file that does not
-    run destroys nothing. ``is_production`` says that nothing may be locked for a rehearsal.
+    ``execute`` is not called if the database has no rows, or if a rollback would not undo the file. Nor is it called
+    with ``is_production``, because a rehearsal locks tables. Raises what ``execute`` raises, because a file that fails
+    destroys nothing; a lock that another session holds makes the effects ``unknown`` instead.
     """
     before = _tables(conn)
     filled = _filled(before)
@@ -122,9 +125,9 @@ def run(
 
 
 def watch(conn: Connection[Any], execute: Callable[[], object]) -> Effects:
-    """What ``execute`` destroys in the transaction of ``conn``; whether that is committed is the caller's business.
+    """What ``execute`` has destroyed in the transaction of ``conn``, which the caller commits or rolls back.
 
-    Nothing is unknown then: it has happened. Raises what ``execute`` raises.
+    ``unknown`` is always empty. Raises what ``execute`` raises.
     """
     before = _tables(conn)
     execute()
@@ -136,18 +139,18 @@ def _filled(tables: dict[int, _Table]) -> dict[int, _Table]:
 
 
 def _reason(conn: Connection[Any], text: str) -> str:
-    """Why a rollback would not undo the file; empty where it would."""
+    """Why a rollback would not undo the file; empty if it would."""
     for statement in splitter.split(text):
-        found = _OUTSIDE.search(statement.text)
-        if found is not None:
-            word = " ".join(found[0].split()[:1])
+        outside = _OUTSIDE.search(statement.text)
+        if outside is not None:
+            word = " ".join(outside[0].split()[:1])
             return f"line {statement.line} ({word}) acts outside of the transaction"
     row = conn.execute(_UNTRUSTED.encode()).fetchone()
     return f"{row[0]}, which may act outside of the transaction" if row else ""
 
 
 def _shield_sequences(conn: Connection[Any]) -> str:
-    """Let sequences advance in this transaction only; why that cannot be, where it cannot.
+    """Make sequences advance in this transaction only; the reason if that is impossible, else empty.
 
     nextval() is not undone by a rollback, but ALTER SEQUENCE … RESTART gives the transaction a sequence of its own
     ("ALTER SEQUENCE", Notes).
@@ -155,42 +158,42 @@ def _shield_sequences(conn: Connection[Any]) -> str:
     from psycopg import errors
 
     conn.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'".encode())
-    found = conn.execute(_OWN_SEQUENCES.encode(), [_SEQUENCES]).fetchall()
-    if not all(owned for _, owned in found):
+    sequences = conn.execute(_SEQUENCES.encode(), [_MAX_SEQUENCES]).fetchall()
+    if not all(owned for _, owned in sequences):
         return "it may advance a sequence of another owner"
-    if len(found) == _SEQUENCES:
-        return f"there are more than {_SEQUENCES} sequences"
+    if len(sequences) == _MAX_SEQUENCES:
+        return f"there are {_MAX_SEQUENCES} sequences or more"
     try:
-        for name, _ in found:
+        for name, _ in sequences:
             row = conn.execute(f"SELECT last_value + is_called::int FROM {name}".encode()).fetchone()
             assert row is not None
             conn.execute(f"ALTER SEQUENCE {name} RESTART WITH {row[0]}".encode())
     except errors.LockNotAvailable:
         conn.rollback()
         return "another session holds a lock on a sequence"
-    except errors.DataError:  # the last of its numbers is taken
+    except errors.DataError:  # its last number is used
         conn.rollback()
         return "a sequence has reached its end"
     return ""
 
 
 def _tables(conn: Connection[Any]) -> dict[int, _Table]:
-    """The tables of the database by their number, each with its rows counted."""
+    """The tables of the database by oid, each with its rows counted."""
     from psycopg import sql
 
-    found = {}
+    tables = {}
     for oid, name, schema, relation, columns in conn.execute(_TABLES.encode()).fetchall():
         query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(schema, relation))
         row = conn.execute(query).fetchone()
-        found[oid] = _Table(name, schema, relation, frozenset(columns), row[0] if row else 0)
-    return found
+        tables[oid] = _Table(name, schema, relation, frozenset(columns), row[0] if row else 0)
+    return tables
 
 
 def _compare(conn: Connection[Any], before: dict[int, _Table], filled: dict[int, _Table]) -> Effects:
-    """What the transaction has done so far to the rows that there were.
+    """What the transaction has done so far to the rows that existed before it.
 
-    A row that was there and is untouched has the older transaction's number in ``xmin``, even if something deletes
-    or overwrites rows: the file itself, a cascade, a trigger, a function, TRUNCATE, or ALTER TABLE that rewrites.
+    A row that it has not touched has an older transaction's number in ``xmin``. So this finds every deleted or
+    overwritten row, whether by the file, a cascade, a trigger, a function, TRUNCATE, or a rewriting ALTER TABLE.
     """
     from psycopg import sql
 

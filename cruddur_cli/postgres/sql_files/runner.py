@@ -1,4 +1,4 @@
-"""Runs a file of SQL in one transaction, statement by statement, so that every error has its place in the file."""
+"""Runs a file of SQL in one transaction, statement by statement, so that an error names file and line."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _SAVEPOINT = b"cruddur_file"
-_TOGETHER = 500  # INSERTs in one request, and
-_TOGETHER_CHARACTERS = 1 << 18  # about as many characters of them
+_BATCH_INSERTS = 500  # INSERTs in one request
+_BATCH_CHARACTERS = 1 << 18  # a batch with at least as many is sent
 _WIDTH = 160
 _STATEMENT_SHOWN = 240
 _EXTENSION = re.compile(
     r"""\s*(?:CREATE|(COMMENT)\s+ON)\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?"uuid-ossp".*""",
     re.IGNORECASE | re.DOTALL,
 )
-_PIECE = 1 << 20  # of characters: a large dump is not held twice
+_PIECE = 1 << 20  # characters of rows encoded at once, so that a large dump is not in memory twice
 # The last line of the context, in the server's language: COPY users, line 3, column uuid: "x"
 _LINE = re.compile(r"^COPY .*?, \w+ ([0-9]+)(?=[,:]|$)", re.MULTILINE)
 _CSV = re.compile(r"\bcsv\b", re.IGNORECASE)
 _CSV_ROW = re.compile(r'(?:[^"\n]|"[^"]*"?)*')
 _ANY_LINE = re.compile(r"[^\n]*\n?")
 _TEXT_ROW = re.compile(r"(?:[^\\\n]|\\.)*\n?", re.DOTALL)
-# pg_dump's first words, which are also its last ones; a file that was cut between two statements has only the first.
+# A dump begins and ends with these words; a dump that was cut between two statements has only the first.
 DUMP = "-- PostgreSQL database dump"
-DUMP_BEGINS = 1000  # characters, at most, before them
-# A dump names the roles of the server that it comes from with these.
+DUMP_BEGINS = 1000  # they stand within the first characters
+# Words of the statements in which a dump names roles of its server.
 _ROLES = {"OWNER", "GRANT", "REVOKE"}
 _PRIVILEGES = ("ALTER", "DEFAULT", "PRIVILEGES")
-# What pg_dump sets since 17, and older servers do not know.
+# pg_dump sets it since 17; older servers do not have it.
 _NEWER = ("SET", "TRANSACTION_TIMEOUT")
-# What outlives the tables, or even the database, although a file that creates it may be loaded again.
-_KEPT = {("CREATE", "EXTENSION"), ("CREATE", "ROLE"), ("CREATE", "USER"), ("CREATE", "GROUP")}
-# What changes the columns of no table.
+# These objects may exist from an earlier load: they survive when the tables or the database are dropped.
+_SURVIVES = {("CREATE", "EXTENSION"), ("CREATE", "ROLE"), ("CREATE", "USER"), ("CREATE", "GROUP")}
+# Statements that change no table's columns.
 _KEEPS_COLUMNS = {("INSERT",), ("COPY",)}
 _NAMED = re.compile(r'"(.*)"')
 _RDS_ROLE = re.compile(r'"(rds\w*)"')
-# What DISCARD ALL does, which cannot run in a transaction: behind a pooler the next transaction would have another
-# session. What the file sets, prepares, locks or makes for its session must not stay behind in the one it had.
+# The work of DISCARD ALL, which cannot run in a transaction. After the transaction it would be too late: behind a
+# pooler the next statement may go to another session, and this one would keep what the file has set.
 _FRESH_SESSION = b"; ".join(
     [
         b"CLOSE ALL",
@@ -77,41 +77,40 @@ def run(
     say: Say | None = None,
     keeps_session: bool = False,
 ) -> int:
-    """Run a whole file inside the connection's transaction, all of it or nothing; how many statements there were.
+    """Run a file inside the connection's transaction, whole or not at all; the number of its statements.
 
-    What is there afterwards is what ``psql -1 -v ON_ERROR_STOP=1 -f`` leaves, except that
+    The result is that of ``psql -1 -v ON_ERROR_STOP=1 -f``, except that
 
-    - a COMMIT in the file commits nothing half-way: the file's BEGIN, COMMIT and ROLLBACK undo what they would undo,
-      inside of the one transaction;
-    - CREATE EXTENSION, CREATE ROLE and CREATE USER leave what exists already as it is;
-    - GRANT and REVOKE of a role that only RDS has are left out on other servers, and in a dump of pg_dump also what
-      names any other role that does not exist here;
-    - what makes or drops a database before the file connects to it is left out;
-    - statement_timestamp() may give the same time in INSERTs that follow one another: they are sent together;
-    - the session is as fresh as before, unless ``keeps_session`` says that the caller sees to it.
+    - a COMMIT in the file does not commit: the file's ROLLBACK undoes what psql would undo, in the same transaction;
+    - CREATE EXTENSION, CREATE ROLE and CREATE USER do not change what exists already;
+    - GRANT and REVOKE of a role that only RDS has are skipped on other servers; in a dump of pg_dump, so are statements
+      that name another role that does not exist here;
+    - statements that create or drop a database before the file connects to it are skipped;
+    - statement_timestamp() may be the same in INSERTs that follow one another, because they are sent together;
+    - the session is reset afterwards, unless the caller does so (``keeps_session``).
 
-    A statement waits five seconds for a lock, unless the file itself says otherwise.
+    A statement waits five seconds for a lock, unless the file sets another time.
 
-    Raises BadInput, before anything is sent, for what only psql understands, and Refused with file, line, statement and
-    caret; where a lock did not come, with the session that holds it (code ``locked``).
+    Raises BadInput, before anything is sent, for a command of psql; and Refused with file, line, statement and caret.
+    For a lock time-out it names the session that holds the lock (code ``locked``).
     """
     from psycopg import Error
 
     statements = splitter.split(text, source=source)
     blocks = _Blocks(conn, statements, source=source, say=say)
-    _speak_utf8(conn)
+    _use_utf8(conn)
     statement: Statement | None = None
     secret_tables: frozenset[str] | None = None
     say = _once(say) if say is not None else None
     is_dump = DUMP in text[:DUMP_BEGINS]
     with locks.guarded(conn, server) as watch:
         try:
-            # A seed's triggers know the rows of their transaction by its number, and a savepoint has another one.
-            for few in ([each] for each in statements) if keeps_session else _together(statements):
-                if len(few) > 1 and _insert(conn, few):
+            # A seed's triggers find the rows of their transaction by its number; a savepoint would have another.
+            for batch in ([each] for each in statements) if keeps_session else _batches(statements):
+                if len(batch) > 1 and _insert_batch(conn, batch):
                     continue
-                for statement in few:
-                    # Asked before it runs: a transaction that has failed answers nothing.
+                for statement in batch:
+                    # Queried before it runs, because a failed transaction answers no query.
                     if secret_tables is None and masking.lists_no_columns(statement.text):
                         secret_tables = _tables_with_secrets(conn)
                     if blocks.is_control(statement):
@@ -123,7 +122,7 @@ def run(
                     if statement.words[:1] not in _KEEPS_COLUMNS:
                         secret_tables = None
             statement = None
-            # What is checked only at the end is checked while the file can still be named.
+            # Check deferred constraints now, so that an error names the file.
             conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
             if not keeps_session:
                 refresh_session(conn)
@@ -140,32 +139,32 @@ def run(
     return len(statements)
 
 
-def _together(statements: Sequence[Statement]) -> Iterator[list[Statement]]:
-    """The statements in their order, in lists: of INSERTs that follow one another, or of one statement."""
-    few: list[Statement] = []
+def _batches(statements: Sequence[Statement]) -> Iterator[list[Statement]]:
+    """The statements in their order, in lists: a batch of INSERTs that follow one another, or one statement."""
+    batch: list[Statement] = []
     characters = 0
     for statement in statements:
         if statement.words[:1] != ("INSERT",):
-            if few:
-                yield few
+            if batch:
+                yield batch
             yield [statement]
-            few, characters = [], 0
+            batch, characters = [], 0
             continue
-        few.append(statement)
+        batch.append(statement)
         characters += len(statement.text)
-        if len(few) == _TOGETHER or characters >= _TOGETHER_CHARACTERS:
-            yield few
-            few, characters = [], 0
-    if few:
-        yield few
+        if len(batch) == _BATCH_INSERTS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
-def _insert(conn: Connection[Any], few: Sequence[Statement]) -> bool:
-    """Send INSERTs in one request, all of them or none; False where one fails, which only running each can tell."""
+def _insert_batch(conn: Connection[Any], batch: Sequence[Statement]) -> bool:
+    """Send INSERTs in one request, all or none; False if one fails. Run each by itself then, to find which one."""
     from psycopg import Error
 
     try:
-        sent = connection.encoded(conn, "\n;".join(statement.text for statement in few))
+        sent = connection.encoded(conn, "\n;".join(statement.text for statement in batch))
     except UnicodeEncodeError:
         return False
     try:
@@ -179,23 +178,23 @@ def _insert(conn: Connection[Any], few: Sequence[Statement]) -> bool:
 
 
 def refresh_session(conn: Connection[Any]) -> None:
-    """Take back what a file has set for its session, in the same transaction; what it changed in the database stays."""
+    """Reset everything that a file has set for its session, in the same transaction."""
     conn.execute(_FRESH_SESSION)
-    connection.bound(conn)
-    _speak_utf8(conn)
+    connection.set_timeouts(conn)
+    _use_utf8(conn)
 
 
-def _speak_utf8(conn: Connection[Any]) -> None:
-    """A file may set another client_encoding for itself; with SQL_ASCII psycopg would give bytes instead of text."""
+def _use_utf8(conn: Connection[Any]) -> None:
+    """Set client_encoding to UTF-8 if it is another: with SQL_ASCII psycopg returns bytes instead of text."""
     if conn.info.encoding != "utf-8":
         conn.execute("SET LOCAL client_encoding TO 'UTF8'")
 
 
 class _Blocks:
-    """The file's own BEGIN, COMMIT and ROLLBACK, followed with a savepoint that moves where psql would commit."""
+    """Follows the file's own BEGIN, COMMIT and ROLLBACK, with a savepoint that moves where psql would commit."""
 
     def __init__(self, conn: Connection[Any], statements: Sequence[Statement], *, source: str, say: Say | None) -> None:
-        self._conn, self._is_open = conn, True  # as with psql -1, which sends a BEGIN of its own
+        self._conn, self._is_open = conn, True  # as with psql -1, which sends BEGIN itself
         control = [_control(statement) for statement in statements]
         for statement, kind in zip(statements, control, strict=True):
             if kind == "PREPARE":
@@ -208,7 +207,7 @@ class _Blocks:
         self._undoes = "ROLLBACK" in control
         if self._undoes:
             self._mark()
-        lines = [str(found.line) for found, kind in zip(statements, control, strict=True) if kind]
+        lines = [str(statement.line) for statement, kind in zip(statements, control, strict=True) if kind]
         if lines and say is not None:
             say(
                 f"{source}: BEGIN, COMMIT and the like (line {', '.join(lines[:5])}) are ignored: "
@@ -220,7 +219,7 @@ class _Blocks:
         return _control(statement) is not None
 
     def follow(self, statement: Statement) -> None:
-        """Do what this BEGIN, COMMIT or ROLLBACK would do, short of committing."""
+        """Do what this BEGIN, COMMIT or ROLLBACK would do, without committing."""
         kind, was_open = _control(statement), self._is_open
         chained = statement.words[-2:] == ("AND", "CHAIN")
         if kind == "BEGIN":
@@ -235,13 +234,13 @@ class _Blocks:
             self._conn.execute(b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT)
 
     def _mark(self) -> None:
-        """From here on a ROLLBACK undoes; what came before it stays."""
+        """Move the savepoint here: a later ROLLBACK undoes only what follows. Does nothing without a ROLLBACK."""
         if self._undoes:
             self._conn.execute(b"SAVEPOINT " + _SAVEPOINT)
 
 
 def _control(statement: Statement) -> str | None:
-    """What a statement does with the transaction as a whole: BEGIN, COMMIT, ROLLBACK, PREPARE, or nothing."""
+    """How a statement controls the transaction: BEGIN, COMMIT, ROLLBACK or PREPARE; None if it does not."""
     first, second = (*statement.words, "", "")[:2]
     if first == "BEGIN" or (first, second) == ("START", "TRANSACTION"):
         return "BEGIN"
@@ -259,7 +258,7 @@ def _control(statement: Statement) -> str | None:
 def _execute(
     conn: Connection[Any], statement: Statement, *, source: str, server: Server, say: Say | None, is_dump: bool
 ) -> None:
-    """Run one statement; where the cluster or the database keeps what it creates from an earlier load, leave that."""
+    """Run one statement, or skip it: if it creates an extension or role that exists, or does not fit this server."""
     from psycopg import errors
 
     place = f"{source}, line {statement.line}"
@@ -268,10 +267,10 @@ def _execute(
         if say is not None:
             say(f"{place}: skipped, because cruddur creates and drops the database itself: {_shown(statement, 80)}")
         return
-    sent = _sent(statement, conn, server, say)
+    sent = _encoded(statement, conn, server, say)
     names_role = first in {("GRANT",), ("REVOKE",)} or statement.words[:3] == _PRIVILEGES
     names_role = names_role or (first == ("ALTER",) and "OWNER" in statement.words)
-    if statement.words[:2] not in {*_KEPT, _NEWER} and not names_role:
+    if statement.words[:2] not in {*_SURVIVES, _NEWER} and not names_role:
         conn.execute(sent)
         return
     try:
@@ -291,7 +290,7 @@ def _execute(
 
 
 def _missing(conn: Connection[Any], statement: Statement, message: str, *, names_role: bool) -> str | None:
-    """Why a statement means nothing on this server, which said that an object is missing; None where it should run."""
+    """Why a statement can be skipped after the server's ``message`` about a missing object; None if it cannot."""
     if statement.words[:2] == _NEWER:
         return "this PostgreSQL is older than the setting"
     of_rds, named = _RDS_ROLE.search(message), _NAMED.search(message)
@@ -306,15 +305,15 @@ def _missing(conn: Connection[Any], statement: Statement, message: str, *, names
 
 
 def _once(say: Say) -> Say:
-    """Say of each missing role once what is skipped; a dump names its owner with every object."""
-    told: set[str] = set()
+    """A ``say`` that prints the first note about each missing role: a dump names its owner with every object."""
+    noted: set[str] = set()
 
     def first(text: str) -> None:
         role = re.search(r"there is no role (.*) here: ", text)
         if role is None:
             say(text)
-        elif role[1] not in told:
-            told.add(role[1])
+        elif role[1] not in noted:
+            noted.add(role[1])
             say(f"{text} (and all others that name it)")
 
     return first
@@ -322,18 +321,18 @@ def _once(say: Say) -> Say:
 
 def _tables_with_secrets(conn: Connection[Any]) -> frozenset[str]:
     """The names of the tables that have a column for secrets, without their schema."""
-    found = conn.execute(
+    names = conn.execute(
         "SELECT DISTINCT convert_to(relname::text, 'UTF8') FROM pg_catalog.pg_class AS c"
         " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid"
         " WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped"
         " AND c.relnamespace <> 'pg_catalog'::regnamespace AND a.attname ~* %s",
         [masking.SECRET_COLUMN],
     ).fetchall()
-    return frozenset(bytes(name).decode() for (name,) in found)
+    return frozenset(bytes(name).decode() for (name,) in names)
 
 
 def _copy(conn: Connection[Any], statement: Statement, text: str) -> None:
-    """Run a COPY … FROM STDIN of the file ``text`` with its rows."""
+    """Run a COPY … FROM STDIN with its rows, which are part of the file's ``text``."""
     assert statement.rows is not None
     start, end = statement.rows
     with conn.cursor().copy(connection.encoded(conn, statement.text)) as copy:
@@ -342,10 +341,10 @@ def _copy(conn: Connection[Any], statement: Statement, text: str) -> None:
 
 
 def row_offset(statement: Statement, text: str, context: str | None) -> int | None:
-    """Where in the file the row begins that the context of a server's error names; None where it names none.
+    """The offset in the file of the row that the context of a server's error names; None if it names no row.
 
-    The server counts rows. It also counts the line ends inside of a row of CSV, once the first row has shown what a
-    line end is ("COPY", File Formats; CopyReadLineText).
+    The server counts rows. In CSV it also counts the line ends inside of a row, but not those of the first row
+    ("COPY", File Formats; CopyReadLineText).
     """
     named = _LINE.findall(context or "")
     if statement.rows is None or not named:
@@ -362,17 +361,17 @@ def row_offset(statement: Statement, text: str, context: str | None) -> int | No
     return position
 
 
-def _sent(statement: Statement, conn: Connection[Any], server: Server, say: Say | None) -> bytes:
-    """A statement as it goes to the server; the embedded one gets the one function of uuid-ossp that is in use.
+def _encoded(statement: Statement, conn: Connection[Any], server: Server, say: Say | None) -> bytes:
+    """A statement as it is sent; instead of uuid-ossp the embedded server gets the one function of it that is used.
 
-    That extension is not among the embedded PostgreSQL's, and the application's own schema file begins with it. A dump
-    also comments on it.
+    The embedded PostgreSQL lacks that extension, and the application's own schema file begins by creating it. A dump
+    also has a COMMENT on it, which is left out.
     """
     if server.embedded and (extension := _EXTENSION.fullmatch(statement.text)):
-        there = conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'uuid-ossp'").fetchone()
-        if there is None and extension[1]:
+        available = conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'uuid-ossp'").fetchone()
+        if available is None and extension[1]:
             return b""
-        if there is None:
+        if available is None:
             if say is not None:
                 say("the embedded PostgreSQL has no uuid-ossp, so uuid_generate_v4() calls gen_random_uuid()")
             return _UUID_FUNCTION
@@ -388,9 +387,9 @@ def _refusal(
     watch: locks.Watch,
     secret_tables: frozenset[str],
 ) -> CruddurError:
-    """The error with its place: file, line, statement, caret, and what PostgreSQL adds.
+    """The error with file, line, statement, caret, and PostgreSQL's detail, hint and context.
 
-    Values of a column for secrets are masked; ``secret_tables`` are the tables that have one.
+    Values of columns for secrets are masked; ``secret_tables`` are the tables that have such a column.
     """
     from psycopg import errors
 
@@ -399,8 +398,8 @@ def _refusal(
 
     rows = text[slice(*statement.rows)] if statement and statement.rows else ""
 
-    def said(part: str | None) -> str:
-        return masking.said_of_sql(part or "", statement.text if statement else "", rows, secret_tables)
+    def masked(part: str | None) -> str:
+        return masking.server_message(part or "", statement.text if statement else "", rows, secret_tables)
 
     line = statement.line if statement else text.count("\n") + 1
     excerpt = ""
@@ -419,7 +418,7 @@ def _refusal(
     if isinstance(error, errors.LockNotAvailable):
         refused = watch.refused(place)
     else:
-        reason = said(error.diag.message_primary or str(error).strip())
+        reason = masked(error.diag.message_primary or str(error).strip())
         code = "read_only" if isinstance(error, errors.ReadOnlySqlTransaction) else "sql_error"
         refused = Refused(f"{place}{server.label} refused: {reason} ({error.sqlstate}).", code=code)
     if isinstance(error, errors.QueryCanceled) and "statement timeout" in str(error):
@@ -430,7 +429,7 @@ def _refusal(
     if isinstance(error, errors.UndefinedObject) and statement and _ROLES & set(statement.words):
         refused = refused.changed(hint="dump it with `pg_dump --no-owner --no-privileges`, or create the role first")
     sent = f"statement: {_shown(statement, _STATEMENT_SHOWN, secret_tables)}" if statement else ""
-    more = (*map(said, (error.diag.message_detail, error.diag.message_hint, error.diag.context)), refused.details)
+    more = (*map(masked, (error.diag.message_detail, error.diag.message_hint, error.diag.context)), refused.details)
     return refused.changed(
         details="\n".join(filter(None, [excerpt, sent, *more])) or None,
         fields={"file": source, "line": line, "sqlstate": error.sqlstate},
@@ -450,7 +449,7 @@ def _caret(text: str, position: int) -> tuple[int, str]:
 
 
 def _shown(statement: Statement, length: int, secret_tables: frozenset[str] = frozenset()) -> str:
-    """A statement in one line, clipped, without a password that it sets."""
+    """A statement in one line, clipped, with a password that it sets masked."""
     return _clip(" ".join(masking.sql(statement.text, secret_tables).split()), length)
 
 

@@ -1,4 +1,4 @@
-"""Cuts a file of SQL into its statements, where psql would cut it; knows nothing of a server."""
+"""Splits a file of SQL into its statements, as psql does. Needs no server."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# An INSERT of plain values from behind its first word to its semicolon: the same tokens, read in one go, because a file
-# may hold very many of them. Each token can match in one way only, so that what does not fit is left soon. What has a
-# comment, a dollar, an escaped string or deep parentheses is read token by token.
+# An INSERT of plain values, from behind its first word to its semicolon: the same tokens in one match, which is faster,
+# because a file may contain very many of them. Each token can match in one way only, so a mismatch is found soon. An
+# INSERT with a comment, a dollar, an escaped string or deep parentheses is read token by token.
 _ATOM = r"""
     \s+(?!\s)
   | (?![eE]'|\s)[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*(?![A-Za-z0-9_$\x80-\U0010ffff])
@@ -51,13 +51,13 @@ _INSERT = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(rf"{_NAME}[A-Za-z0-9_\x80-\U0010ffff]*")
-# A string that goes on after a line end is one string, and an escaped one stays escaped.
+# A string literal may continue after a line end; an escaped one stays escaped.
 _CONTINUED = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*(?=')")
 _ESCAPED_REST = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?P<end>')?", re.DOTALL)
 _NESTING = re.compile(r"/\*|\*/")
 _FUNCTION = re.compile(r"C(?:OR)?[FP]")
 _REST_OF_LINE = re.compile(r"[^\S\n]*(?:--[^\n]*)?(?:\n|\Z)")
-# psql ends the rows of a COPY there, in any format; it does so at the end of the file too.
+# psql ends the rows of a COPY here, in any format. It also ends them at the end of the file.
 _END_OF_ROWS = re.compile(r"^\\\.\r?(?:\n|\Z)", re.MULTILINE)
 _HINTS = {
     "\\c": "name the database in the connection URL, and leave the line out",
@@ -68,25 +68,25 @@ _HINTS = {
     "\\copy": "write COPY … FROM STDIN; and the rows below it, then a line \\. as pg_dump does",
     "\\set": "write the value where it is used; a file stops at its first error anyway",
 }
-# What changes nothing in the database: pg_dump frames its output with the first two since August 2025, and the others
-# are about what psql shows.
+# Commands that change nothing in the database. pg_dump writes the first two around its output since August 2025; the
+# others concern what psql shows.
 _HARMLESS = re.compile(
     r"""\\(?:restrict|unrestrict|echo|qecho|warn|timing|pset|conninfo|[xtaqH]|d\w*\+?|l\+?|encoding\s+'?utf-?8'?
       |set\s+(?:ON_ERROR_STOP|ON_ERROR_ROLLBACK|QUIET|ECHO|VERBOSITY|AUTOCOMMIT\s+(?:on|true|1)))(?![\w+])""",
     re.VERBOSE | re.IGNORECASE,
 )
 _CONNECT = re.compile(r"\\c(?:onnect)?[^\S\n]+(?P<name>[^\n]*)")
-# What may stand before a file connects to its database: it belongs to no database.
+# Objects of the server, not of a database: a file may create them before it connects to its database.
 _OUTSIDE = {"DATABASE", "ROLE", "USER", "GROUP"}
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement as it is sent: ``offset`` counts characters from 0, ``line`` from 1.
+    """One statement, with the number of characters before it (``offset``) and its line, counted from 1.
 
-    ``words`` are its first words outside of parentheses and quotes, upper case; of an INSERT only those before its
-    first parenthesis are sure to be there. ``rows`` is where in the file the rows begin and end that a COPY … FROM
-    STDIN reads. ``is_of_server`` is one that makes or drops a database before the file connects to it.
+    ``words`` are its first words outside of parentheses and quotes, in upper case. Of an INSERT, only the words before
+    the first parenthesis are certain. ``rows`` are the offsets in the file between which the rows of a COPY … FROM
+    STDIN stand. ``is_of_server`` marks a statement that creates or drops a database before the file connects to it.
     """
 
     text: str
@@ -99,7 +99,7 @@ class Statement:
 
 @dataclass
 class _Open:
-    """The statement that is being read. ``initials`` are what psql's scanner goes by to know a function's body."""
+    """The statement that is being read. By ``initials`` psql's scanner recognizes a function with a body."""
 
     offset: int | None = None
     words: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ class _Open:
     begins: int = 0
 
     def take(self, word: str) -> None:
-        """A bare word: kept, and BEGIN … END followed where it is the body of a function (BEGIN ATOMIC)."""
+        """Add a bare word, and count BEGIN … END in the body of a function (BEGIN ATOMIC)."""
         upper = word.upper()
         if self.count < 4:
             self.initials += upper[0] if upper in {"CREATE", "FUNCTION", "PROCEDURE", "OR", "REPLACE"} else "-"
@@ -128,8 +128,8 @@ class _Open:
 def decode(content: bytes, *, source: str) -> str:
     """The text of a file, without a byte-order mark; Windows line ends stay. Raises BadInput with the line.
 
-    Everything that this project reads is UTF-8, or UTF-16 with its mark, which PowerShell's ``>`` writes; psql would
-    send other bytes on and let the server find out.
+    The file is UTF-8, or UTF-16 with a byte-order mark, which PowerShell's ``>`` writes. psql would send other bytes to
+    the server.
     """
     is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
@@ -156,9 +156,8 @@ def decode(content: bytes, *, source: str) -> str:
 def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
     """The statements of a file in order, each without the comments and blanks before it and without its semicolon.
 
-    What is not closed (a quote, a comment, a parenthesis) reaches to the end, so that PostgreSQL itself says what is
-    wrong. Raises BadInput for what belongs to psql, a backslash command and a COPY that writes rows to it, and for rows
-    of a COPY that have no end.
+    An unclosed quote, comment or parenthesis reaches to the end of the file, so that PostgreSQL reports it. Raises
+    BadInput for a backslash command of psql, a COPY that sends rows to psql, and rows of a COPY without an end.
     """
     try:
         return _statements(text)
@@ -171,13 +170,13 @@ def split(text: str, *, source: str = "the text") -> Sequence[Statement]:
 
 @lru_cache(maxsize=1)
 def _statements(text: str) -> Sequence[Statement]:
-    """``split``; a file is asked what it would lose, and what it leaves, before it is run."""
-    found: list[Statement] = []
+    """``split``, cached for the last file, because a file is examined before it runs."""
+    statements: list[Statement] = []
     connects: list[tuple[int, int, str]] = []
     current, position, line, counted = _Open(), 0, 1, 0
 
     def close(end: int, after: int) -> int:
-        """Keep the statement that ends there; where to read on: after it, and after its rows."""
+        """Add the statement that ends at ``end``; the offset where reading continues, behind it or its rows."""
         nonlocal current, line, counted
         if current.offset is not None:
             line += text.count("\n", counted, current.offset)
@@ -185,12 +184,12 @@ def _statements(text: str) -> Sequence[Statement]:
             statement = Statement(text[current.offset : end].rstrip(), current.offset, line, tuple(current.words))
             if statement.words[:1] == ("COPY",):
                 statement, after = _with_rows(statement, text, after)
-            found.append(statement)
+            statements.append(statement)
         current = _Open()
         return after
 
     def take(word: str, after: int) -> int:
-        """Keep a bare word; where to read on: after it, or after the INSERT that it begins."""
+        """Add a bare word; the offset where reading continues, behind it or behind the INSERT that it begins."""
         current.take(word)
         plain = _INSERT.match(text, after) if current.words == ["INSERT"] and not current.parens else None
         if plain is None:
@@ -211,7 +210,7 @@ def _statements(text: str) -> Sequence[Statement]:
             position = close(start, position)
             continue
         if kind == "backslash":
-            position = _after_command(text, start, connects, len(found) if current.offset is None else None)
+            position = _after_command(text, start, connects, len(statements) if current.offset is None else None)
             continue
         if current.offset is None:
             current.offset = start
@@ -227,11 +226,14 @@ def _statements(text: str) -> Sequence[Statement]:
         elif kind == "close" and current.parens:
             current.parens -= 1
     close(len(text), len(text))
-    return _for_one_database(text, found, connects)
+    return _for_one_database(text, statements, connects)
 
 
 def _after_command(text: str, start: int, connects: list[tuple[int, int, str]], count: int | None) -> int:
-    """Where the line of a command of psql ends; a ``\\connect`` is kept, unless it is inside of a statement."""
+    """The offset where the line of a psql command ends; adds a ``\\connect`` between statements to ``connects``.
+
+    ``count`` is the number of statements so far, None inside of a statement.
+    """
     connect = _CONNECT.match(text, start) if count is not None else None
     if connect is None or count is None:
         return _after_backslash(text, start)
@@ -240,30 +242,31 @@ def _after_command(text: str, start: int, connects: list[tuple[int, int, str]], 
 
 
 def _for_one_database(
-    text: str, found: list[Statement], connects: Sequence[tuple[int, int, str]]
+    text: str, statements: list[Statement], connects: Sequence[tuple[int, int, str]]
 ) -> Sequence[Statement]:
-    """The statements, where ``\\connect`` comes before those for the database; those that make one are marked.
+    """The statements; those that create or drop a database before the last ``\\connect`` are marked.
 
-    Raises BadInput where a file connects to another database later on.
+    Raises BadInput if the file connects to another database after a statement for the first.
     """
     name: str | None = None
     for count, start, to in connects:
-        if to != name and any(_is_content(statement) for statement in found[:count]):
+        if to != name and any(_is_content(statement) for statement in statements[:count]):
             _after_backslash(text, start)
         name = to
     last = connects[-1][0] if connects else 0
-    return [replace(one, is_of_server=one.words[1:2] == ("DATABASE",)) for one in found[:last]] + found[last:]
+    first = [replace(one, is_of_server=one.words[1:2] == ("DATABASE",)) for one in statements[:last]]
+    return first + statements[last:]
 
 
 def _is_content(statement: Statement) -> bool:
-    """Whether a statement is for the database that a file is connected to, and not for any or for the session."""
+    """Whether a statement changes the connected database; settings and objects of the server do not."""
     first, second = (*statement.words, "", "")[:2]
     is_setting = first == "SET" or statement.words[:3] == ("SELECT", "PG_CATALOG", "SET_CONFIG")
     return not is_setting and not (first in {"CREATE", "DROP", "ALTER"} and second in _OUTSIDE)
 
 
 def _after_block(text: str, position: int) -> tuple[int, bool]:
-    """Where a block comment ends, which may hold others, and whether it does."""
+    """The offset behind a block comment, which may contain others; and whether the comment is closed."""
     depth = 1
     for match in _NESTING.finditer(text, position):
         depth += 1 if match[0] == "/*" else -1
@@ -283,7 +286,7 @@ def _after_escaped(text: str, position: int) -> int:
 
 
 def _after_backslash(text: str, start: int) -> int:
-    """Where the line of a harmless command ends. Raises BadInput for any other."""
+    """The offset where the line of a harmless command ends. Raises BadInput for any other command."""
     end = text.find("\n", start)
     end = len(text) if end < 0 else end
     command = re.match(r"\\(?:[^\s\\;]+|.?)", text[start:end])
@@ -301,21 +304,21 @@ def _after_backslash(text: str, start: int) -> int:
 
 
 def _with_rows(statement: Statement, text: str, position: int) -> tuple[Statement, int]:
-    """A COPY with the rows that stand below it, if it reads any, and where they are over. Raises BadInput."""
+    """A COPY with its rows, if it reads any, and the offset behind them. Raises BadInput."""
     pairs = set(zip(statement.words, statement.words[1:], strict=False))
     if ("TO", "STDOUT") in pairs:
         raise _bad_copy(statement, "COPY … TO STDOUT sends rows to psql, which is not used here", "leave it out")
     if ("FROM", "STDIN") not in pairs:
         return statement, position
     rest = _REST_OF_LINE.match(text, position)
-    if rest is None:  # psql would run it after the rows
+    if rest is None:  # psql would run the rest of the line after the rows
         problem = "the rows of COPY … FROM STDIN begin on the next line, and there is more on this one"
         raise _bad_copy(statement, problem, "put that below the rows")
-    over = _END_OF_ROWS.search(text, rest.end())
-    if over is None:  # psql loads what there is; but pg_dump writes that line always, so this may be half of a dump
+    end = _END_OF_ROWS.search(text, rest.end())
+    if end is None:  # psql loads the rows; but pg_dump always writes that line, so the dump may be incomplete
         problem = "the file ends inside of the rows of this COPY, so it seems to be incomplete"
         raise _bad_copy(statement, problem, "get the file once more, or end the rows with a line \\.")
-    return replace(statement, rows=(rest.end(), over.start())), over.end()
+    return replace(statement, rows=(rest.end(), end.start())), end.end()
 
 
 def _bad_copy(statement: Statement, problem: str, hint: str) -> BadInput:
