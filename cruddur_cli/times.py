@@ -1,4 +1,4 @@
-"""The clock, and sort-key times: one fixed width when written, every ISO form when read, UTC between."""
+"""Owns the clock and the times in sort keys: writes them in one form, and reads every ISO form, as UTC."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from .errors import BadInput
 
-# Offsets go from -12:00 to +14:00, so the text of a time and its instant differ by at most this.
+# Offsets go from -12:00 to +14:00, so the date and time in a text differ from UTC by less than this.
 _SKEW = timedelta(hours=15)
 _CLOCK = re.compile(r"\d{1,2}(:\d\d){1,2}( ?[ap]m)?|\d{1,2} ?[ap]m", re.IGNORECASE)
-# A date such as 05.11.2026 or 11/05/26, of which a program would have to guess the month.
+# A date such as 05.11.2026 or 11/05/26, whose month a program would have to guess.
 _DAY_AND_MONTH = re.compile(r"(?:^|\s)(\d{1,2})[./-](\d{1,2})(?:[./-](?:\d{4}|\d{2}))?(?=\s|$)")
 _AGO = re.compile(r"(?:\d+(?:\.\d+)? ?[smhdw] ?)+")
 _PART_OF_AGO = re.compile(r"(\d+(?:\.\d+)?) ?([smhdw])")
@@ -27,27 +27,27 @@ _DAYS = {"today": timedelta(0), "yesterday": timedelta(days=1)}
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 
 
-# Zero except in tests, which try other days. No setting reaches it: production's clock is the machine's.
+# Zero except in tests, which try other days. No setting changes it, so commands use the machine's clock.
 _shift = timedelta(0)
 
 
 def now() -> datetime:
-    """The present, in UTC. All code that depends on the day asks here, so that tests can try any day."""
+    """The current time, in UTC. All code that depends on the day calls this, so that tests can set any day."""
     return datetime.now(UTC) + _shift
 
 
 def of_this_machine() -> datetime:
-    """What this machine's clock says, in UTC, to compare it with a server's. It is never shifted."""
+    """The time of this machine's clock, in UTC, for comparison with a server's; tests do not shift it."""
     return datetime.now(UTC)
 
 
 def now_ns() -> int:
-    """The present in nanoseconds since 1970, for numbers that must differ from one moment to the next."""
+    """The current time in nanoseconds since 1970, for numbers that must not repeat."""
     return time.time_ns() + _shift // timedelta(microseconds=1) * 1000
 
 
 def sort_key(instant: datetime) -> str:
-    """The sort key of an instant: UTC, microseconds, one width, so that text order is time order."""
+    """The sort key of an instant: in UTC with microseconds, all of one length, so that text order is time order."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -57,10 +57,10 @@ def is_canonical(text: str) -> bool:
 
 
 def instant(text: str) -> datetime | None:
-    """The instant that a sort key means, in UTC; None where it is no time at all.
+    """The instant of a sort key, in UTC; None if it is no time.
 
-    A time without an offset counts as UTC: the rows do not say whose local time it was, and the workspaces that wrote
-    them ran in UTC.
+    A time without an offset counts as UTC: the row does not store its time zone, and the workspaces that wrote such
+    rows ran in UTC.
     """
     try:
         parsed = datetime.fromisoformat(text)
@@ -78,7 +78,7 @@ def instant(text: str) -> datetime | None:
 
 
 def has_no_zone(text: str) -> bool:
-    """Whether a sort key is a time without an offset, whose time zone is unknown."""
+    """Whether a sort key is a time without an offset, so that its time zone is unknown."""
     if is_canonical(text):
         return False
     try:
@@ -94,19 +94,19 @@ def has_no_zone(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Window:
-    """The instants from ``since`` (included) to ``until`` (not included), both UTC; None is open."""
+    """The instants from ``since`` (included) to ``until`` (excluded), both in UTC; None is no bound."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     def holds(self, moment: datetime | None) -> bool:
-        """Whether an instant is inside. A row whose time cannot be read is inside only where the window is open."""
+        """Whether an instant is inside; None, for a time that cannot be read, only if the window has no bounds."""
         if moment is None:
             return self.since is None and self.until is None
         return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
     def texts(self) -> tuple[str | None, str | None]:
-        """Sort-key bounds that hold every row of the window, with a time in any offset or form."""
+        """Bounds for sort keys between which every row of the window is, whatever the offset and form of its time."""
         return (
             None if self.since is None else text_before(self.since),
             None if self.until is None else _day(self.until, _SKEW + timedelta(days=1)),
@@ -119,7 +119,10 @@ def text_before(moment: datetime) -> str:
 
 
 def text_before_offset(moment: datetime) -> str:
-    """The same among texts that write date and time with a ``T`` between; no more than half a day earlier."""
+    """A text that sorts before an instant at or after ``moment``, if date and time are written with a ``T`` between.
+
+    It is at most half a day earlier than ``moment``.
+    """
     try:
         return (moment - timedelta(hours=12)).strftime("%Y-%m-%dT%H:%M").zfill(16)
     except OverflowError:
@@ -134,11 +137,11 @@ def _day(moment: datetime, shift: timedelta) -> str:
 
 
 def window(*, year: int | None, since: str | None, until: str | None, local: tzinfo | None = None) -> Window:
-    """The window that a person asked for.
+    """The window of the options ``--year``, ``--since`` and ``--until``. Raises BadInput.
 
     ``year`` is a year in UTC, as in the application's own queries. ``since`` and ``until`` may be any date or time;
-    without an offset they are local time. A day, month or year alone in ``until`` is included. ``today`` and
-    ``yesterday`` are days; ``30s``, ``90m``, ``1h30m``, ``7d`` and ``2w`` are that long before now. Raises BadInput.
+    without an offset they are local time. If ``until`` is a day, month or year alone, the window includes it. ``today``
+    and ``yesterday`` are days; ``30s``, ``90m``, ``1h30m``, ``7d`` and ``2w`` mean that long before now.
     """
     if year is not None:
         if since is not None or until is not None:
@@ -154,7 +157,7 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
 
 
 def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
-    """The time that a person typed for an option, in UTC; without an offset it is local time. Raises BadInput."""
+    """The time in UTC for the text of an option; without an offset the text is local time. Raises BadInput."""
     from dateutil.parser import ParserError
     from dateutil.parser import parse as parse_date
     from dateutil.relativedelta import relativedelta
@@ -171,19 +174,19 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
             return now() - sum(
                 (float(count) * _UNITS[unit] for count, unit in _PART_OF_AGO.findall(typed)), timedelta(0)
             )
-        if typed[:1] in {"", "-", "+"}:  # dateutil takes -1h for one o'clock
+        if typed[:1] in {"", "-", "+"}:  # dateutil reads -1h as one o'clock
             raise ValueError(typed)
         today = now().astimezone(local).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-        # What is left out: of a time the day, which is today; of a date the year, which is this one, and its beginning.
+        # A time of day alone is today's. A date without a year is in this year, and begins with its first day.
         if typed in _DAYS:
             parsed, period = today - _DAYS[typed], "days"
         elif _CLOCK.fullmatch(typed):
             parsed, period = parse_date(text, default=today), ""
         else:
-            named = _named(text)
-            if not named & {"year", "month"}:  # dateutil takes 30x for a second, and 27 for a day
+            parts = _parts(text)
+            if not parts & {"year", "month"}:  # dateutil reads 30x as a second, and 27 as a day
                 raise ValueError(typed)
-            parsed, period = parse_date(text, default=today.replace(month=1, day=1)), _period(named)
+            parsed, period = parse_date(text, default=today.replace(month=1, day=1)), _period(parts)
         if option == "--until" and period:
             parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
         if parsed.tzinfo is None and local is not None:
@@ -194,10 +197,10 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
         raise BadInput(f"{option} {text!r} is not a time.", hint=hint) from error
 
 
-def _named(text: str) -> set[str]:
-    """Which of ``year``, ``month``, ``day`` and ``hour`` a text names.
+def _parts(text: str) -> set[str]:
+    """Those of ``year``, ``month``, ``day`` and ``hour`` that a text contains.
 
-    A part that is not in the text is taken from the default, so that it differs between two defaults.
+    dateutil takes a part that is not in the text from the default, so that part differs between two defaults.
     """
     from dateutil.parser import parse as parse_date
 
@@ -206,8 +209,8 @@ def _named(text: str) -> set[str]:
     return {part for part in ("year", "month", "day", "hour") if getattr(one, part) == getattr(two, part)}
 
 
-def _period(named: set[str]) -> str:
-    """What a date without a time of day names: ``days``, ``months`` or ``years``; empty where it has a time of day."""
-    if "hour" in named:
+def _period(parts: set[str]) -> str:
+    """The unit of a date without a time of day, ``days``, ``months`` or ``years``; empty with a time of day."""
+    if "hour" in parts:
         return ""
-    return next((f"{part}s" for part in ("day", "month", "year") if part in named), "")
+    return next((f"{part}s" for part in ("day", "month", "year") if part in parts), "")

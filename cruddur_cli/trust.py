@@ -1,7 +1,7 @@
-"""Who may tell this program what to do: files that only the user, or a user whom they trust, can have written.
+"""Refuses settings files and migrations that another user can have written, until their folder is trusted.
 
-``cruddur.toml`` names stores and Python migrations are code, so neither is taken from a file that another user owns or
-that every user can write, until its folder is trusted; git's ``safe.directory`` is the model.
+``cruddur.toml`` names stores, and Python migrations are code. So a file is not used if another user owns it or can
+write it. The list of trusted folders works like git's ``safe.directory``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .errors import NotConfigured
 
 VARIABLE = "CRUDDUR_TRUSTED_FOLDERS"
 _LARGEST = 64 * 1024
-"""The most bytes that ``cruddur.toml`` may have."""
-# File systems that make up owners and permissions: every file looks writable by every user there.
+"""The largest size of ``cruddur.toml``, in bytes."""
+# File systems without owners and permissions, on which every file seems to be writable by every user.
 _WITHOUT_PERMISSIONS = {
     "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "9p", "drvfs", "cifs", "smb3", "vboxsf", "fakeowner",
     "fuse.vmhgfs-fuse", "fuse.grpcfuse", "fuse.osxfs",
@@ -24,22 +24,24 @@ _WITHOUT_PERMISSIONS = {
 
 
 def read(path: Path) -> bytes:
-    """The content of a small file that may tell this program what to do.
+    """The content of a settings file that is safe to use.
 
-    Raises FileNotFoundError or NotADirectoryError where there is none, another OSError where it cannot be read, and
-    NotConfigured where it is no regular file, too large, or not to be trusted. Never waits: a pipe is refused unread.
+    Raises FileNotFoundError or NotADirectoryError without a file, another OSError if it cannot be read, and
+    NotConfigured if it is not a regular file, too large, or not trusted. Never waits: a pipe is refused unread.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0))
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise NotConfigured(f"{path} is not a regular file.", code="not_a_file")
-        if found.st_size > _LARGEST:
-            raise NotConfigured(f"{path} has {found.st_size:,} bytes; at most {_LARGEST:,} are read.", code="too_large")
-        _check(path, found)
-        # Another user's link to one of the user's own files says that it counts here.
+        if status.st_size > _LARGEST:
+            raise NotConfigured(
+                f"{path} has {status.st_size:,} bytes; at most {_LARGEST:,} are read.", code="too_large"
+            )
+        _check(path, status)
+        # With a link, another user could make one of the user's own files count in this folder.
         link = path.lstat()
-        if stat.S_ISLNK(link.st_mode) and link.st_uid not in _mine():
+        if stat.S_ISLNK(link.st_mode) and link.st_uid not in _own_uids():
             _refuse(path, path.parent, f"is a link of another user ({_user(link.st_uid)})")
         content = b""
         while part := os.read(descriptor, _LARGEST + 1 - len(content)):
@@ -50,14 +52,14 @@ def read(path: Path) -> bytes:
 
 
 def check(path: Path) -> None:
-    """Raise NotConfigured where another user owns a file of code or its folder, or where every user can write them."""
+    """Raise NotConfigured if another user owns or can write a file of code or its folder."""
     for each in (path, path.parent):
         _check(each, each.stat())
 
 
 def add(folder: Path) -> Path:
-    """Trust a folder and those below it from now on; returns the file that says so."""
-    file = _list()
+    """Trust a folder and the folders below it; the file with the list of trusted folders."""
+    file = _list_file()
     folder = folder.resolve()
     if folder not in _trusted(file):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,9 +69,9 @@ def add(folder: Path) -> Path:
     return file
 
 
-def _check(path: Path, found: os.stat_result) -> None:
-    if why := _doubt(path, found):
-        _refuse(path, path if stat.S_ISDIR(found.st_mode) else path.parent, why)
+def _check(path: Path, status: os.stat_result) -> None:
+    if why := _risk(path, status):
+        _refuse(path, path if stat.S_ISDIR(status.st_mode) else path.parent, why)
 
 
 def _refuse(path: Path, folder: Path, why: str) -> None:
@@ -81,27 +83,31 @@ def _refuse(path: Path, folder: Path, why: str) -> None:
         )
 
 
-def _doubt(path: Path, found: os.stat_result) -> str:
-    """Why a file may be another user's word; empty where only this user can have written it."""
-    if found.st_uid not in _mine():
-        return f"belongs to another user ({_user(found.st_uid)})"
-    if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:  # a user cannot replace another user's file there
+def _risk(path: Path, status: os.stat_result) -> str:
+    """How another user may have written a file; empty if only this user can have written it."""
+    if status.st_uid not in _own_uids():
+        return f"belongs to another user ({_user(status.st_uid)})"
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:  # users cannot replace each other's files there
         return ""
-    if found.st_mode & stat.S_IWOTH and not _has_no_permissions(path):
+    if status.st_mode & stat.S_IWOTH and not _has_no_permissions(path):
         return "can be written by every user"
-    if found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid, found.st_uid) and not _has_no_permissions(path):
-        return f"can be written by the group {_group(found.st_gid)}"
+    if (
+        status.st_mode & stat.S_IWGRP
+        and not _is_private(status.st_gid, status.st_uid)
+        and not _has_no_permissions(path)
+    ):
+        return f"can be written by the group {_group(status.st_gid)}"
     return ""
 
 
-def _mine() -> set[int]:
-    """The accounts whose word counts: the user's, root's, and for root the user who became root by sudo."""
+def _own_uids() -> set[int]:
+    """The users whose files are used: this user, root, and for root the user who called sudo."""
     is_sudo = os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal()
     return {os.geteuid(), 0, *([int(os.environ["SUDO_UID"])] if is_sudo else [])}
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group has no member but the owner, as most systems give each user one."""
+    """Whether the owner is the only member of a group: most systems give each user such a group."""
     import grp
     import pwd
 
@@ -114,7 +120,7 @@ def _is_private(gid: int, uid: int) -> bool:
 
 
 def _has_no_permissions(path: Path) -> bool:
-    """Whether the file system under a path makes up its permissions."""
+    """Whether a path is on a file system without permissions."""
     kind, longest = "", -1
     with suppress(OSError):
         place = str(path.resolve())
@@ -132,22 +138,22 @@ def _is_trusted(folder: Path) -> bool:
     named = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     if "*" in named:
         return True
-    trusted = {Path(part).expanduser().resolve() for part in named} | _trusted(_list())
+    trusted = {Path(part).expanduser().resolve() for part in named} | _trusted(_list_file())
     return bool(trusted & {folder, *folder.parents})
 
 
 def _trusted(file: Path) -> set[Path]:
-    """The folders that the user's own list names; none where another user could have written the list."""
+    """The folders in the user's own list; none if another user could have written the list."""
     try:
-        found = file.stat()
-        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+        status = file.stat()
+        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
             return set()
         return {Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line}
     except (OSError, UnicodeDecodeError):
         return set()
 
 
-def _list() -> Path:
+def _list_file() -> Path:
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "cruddur" / "trusted-folders"
 

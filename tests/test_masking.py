@@ -191,9 +191,9 @@ def test_a_sentence_about_passwords_stays_whole(sentence: str) -> None:
 
 def test_what_a_server_says_of_a_statement_repeats_no_password() -> None:
     statement = "CREATE USER x PASSWORD cruddur, x"
-    assert masking.said_of_sql('syntax error at or near "cruddur"', statement) == 'syntax error at or near "***"'
-    assert masking.said_of_sql('role "x" is there', statement) == 'role "x" is there'
-    assert masking.said_of_sql('role "cruddur" is there', "SELECT 'cruddur'") == 'role "cruddur" is there'
+    assert masking.server_message('syntax error at or near "cruddur"', statement) == 'syntax error at or near "***"'
+    assert masking.server_message('role "x" is there', statement) == 'role "x" is there'
+    assert masking.server_message('role "cruddur" is there', "SELECT 'cruddur'") == 'role "cruddur" is there'
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,12 @@ def test_what_a_server_says_of_rows_repeats_no_secret() -> None:
         ("Failing row contains (1, (liz), hidden2).", "Failing row contains (***)."),
         ('null value in column "handle" of relation "users"', 'null value in column "handle" of relation "users"'),
     ):
-        assert masking.said_of_sql(said, copy, ROWS) == shown
-        assert masking.said_of_sql(said, other, ROWS) == said
+        assert masking.server_message(said, copy, ROWS) == shown
+        assert masking.server_message(said, other, ROWS) == said
     said = "Key (handle, api_token)=(liz, hidden2) already exists."
-    assert masking.said_of_sql(said, "SELECT 1") == "Key (handle, api_token)=(***) already exists."
-    assert masking.said_of_sql("Key (handle)=(liz) already exists.", copy, ROWS) == "Key (handle)=(liz) already exists."
+    assert masking.server_message(said, "SELECT 1") == "Key (handle, api_token)=(***) already exists."
+    unique = "Key (handle)=(liz) already exists."
+    assert masking.server_message(unique, copy, ROWS) == unique
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_rows_of_a_copy_without_a_list_of_columns_are_secret_where_the_table_is(
     assert not masking.rows_secret("COPY public.others FROM STDIN", "1\tx\n", {"logins"})
     assert not masking.rows_secret("COPY logins (id) FROM STDIN", "1\n", {"logins"})
     said = 'COPY logins, line 2, column id: "liz"'
-    assert masking.said_of_sql(said, "COPY logins FROM STDIN", ROWS, {"logins"}) == (
+    assert masking.server_message(said, "COPY logins FROM STDIN", ROWS, {"logins"}) == (
         'COPY logins, line 2, column id: "***"'
     )
 
