@@ -1,4 +1,4 @@
-"""How far a stream was dealt with: positions by shard, and the checkpoint that keeps them. Pure."""
+"""The positions up to which a stream's shards were applied, and the checkpoint that holds them. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from ...errors import BadInput
 from ...times import instant, sort_key
 from .. import sealing
 
-# "GetShardIterator" takes no other text as a sequence number.
+# "GetShardIterator": the form of a sequence number.
 _SEQUENCE_NUMBER = re.compile(r"\d{21,40}")
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far one shard was dealt with: up to and with the record ``after``, written about ``at``; None is nothing.
+    """The position in one shard: its records were applied up to and including the sequence number ``after``.
 
-    ``newest`` begins behind what is there. ``done`` is a closed shard that was read to its end.
+    ``at`` is the approximate time of that record. If ``after`` is None, reading begins at the oldest record, or with
+    ``newest`` after the newest one. ``done`` means that the shard is closed and was read to its end.
     """
 
     after: str | None = None
@@ -32,7 +33,8 @@ class Position:
 
 @dataclass(frozen=True)
 class Lost:
-    """A place where records may be missing: everything after ``after`` that the stream no longer holds."""
+    """A place where records may be missing: those after the sequence number ``after`` that expired before they were
+    read."""
 
     shard_id: str
     after: str | None
@@ -48,7 +50,7 @@ class Lost:
 
 
 def encode(positions: Mapping[str, Position], *, stream: str, table: str) -> str:
-    """A checkpoint as text, for ``decode``."""
+    """The text of a checkpoint, which ``decode`` reads."""
     shards = {
         shard_id: {
             "after": position.after,
@@ -62,10 +64,10 @@ def encode(positions: Mapping[str, Position], *, stream: str, table: str) -> str
 
 
 def decode(content: bytes, *, stream: str, source: str) -> dict[str, Position] | None:
-    """The positions that a checkpoint keeps; None where it is that of another stream.
+    """The positions in a checkpoint; None if it belongs to another stream.
 
-    A table that was dropped and created again has another stream, and so has one whose stream was turned off and on.
-    Raises BadInput for a text that is no checkpoint, or was changed.
+    A table gets another stream if it is created again, or if its stream is turned off and on. Raises BadInput if the
+    text is not a checkpoint or was changed.
     """
     try:
         about, state = _first_form(content) or sealing.unseal(content)
@@ -73,7 +75,7 @@ def decode(content: bytes, *, stream: str, source: str) -> dict[str, Position] |
             raise sealing.Unusable(f"it belongs to an {about.get('what')}")
         if about.get("stream") != stream:
             return None
-        return {str(shard_id): _position(kept) for shard_id, kept in state["shards"].items()}
+        return {str(shard_id): _position(entry) for shard_id, entry in state["shards"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             f"The checkpoint {source} cannot be used to resume: {error}.",
@@ -83,20 +85,23 @@ def decode(content: bytes, *, stream: str, source: str) -> dict[str, Position] |
 
 
 def _first_form(content: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """A checkpoint of cruddur 0.1.0, which has no checksum: a followed stream continues after an upgrade."""
+    """The parts of a checkpoint of cruddur 0.1.0, which has no checksum; None for any other text.
+
+    So a stream can be followed on after an upgrade.
+    """
     try:
-        found = json.loads(content)
-        if found["version"] == 1 and found.keys() == {"version", "table", "stream", "shards"}:
-            return {"what": "stream", **found}, found
+        checkpoint = json.loads(content)
+        if checkpoint["version"] == 1 and checkpoint.keys() == {"version", "table", "stream", "shards"}:
+            return {"what": "stream", **checkpoint}, checkpoint
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
 
 
-def _position(kept: Mapping[str, object]) -> Position:
-    after = kept["after"]
+def _position(entry: Mapping[str, object]) -> Position:
+    after = entry["after"]
     if after is not None and not (isinstance(after, str) and _SEQUENCE_NUMBER.fullmatch(after)):
         raise ValueError(f"{after!r} is not a sequence number")
-    if type(kept["done"]) is not bool or type(kept["newest"]) is not bool:
+    if type(entry["done"]) is not bool or type(entry["newest"]) is not bool:
         raise ValueError("a shard has a mark that is neither true nor false")
-    return Position(after, instant(str(kept["at"])) if kept["at"] else None, kept["done"], kept["newest"])
+    return Position(after, instant(str(entry["at"])) if entry["at"] else None, entry["done"], entry["newest"])

@@ -1,4 +1,4 @@
-"""Applies a stream's records to the group rows, as access pattern D does it from the other side."""
+"""Apply a stream's records to the group rows: the half of access pattern D that the stream function does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from ..schema import Message
 from . import records
 
 WIDTH = 8
+"""How many conversations are moved at once."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The first record that was not applied: its place in the batch and in the stream, and why.
+    """The first record that was not applied: its index in the batch, its sequence number, and the reason.
 
-    ``error`` is what a store said; None is a record that can never be applied.
+    ``error`` is the store's error. None means that the record is malformed and can never be applied.
     """
 
     index: int
@@ -32,7 +33,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class BatchResult(records.RecordCounts):
-    """The result for a batch. ``unmovable`` says of conversations why a row is still missing."""
+    """The result for a batch.
+
+    ``conversations`` is the number of conversations with a new message. ``unmovable`` has a text for each conversation
+    that still lacks a group row, with the reason. ``failure`` is the record that ended the batch, if any.
+    """
 
     conversations: int = 0
     unmovable: tuple[str, ...] = ()
@@ -41,7 +46,7 @@ class BatchResult(records.RecordCounts):
 
 @dataclass
 class _Plan:
-    """The newest message of each conversation, and where in the batch its first one stands."""
+    """The newest message of each conversation, and the index of the conversation's first message in the batch."""
 
     newest: dict[str, Message] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
@@ -58,14 +63,15 @@ def apply(
     deadline: float | None = None,
     dry_run: bool = False,
 ) -> BatchResult:
-    """Move the group rows to the newest message of each conversation in the batch; only the newest makes a request.
+    """Move the group rows of each conversation to its newest message in the batch.
 
-    Applying a batch again, late, or backwards ends in the same rows, because rows that are newer stay. The first
-    record that cannot be applied ends the batch: everything before it is applied, and it is the ``failure``, so that
-    nothing is passed over but what ``skip`` names. After ``deadline`` (``time.monotonic``) nothing more is begun.
+    Only the newest message of a conversation makes requests. Applying a batch again, late or in another order gives the
+    same rows, because newer rows are not changed. The first record that cannot be applied ends the batch: all records
+    before it are applied, and the result has it as ``failure``. ``skip`` holds sequence numbers of records to ignore.
+    After ``deadline`` (of ``time.monotonic``) no further conversation is begun, which is also a failure.
     """
     plan = _plan(batch, skip)
-    done = BatchResult(
+    result = BatchResult(
         records=len(batch) if plan.failure is None else plan.failure.index,
         messages=plan.messages,
         ignored=plan.ignored,
@@ -73,15 +79,15 @@ def apply(
         failure=plan.failure,
     )
     if dry_run or not plan.newest:
-        return done
+        return result
     moved, errors = _move_all(dynamodb, plan.newest, deadline)
     if errors:
         group = min(errors, key=lambda each: plan.first[each])
         index = plan.first[group]
         failure = Failure(index, records.sequence_number(batch[index]), errors[group].message, errors[group])
-        done = replace(done, records=index, failure=failure)
+        result = replace(result, records=index, failure=failure)
     return replace(
-        done,
+        result,
         moved=sum(each.moved for each in moved),
         unchanged=sum(each.unchanged for each in moved),
         repaired=sum(each.repaired for each in moved),
@@ -94,15 +100,15 @@ def _plan(batch: Sequence[Any], skip: Collection[str]) -> _Plan:
     for index, record in enumerate(batch):
         number = records.sequence_number(record)
         try:
-            found = None if number in skip else records.message(record)
+            new = None if number in skip else records.message(record)
         except records.MalformedRecord as error:
             plan.failure = Failure(index, number, str(error))
             break
-        if found is None:
+        if new is None:
             plan.ignored += 1
             continue
         plan.messages += 1
-        group, message = found
+        group, message = new
         plan.first.setdefault(group, index)
         known = plan.newest.get(group)
         if known is None or _order(message) >= _order(known):
@@ -111,16 +117,16 @@ def _plan(batch: Sequence[Any], skip: Collection[str]) -> _Plan:
 
 
 def _order(message: Message) -> Any:
-    """Time, then text: as group rows are compared, so that equal times end the same in any order."""
+    """The order of messages: by time, then by text. Group rows are compared in the same way."""
     return message.created_at, message.message
 
 
 def _move_all(
     dynamodb: DynamoDB, newest: dict[str, Message], deadline: float | None
 ) -> tuple[list[group_rows.Moved], dict[str, CruddurError]]:
-    """Move each conversation's rows; returns what was done, and with the errors by conversation.
+    """Move the rows of each conversation; return the results, and the errors by conversation.
 
-    Conversations share no row, so several are moved at once. After the first error no other is begun.
+    Conversations share no row, so several are moved at once. After the first error, no other is begun.
     """
     moved: list[group_rows.Moved] = []
     errors: dict[str, CruddurError] = {}
@@ -140,15 +146,15 @@ def _move_all(
         move(*next(iter(newest.items())))
         return moved, errors
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="stream") as pool:
-        flying = [pool.submit(move, group, message) for group, message in newest.items()]
+        futures = [pool.submit(move, group, message) for group, message in newest.items()]
         try:
-            _raise_first(flying)
+            _raise_first(futures)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return moved, errors
 
 
-def _raise_first(flying: list[Future[None]]) -> None:
-    for future in flying:
+def _raise_first(futures: list[Future[None]]) -> None:
+    for future in futures:
         future.result()

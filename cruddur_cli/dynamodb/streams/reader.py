@@ -1,4 +1,4 @@
-"""Reads the table's stream: its shards in their lineage, page by page, from positions that can be kept."""
+"""Read the table's stream, shard by shard, from positions that a checkpoint can hold."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .. import tables
 from ..client import DynamoDB
 from .checkpoints import Lost, Position
 
-# "GetRecords": at most 1,000 records or 1 MB a page. A batch is what is applied before the position is kept.
+# "GetRecords": a page has at most 1,000 records or 1 MB. A batch is applied as a whole, and then its position is saved.
 PAGE = 1000
 BATCH = 10_000
 _BATCH_PAGES = 16
-# A page may be empty although its shard holds more further on; so many in a row are taken as its end for now.
+# A page can be empty although the shard has more records. After this many empty pages in a row, a shard counts as read.
 _EMPTY_PAGES = 5
 _EMPTY_PAUSE_S = 0.25
 _WITH_NEW_IMAGE = {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}
@@ -34,7 +34,7 @@ class Stream:
     table: str
 
     def call(self, operation: str, **params: Any) -> Any:
-        """The answer to one request, as ``sdk.call``; more readers than a shard takes are waited for."""
+        """The answer to one request, as of ``aws_client.call``. It retries if the shard has too many readers."""
         backoff = aws_client.Backoff(unreachable_s=self.at.unreachable_s)
         while True:
             try:
@@ -46,7 +46,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Shard:
-    """One part of a stream; ``first`` is its first sequence number, where it has one."""
+    """One shard of a stream; ``first`` is its first sequence number, or None."""
 
     shard_id: str
     parent: str | None
@@ -56,9 +56,9 @@ class Shard:
 
 @dataclass(frozen=True)
 class Batch:
-    """Records of one shard in their order, and where it stands behind them.
+    """Records of one shard in their order, and the shard's position after them.
 
-    ``caught_up`` says that the shard had nothing more when the batch was read, ``closed`` that it never will.
+    ``caught_up`` means that the shard had no more records when the batch was read, ``closed`` that it gets no more.
     """
 
     shard_id: str
@@ -70,10 +70,11 @@ class Batch:
 
 @contextmanager
 def opened(dynamodb: DynamoDB, *, trace: Callable[[str], None] | None = None) -> Iterator[Stream]:
-    """The stream of the table; closed at the end. Raises NotFound where there is none, Refused for one of keys alone.
+    """The stream of the table; closed at the end.
 
-    Streams are a service of their own ("DynamoDB Streams endpoints"): the client gets the table's endpoint, because
-    the variables that name it for botocore do not count for Streams.
+    Raises NotFound if the table has no stream, and Refused if the stream's records lack the new image. Streams are a
+    service of their own ("DynamoDB Streams endpoints"). The client gets the endpoint of the table, because botocore's
+    variables for DynamoDB's endpoint do not apply to Streams.
     """
     raw = dynamodb.call("describe_table", TableName=dynamodb.table)["Table"]
     view = (raw.get("StreamSpecification") or {}).get("StreamViewType")
@@ -95,8 +96,8 @@ def opened(dynamodb: DynamoDB, *, trace: Callable[[str], None] | None = None) ->
 
 
 def shards(stream: Stream) -> list[Shard]:
-    """Every shard there is, all pages, parents before their children. Raises NotFound when the stream is gone."""
-    found: dict[str, Shard] = {}
+    """Every shard of the stream, parents before their children. Raises NotFound if the stream no longer exists."""
+    by_id: dict[str, Shard] = {}
     params: dict[str, Any] = {"StreamArn": stream.arn}
     while True:
         try:
@@ -105,7 +106,7 @@ def shards(stream: Stream) -> list[Shard]:
             raise _gone(stream) from error
         for raw in answer.get("Shards", []):
             numbers = raw.get("SequenceNumberRange", {})
-            found[raw["ShardId"]] = Shard(
+            by_id[raw["ShardId"]] = Shard(
                 raw["ShardId"],
                 raw.get("ParentShardId"),
                 numbers.get("StartingSequenceNumber"),
@@ -116,26 +117,28 @@ def shards(stream: Stream) -> list[Shard]:
             break
         params["ExclusiveStartShardId"] = last
     ordered: dict[str, Shard] = {}
-    for shard in found.values():
-        line = [shard]
-        while line[-1].parent in found and line[-1].parent not in ordered and len(line) <= len(found):
-            line.append(found[line[-1].parent])
-        ordered |= {each.shard_id: each for each in reversed(line)}
+    for shard in by_id.values():
+        lineage = [shard]
+        while lineage[-1].parent in by_id and lineage[-1].parent not in ordered and len(lineage) <= len(by_id):
+            lineage.append(by_id[lineage[-1].parent])
+        ordered |= {each.shard_id: each for each in reversed(lineage)}
     return list(ordered.values())
 
 
 @dataclass(frozen=True)
-class _Held:
-    """An iterator, and the first sequence number that its shard had when it was got."""
+class _Iterator:
+    """A shard iterator, and the first sequence number that its shard had when the iterator was created."""
 
     iterator: str
     first: str | None
 
 
 class Reader:
-    """Walks a stream. ``positions`` is how far each shard was dealt with, ``lost`` what it could not be given.
+    """Reads a stream batch by batch.
 
-    A batch counts once ``commit`` is called; until then the same records are read again after any failure.
+    ``positions`` is the committed position of each shard, ``lost`` the places where records expired before they were
+    read. ``latest`` begins after the newest record. The caller calls ``commit`` for each batch; after a failure, the
+    records since the last commit are read again.
     """
 
     def __init__(
@@ -147,19 +150,20 @@ class Reader:
         self.stuck: set[str] = set()
         self._latest = latest
         self._page_size = page
-        self._held: dict[str, _Held] = {}
+        self._iterators: dict[str, _Iterator] = {}
         self._ahead: dict[str, Position] = {}
-        # Only a local engine answers at once with all that there is.
+        # A local engine returns every record in the first page, so that one empty page is enough.
         self._empty_pages = 1 if stream.at.url else _EMPTY_PAGES
 
     def batches(self, *, thorough: bool = False, limit: int = BATCH) -> Iterator[Batch]:
-        """One look at every shard that can be read now, a batch each, none where nothing is new.
+        """Read every shard that can be read now, once; yield one batch for each, perhaps without records.
 
-        A child waits until its parent is closed and dealt with ("Reading and processing a stream"). ``thorough``
-        believes that a shard has nothing more only after several empty pages. Raises NotFound when the stream is gone.
+        A child shard is read only after its parent is closed and committed ("Reading and processing a stream"). With
+        ``thorough``, a shard counts as read only after several empty pages. ``limit`` is the most records of a batch.
+        Raises NotFound if the stream no longer exists.
         """
         listed = shards(self.stream)
-        self._notice(listed)
+        self._compare_shards(listed)
         names = {shard.shard_id for shard in listed}
         for shard in listed:
             if self._position(shard.shard_id).done or shard.shard_id in self.stuck:
@@ -173,15 +177,15 @@ class Reader:
                 raise
 
     def finished(self) -> bool:
-        """Whether every shard that is known was closed and dealt with."""
+        """Whether every known shard is closed, and was committed to its end."""
         return bool(self.positions) and all(position.done for position in self.positions.values())
 
     def commit(self, batch: Batch) -> None:
-        """Everything in the batch was dealt with."""
+        """Save the position after a batch whose records were all applied."""
         self.positions[batch.shard_id] = batch.position
 
     def commit_part(self, batch: Batch, position: Position | None) -> None:
-        """The batch was dealt with up to ``position`` (None: not at all); its shard is not read from now on."""
+        """Save the ``position`` up to which a batch was applied (None: not at all), and read its shard no more."""
         self.stuck.add(batch.shard_id)
         if position is not None:
             self.positions[batch.shard_id] = position
@@ -191,11 +195,14 @@ class Reader:
         return self.positions.get(shard_id or "", Position())
 
     def _forget(self, shard_id: str) -> None:
-        self._held.pop(shard_id, None)
+        self._iterators.pop(shard_id, None)
         self._ahead.pop(shard_id, None)
 
-    def _notice(self, listed: list[Shard]) -> None:
-        """Take note of shards that came, went, or hold other records than those that their iterator was made for."""
+    def _compare_shards(self, listed: list[Shard]) -> None:
+        """Update the positions for shards that are new, that no longer exist, or that were emptied.
+
+        An iterator is dropped if the shard's records are not those for which it was created.
+        """
         if self._latest:
             self._latest = False
             self.positions |= {each.shard_id: Position(newest=True, done=each.closed) for each in listed}
@@ -207,19 +214,19 @@ class Reader:
                 self.lost.append(Lost(shard_id, position.after, position.at))
         for shard in listed:
             self.positions.setdefault(shard.shard_id, Position())
-            held = self._held.get(shard.shard_id)
-            if held is None:
+            iterator = self._iterators.get(shard.shard_id)
+            if iterator is None:
                 continue
-            # The embedded engine's iterators count records, and after a restart it counts again: one that was got
-            # before would pass over what came first. It keeps no stream, so the shard then begins elsewhere.
+            # An iterator of the embedded engine counts records, and the engine loses its stream when it restarts. An
+            # older iterator would then skip the first new records. The shard's first sequence number shows the restart.
             after = self._position(shard.shard_id).after
             emptied = after is not None and (shard.first is None or int(shard.first) > int(after))
-            if emptied or (held.first is not None and held.first != shard.first):
+            if emptied or (iterator.first is not None and iterator.first != shard.first):
                 self._forget(shard.shard_id)
                 if after is None:
                     self.positions[shard.shard_id] = Position()
-            elif held.first is None:
-                self._held[shard.shard_id] = replace(held, first=shard.first)
+            elif iterator.first is None:
+                self._iterators[shard.shard_id] = replace(iterator, first=shard.first)
 
     def _read(self, shard: Shard, empty_pages: int, limit: int) -> Batch:
         records: list[Any] = []
@@ -231,17 +238,17 @@ class Reader:
             pages += 1
             position = self._ahead[shard.shard_id]
             if page:
-                about = page[-1]["dynamodb"]
-                position = Position(about["SequenceNumber"], about.get("ApproximateCreationDateTime"))
+                last = page[-1]["dynamodb"]
+                position = Position(last["SequenceNumber"], last.get("ApproximateCreationDateTime"))
             following = answer.get("NextShardIterator")
             closed = following is None
             self._ahead[shard.shard_id] = position = replace(position, done=closed)
             if closed:
-                self._held.pop(shard.shard_id)
+                self._iterators.pop(shard.shard_id)
             else:
-                self._held[shard.shard_id] = _Held(following, self._held[shard.shard_id].first)
+                self._iterators[shard.shard_id] = _Iterator(following, self._iterators[shard.shard_id].first)
             empty = 0 if page else empty + 1
-            # A closed shard says where it ends; of an open one only empty pages tell.
+            # A closed shard has a last page. The end of an open one can only be guessed from empty pages.
             caught_up = closed or (empty >= empty_pages and not shard.closed)
             if caught_up or len(records) >= limit or pages >= _BATCH_PAGES:
                 return Batch(shard.shard_id, records, position, caught_up, closed)
@@ -249,26 +256,28 @@ class Reader:
                 time.sleep(_EMPTY_PAUSE_S)
 
     def _page(self, shard: Shard, limit: int) -> Any:
-        """One answer of GetRecords; iterators that ran out and records that are gone are got over, and remembered."""
+        """One answer of GetRecords. It replaces an expired iterator, and adds expired records to ``lost``."""
         for _ in range(5):
             position = self._ahead.setdefault(shard.shard_id, self._position(shard.shard_id))
-            held = self._held.get(shard.shard_id)
+            iterator = self._iterators.get(shard.shard_id)
             try:
-                if held is None:
-                    held = self._held[shard.shard_id] = _Held(self._iterator(shard, position), shard.first)
-                return self.stream.call("get_records", ShardIterator=held.iterator, Limit=min(self._page_size, limit))
+                if iterator is None:
+                    created = self._create_iterator(shard, position)
+                    iterator = self._iterators[shard.shard_id] = _Iterator(created, shard.first)
+                page_limit = min(self._page_size, limit)
+                return self.stream.call("get_records", ShardIterator=iterator.iterator, Limit=page_limit)
             except NotFound:
-                # The stream was there a moment ago, so it is this shard whose last record is a day old by now.
+                # The stream existed a moment ago, so this shard expired: its last record is a day old.
                 self._lose(shard, position)
-                self._held[shard.shard_id] = _Held("", None)
+                self._iterators[shard.shard_id] = _Iterator("", None)
                 return {"Records": []}
             except Refused as error:
-                self._held.pop(shard.shard_id, None)
+                self._iterators.pop(shard.shard_id, None)
                 if _code(error) == "ExpiredIteratorException":
                     continue
-                # DynamoDB Local calls a sequence number that it no longer has invalid.
-                unknown = _code(error) == "ValidationException" and held is None and position.after is not None
-                if _code(error) != "TrimmedDataAccessException" and not unknown:
+                # DynamoDB Local reports a sequence number that it no longer has as invalid.
+                is_unknown = _code(error) == "ValidationException" and iterator is None and position.after is not None
+                if _code(error) != "TrimmedDataAccessException" and not is_unknown:
                     raise
                 self._lose(shard, position)
         raise CannotConnect(
@@ -279,15 +288,16 @@ class Reader:
         self.lost.append(Lost(shard.shard_id, position.after, position.at))
         self._ahead[shard.shard_id] = Position()
 
-    def _iterator(self, shard: Shard, position: Position) -> str:
-        how: dict[str, str] = {"ShardIteratorType": "TRIM_HORIZON"}
+    def _create_iterator(self, shard: Shard, position: Position) -> str:
+        start: dict[str, str] = {"ShardIteratorType": "TRIM_HORIZON"}
         if position.after is not None:
-            how = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": position.after}
+            start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": position.after}
         elif position.newest:
-            how = {"ShardIteratorType": "LATEST"}
-            # Got again, LATEST would pass over what came between; reading something twice does no harm.
+            start = {"ShardIteratorType": "LATEST"}
+            # A second LATEST would skip the records in between. So the next iterator starts at the oldest record: to
+            # apply a record twice changes nothing.
             self.positions[shard.shard_id] = self._ahead[shard.shard_id] = Position()
-        answer = self.stream.call("get_shard_iterator", StreamArn=self.stream.arn, ShardId=shard.shard_id, **how)
+        answer = self.stream.call("get_shard_iterator", StreamArn=self.stream.arn, ShardId=shard.shard_id, **start)
         return str(answer["ShardIterator"])
 
 

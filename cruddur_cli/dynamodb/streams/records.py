@@ -1,4 +1,4 @@
-"""What a stream's record says: which entity it is about, and the message that it brings. Pure."""
+"""Read a stream's record: the entity that it is about, and the new message that it contains. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ _EVENTS = {"INSERT", "MODIFY", "REMOVE"}
 
 
 class MalformedRecord(ValueError):
-    """A record that is not what DynamoDB and the application write; the text says what is wrong with it."""
+    """The record does not have the form that DynamoDB and the application write; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class StreamRecord:
-    """One record for a person: ``event`` is INSERT, MODIFY or REMOVE, ``at`` about when, ``entity`` and ``owner`` as in
-    ``messages.Row``; ``item`` is the new item as plain values, or what is left of an old one: its keys."""
+    """One record, to be shown.
+
+    ``event`` is INSERT, MODIFY or REMOVE, ``at`` the approximate time. ``entity`` and ``owner`` are as in
+    ``queries.Row``. ``item`` is the new item as plain values; for a deleted item it has only the keys.
+    """
 
     sequence_number: str
     event: str
@@ -32,7 +35,10 @@ class StreamRecord:
 
 @dataclass(frozen=True)
 class RecordCounts:
-    """What records were, and group rows by what was done to them."""
+    """The number of records by kind, and of people by what happened to their group rows (see ``group_rows.Moved``).
+
+    ``messages`` are new messages; ``ignored`` are records that move no group row.
+    """
 
     records: int = 0
     messages: int = 0
@@ -43,7 +49,7 @@ class RecordCounts:
 
 
 def describe(record: Any) -> StreamRecord:
-    """A record of GetRecords or of a Lambda event; what is missing in a malformed one is empty."""
+    """The record to show, from a record of GetRecords or of a Lambda event. Missing parts are empty."""
     about = _part(record, "dynamodb")
     item = _part(about, "NewImage") or _part(about, "Keys")
     try:
@@ -56,27 +62,30 @@ def describe(record: Any) -> StreamRecord:
 
 
 def sequence_number(record: Any) -> str:
-    """Where the record stands in its shard; empty where it does not say."""
-    found = _part(record, "dynamodb").get("SequenceNumber")
-    return found if isinstance(found, str) else ""
+    """The record's sequence number in its shard; empty if it is missing."""
+    number = _part(record, "dynamodb").get("SequenceNumber")
+    return number if isinstance(number, str) else ""
 
 
 def changed_at(record: Any) -> datetime | None:
-    """About when the change was made: to the second, on DynamoDB Local to the minute. Lambda gives a number."""
-    found = _part(record, "dynamodb").get("ApproximateCreationDateTime")
-    if isinstance(found, datetime):
-        return found.astimezone(UTC)
+    """The approximate time of the change in UTC: to the second, on DynamoDB Local to the minute; None if missing.
+
+    GetRecords gives a datetime, a Lambda event a number.
+    """
+    created = _part(record, "dynamodb").get("ApproximateCreationDateTime")
+    if isinstance(created, datetime):
+        return created.astimezone(UTC)
     try:
-        return datetime.fromtimestamp(float(found), UTC)  # type: ignore[arg-type]
+        return datetime.fromtimestamp(float(created), UTC)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 
 
 def message(record: Any) -> tuple[str, Message] | None:
-    """The conversation and the message that a record brings; None for what moves no group row.
+    """The conversation and the new message of a record; None if the record moves no group row.
 
-    That is every change but a new item, and every item but a message: the program that applies records writes group
-    rows, and applying those would never end. Raises MalformedRecord.
+    Only a new item that is a message moves group rows. Records of group rows must not, because applying records writes
+    group rows, and that would never end. Raises MalformedRecord.
     """
     if not isinstance(record, Mapping) or record.get("eventName") not in _EVENTS:
         raise MalformedRecord("it is not an INSERT, MODIFY or REMOVE")
@@ -92,17 +101,17 @@ def message(record: Any) -> tuple[str, Message] | None:
     missing = [name for name in ("sk", "message") if _text(item, name) is None]
     if missing or pk == "MSG#":
         raise MalformedRecord(f"a message without {', '.join(missing) or 'a conversation'}")
-    found = read_message(item)
-    if found.created_at is None:
+    new = read_message(item)
+    if new.created_at is None:
         raise MalformedRecord(f"the message's sort key {_text(item, 'sk')!r} is not a time")
-    return pk.removeprefix("MSG#"), found
+    return pk.removeprefix("MSG#"), new
 
 
 def _part(whole: Any, name: str) -> Mapping[str, Any]:
-    found = whole.get(name) if isinstance(whole, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    part = whole.get(name) if isinstance(whole, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _text(item: Mapping[str, Any], name: str) -> str | None:
-    found = _part(item, name).get("S")
-    return found if isinstance(found, str) else None
+    text = _part(item, name).get("S")
+    return text if isinstance(text, str) else None
