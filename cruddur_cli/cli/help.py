@@ -64,10 +64,17 @@ def _parameters(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
 def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
     """A parameter's names and its meaning, from Typer; a whole default such as ``86400.0`` loses its ``.0``.
 
-    None for a hidden parameter.
+    The least number that an option takes is left out: an error says it. None for a hidden parameter.
     """
     record = parameter.get_help_record(ctx)
-    return record and (record[0], re.sub(r"(\[default: \d+)\.0\b", r"\1", record[1]))
+    if not record:
+        return None
+    name, meaning = record
+    if name == "--show-completion":
+        return name, "Print the script of completion for the current shell."
+    meaning = re.sub(r"(\[default: \d+)\.0\b", r"\1", meaning)
+    meaning = re.sub(r"; x>=[\d.]+(?=\]$)|\s*\[x>=[\d.]+\]$", "", meaning)
+    return name, re.sub(r"(\d+)<=x<=(\d+)", r"\1 to \2", meaning)
 
 
 def first_sentence(text: str) -> str:

@@ -39,7 +39,15 @@ def _option(flag: str, metavar: str, meaning: str) -> tuple[Any, Any]:
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "output": (
-        Annotated[AuditOutput, typer.Option("--output", "-o", help="Output format. sarif is for code scanning.")],
+        Annotated[
+            AuditOutput,
+            typer.Option(
+                "--output",
+                "-o",
+                metavar="FORMAT",
+                help="Output format: table, json, jsonl, csv, markdown, or sarif for code scanning.",
+            ),
+        ],
         AuditOutput.TABLE,
     ),
     "db_instance": _option(

@@ -28,7 +28,9 @@ def history(
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the last N commands.")] = 50,
 ) -> None:
-    """List commands that changed something: when, by whom, on which stores. Newest first; --prod shows only production.
+    """List the commands that changed something. Shows when, by whom and on which stores, newest first.
+
+    --prod shows only production.
 
     The history of this machine is a file in the state folder of `cruddur config`. It keeps about the last 2 MB. It
     contains no secrets and no texts of messages. It does not contain dry runs, commands that were refused before they

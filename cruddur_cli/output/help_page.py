@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from .streams import NARROW, console
+from .streams import NARROW, console, terminal_lines
 from .text import wrapped
 
 _PIPE_WIDTH = 80
@@ -55,24 +55,35 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]],
 
 
 def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-    out.print(_marked(usage, "bold"))
-    for paragraph in about.split("\n\n"):
-        out.print(_marked(" ".join(paragraph.split())))
+    """Print the page; its parts stand apart where the terminal has room for that."""
+    with out.capture() as first:
+        out.print(_marked(usage, "bold"))
+        for paragraph in about.split("\n\n"):
+            out.print(_marked(" ".join(paragraph.split())))
+    parts = [first.get(), *_headed(out, lists)]
+    is_roomy = sum(part.count("\n") for part in parts) + len(parts) <= terminal_lines(sys.stdout)
+    out.file.write(("\n" * is_roomy).join(parts))
+
+
+def _headed(out: Console, lists: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[str]:
+    """Each list as its lines: a heading, and names with their meanings."""
     names = max((len(name) for entries in lists.values() for name, _ in entries), default=0) + 4
     below = out.width < NARROW  # then the meaning has lines of its own
     for title, entries in lists.items():
-        out.print(Text(title, "bold"))
-        for name, meaning in entries:
-            margin = 4 if below else names
-            first, *more = wrapped(meaning, out.width - margin).split("\n")
-            head = Text.assemble("  ", (name, "bold"))
-            if below:
-                out.print(head)
-                more = [first, *more]
-            else:
-                out.print(Text.assemble(head, " " * (names - 2 - len(name)), _marked(first)))
-            for each in more:
-                out.print(Text.assemble(" " * margin, _marked(each)))
+        with out.capture() as part:
+            out.print(Text(title, "bold"))
+            for name, meaning in entries:
+                margin = 4 if below else names
+                first, *more = wrapped(meaning, out.width - margin).split("\n")
+                head = Text.assemble("  ", (name, "bold"))
+                if below:
+                    out.print(head)
+                    more = [first, *more]
+                else:
+                    out.print(Text.assemble(head, " " * (names - 2 - len(name)), _marked(first)))
+                for each in more:
+                    out.print(Text.assemble(" " * margin, _marked(each)))
+        yield part.get()
 
 
 def _width(names: Sequence[str]) -> int:

@@ -52,6 +52,14 @@ def columns(stream: TextIO) -> int:
         return 80
 
 
+def terminal_lines(stream: TextIO) -> int:
+    """How many lines the terminal has that the stream leads to; 0 where it leads to none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).lines if is_terminal(stream) else 0
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
 def console(stream: TextIO, *, piped: int = _PIPE_WIDTH) -> Console:
     """A console for one stream, as wide as COLUMNS or its terminal says.
 

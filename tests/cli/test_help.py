@@ -40,6 +40,18 @@ def test_the_help_of_a_group_fits_a_screen(cruddur: Run, environment: dict[str, 
     assert sorted(shown[40].split()) == sorted(shown[80].split())
 
 
+def test_the_page_of_the_program_fits_24_lines_with_the_prompt_below_it(cruddur: Run) -> None:
+    assert len(cruddur("--help", env={"COLUMNS": "80"}).out.splitlines()) < 24
+
+
+def test_help_names_no_least_number_and_a_range_in_words(cruddur: Run) -> None:
+    shown = cruddur("ddb", "export", "--help", env={"COLUMNS": "120"}).out
+    assert "x>=" not in shown
+    assert "[1 to 64]" in shown
+    assert "[default: 86400]" in shown
+    assert "--output FORMAT" in shown
+
+
 def test_in_forty_columns_help_cuts_no_option_in_half(cruddur: Run) -> None:
     ran = cruddur("ddb", "seed", "--help", env={"COLUMNS": "40"})
     for option in ("--script", "--messages", "--output", "--dry-run", "--confirm", "--my-handle", "--other-handle"):

@@ -41,6 +41,18 @@ def test_a_commands_page_has_a_frame_for_each_list(columns: int, capsys: pytest.
         assert meaning in words
 
 
+@pytest.mark.parametrize(("height", "is_roomy"), [(10, True), (9, False)])
+def test_the_parts_of_a_groups_page_stand_apart_where_the_terminal_has_room(
+    height: int, is_roomy: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(help_page, "terminal_lines", lambda _: height)
+    help_page.draw(USAGE, "About it.\n\nMore of it.", LISTS, compact=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("") == (2 if is_roomy else 0)
+    assert len(lines) < height
+
+
 def test_through_a_pipe_a_page_has_the_width_of_a_terminal_and_no_colour(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,11 +25,11 @@ _FILE = {
 
 @command(shows=True, waits=True, reports=True, also=_FILE | STATEMENT_TIMEOUT)
 def diff(s: Settings) -> int:
-    """Compare the schema with what the schema file and all migrations make. Exit code 1 if they differ.
+    """Compare the schema with its file and all migrations. Exit code 1 if they differ.
 
-    `-` is what the database has, `+` is what the files make. The files are loaded into a temporary database on the same
-    server, but never on a production server. A table that is missing is one difference, without its columns and
-    indexes. Owners, privileges and comments are not compared.
+    `-` is what the database has, `+` is what the schema file and the migrations make. The files are loaded into a
+    temporary database on the same server, but never on a production server. A table that is missing is one difference,
+    without its columns and indexes. Owners, privileges and comments are not compared.
 
     cruddur db diff -o json
     """

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ...dynamodb.schema import Item, Message, Person
 
 
-Year = Annotated[int | None, typer.Option("--year", help="Show only this year (UTC), as the application does.")]
+Year = Annotated[
+    int | None, typer.Option("--year", metavar="YEAR", help="Show only this year (UTC), as the application does.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N conversations.")]
 
 

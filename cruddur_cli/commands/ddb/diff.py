@@ -11,11 +11,11 @@ from ..shared.options import command
 
 @command(shows=True, table=True, reports=True)
 def diff(s: Settings) -> int:
-    """Compare keys, index, billing and stream with what the application expects. Exit code 1 if they differ.
+    """Compare the table with what the application expects. Exit code 1 if they differ.
 
-    `-` is what the table has, `+` is what is expected. Billing is a difference only if the index has less write
-    capacity than the table. A stream is one only if its records lack the new image. With --prod, deletion protection is
-    expected.
+    It compares keys, index, billing and stream. `-` is what the table has, `+` is what is expected. Billing is a
+    difference only if the index has less write capacity than the table. A stream is one only if its records lack the
+    new image. With --prod, deletion protection is expected.
 
     cruddur ddb diff -o json
     """

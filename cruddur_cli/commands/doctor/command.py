@@ -35,11 +35,12 @@ def doctor(
         ),
     ] = None,
 ) -> int:
-    """Check this machine, PostgreSQL, DynamoDB, Cognito and what must agree between them.
+    """Check this machine, the stores and what must agree.
 
-    Without --fix nothing is changed. Each finding has the evidence, the cost of the fix, and the command that
-    fixes it. Exit code 1 if there is a finding. An embedded engine that does not run is a finding; it is not started.
-    If reading the table costs more than --max-units (1,000 with --prod), only a sample is read; --fix then refuses.
+    The stores are PostgreSQL, DynamoDB and Cognito. Without --fix nothing is changed. Each finding has the evidence,
+    the cost of the fix, and the command that fixes it. Exit code 1 if there is a finding. An embedded engine that does
+    not run is a finding; it is not started. If reading the table costs more than --max-units (1,000 with --prod), only
+    a sample is read; --fix then refuses.
 
     cruddur doctor -o json
     """

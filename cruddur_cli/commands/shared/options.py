@@ -69,7 +69,8 @@ _COMMON: dict[str, tuple[Any, Any]] = {
         False,
     ),
 }
-_OUTPUT = (Annotated[Output, typer.Option("--output", "-o", help="Output format.")], Output.TABLE)
+_FORMATS = "Output format: table, json, jsonl, csv or markdown."
+_OUTPUT = (Annotated[Output, typer.Option("--output", "-o", metavar="FORMAT", help=_FORMATS)], Output.TABLE)
 _SVG = (
     Annotated[
         str | None,
