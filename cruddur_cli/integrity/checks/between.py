@@ -66,7 +66,9 @@ def unknown(facts: Facts) -> Iterator[Found]:
             yield Found(
                 f"{count(len(missing), 'person', 'people')} in rows and not in the database: "
                 + some([name for name, _ in missing]),
-                facts.command(add if name != uuid else f"ddb scan --pk {shlex.quote(GROUP_PREFIX + uuid)}"),
+                facts.command(f"ddb scan --pk {shlex.quote(GROUP_PREFIX + uuid)}", table=True)
+                if name == uuid
+                else facts.command(add),
             )
 
 

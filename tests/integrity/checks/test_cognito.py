@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cruddur_cli.integrity.checks.cognito import CHECKS
-from cruddur_cli.integrity.model import Pool, Problem, findings
+from cruddur_cli.integrity.model import Facts, Pool, Problem, findings
 from tests.integrity.doctored import Breaks, World
-from tests.integrity.facts import FACTS
+from tests.integrity.facts import DATABASE, FACTS, Account, Person, of, said
 
 BREAKS: Breaks = {
     "cognito-id-mock": lambda world: world.sql(
@@ -68,3 +68,91 @@ def test_a_person_who_was_added_is_not_in_the_demo_pool_until_the_next_set_up(wo
     assert world.here("setup").code == 0
     assert world.found() == {}
     assert "cannot sign in" not in world.here("db", "add-user", "ines").err
+
+
+# What is found in facts that no test makes out of real stores.
+
+POOL = Pool("user pool p", "p-1", is_demo=False, replaces_ids=True, accounts=[])
+DEMO = replace(POOL, label="the demo user pool", is_demo=True, replaces_ids=False)
+
+
+def _facts(people: list[Person], accounts: list[Account], pool: Pool = POOL) -> Facts:
+    return replace(FACTS, database=replace(DATABASE, people=people), pool=replace(pool, accounts=accounts))
+
+
+def test_a_pool_is_compared_only_where_the_database_was_read_too() -> None:
+    facts = _facts([], [Account("gkar")])
+    assert [one.check for one in findings(CHECKS, facts)] == ["cognito-only-there"]
+    assert findings(CHECKS, replace(facts, database=None)) == []
+    assert findings(CHECKS, replace(facts, pool=None, database=replace(DATABASE, people=[Person("u", "gkar")]))) == []
+
+
+def test_people_whose_id_is_still_mock_are_those_in_the_pool() -> None:
+    people = [Person("1", "gkar"), Person("2", "lennier"), Person("3", "vir", cognito_user_id="sub"), Person("4", "na")]
+    found = said(CHECKS, _facts(people, [Account("gkar"), Account("vir"), Account("lennier")]), "cognito-id-mock")
+    assert found == [("the Cognito id of 2 people is still MOCK: gkar, lennier", "cruddur db update-cognito-user-ids")]
+
+
+def test_an_account_without_a_handle_is_named_unless_the_pool_is_the_demo_pool() -> None:
+    accounts = [Account(None, username="b"), Account("", username="a"), Account("gkar", username="c")]
+    assert said(CHECKS, _facts([Person("1", "gkar", cognito_user_id="x")], accounts), "cognito-no-handle") == [
+        (
+            "2 accounts of user pool p without preferred_username: a, b",
+            "aws cognito-idp admin-update-user-attributes --user-pool-id p-1"
+            " --username a --user-attributes Name=preferred_username,Value=HANDLE",
+        )
+    ]
+    assert said(CHECKS, _facts([], accounts, DEMO), "cognito-no-handle") == []
+
+
+def test_people_without_an_account_are_named_and_setup_adds_them_to_the_demo_pool() -> None:
+    people = [Person("1", "Gkar"), Person("2", "vir"), Person("3", ""), Person("4", "vir")]
+    found = of(CHECKS, _facts(people, [Account("gkar"), Account(None)]), "cognito-only-here")
+    evidence = "1 person of the database not in user pool p: vir"
+    assert [(one.evidence, one.remedy, one.fixable) for one in found] == [
+        (evidence, "cruddur cognito list-users", False)
+    ]
+    (demo,) = of(CHECKS, _facts(people, [Account("gkar")], DEMO), "cognito-only-here")
+    assert (demo.remedy, demo.fixable) == ("cruddur setup", True)
+
+
+def test_accounts_without_a_person_are_named_unless_the_pool_is_the_demo_pool() -> None:
+    people = [Person("1", "Gkar"), Person("2", "")]
+    accounts = [Account("gkar"), Account("vir"), Account(None), Account("vir")]
+    assert said(CHECKS, _facts(people, accounts), "cognito-only-there") == [
+        ("1 account of user pool p not in the database: vir", "cruddur db update-cognito-user-ids --create-missing")
+    ]
+    assert said(CHECKS, _facts(people, accounts, DEMO), "cognito-only-there") == []
+
+
+@pytest.mark.parametrize(
+    ("handles", "accounts", "evidence"),
+    [
+        (["gkar"], ["Gkar"], "gkar (in Cognito Gkar)"),
+        (["gkar"], ["gkar"], ""),
+        (["gkar"], ["gkar", "Gkar"], ""),
+        (["gkar"], ["vir"], ""),
+        ([""], ["vir", None], ""),
+        (["gkar", "Gkar"], ["Gkar"], ""),
+        (["gkar", "vir"], ["GKAR", "Vir", None, ""], "gkar (in Cognito GKAR), vir (in Cognito Vir)"),
+    ],
+)
+def test_which_handles_differ_in_case_only(handles: list[str], accounts: list[str | None], evidence: str) -> None:
+    people = [Person(str(number), handle) for number, handle in enumerate(handles)]
+    found = said(CHECKS, _facts(people, [Account(handle) for handle in accounts]), "cognito-other-case")
+    said_so = f"handles with another case in Cognito: {evidence}"
+    assert found == ([(said_so, "cruddur cognito list-users")] if evidence else [])
+
+
+def test_a_disabled_account_is_named_in_the_demo_pool_only_for_a_person_of_this_database() -> None:
+    accounts = [
+        Account("gkar", username="gkar-1", enabled=False),
+        Account("vir", username="vir-1", enabled=False),
+        Account("londo", username="londo-1"),
+    ]
+    people = [Person("1", "gkar"), Person("2", "londo")]
+    command = "aws cognito-idp admin-enable-user --user-pool-id p-1 --username gkar-1"
+    assert said(CHECKS, _facts(people, accounts), "cognito-disabled") == [
+        ("2 accounts disabled: gkar-1, vir-1", command)
+    ]
+    assert said(CHECKS, _facts(people, accounts, DEMO), "cognito-disabled") == [("1 account disabled: gkar-1", command)]

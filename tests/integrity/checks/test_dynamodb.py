@@ -14,26 +14,12 @@ import pytest
 from cruddur_cli import times
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.schema import INDEX_KEYS, KEY_TYPES, KEYS
-from cruddur_cli.integrity import rows
 from cruddur_cli.integrity.checks import CHECKS
-from cruddur_cli.integrity.model import TableFacts, findings
+from cruddur_cli.integrity.model import Finding, OtherStore, Problem, TableFacts, findings
+from cruddur_cli.integrity.rows import Conversation, Rows, Tally
 from tests.conftest import SEEDED
 from tests.integrity.doctored import Breaks, World
-from tests.integrity.facts import FACTS
-
-TABLE = TableFacts(
-    label="DynamoDB",
-    keys="k",
-    expected_keys="k",
-    index_keys="i",
-    expected_index_keys="i",
-    projection="ALL",
-    write_capacity=5,
-    index_write_capacity=5,
-    stream_view=None,
-    is_production=None,
-    rows=rows.collect([], now=FACTS.now),
-)
+from tests.integrity.facts import FACTS, TABLE, of, said
 
 
 def _without_rows(world: World) -> None:
@@ -243,3 +229,224 @@ def test_items_in_another_store_of_this_machine_are_found(
     found = world.found()
     assert list(found) == ["wrong-store"]
     assert world.environment["AWS_ENDPOINT_URL_DYNAMODB"] in found["wrong-store"]["remedy"]
+
+
+# What is found in facts that no test makes out of a real table.
+
+
+def _found(name: str, *, prod: bool = False, **table: Any) -> list[Finding]:
+    facts = replace(FACTS, prod=prod, table_option=" --table t", table=replace(TABLE, **table))
+    return of(CHECKS, facts, name)
+
+
+def test_a_missing_table_is_created_unless_another_store_has_its_items() -> None:
+    missing = Problem("There is no table cruddur-messages.", "cruddur ddb setup", "table_not_found")
+    facts = replace(FACTS, table=missing)
+    assert [one.check for one in findings(CHECKS, facts)] == ["table-missing"]
+    assert said(CHECKS, facts, "table-missing") == [("There is no table cruddur-messages", "cruddur ddb setup")]
+    elsewhere = replace(facts, others=[OtherStore("the embedded DynamoDB", "http://localhost:4566")])
+    assert [(one.check, one.evidence, one.remedy) for one in findings(CHECKS, elsewhere)] == [
+        (
+            "wrong-store",
+            "table cruddur-messages has no items here, but the embedded DynamoDB has some:"
+            " it was seeded into another store",
+            "AWS_ENDPOINT_URL_DYNAMODB=http://localhost:4566 cruddur ddb list-conversations",
+        )
+    ]
+    silent = replace(facts, table=Problem("No answer.", None, "cannot_connect"))
+    assert [one.check for one in findings(CHECKS, silent)] == ["dynamodb-unreachable"]
+
+
+def test_an_index_is_missing_or_has_other_keys_or_projects_less() -> None:
+    (missing,) = findings(CHECKS, replace(FACTS, table=replace(TABLE, index_keys=None, projection=None)))
+    assert missing.check == "index-missing"
+    (keys,) = _found("index-keys", index_keys="j")
+    assert (keys.evidence, keys.remedy) == ("index keys j, expected i", "cruddur ddb reset --table t")
+    assert _found("index-keys", index_keys="i") == []
+
+
+@pytest.mark.parametrize(
+    ("table", "index", "is_less"), [(5, 4, True), (5, 5, False), (5, 6, False), (None, 4, False), (5, None, False)]
+)
+def test_an_index_with_less_write_capacity_than_its_table_throttles(
+    table: int | None, index: int | None, is_less: bool
+) -> None:
+    found = _found("index-capacity", write_capacity=table, index_write_capacity=index)
+    assert [(one.evidence, one.cost, one.remedy) for one in found] == (
+        [
+            (
+                "the index has 4 WCU and the table 5: the index throttles writes to the table",
+                "on-demand requests are billed one by one",
+                "cruddur ddb setup --on-demand --table t",
+            )
+        ]
+        if is_less
+        else []
+    )
+
+
+def test_throttled_requests_of_now_and_of_a_day_are_one_finding() -> None:
+    (found,) = _found("requests-throttled", throttled=2, throttled_in_a_day=1)
+    assert found.evidence == (
+        "2 requests of this command throttled, 1 request throttled in the last 24 hours (CloudWatch)"
+    )
+    assert (found.remedy, found.cost) == (
+        "cruddur ddb setup --on-demand --table t",
+        "on-demand requests are billed one by one",
+    )
+    (on_demand,) = _found("requests-throttled", throttled_in_a_day=1, write_capacity=None)
+    assert (on_demand.remedy, on_demand.cost) == ("cruddur ddb stats --table t", "no capacity")
+    assert _found("requests-throttled", throttled=0, throttled_in_a_day=0) == []
+
+
+@pytest.mark.parametrize(
+    ("view", "is_wrong"),
+    [(None, False), ("NEW_IMAGE", False), ("NEW_AND_OLD_IMAGES", False), ("OLD_IMAGE", True), ("KEYS_ONLY", True)],
+)
+def test_a_stream_has_to_contain_new_items(view: str | None, is_wrong: bool) -> None:
+    found = _found("stream-view", stream_view=view, stream_off="turn-off")
+    assert [(one.evidence, one.remedy) for one in found] == (
+        [
+            (
+                f"the stream contains {view}: the stream processor reads NEW_IMAGE",
+                "turn-off && cruddur ddb setup --stream --table t",
+            )
+        ]
+        if is_wrong
+        else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("prod", "mark", "names"),
+    [
+        (True, False, ["table-not-marked"]),
+        (True, True, []),
+        (True, None, []),
+        (False, True, ["table-marked"]),
+        (False, False, []),
+        (False, None, []),
+    ],
+)
+def test_a_table_is_marked_in_production_and_nowhere_else(prod: bool, mark: bool | None, names: list[str]) -> None:
+    found = findings(CHECKS, replace(FACTS, prod=prod, database=None, table=replace(TABLE, is_production=mark)))
+    assert [one.check for one in found] == names
+    assert [one.fixable for one in found] == [prod for _ in names]
+
+
+def test_examples_of_items_are_followed_by_how_many_more_there_are() -> None:
+    three, four = Tally(3, ["a", "b", "c"]), Tally(4, ["a", "b", "c"])
+    (found,) = _found("items-foreign", rows=Rows(foreign=three))
+    assert (found.evidence, found.remedy) == (
+        "3 items of another kind than messages and group rows: a, b, c",
+        "cruddur ddb scan --table t",
+    )
+    (found,) = _found("wrong-key-prefix", rows=Rows(wrong_prefix=four))
+    assert (found.evidence, found.remedy) == (
+        "4 items whose key lacks the prefix MSG# or GRP#: a, b, c and 1 more",
+        "cruddur ddb seed --table t",
+    )
+    (found,) = _found("times-in-future", rows=Rows(future=Tally(1, ["a"])))
+    assert (found.evidence, found.remedy) == (
+        "1 item dated in the future: new messages sort before them: a",
+        "cruddur ddb seed --table t",
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "kept", "words", "remedy"),
+    [
+        (Tally(2, ["MSG#g a", "MSG#g b"]), Tally(), "", "ddb seed"),
+        (Tally(1, ["MSG#g a"]), Tally(1, ["MSG#g a"]), " (was not seeded, ", "ddb get-conversation g"),
+        (Tally(2, ["MSG#g a"]), Tally(2, ["MSG#g a"]), " (were not seeded, ", "ddb get-conversation g"),
+        (Tally(1, ["GRP#u a"]), Tally(1, ["GRP#u a"]), " (was not seeded, ", "ddb list-conversations"),
+        (Tally(3, ["MSG#g a"]), Tally(1, ["MSG#g a"]), " (1 of them was not seeded, ", "ddb seed"),
+        (Tally(3, ["MSG#g a"]), Tally(2, ["MSG#g a"]), " (2 of them were not seeded, ", "ddb seed"),
+    ],
+)
+def test_keys_in_another_form_are_seeded_again_or_shown(found: Tally, kept: Tally, words: str, remedy: str) -> None:
+    for name, rows in (
+        ("time-zones-mixed", Rows(other_zone=found, kept_zone=kept)),
+        ("sort-key-form", Rows(other_form=found, kept_form=kept)),
+    ):
+        (one,) = _found(name, rows=rows)
+        assert one.remedy == f"cruddur {remedy} --table t"
+        assert words in one.evidence
+        assert ("not seeded" in one.evidence) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("years", "newest"),
+    [
+        ([], None),
+        ([0], None),
+        ([2026], None),
+        ([2025, 2026], None),
+        ([2025, 0], 2025),
+        ([2024, 2025, 2027], 2025),
+        ([2027], None),
+        ([1], 1),
+    ],
+)
+def test_a_year_is_past_until_this_one(years: list[int], newest: int | None) -> None:
+    rows = Rows()
+    rows.years.update(years)
+    found = _found("other-years-only", rows=rows)
+    evidence = f"the newest conversation is from {newest}, and the application shows only 2026"
+    assert [(one.evidence, one.remedy) for one in found] == (
+        [(evidence, "cruddur ddb seed --table t")] if newest else []
+    )
+    assert _found("other-years-only", rows=replace(rows, is_sample=True)) == []
+
+
+EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "names"),
+    [
+        (Conversation(), []),
+        (Conversation(newest=LATE, newest_key="k"), ["conversation-without-rows"]),
+        (Conversation({"a": [LATE], "b": [LATE]}, {"a", "b"}, LATE, "k"), []),
+        (Conversation({"a": [LATE]}, {"b"}, LATE, "k"), ["conversation-with-one-row"]),
+        (Conversation({"a": [LATE]}, {"a"}, LATE, "k"), []),
+        (Conversation({"a": [LATE, EARLY], "b": [LATE]}, {"a", "b"}, LATE, "k"), ["conversation-with-doubled-row"]),
+        (Conversation({"a": [LATE], "b": [EARLY]}, {"a", "b"}, LATE, "k"), ["conversation-behind"]),
+        (Conversation({"a": [EARLY], "b": [EARLY]}, {"a", "b"}), []),
+        (Conversation({"a": [LATE], "b": [LATE]}, {"a", "b"}, EARLY, "k"), []),
+    ],
+)
+def test_what_the_group_rows_of_a_conversation_lack(conversation: Conversation, names: list[str]) -> None:
+    rows = Rows(conversations={"g": conversation})
+    table = replace(TABLE, rows=rows)
+    assert [one.check for one in findings(CHECKS, replace(FACTS, table=table))] == names
+    sample = replace(TABLE, rows=replace(rows, is_sample=True))
+    assert findings(CHECKS, replace(FACTS, table=sample)) == []
+
+
+def test_a_finding_about_conversations_says_its_cost_and_how_many_were_compared() -> None:
+    wrong = {name: Conversation(newest=LATE, newest_key="k") for name in ("h", "g")}
+    (found,) = _found("conversation-without-rows", rows=Rows(conversations=wrong))
+    assert (found.evidence, found.cost, found.remedy, found.fixable) == (
+        "2 conversations without a group row: g, h",
+        "about 24 WCU",
+        "cruddur doctor --fix --table t",
+        True,
+    )
+    (found,) = _found("conversation-without-rows", rows=Rows(conversations=wrong, shift=3))
+    assert found.evidence.endswith("g, h (1 conversation in 8 was compared)")
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("table-missing", Problem("There is no table.", None, "table_not_found")),
+        ("table-keys", replace(TABLE, keys="j")),
+        ("index-missing", replace(TABLE, index_keys=None)),
+        ("index-projection", replace(TABLE, projection="KEYS_ONLY")),
+        ("table-not-marked", replace(TABLE, is_production=False)),
+    ],
+)
+def test_what_mends_a_table_names_the_one_that_was_read(name: str, table: TableFacts | Problem) -> None:
+    (found,) = of(CHECKS, replace(FACTS, prod=True, table=table, table_option=" --table t"), name)
+    assert found.remedy.endswith(" --table t --prod")
