@@ -425,7 +425,7 @@ def _check_keys(path: Path, file_values: Mapping[str, Any]) -> None:
             import difflib
 
             misplaced = _BY_NAME.get(name)
-            near = difflib.get_close_matches(name, [setting.name for setting in known], 1)
+            near = difflib.get_close_matches(name, [setting.name for setting in known])
             suggestion = misplaced.key if misplaced else near[0] if near else None
             keys_text = ", ".join(setting.key for setting in KNOWN)
             hint = f"Did you mean {suggestion!r}?" if suggestion else f"There are: {keys_text}."

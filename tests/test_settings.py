@@ -205,3 +205,158 @@ def test_what_a_variable_says_otherwise_than_the_file_is_told_with_both(
     assert list(settings.overridden(load({}, environ={}), ["region", "table"])) == []
     (tmp_path / "cruddur.toml").write_text("")
     assert list(settings.overridden(load({}, environ={"AWS_REGION": "of-the-variable"}), ["region"])) == []
+
+
+def test_a_command_that_is_given_nothing_is_local_and_asks_and_changes_and_tells(tmp_path: Path) -> None:
+    s = load(environ={}, folder=tmp_path)
+    flags = (s.prod, s.dry_run, s.yes, s.quiet, s.debug, s.explain, s.summary, s.starts_engines)
+    assert flags == (False, False, False, False, False, False, False, True)
+    assert (s.environment, s.output, s.wait_s, s.confirm, s.max_units) == ("local", "table", 0, None, None)
+    assert load({"prod": True}, environ={}, folder=tmp_path).environment == "production"
+
+
+def test_each_setting_that_holds_an_address_is_known_as_one() -> None:
+    addresses = {known.name for known in settings.KNOWN if known.is_address}
+    assert addresses == {*ADDRESSES, "local_dynamodb"}
+
+
+def test_in_production_the_file_gives_what_is_the_same_everywhere_and_no_local_address(tmp_path: Path) -> None:
+    write(tmp_path, 'table = "from-file"\nregion = "eu-west-1"\nlocal_dynamodb = "http://localhost:8001"')
+    for prod, local_dynamodb in ((False, "http://localhost:8001"), (True, "http://localhost:8000")):
+        s = load({"prod": prod}, environ={}, folder=tmp_path)
+        assert (s.table, s.region, s.local_dynamodb) == ("from-file", "eu-west-1", local_dynamodb)
+
+
+@pytest.mark.parametrize("prod", [False, True])
+def test_the_folder_of_the_embedded_stack_stands_in_its_own_section(tmp_path: Path, prod: bool) -> None:
+    assert load({"prod": prod}, environ={}, folder=tmp_path).origins["home"] == "default"
+    path = write(tmp_path, '[local]\nhome = "stack"')
+    s = load({"prod": prod}, environ={}, folder=tmp_path)
+    assert (s.home, s.origins["home"]) == ("stack", f"{path}, [local]")
+
+
+def test_home_is_the_variable_s_or_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert settings.home() is None
+    path = write(tmp_path / "a", 'region = "eu-west-1"')
+    assert settings.home() is None
+    folders = {"../stack": tmp_path / "stack", "/elsewhere": Path("/elsewhere"), "~/s": Path.home() / "s"}
+    for written, found in folders.items():
+        path.write_text(f'[local]\nhome = "{written}"')
+        assert settings.home() == found
+    monkeypatch.setenv("CRUDDUR_HOME", "here")
+    assert settings.home() == below / "here"
+
+
+def test_a_command_to_paste_names_the_table_that_was_typed_and_no_other(tmp_path: Path) -> None:
+    assert load({"table": "my-table"}, environ={}, folder=tmp_path).table_option == " --table my-table"
+    assert load(environ={"DDB_MESSAGE_TABLE": "my-table"}, folder=tmp_path).table_option == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('home = "x"', "Did you mean '[local] home'?"),
+        ('[local]\ntable = "t"', "Did you mean 'table'?"),
+        ('[local]\nhom = "x"', "Did you mean 'home'?"),
+        ('[prod]\nhome = "x"', "Did you mean '[local] home'?"),
+        ('zzzz = "x"', "There are: connection_url, table, region, "),
+    ],
+)
+def test_an_unknown_key_is_told_the_place_where_it_may_stand(tmp_path: Path, text: str, hint: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(NotConfigured) as caught:
+        load(environ={}, folder=tmp_path)
+    assert str(caught.value.hint).startswith(hint)
+
+
+def test_the_byte_that_is_no_text_is_counted_from_one(tmp_path: Path) -> None:
+    (tmp_path / "cruddur.toml").write_bytes(b"a\xe9")
+    with pytest.raises(NotConfigured, match=r"is not UTF-8 text \(byte 2\)"):
+        load(environ={}, folder=tmp_path)
+
+
+IN_PROD = '[prod]\nconnection_url = "postgresql://a/d"'
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ('connection_url = "postgresql://a/d"', []),
+        (IN_PROD, [("postgresql://a/d", "connection_url in [prod] of cruddur.toml")]),
+    ],
+)
+def test_a_variable_of_production_hides_only_the_address_in_prod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, told: list[tuple[str, str]]
+) -> None:
+    write(tmp_path, file)
+    monkeypatch.chdir(tmp_path)
+    s = load({"prod": True}, environ={"PROD_CONNECTION_URL": "postgresql://b/d"})
+    found = list(settings.overridden(s, ["connection_url", "table"]))
+    assert found == [("PROD_CONNECTION_URL", "postgresql://b/d", *one) for one in told]
+
+
+def test_what_is_the_same_everywhere_is_hidden_in_prod_first_and_then_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"AWS_REGION": "mine"}
+
+    def found(text: str, *, prod: bool) -> list[tuple[str, str]]:
+        write(tmp_path, text)
+        return [one[2:] for one in settings.overridden(load({"prod": prod}, environ=environ), ["region"])]
+
+    both = 'region = "below"\n[prod]\nregion = "inside"'
+    assert found(both, prod=True) == [("inside", "region in [prod] of cruddur.toml")]
+    assert found(both, prod=False) == [("below", "region in cruddur.toml")]
+    assert found('region = "below"', prod=True) == [("below", "region in cruddur.toml")]
+
+
+def test_an_option_hides_nothing_of_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, 'table = "of-the-file"')
+    monkeypatch.chdir(tmp_path)
+    assert list(settings.overridden(load({"table": "typed"}, environ={}), ["table"])) == []
+
+
+def test_the_environment_is_the_one_that_the_program_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_given", {})
+    assert not settings.has_job_summary()
+    monkeypatch.setenv(settings.JOB_SUMMARY, "/summary")
+    assert settings.has_job_summary()
+    settings.keep_environment()
+    monkeypatch.delenv(settings.JOB_SUMMARY)
+    monkeypatch.setenv("AFTER", "1")
+    assert settings.has_job_summary()
+    assert "AFTER" not in settings.given_environment()
+    settings.keep_environment()
+    assert not settings.has_job_summary()
+
+
+def test_the_folder_that_is_trusted_is_that_of_the_nearest_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted: list[Path] = []
+    monkeypatch.setattr("cruddur_cli.trust.add", trusted.append)
+    with pytest.raises(NotConfigured, match=r"There is no cruddur\.toml in "):
+        load({"trust": True}, environ={}, folder=tmp_path)
+    write(tmp_path / "a", "")
+    (tmp_path / "a" / "b").mkdir()
+    assert load({"trust": True}, environ={}, folder=tmp_path / "a" / "b").file == tmp_path / "a" / "cruddur.toml"
+    assert trusted == [tmp_path / "a"]
+    load({"trust": False}, environ={}, folder=tmp_path / "a")
+    assert len(trusted) == 1
+
+
+def test_the_secrets_of_the_environment_are_known_though_the_file_cannot_be_used(tmp_path: Path) -> None:
+    write(tmp_path, "table = 5")
+    assert secrets({"PGPASSWORD": "pgpass1"}, tmp_path) == ("pgpass1",)
+
+
+def test_without_a_folder_there_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert load(environ={}).file is None

@@ -29,6 +29,13 @@ def test_locally_yes_is_enough() -> None:
     destroy(settings(confirm="cruddur"))
 
 
+def test_what_a_yes_in_advance_allows_is_said_unless_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(settings(yes=True))
+    assert "Database 'cruddur' will be destroyed: 4 users." in capsys.readouterr().err
+    destroy(settings(yes=True, quiet=True))
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("options", "remote"), [({"prod": True}, False), ({}, True), ({"prod": True}, True)])
 def test_for_production_or_a_remote_host_yes_alone_is_not_enough(options: dict[str, bool], remote: bool) -> None:
     with pytest.raises(Protected) as caught:
