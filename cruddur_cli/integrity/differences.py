@@ -39,13 +39,13 @@ def compare(actual: Mapping[str, str], expected: Mapping[str, str]) -> list[Diff
 _PARTS = ("table", "column", "constraint", "trigger", "policy")
 
 
-def _diff_order(name: str) -> tuple[str, int, str]:
+def _diff_order(name: str) -> tuple[str, ...]:
     """Where an object stands in a diff: a table before its columns, and those before what they are part of."""
     kind, _, rest = name.partition(" ")
     if kind not in _PARTS:
-        return ("~" + kind, 0, rest)
+        return ("~" + kind, rest)
     owner = rest if kind == "table" else owner_of(rest)
-    return (owner, _PARTS.index(kind), rest)
+    return (owner, str(_PARTS.index(kind)), rest)
 
 
 def owner_of(name: str) -> str:
@@ -55,7 +55,7 @@ def owner_of(name: str) -> str:
 
 def _last_dot(name: str) -> int:
     in_quotes = False
-    for position in range(len(name) - 1, -1, -1):
+    for position in reversed(range(len(name))):
         if name[position] == '"':
             in_quotes = not in_quotes
         elif name[position] == "." and not in_quotes:

@@ -28,7 +28,6 @@ class Conversation:
     rows: dict[str, list[datetime]] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
     newest: datetime = _EPOCH
-    newest_key: str = ""
 
     @property
     def is_with_oneself(self) -> bool:
@@ -38,7 +37,7 @@ class Conversation:
     @property
     def has_messages(self) -> bool:
         """Whether a message with a readable time was read."""
-        return bool(self.newest_key)
+        return self.newest != _EPOCH
 
 
 @dataclass
@@ -123,8 +122,8 @@ def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
             one.others.add(other.uuid)
         return
     one = _conversation(found, pk.removeprefix(MESSAGE_PREFIX), most)
-    if one is not None and moment is not None and (moment > one.newest or not one.newest_key):
-        one.newest, one.newest_key = moment, sk
+    if one is not None and moment is not None:
+        one.newest = max(one.newest, moment)
 
 
 def _see_time(found: Rows, item: Item, moment: datetime | None, now: datetime) -> None:
@@ -163,8 +162,8 @@ def _conversation(found: Rows, group: str, most: int) -> Conversation | None:
 def _is_kept(group: str, shift: int) -> bool:
     if not shift:
         return True
-    digest = hashlib.blake2b(group.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % (1 << shift) == 0
+    digest = hashlib.blake2b(group.encode()).digest()
+    return not int.from_bytes(digest) % (1 << shift)
 
 
 def _key(item: Mapping[str, Mapping[str, str]], name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from cruddur_cli.dynamodb.conversations.model import seeded_uuid
 from cruddur_cli.dynamodb.schema import Item
 from cruddur_cli.integrity import rows
 
@@ -31,9 +32,26 @@ def test_a_key_in_utc_is_another_form_and_one_in_local_time_another_zone() -> No
     assert (found.other_form.items, found.other_zone.items) == (len(forms), len(zones))
 
 
+def test_what_seeding_does_not_write_again_is_counted_as_kept() -> None:
+    seeded, zone, form = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399", "2026-11-20T10:00:00", "2026-11-20T10:00:00Z"
+    own = seeded_uuid(seeded, 1)
+
+    def counted(item: Item) -> tuple[int, int, int, int]:
+        found = rows.collect([item], now=NOW, seeded=seeded)
+        return found.other_zone.items, found.kept_zone.items, found.other_form.items, found.kept_form.items
+
+    for sk, of_seed, kept in ((zone, (1, 0, 0, 0), (1, 1, 0, 0)), (form, (0, 0, 1, 0), (0, 0, 1, 1))):
+        assert counted({**_message(seeded, sk), "message_uuid": {"S": own}}) == of_seed
+        assert counted(_message(seeded, sk)) == kept
+        assert counted({**_message("g", sk), "message_uuid": {"S": own}}) == kept
+        assert counted(_group("a", "b", seeded, sk)) == of_seed
+        assert counted(_group("a", "b", "g", sk)) == kept
+
+
 def test_a_clock_that_is_a_minute_ahead_writes_nothing_of_the_future() -> None:
-    near, far = "2026-11-20T12:01:00.000000+00:00", "2026-11-20T12:06:00.000000+00:00"
-    assert rows.collect([_message("g", near), _message("g", far)], now=NOW).future.items == 1
+    near, far = "2026-11-20T12:05:00.000000+00:00", "2026-11-20T12:05:00.000001+00:00"
+    found = rows.collect([_message("g", near), _message("g", far), _message("g", "no time")], now=NOW)
+    assert (found.future.items, found.future.examples) == (1, [f"MSG#g {far}"])
 
 
 def test_of_many_conversations_a_share_is_kept_and_each_of_them_whole() -> None:
@@ -47,6 +65,16 @@ def test_of_many_conversations_a_share_is_kept_and_each_of_them_whole() -> None:
     assert found.shift > 0
     assert 0 < len(found.conversations) <= 100
     assert {one.newest.hour for one in found.conversations.values()} == {11}
+
+
+def test_the_share_that_is_kept_is_the_largest_that_fits_and_the_one_that_is_said() -> None:
+    ids = [f"g{number}" for number in range(4_000)]
+    items = [_message(group, "2026-11-20T10:00:00.000000+00:00") for group in ids]
+    found = rows.collect(items, now=NOW, most=300)
+    assert found.shift == 4
+    assert abs(len(found.conversations) - 4_000 / (1 << found.shift)) < 50
+    exact = rows.collect(items[:20], now=NOW, most=20)
+    assert (exact.shift, len(exact.conversations)) == (0, 20)
 
 
 def test_of_few_conversations_every_one_is_kept_and_every_item_counted() -> None:
@@ -102,6 +130,6 @@ def test_an_item_is_ours_by_its_prefix_and_its_id_together() -> None:
 def test_the_newest_message_counts_in_any_order_and_three_keys_are_named() -> None:
     texts = [f"2026-11-20T1{hour}:00:00.000000+00:00" for hour in (0, 2, 1)]
     one = rows.collect([_message("g", sk) for sk in texts], now=NOW).conversations["g"]
-    assert (one.newest.hour, one.newest_key, one.has_messages) == (12, texts[1], True)
+    assert (one.newest.hour, one.has_messages) == (12, True)
     found = rows.collect([_item(pk=f"SETTING#{number}", sk="x") for number in range(5)], now=NOW)
     assert (found.foreign.items, len(found.foreign.examples)) == (5, 3)

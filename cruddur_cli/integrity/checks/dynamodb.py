@@ -248,7 +248,7 @@ def _has_two_of_one_person(one: Conversation) -> bool:
 
 
 def _is_behind(one: Conversation) -> bool:
-    return one.has_messages and any(max(times) < one.newest for times in one.rows.values())
+    return any(max(times) < one.newest for times in one.rows.values())
 
 
 WRONG: dict[str, Wrong] = {

@@ -22,7 +22,7 @@ _SOON = timedelta(minutes=15)
 @check("python-version", "high")
 def python(facts: Facts) -> Iterator[Found]:
     """Python is older than cruddur needs."""
-    if tuple(facts.machine.python[:2]) < _OLDEST_PYTHON:
+    if tuple(facts.machine.python) < _OLDEST_PYTHON:
         found = ".".join(map(str, facts.machine.python))
         yield Found(f"Python {found} runs cruddur, which needs 3.11 or later", "uv venv --python 3.13")
 

@@ -14,6 +14,7 @@ import pytest
 from cruddur_cli import times
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.schema import INDEX_KEYS, KEY_TYPES, KEYS
+from cruddur_cli.integrity import rows
 from cruddur_cli.integrity.checks import CHECKS
 from cruddur_cli.integrity.model import Finding, OtherStore, Problem, TableFacts, findings
 from cruddur_cli.integrity.rows import Conversation, Rows, Tally
@@ -341,11 +342,8 @@ def test_examples_of_items_are_followed_by_how_many_more_there_are() -> None:
         "3 items of another kind than messages and group rows: a, b, c",
         "cruddur ddb scan --table t",
     )
-    (found,) = _found("wrong-key-prefix", rows=Rows(wrong_prefix=four))
-    assert (found.evidence, found.remedy) == (
-        "4 items whose key lacks the prefix MSG# or GRP#: a, b, c and 1 more",
-        "cruddur ddb seed --table t",
-    )
+    (found,) = _found("items-foreign", rows=Rows(foreign=four))
+    assert found.evidence == "4 items of another kind than messages and group rows: a, b, c and 1 more"
     (found,) = _found("times-in-future", rows=Rows(future=Tally(1, ["a"])))
     assert (found.evidence, found.remedy) == (
         "1 item dated in the future: new messages sort before them: a",
@@ -365,11 +363,11 @@ def test_examples_of_items_are_followed_by_how_many_more_there_are() -> None:
     ],
 )
 def test_keys_in_another_form_are_seeded_again_or_shown(found: Tally, kept: Tally, words: str, remedy: str) -> None:
-    for name, rows in (
+    for name, account in (
         ("time-zones-mixed", Rows(other_zone=found, kept_zone=kept)),
         ("sort-key-form", Rows(other_form=found, kept_form=kept)),
     ):
-        (one,) = _found(name, rows=rows)
+        (one,) = _found(name, rows=account)
         assert one.remedy == f"cruddur {remedy} --table t"
         assert words in one.evidence
         assert ("not seeded" in one.evidence) == bool(words)
@@ -389,14 +387,14 @@ def test_keys_in_another_form_are_seeded_again_or_shown(found: Tally, kept: Tall
     ],
 )
 def test_a_year_is_past_until_this_one(years: list[int], newest: int | None) -> None:
-    rows = Rows()
-    rows.years.update(years)
-    found = _found("other-years-only", rows=rows)
+    account = Rows()
+    account.years.update(years)
+    found = _found("other-years-only", rows=account)
     evidence = f"the newest conversation is from {newest}, and the application shows only 2026"
     assert [(one.evidence, one.remedy) for one in found] == (
         [(evidence, "cruddur ddb seed --table t")] if newest else []
     )
-    assert _found("other-years-only", rows=replace(rows, is_sample=True)) == []
+    assert _found("other-years-only", rows=replace(account, is_sample=True)) == []
 
 
 EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
@@ -406,26 +404,26 @@ EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UT
     ("conversation", "names"),
     [
         (Conversation(), []),
-        (Conversation(newest=LATE, newest_key="k"), ["conversation-without-rows"]),
-        (Conversation({"a": [LATE], "b": [LATE]}, {"a", "b"}, LATE, "k"), []),
-        (Conversation({"a": [LATE]}, {"b"}, LATE, "k"), ["conversation-with-one-row"]),
-        (Conversation({"a": [LATE]}, {"a"}, LATE, "k"), []),
-        (Conversation({"a": [LATE, EARLY], "b": [LATE]}, {"a", "b"}, LATE, "k"), ["conversation-with-doubled-row"]),
-        (Conversation({"a": [LATE], "b": [EARLY]}, {"a", "b"}, LATE, "k"), ["conversation-behind"]),
+        (Conversation(newest=LATE), ["conversation-without-rows"]),
+        (Conversation({"a": [LATE], "b": [LATE]}, {"a", "b"}, LATE), []),
+        (Conversation({"a": [LATE]}, {"b"}, LATE), ["conversation-with-one-row"]),
+        (Conversation({"a": [LATE]}, {"a"}, LATE), []),
+        (Conversation({"a": [LATE, EARLY], "b": [LATE]}, {"a", "b"}, LATE), ["conversation-with-doubled-row"]),
+        (Conversation({"a": [LATE], "b": [EARLY]}, {"a", "b"}, LATE), ["conversation-behind"]),
         (Conversation({"a": [EARLY], "b": [EARLY]}, {"a", "b"}), []),
-        (Conversation({"a": [LATE], "b": [LATE]}, {"a", "b"}, EARLY, "k"), []),
+        (Conversation({"a": [LATE], "b": [LATE]}, {"a", "b"}, EARLY), []),
     ],
 )
 def test_what_the_group_rows_of_a_conversation_lack(conversation: Conversation, names: list[str]) -> None:
-    rows = Rows(conversations={"g": conversation})
-    table = replace(TABLE, rows=rows)
+    account = Rows(conversations={"g": conversation})
+    table = replace(TABLE, rows=account)
     assert [one.check for one in findings(CHECKS, replace(FACTS, table=table))] == names
-    sample = replace(TABLE, rows=replace(rows, is_sample=True))
+    sample = replace(TABLE, rows=replace(account, is_sample=True))
     assert findings(CHECKS, replace(FACTS, table=sample)) == []
 
 
 def test_a_finding_about_conversations_says_its_cost_and_how_many_were_compared() -> None:
-    wrong = {name: Conversation(newest=LATE, newest_key="k") for name in ("h", "g")}
+    wrong = {name: Conversation(newest=LATE) for name in ("h", "g")}
     (found,) = _found("conversation-without-rows", rows=Rows(conversations=wrong))
     assert (found.evidence, found.cost, found.remedy, found.fixable) == (
         "2 conversations without a group row: g, h",
@@ -450,3 +448,29 @@ def test_a_finding_about_conversations_says_its_cost_and_how_many_were_compared(
 def test_what_mends_a_table_names_the_one_that_was_read(name: str, table: TableFacts | Problem) -> None:
     (found,) = of(CHECKS, replace(FACTS, prod=True, table=table, table_option=" --table t"), name)
     assert found.remedy.endswith(" --table t --prod")
+
+
+@pytest.mark.parametrize(
+    ("items", "claims", "stream_off", "prod", "is_whole"),
+    [
+        (2, 0, "turn-off", False, True),
+        (3, 1, "turn-off", False, True),
+        (3, 0, "turn-off", False, False),
+        (2, 0, "", False, False),
+        (2, 0, "turn-off", True, False),
+    ],
+)
+def test_only_a_table_without_any_other_item_is_reset(
+    items: int, claims: int, stream_off: str, prod: bool, is_whole: bool
+) -> None:
+    account = Rows(items=items, claims=claims, wrong_prefix=Tally(2, ["MESSAGE:g a", "MESSAGE:h b"]))
+    (found,) = _found("wrong-key-prefix", prod=prod, rows=account, stream_off=stream_off)
+    what, examples = "2 items whose key lacks the prefix MSG# or GRP#", "MESSAGE:g a, MESSAGE:h b"
+    assert (found.evidence, found.remedy) == (
+        (f"{what}: {examples}", "cruddur ddb reset --table t")
+        if is_whole
+        else (
+            f"{what} (ddb seed does not replace them): {examples}",
+            f"cruddur ddb scan --pk MESSAGE:g --table t{' --prod' if prod else ''}",
+        )
+    )

@@ -186,4 +186,5 @@ def test_half_a_gigabyte_is_enough_for_the_embedded_stack() -> None:
     assert said(CHECKS, _on(free_bytes=500_000_000), "disk-full") == []
     evidence = "499 MB are free for /data/my stack"
     assert said(CHECKS, _on(free_bytes=499_999_999), "disk-full") == [(evidence, "du -sh '/data/my stack'")]
+    assert said(CHECKS, _on(free_bytes=3_000_000), "disk-full")[0][0].startswith("3 MB are free")
     assert len(said(CHECKS, _on(free_bytes=0), "disk-full")) == 1
