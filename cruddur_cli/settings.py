@@ -120,7 +120,11 @@ KNOWN = (
         per_environment=True,
     ),
     Known(
-        "db_instance", "the database instance", ("CRUDDUR_DB_INSTANCE",), otherwise="the only one", option="--instance"
+        "db_instance",
+        "the database instance",
+        ("CRUDDUR_DB_INSTANCE",),
+        otherwise="the only PostgreSQL one",
+        option="--instance",
     ),
     Known(
         "security_group_id",

@@ -183,7 +183,7 @@ def _control(name: str) -> str:
 
 def audit_parts() -> dict[str, str]:
     """The policy that an audit needs, and a row for each check."""
-    rows = ["| check | severity | what | control | needs |", "|---|---|---|---|---|"]
+    rows = ["| check | severity | passes if | control | permissions |", "|---|---|---|---|---|"]
     for check in CHECKS:
         needs = ", ".join(f"`{permission}`" for permission in check.permissions)
         named = "; ".join(map(_control, check.controls))
