@@ -105,10 +105,21 @@ def throttled_answer(request: Any) -> AWSResponse:
     return AWSResponse(request.url, 400, HTTPHeaders(), _Body(body))
 
 
-def refuses(client: Any, operation: str, word: bytes) -> Struck:
+def asked(client: Any, operation: str) -> list[dict[str, Any]]:
+    """The requests of an operation, as they are made; the list grows. What botocore sends again is in it once."""
+    found: list[dict[str, Any]] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        found.append(params)
+
+    client.meta.events.register(f"provide-client-params.dynamodb.{operation}", note)
+    return found
+
+
+def refuses(client: Any, operation: str, word: bytes, *, code: str = "ValidationException") -> Struck:
     """Every request with this word in it is answered as DynamoDB answers one with an item that it does not take."""
     struck = Struck()
-    body = b'{"__type": "com.amazon.coral.validate#ValidationException", "message": "injected"}'
+    body = json.dumps({"__type": f"com.amazon.coral.validate#{code}", "message": "injected"}).encode()
 
     def strike(request: Any, **_: Any) -> AWSResponse | None:
         if word not in request.body:

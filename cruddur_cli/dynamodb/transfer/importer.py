@@ -71,14 +71,16 @@ class ItemRefused(Refused):
 @dataclass
 class Portion:
     """Items that are compared and written together, by key, and the place of each; the last place among them, how many
-    lines they were, and how many of those had a key that came again. ``done`` is what was done with each, once it
-    is."""
+    lines they were, and how many of those had a key that came again. ``size`` is their bytes in the file, ``units``
+    what comparing and writing them takes at most. ``done`` is what was done with each, once it is."""
 
     items: dict[tuple[str, str], Item]
     places: dict[tuple[str, str], Place]
     last: Place
     lines: int = 0
     again: int = 0
+    size: int = 0
+    units: float = 0.0
     done: list[int] | None = None
 
 
@@ -198,28 +200,32 @@ class Importer:
     def _carry_out(self, group: Portion) -> list[int]:
         """Compare one group and write what differs; what was done with each item."""
         there = self._read(list(group.items)) if self._compare else {}
-        done: list[int] = []
+        done: dict[tuple[str, str], int] = {}
         wanted: list[tuple[str, str]] = []
         units = 0.0
         for key, item in group.items.items():
             old = there.get(key)
-            each = NEW if old is None else UNCHANGED if attribute_values.same(old, item) else REPLACED
-            if old is not None and each == REPLACED:
+            if old is None:
+                each = NEW
+            elif attribute_values.same(old, item):
+                each = UNCHANGED
+            else:
+                each = REPLACED
                 self._replaces(old, item)
             if each != UNCHANGED:
                 wanted.append(key)
                 units += put_units(old, item, [GROUPS]).total
             # Written by this import before it was killed, a row is the same already, and was new or another one.
             begun = self._keys.begun(key, group.places[key])
-            done.append(each if begun is None else min(begun, each))
-        self._keys.add((key, group.places[key], each) for key, each in zip(group.items, done, strict=True))
+            done[key] = each if begun is None else min(begun, each)
+        self._keys.add((key, group.places[key], each) for key, each in done.items())
         if self.dry_run:
             self._dynamodb.meter.plan(units)
         else:
             right = len(done) - len(wanted)
             for first in range(0, len(wanted), batch_writer.BATCH):
                 self._write(group, wanted[first : first + batch_writer.BATCH], there=right + first)
-        return done
+        return list(done.values())
 
     def _write(self, group: Portion, keys: list[tuple[str, str]], *, there: int) -> None:
         """One batch. Where DynamoDB does not take it, it does not say which item it means: then one after the other."""
@@ -246,7 +252,7 @@ class Importer:
             for item in answer.get("Responses", {}).get(self._dynamodb.table, []):
                 found[attribute_values.key(item)] = item
             left = answer.get("UnprocessedKeys", {}).get(self._dynamodb.table, {}).get("Keys", [])
-            if left and len(left) == len(wanted):
+            if len(left) == len(wanted):
                 self._sender.pause(f"{len(left)} keys of a batch came back unread")
             wanted = left
         return found
@@ -270,7 +276,6 @@ def _groups(found: Iterator[Placed], limit: float | None = None) -> Iterator[Por
     With a ``limit`` of units, a group is a batch at most, and about a quarter of it, or one item.
     """
     group: Portion | None = None
-    size, units = 0, 0.0
     most = GROUP if limit is None else batch_writer.BATCH
     failure: CruddurError | None = None
     while True:
@@ -283,17 +288,17 @@ def _groups(found: Iterator[Placed], limit: float | None = None) -> Iterator[Por
         place, item, length = placed
         key = attribute_values.key(item)
         each = read_units(length, consistent=True) + write_units(length)
-        if group is not None and limit is not None and units + each > limit / 4:
+        if group is not None and limit is not None and group.units + each > limit / 4:
             yield group
             group = None
         if group is None:
-            group, size, units = Portion({}, {}, place), 0, 0.0
+            group = Portion({}, {}, place)
         group.again += key in group.items
         group.items[key] = item
         group.places[key] = place
         group.last, group.lines = place, group.lines + 1
-        size, units = size + length, units + each
-        if len(group.items) == most or size >= _GROUP_BYTES:
+        group.size, group.units = group.size + length, group.units + each
+        if len(group.items) == most or group.size >= _GROUP_BYTES:
             yield group
             group = None
     if group is not None:

@@ -87,6 +87,20 @@ def test_the_first_faults_are_shown_and_the_rest_counted() -> None:
     assert caught.value.details.splitlines()[4:] == ["talk.txt, line 5: x", "… and 7 more"]
 
 
+def test_up_to_five_faults_are_all_shown() -> None:
+    with pytest.raises(BadInput) as caught:
+        parse(b"x\n" * 5, "talk.txt")
+    assert caught.value.details is not None
+    assert caught.value.details.splitlines() == [f"talk.txt, line {number}: x" for number in range(1, 6)]
+
+
+def test_a_faulty_line_is_shown_up_to_sixty_characters() -> None:
+    for length, shown in ((60, "x" * 60), (61, "x" * 59 + "…"), (62, "x" * 59 + "…")):
+        with pytest.raises(BadInput) as caught:
+            parse(b"x" * length, "talk.txt")
+        assert caught.value.details == f"talk.txt, line 1: {shown}"
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\r\n  \n", "\ufeff".encode()])
 def test_a_file_without_a_message_is_refused(content: bytes) -> None:
     with pytest.raises(BadInput, match=r"talk\.txt holds no message"):
@@ -122,6 +136,31 @@ def test_a_conversation_begins_where_it_began_before_while_its_end_is_past() -> 
         assert (schedule_for(3, now, year=now.year, seeded=kept) == kept) == is_kept
     grown = schedule_for(10**6, later, year=later.year, seeded=first)
     assert grown.at(10**6 - 1) < later
+
+
+def test_a_new_conversation_ends_a_minute_before_the_hour() -> None:
+    now = datetime(2026, 11, 20, 10, 17, 31, 5, tzinfo=UTC)
+    assert schedule_for(3, now, year=2026) == Schedule(datetime(2026, 11, 20, 9, 57, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("now", "count", "step"),
+    [
+        (datetime(2027, 1, 1, 0, 10, 30, 7, tzinfo=UTC), 10, timedelta(minutes=1)),
+        (datetime(2027, 1, 1, 0, 10, 30, 7, tzinfo=UTC), 11, timedelta(minutes=10) // 11),
+        (datetime(2027, 1, 1, 0, 10, 30, 7, tzinfo=UTC), 1000, timedelta(milliseconds=600)),
+        (datetime(2027, 1, 1, 0, 0, 30, 7, tzinfo=UTC), 2, timedelta(seconds=15, microseconds=3)),
+    ],
+)
+def test_in_the_first_hour_of_a_year_the_whole_minutes_are_shared_out(
+    now: datetime, count: int, step: timedelta
+) -> None:
+    assert schedule_for(count, now, year=2027) == Schedule(datetime(2027, 1, 1, tzinfo=UTC), step)
+
+
+def test_an_earlier_year_ends_a_minute_before_the_next_one() -> None:
+    for now in (datetime(2027, 1, 1, 0, 10, tzinfo=UTC), datetime(2027, 1, 1, 4, 10, tzinfo=UTC)):
+        assert schedule_for(2, now, year=2026) == Schedule(datetime(2026, 12, 31, 23, 58, tzinfo=UTC))
 
 
 def test_two_people_who_seed_at_once_choose_the_same_times() -> None:
@@ -174,10 +213,42 @@ def test_a_schedule_is_found_again_from_two_of_its_messages() -> None:
     assert Schedule.through((2, minutes.at(2))) == minutes
 
 
+@pytest.mark.parametrize(
+    ("later", "pause", "step"),
+    [
+        (3, timedelta(microseconds=1), timedelta(microseconds=1)),
+        (3, timedelta(minutes=1), timedelta(minutes=1)),
+        (4, timedelta(seconds=3), timedelta(seconds=1.5)),
+        # No seeding makes these pauses: none at all, a longer one than a minute, one that is no whole microsecond.
+        (3, timedelta(0), timedelta(minutes=1)),
+        (3, timedelta(minutes=1, microseconds=1), timedelta(minutes=1)),
+        (4, timedelta(microseconds=3), timedelta(minutes=1)),
+        # Nor does it give one position two times.
+        (2, timedelta(seconds=1), timedelta(minutes=1)),
+        (1, timedelta(seconds=-1), timedelta(minutes=1)),
+    ],
+)
+def test_two_messages_tell_the_pause_between_them(later: int, pause: timedelta, step: timedelta) -> None:
+    first = datetime(2027, 1, 1, 12, tzinfo=UTC)
+    assert Schedule.through((2, first), (later, first + pause)) == Schedule(first - 2 * step, step)
+
+
 def test_seeded_ids_are_uuids_that_carry_their_position() -> None:
     ids = [seeded_uuid("g", position) for position in (0, 1, 25_000, 2**48 - 1)]
     assert [UUID(text).version for text in ids] == [8] * 4
     assert [seeded_position("g", text) for text in ids] == [0, 1, 25_000, 2**48 - 1]
+
+
+def test_seeded_ids_stay_the_same_in_later_versions() -> None:
+    """Seeding again replaces what an earlier version of cruddur seeded: it knows those messages by their ids."""
+    assert seeded_uuid("g", 0) == "1d926843-df5c-8957-bc68-000000000000"
+    assert seeded_uuid("5ae290ed-55d1-47a0-bc6d-fe2bc2700399", 121) == "1b928483-f405-8636-a194-000000000079"
+
+
+@pytest.mark.parametrize("position", [-1, 2**48])
+def test_a_position_that_an_id_cannot_hold_is_an_error(position: int) -> None:
+    with pytest.raises(OverflowError):
+        seeded_uuid("g", position)
 
 
 @pytest.mark.parametrize(

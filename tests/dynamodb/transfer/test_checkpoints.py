@@ -86,11 +86,54 @@ def test_a_resumed_import_counts_as_one_that_ran_through(dynamodb: DynamoDB, fil
     assert [entry.name for entry in file.parent.iterdir() if "checkpoint" in entry.name] == []
 
 
+def test_a_resumed_import_counts_keys_that_came_twice_in_one_group(dynamodb: DynamoDB, file: Path) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in [ROWS[0], *ROWS]))
+
+    def end(place: Any) -> None:
+        if place.line >= 300:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(dynamodb, file, before=end)
+    assert run(dynamodb, file) == Counts(new=500, duplicates=1)
+
+
+def test_an_import_that_was_killed_at_once_begins_at_the_first_line(file: Path) -> None:
+    source = input_files.find(str(file), None)
+    for before in (None, input_files.Place(0, 0)):
+        after, counts, keys = Kept(checkpoints.beside(file), {"what": "import"}).load(source)
+        with keys:
+            assert (after, counts) == (before, Counts())
+
+
+def test_every_twentieth_place_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    kept, found = Kept(path, {}), []
+    for line in range(1, 42):
+        kept.keep(input_files.Place(0, line), Counts(new=line))
+        state = checkpoints.load(path, about={})
+        assert state is not None
+        found.append(state["after"]["line"])
+    assert found == [1] * 20 + [21] * 20 + [41]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_import_that_gives_up_keeps_its_place_where_it_began_anything(file: Path, begun: bool) -> None:
+    path = checkpoints.beside(file)
+    kept = Kept(path, {"what": "import"})
+    _, _, keys = kept.load(input_files.find(str(file), None))
+    with keys:
+        keys.add([(("a", "b"), input_files.Place(0, 1), 0)] if begun else [])
+    kept.end()
+    assert path.exists() is begun
+
+
 @pytest.mark.parametrize(
     ("state", "why"),
     [
         ({"after": {"file": 0, "line": 5000}, "counts": COUNTS}, "it names line 5,000, and the file ends before it"),
         ({"after": {"file": 3, "line": 5}, "counts": COUNTS}, "it names file 4"),
+        ({"after": {"file": 1, "line": 5}, "counts": COUNTS}, "it names file 2, and "),
         ({"after": {"file": 0, "line": "5"}, "counts": COUNTS}, "'5' is not a whole number"),
         ({"after": {"file": 0, "line": -5}, "counts": COUNTS}, "-5 is not a whole number"),
         ({"after": {"file": 0, "line": True}, "counts": COUNTS}, "True is not a whole number"),

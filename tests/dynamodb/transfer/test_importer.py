@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cruddur_cli.dynamodb import scanning, tables
+from cruddur_cli.dynamodb import batch_writer, scanning, tables
 from cruddur_cli.dynamodb.capacity.limiter import RateLimiter
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.transfer import Format, checkpoints, input_files
@@ -163,19 +165,134 @@ def test_what_is_there_is_compared_and_the_last_of_a_key_wins(dynamodb: DynamoDB
     assert told == {f"{n:04}": f"{n}" for n in range(1000)} | {"0005": "last", "0007": "l", "gone": "stays"}
 
 
+def file_of(folder: Path, rows: list[Item]) -> Path:
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_resumed_import_begins_with_what_the_interrupted_one_counted(dynamodb: DynamoDB) -> None:
+    importer = importing.Importer(dynamodb, counts=Counts(new=1, replaced=2, unchanged=4, duplicates=8))
+    assert (importer.there, importer.dealt_with, importer.lines) == (7, 15, 0)
+
+
 @pytest.mark.parametrize(
-    ("length", "max_units", "lines"),
+    ("filled", "compare", "known", "reads"),
+    [(False, True, True, 0), (False, False, True, 0), (True, True, True, 1), (True, False, False, 0)],
+)
+def test_a_table_is_compared_on_request_where_it_holds_anything(
+    dynamodb: DynamoDB, tmp_path: Path, filled: bool, compare: bool, known: bool, reads: int
+) -> None:
+    write(dynamodb, [message_row("another", "x")] if filled else [])
+    looks, asked = (faults.asked(dynamodb.client, operation) for operation in ("Scan", "BatchGetItem"))
+    importer = importing.Importer(dynamodb, compare=compare)
+    found = input_files.items(input_files.find(str(file_of(tmp_path, [message_row("1", "x")])), None))
+    assert importer.run(found) == Counts(new=1)
+    assert importer.known is known
+    assert [(each["Limit"], each["ConsistentRead"]) for each in looks] == [(1, True)], "one item tells"
+    assert [each["RequestItems"][dynamodb.table]["ConsistentRead"] for each in asked] == [True] * reads
+
+
+def test_keys_that_come_back_unread_are_asked_for_again(
+    dynamodb: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [message_row(f"{n}", "x") for n in range(10)]
+    write(dynamodb, rows)
+    asked = faults.asked(dynamodb.client, "BatchGetItem")
+    unread = [10, 4]
+
+    def give_back(parsed: dict[str, Any], **_: Any) -> None:
+        left = asked[-1]["RequestItems"][dynamodb.table]["Keys"][: unread.pop(0) if unread else 0]
+        found = parsed["Responses"][dynamodb.table]
+        parsed["Responses"] = {
+            dynamodb.table: [item for item in found if item["sk"] not in [key["sk"] for key in left]]
+        }
+        parsed["UnprocessedKeys"] = {dynamodb.table: {"Keys": left}} if left else {}
+
+    dynamodb.client.meta.events.register("after-call.dynamodb.BatchGetItem", give_back)
+    pauses: list[str] = []
+    monkeypatch.setattr(batch_writer.Writer, "pause", lambda _, what: pauses.append(what))
+    assert import_(dynamodb, file_of(tmp_path, rows)) == Counts(unchanged=10)
+    assert [len(each["RequestItems"][dynamodb.table]["Keys"]) for each in asked] == [10, 10, 4]
+    assert pauses == ["10 keys of a batch came back unread"], "no pause while some are read"
+
+
+@pytest.mark.parametrize("max_units", [None, 10_000])
+def test_with_a_limit_of_units_one_batch_is_written_at_a_time(
+    dynamodb: DynamoDB, tmp_path: Path, max_units: int | None
+) -> None:
+    lock, sent, at_once = threading.Lock(), [0], [0]
+
+    def begins(**_: Any) -> None:
+        with lock:
+            sent[0] += 1
+            at_once[0] = max(at_once[0], sent[0])
+        time.sleep(0.05)
+
+    def ends(**_: Any) -> None:
+        with lock:
+            sent[0] -= 1
+
+    dynamodb.client.meta.events.register("before-call.dynamodb.BatchWriteItem", begins)
+    dynamodb.client.meta.events.register("after-call.dynamodb.BatchWriteItem", ends)
+    rows = [message_row(f"{n:03}", "x") for n in range(300)]
+    store = replace(dynamodb, limiter=RateLimiter(max_units=max_units))
+    assert import_(store, file_of(tmp_path, rows)).new == 300
+    assert (at_once[0] == 1) is (max_units is not None)
+
+
+def test_of_a_key_in_two_groups_the_last_one_stays_also_where_the_first_is_slow(
+    dynamodb: DynamoDB, tmp_path: Path
+) -> None:
+    def slow(request: Any, **_: Any) -> None:
+        if b"first" in request.body:
+            time.sleep(0.3)
+
+    dynamodb.client.meta.events.register("before-send.dynamodb.BatchWriteItem", slow)
+    rows = [message_row(f"{n:03}", text) for text, n in [("first", 0), *(("x", n) for n in range(1, 200)), ("last", 0)]]
+    assert import_(dynamodb, file_of(tmp_path, rows)) == Counts(new=200, duplicates=1)
+    assert everything(dynamodb)[0]["message"] == {"S": "last"}
+
+
+def test_groups_under_way_are_counted_by_what_became_of_them(dynamodb: DynamoDB, tmp_path: Path) -> None:
+    """One group has an item that DynamoDB does not take, one is refused as a whole, one is written."""
+    rows = [
+        message_row(f"{n:03}", text) for n, text in enumerate(["poison", *["x"] * 99, *["denied"] * 100, *["x"] * 9])
+    ]
+    poisoned = faults.refuses(dynamodb.client, "BatchWriteItem", b"poison")
+
+    def wait(request: Any, **_: Any) -> None:
+        while b"denied" in request.body and len(poisoned.at) < 2:
+            time.sleep(0.01)
+        time.sleep(0.2 if b"denied" in request.body else 0)
+
+    dynamodb.client.meta.events.register_first("before-send.dynamodb.BatchWriteItem", wait)
+    faults.refuses(dynamodb.client, "BatchWriteItem", b"denied", code="AccessDeniedException")
+    before = [message_row(f"before {n}", "x") for n in range(5)]
+    write(dynamodb, before)
+    with pytest.raises(importing.ItemRefused) as caught:
+        import_(dynamodb, file_of(tmp_path, rows), compare=False, counts=Counts(new=5))
+    assert caught.value.there == len(everything(dynamodb)) == 14
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "max_units", "lines"),
     [
-        (10, None, [12]),
-        (300_000, None, [4, 8, 12]),  # a MiB at a time
-        (10, 40, [5, 10, 12]),  # a quarter of the units at a time: one is read, one written
+        (201, 1000, None, [100, 200, 201]),
+        (12, 300_000, None, [4, 8, 12]),  # a MiB at a time
+        (9, 262_144, None, [4, 8, 9]),
+        (12, 1000, 40, [5, 10, 12]),  # a quarter of the units at a time: one is read, one written
+        (30, 1000, 10_000, [25, 30]),
     ],
 )
-def test_a_place_is_kept_after_so_many_bytes_and_so_many_units(
-    dynamodb: DynamoDB, tmp_path: Path, length: int, max_units: int | None, lines: list[int]
+def test_a_place_is_kept_after_so_many_items_bytes_and_units(
+    dynamodb: DynamoDB, tmp_path: Path, count: int, length: int, max_units: int | None, lines: list[int]
 ) -> None:
     path = tmp_path / "in.jsonl"
-    path.write_text("".join(json.dumps(message_row(f"{n:04}", "x" * length)) + "\n" for n in range(12)))
+    least = "x" * 80
+    text = "x" * (length + 79 - len(json.dumps(message_row("0000", least))))
+    path.write_text("".join(json.dumps(message_row(f"{n:04}", text)) + "\n" for n in range(count)))
+    assert path.stat().st_size == count * length
     kept: list[int] = []
     importer = importing.Importer(replace(dynamodb, limiter=RateLimiter(max_units=max_units)))
     importer.run(input_files.items(input_files.find(str(path), None)), keep=lambda place, _: kept.append(place.line))
@@ -187,7 +304,12 @@ def test_a_dry_run_compares_and_writes_nothing(dynamodb: DynamoDB, tmp_path: Pat
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(message_row(f"{n}", "new" if n != 2 else "same")) + "\n" for n in range(4)))
     before = everything(dynamodb)
-    assert import_(dynamodb, path, dry_run=True) == Counts(new=2, replaced=1, unchanged=1)
+    seen: list[tuple[str, str]] = []
+    found = import_(
+        dynamodb, path, dry_run=True, replaces=lambda *both: seen.append(tuple(row["message"]["S"] for row in both))
+    )
+    assert found == Counts(new=2, replaced=1, unchanged=1)
+    assert (seen, dynamodb.meter.planned) == ([("old", "new")], 3.0)
     assert everything(dynamodb) == before
 
 
