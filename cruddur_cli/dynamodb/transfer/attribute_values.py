@@ -34,11 +34,11 @@ class TooLarge(MalformedItem):
     code = "item_too_large"
 
 
-def read(item: Any, *, json_bytes: int) -> Item:
+def read(item: Any, *, json_bytes: int | None = None) -> Item:
     """The item that parsed JSON is: the same object, with base64 texts made bytes where there are any.
 
-    ``json_bytes`` is how long its JSON was: no item is larger than its JSON, so that few have to be measured. Raises
-    MalformedItem for what DynamoDB would refuse.
+    ``json_bytes`` is how long its JSON was, where it was JSON: no item is larger than that, so that few have to be
+    measured. Raises MalformedItem for what DynamoDB would refuse.
     """
     if not isinstance(item, dict):
         raise MalformedItem("is not an object")
@@ -51,12 +51,12 @@ def read(item: Any, *, json_bytes: int) -> Item:
         text = item.get(name, {}).get("S")
         if not text:
             raise MalformedItem(f"has no {name} that is a string")
-        if len(text) * 4 > most and len(text.encode("utf-8", "surrogatepass")) > most:
+        if len(text.encode("utf-8", "surrogatepass")) > most:
             raise MalformedItem(f"has a {name} of more than {most:,} bytes")
     indexed = item.get(GROUPS.partition_key)
     if indexed is not None and not indexed.get("S"):
         raise MalformedItem(f"has a {GROUPS.partition_key} that is not a string, which the index requires")
-    if json_bytes > ITEM_LIMIT:
+    if json_bytes is None or json_bytes > ITEM_LIMIT:
         size = item_size(item)
         if size > ITEM_LIMIT:
             raise TooLarge(f"makes an item of {size:,} bytes, more than the {ITEM_LIMIT:,} that DynamoDB allows")

@@ -48,11 +48,10 @@ class Keys:
         """How many keys were noted."""
         return int(self._base.execute("SELECT COUNT(*) FROM seen").fetchone()[0])
 
-    def resume(self, after: Place | None) -> None:
+    def resume(self, after: Place) -> None:
         """Take what was noted behind ``after`` for begun: it may be done or not, and is noted again."""
-        place = after or Place(0, 0)
         behind = "WHERE file > ? OR (file = ? AND line > ?)"
-        where = (place.file, place.file, place.line)
+        where = (after.file, after.file, after.line)
         for digest, file, line, done in self._base.execute(f"SELECT * FROM seen {behind}", where):
             self._begun[digest, Place(file, line)] = done
         self._base.execute(f"DELETE FROM seen {behind}", where)
@@ -78,6 +77,7 @@ def remove(path: Path) -> None:
 
 
 def _digest(key: tuple[str, str]) -> bytes:
+    pk, sk = key
     # The length keeps ("a", "bc") from being ("ab", "c").
-    text = f"{len(key[0])}:{key[0]}{key[1]}".encode("utf-8", "surrogatepass")
+    text = f"{len(pk)}:{pk}{sk}".encode("utf-8", "surrogatepass")
     return blake2b(text, digest_size=_DIGEST).digest()

@@ -80,7 +80,7 @@ def _binary(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is not a value that DynamoDB can store")
 
 
-def _csv_line(item: Item, *, escape: bool = False) -> bytes:
+def _csv_line(item: Item, *, escape: bool) -> bytes:
     if not item.keys() <= _TYPES.keys():
         _refuse(item, f"the attribute {min(item.keys() - _TYPES.keys())!r}, which has no column")
     cells = []
@@ -206,10 +206,9 @@ def _csv_lines(stream: io.BufferedIOBase, after: int) -> Iterator[Line]:
                 continue
             if len(row) != len(columns):
                 raise BadLine(number, f"has {len(row)} cells, but the header has {len(columns)}")
-            item = {name: {_TYPES[name]: cell} for name, cell in zip(columns, row, strict=True) if cell}
-            size = sum(map(len, row))
+            item = {name: {_TYPES[name]: row[at]} for at, name in enumerate(columns) if row[at]}
             try:
-                yield number, read(item, json_bytes=size * 4 + 200), size
+                yield number, read(item), sum(map(len, row))
             except MalformedItem as error:
                 raise BadLine(number, str(error), code=error.code) from error
         if begins <= after:

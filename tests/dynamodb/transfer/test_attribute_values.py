@@ -65,6 +65,7 @@ def test_the_last_value_within_a_limit_is_read_as_it_is(attributes: dict[str, An
         ({"message_group_uuid": {"S": ""}}, "has a message_group_uuid that is not a string"),
         ({"message_group_uuid": {"N": "1"}}, "has a message_group_uuid that is not a string"),
         ({"n": {"N": "1" + "0" * 37 + "1"}}, "has a number in 'n' that DynamoDB cannot hold"),
+        ({"n": {"N": "1" * 61}}, f"has a number in 'n' that DynamoDB cannot hold: {'1' * 60}"),
         ({"n": {"N": "1E-131"}}, "has a number in 'n' that DynamoDB cannot hold"),
         ({"n": {"N": "1E+126"}}, "has a number in 'n' that DynamoDB cannot hold"),
         ({"n": {"N": 1}}, "has an N in 'n' that is not a number in quotes"),
@@ -95,6 +96,7 @@ def test_the_first_value_beyond_a_limit_is_refused(attributes: dict[str, Any], w
     with pytest.raises(MalformedItem) as caught:
         read(**attributes)
     assert str(caught.value).startswith(why)
+    assert "1" * 61 not in str(caught.value), "a long number is cut"
 
 
 def test_a_binary_value_is_read_as_bytes_in_every_place() -> None:
@@ -108,6 +110,8 @@ def test_an_item_of_the_largest_size_is_read_and_one_byte_more_is_refused() -> N
     assert read(x={"S": "x" * room})["x"] == {"S": "x" * room}
     with pytest.raises(TooLarge, match="makes an item of 409,601 bytes, more than the 409,600"):
         read(x={"S": "x" * (room + 1)})
+    with pytest.raises(TooLarge):
+        attribute_values.read({**KEYS, "x": {"S": "x" * (room + 1)}})
 
 
 def test_what_is_no_item_is_refused() -> None:

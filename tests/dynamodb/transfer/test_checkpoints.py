@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import re
@@ -235,6 +236,24 @@ def test_nonsense_in_an_export_checkpoint_is_refused(
         exporter.to_file(dynamodb, table, path, format=Format.JSONL, zipped=False, segments=None)
     assert why in caught.value.message
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "free some disk space, then run the same command again: it resumes"),
+        (errno.EDQUOT, "free some disk space, then run the same command again: it resumes"),
+        (errno.EACCES, "run the same command again: it resumes"),
+        (errno.EIO, "run the same command again: it resumes"),
+    ],
+)
+def test_a_full_disk_is_told_with_its_remedy(number: int, hint: str) -> None:
+    error = checkpoints.unusable(Path("a.jsonl"), OSError(number, "No more"))
+    assert (error.message, error.hint) == ("a.jsonl cannot be read or written: No more.", hint)
+
+
+def test_an_error_of_a_file_without_a_number_is_told_in_its_own_words() -> None:
+    assert checkpoints.unusable("-", OSError("it ended")).message == "- cannot be read or written: it ended."
 
 
 @pytest.mark.parametrize(

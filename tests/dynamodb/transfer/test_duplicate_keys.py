@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from cruddur_cli.dynamodb.transfer.duplicate_keys import Keys, remove
@@ -33,3 +34,32 @@ def test_lone_surrogates_in_a_key_are_keys_like_others() -> None:
     with Keys() as keys:
         keys.add([(("\ud800", "1"), Place(0, 1), 0), (("\ud800", "1"), Place(0, 2), 0)])
         assert list(keys.repeated()) == [[2, 0, 0]]
+
+
+def test_repeated_keys_are_found_at_any_distance() -> None:
+    chosen = random.Random(5)
+    numbers = [chosen.randrange(5_000) for _ in range(10_000)]
+    with Keys() as keys:
+        keys.add(((f"{number}", "1" * (number % 3)), Place(0, at + 1), at % 3) for at, number in enumerate(numbers))
+        found = sorted(map(sum, keys.repeated()))
+    assert found == sorted(count for count in (numbers.count(number) for number in set(numbers)) if count > 1)
+
+
+def test_keys_outlive_the_process_and_say_what_was_begun(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    with Keys(path) as keys:
+        keys.add([(("a", str(line)), Place(0, line), line % 3) for line in range(1, 7)])
+    with Keys(path) as keys:
+        keys.resume(Place(0, 4))
+        assert keys.count() == 4
+        assert [keys.begun(("a", str(line)), Place(0, line)) for line in range(3, 8)] == [None, None, 2, 0, None]
+        assert keys.begun(("a", "5"), Place(0, 6)) is None
+
+
+def test_the_place_is_that_of_the_file_and_its_line(tmp_path: Path) -> None:
+    places = [Place(0, 9), Place(1, 3), Place(1, 4), Place(2, 1)]
+    with Keys(tmp_path / "keys") as keys:
+        keys.add((("a", str(number)), place, 2) for number, place in enumerate(places))
+        keys.resume(Place(1, 3))
+        assert keys.count() == 2
+        assert [keys.begun(("a", str(number)), place) for number, place in enumerate(places)] == [None, None, 2, 2]

@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cruddur_cli.dynamodb.transfer import Format, attribute_values, formats
-from cruddur_cli.dynamodb.transfer.duplicate_keys import Keys
 from cruddur_cli.dynamodb.transfer.formats import BadLine
-from cruddur_cli.dynamodb.transfer.input_files import Place
 from cruddur_cli.errors import BadInput
 from tests.dynamodb.rows import ME, OTHER, Item, group_row, message_row
 
@@ -53,13 +49,26 @@ def test_every_type_comes_back_as_it_was(format: Format) -> None:
     assert lines(content, format) == [EVERY_TYPE, KEYS]
     if format == Format.DYNAMODB_JSON:
         assert [list(json.loads(line)) for line in content.splitlines()] == [["Item"], ["Item"]]
+    assert "é".encode() in content, "texts are written in UTF-8, not as escapes"
 
 
 def test_half_of_a_pair_is_written_as_an_escape_and_refused_when_read() -> None:
     content = formats.encoder(Format.JSONL)({**KEYS, "message": {"S": "\ud800"}})
     assert b"\\ud800" in content
-    with pytest.raises(BadLine, match="not valid Unicode"):
-        lines(content, Format.JSONL)
+    for escaped in (content, content.replace(b"\\ud800", b"\\uD800")):
+        with pytest.raises(BadLine, match="not valid Unicode"):
+            lines(escaped, Format.JSONL)
+        assert lines(escaped.replace(b"800", b"83d\\ude00"), Format.JSONL) == [{**KEYS, "message": {"S": "😀"}}]
+
+
+@pytest.mark.parametrize("format", [Format.JSONL, Format.CSV])
+def test_a_place_behind_the_last_line_is_past_the_end(format: Format) -> None:
+    content = formats.header(format) + formats.encoder(format)(KEYS)
+    last = content.count(b"\n")
+    assert lines(content, format, after=last) == []
+    for short, after in ((content, last + 1), (b"", 1)):
+        with pytest.raises(formats.PastEnd):
+            lines(short, format, after=after)
 
 
 def test_csv_holds_the_texts_of_the_application() -> None:
@@ -79,6 +88,7 @@ def test_csv_holds_the_texts_of_the_application() -> None:
     ("extra", "why"),
     [
         ({"likes": {"N": "1"}}, "the attribute 'likes', which has no column"),
+        ({"zeal": {"N": "1"}, "likes": {"N": "1"}}, "the attribute 'likes', which has no column"),
         ({"message": {"N": "1"}}, "in 'message' a value that is not a string"),
         ({"message": {"S": ""}}, "in 'message' an empty string"),
     ],
@@ -127,6 +137,30 @@ def test_a_malformed_line_is_named(line: bytes, why: str) -> None:
     assert caught.value.number == 3
 
 
+def test_csv_holds_an_item_with_a_cell_in_every_column() -> None:
+    item = {**message_row("2026", "hello"), "message_group_uuid": {"S": "g"}}
+    content = formats.header(Format.CSV) + formats.encoder(Format.CSV)(item)
+    assert b",," not in content
+    assert lines(content, Format.CSV) == [item]
+
+
+def test_a_csv_row_that_makes_an_item_of_over_400_kb_is_refused() -> None:
+    text = "😀" * 102_400
+    content = formats.header(Format.CSV) + formats.encoder(Format.CSV)(message_row("2026", text))
+    with pytest.raises(BadLine, match="makes an item of 410,"):
+        lines(content, Format.CSV)
+
+
+def test_the_first_line_is_named_as_others_are() -> None:
+    with pytest.raises(BadLine, match="line 1 is not JSON"):
+        lines(b"nonsense\n", Format.JSONL)
+
+
+def test_a_line_of_dynamodb_s_export_is_an_item_in_an_object() -> None:
+    with pytest.raises(BadLine, match=r'line 1 is not \{"Item": …\}, as DynamoDB exports it'):
+        lines(json.dumps(KEYS).encode(), Format.DYNAMODB_JSON)
+
+
 @pytest.mark.parametrize("format", [Format.JSONL, Format.DYNAMODB_JSON])
 @pytest.mark.parametrize("indent", [None, 4])
 def test_what_a_scan_prints_is_known_with_the_way_to_lines(format: Format, indent: int | None) -> None:
@@ -167,7 +201,7 @@ def test_a_line_without_end_is_not_read_to_its_end() -> None:
             return len(buffer)
 
     endless = Endless()
-    with pytest.raises(BadLine, match="longer than"):
+    with pytest.raises(BadLine, match="longer than 8,388,608 bytes"):
         list(formats.lines(io.BufferedReader(endless), Format.JSONL))
     assert endless.given < 2 * formats.LINE_LIMIT
 
@@ -202,44 +236,6 @@ def test_a_name_says_what_is_written_or_is_refused() -> None:
         with pytest.raises(BadInput, match=f"a.jsonl.{suffix}: .{suffix.lower()} is not supported") as caught:
             formats.zipped(f"a.jsonl.{suffix}")
         assert caught.value.hint and caught.value.hint.startswith("a.jsonl.gz, or - and")
-
-
-def test_repeated_keys_are_found_at_any_distance() -> None:
-    chosen = random.Random(5)
-    numbers = [chosen.randrange(5_000) for _ in range(10_000)]
-    with Keys() as keys:
-        keys.add(((f"{number}", "1" * (number % 3)), Place(0, at + 1), at % 3) for at, number in enumerate(numbers))
-        found = sorted(map(sum, keys.repeated()))
-    assert found == sorted(count for count in (numbers.count(number) for number in set(numbers)) if count > 1)
-
-
-def test_keys_outlive_the_process_and_say_what_was_begun(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    with Keys(path) as keys:
-        keys.add([(("a", str(line)), Place(0, line), line % 3) for line in range(1, 7)])
-    with Keys(path) as keys:
-        keys.resume(Place(0, 4))
-        assert keys.count() == 4
-        assert [keys.begun(("a", str(line)), Place(0, line)) for line in range(3, 8)] == [None, None, 2, 0, None]
-        assert keys.begun(("a", "5"), Place(0, 6)) is None
-
-
-def test_without_a_place_every_key_was_only_begun(tmp_path: Path) -> None:
-    places = [Place(0, 1), Place(0, 2), Place(1, 1)]
-    with Keys(tmp_path / "keys") as keys:
-        keys.add((("a", str(number)), place, 1) for number, place in enumerate(places))
-        keys.resume(None)
-        assert keys.count() == 0
-        assert [keys.begun(("a", str(number)), place) for number, place in enumerate(places)] == [1, 1, 1]
-
-
-def test_the_place_is_that_of_the_file_and_its_line(tmp_path: Path) -> None:
-    places = [Place(0, 9), Place(1, 3), Place(1, 4), Place(2, 1)]
-    with Keys(tmp_path / "keys") as keys:
-        keys.add((("a", str(number)), place, 2) for number, place in enumerate(places))
-        keys.resume(Place(1, 3))
-        assert keys.count() == 2
-        assert [keys.begun(("a", str(number)), place) for number, place in enumerate(places)] == [None, None, 2, 2]
 
 
 @pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])

@@ -11,6 +11,7 @@ from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.transfer import s3
 from cruddur_cli.dynamodb.transfer.s3 import S3Location
 from cruddur_cli.errors import BadInput, CannotConnect, Protected, Refused
+from tests import faults
 from tests.commands import production
 from tests.dynamodb import aws_by_moto
 
@@ -107,6 +108,36 @@ def test_an_export_that_runs_to_the_same_place_is_taken_up(aws: DynamoDB) -> Non
     assert exports(aws) == 2
 
 
+def test_a_running_export_is_found_on_a_later_page(aws: DynamoDB) -> None:
+    s3.export(aws, PLACE, say=silent, wait_s=30)
+
+    def earlier_page(parsed: dict[str, Any]) -> None:
+        parsed |= {"ExportSummaries": [], "NextToken": "next"}
+
+    def last_page(parsed: dict[str, Any]) -> None:
+        for one in parsed["ExportSummaries"]:
+            one["ExportStatus"] = "IN_PROGRESS"
+
+    aws_by_moto.answers(aws, "ListExports", earlier_page, last_page)
+    s3.export(aws, PLACE, say=silent, wait_s=30)
+    assert exports(aws) == 1
+
+
+def test_a_list_of_exports_whose_page_comes_again_has_ended(aws: DynamoDB) -> None:
+    same_page = aws_by_moto.answers(aws, "ListExports", *[lambda parsed: parsed.update(NextToken="same")] * 5)
+    s3.export(aws, PLACE, say=silent, wait_s=30)
+    assert len(same_page) == 2
+
+
+@pytest.mark.parametrize("prefix", ["nightly", ""])
+def test_an_export_names_the_bucket_and_the_prefix_if_there_is_one(aws: DynamoDB, prefix: str) -> None:
+    asked = faults.asked(aws.client, "ExportTableToPointInTime")
+    aws_by_moto.refuses(aws, "ExportTableToPointInTime", "LimitExceeded")
+    with pytest.raises(Refused):
+        s3.export(aws, S3Location(PLACE.bucket, prefix), say=silent, wait_s=30)
+    assert [(each["S3Bucket"], each.get("S3Prefix", "")) for each in asked] == [(PLACE.bucket, prefix)]
+
+
 def test_an_export_that_fails_says_why(aws: DynamoDB) -> None:
     why = exporting(ExportStatus="FAILED", FailureMessage="AccessDenied to the bucket")
     aws_by_moto.answers(aws, "DescribeExport", why)
@@ -121,6 +152,35 @@ def test_an_import_is_waited_for_with_progress(aws: DynamoDB) -> None:
     done = s3.import_into(aws, data, "copied", say=said.append, wait_s=30)
     assert (done.items, done.errors, done.differences) == (3, 0, ())
     assert said[0] == "import into table copied: in progress, 2 items"
+
+
+def test_an_import_whose_answer_counts_nothing_has_no_items(aws: DynamoDB) -> None:
+    def uncounted(parsed: dict[str, Any]) -> None:
+        for name in ("ProcessedItemCount", "ImportedItemCount", "ErrorCount"):
+            parsed["ImportTableDescription"].pop(name, None)
+
+    def begun(parsed: dict[str, Any]) -> None:
+        uncounted(parsed)
+        importing()(parsed)
+
+    aws_by_moto.answers(aws, "DescribeImport", begun, uncounted)
+    said: list[str] = []
+    done = s3.import_into(aws, _exported(aws), "copied", say=said.append, wait_s=30)
+    assert said[0] == "import into table copied: in progress, 0 items"
+    assert (done.items, done.errors) == (0, 0)
+
+
+def test_an_import_asked_for_again_is_the_same_request(aws: DynamoDB) -> None:
+    asked = faults.asked(aws.client, "ImportTable")
+    aws_by_moto.refuses(aws, "ImportTable", *["LimitExceeded"] * 4)
+    for prefix, into in (("nightly", "one"), ("nightly", "one"), ("nightly", "two"), ("", "one")):
+        with pytest.raises(Refused):
+            s3.import_into(aws, S3Location(PLACE.bucket, prefix), into, say=silent, wait_s=30)
+    assert asked[0] == asked[1]
+    tokens = [each["ClientToken"] for each in asked]
+    assert ({len(token) for token in tokens}, len(set(tokens))) == ({36}, 3)
+    sources = [each["S3BucketSource"] for each in asked]
+    assert sources == [{"S3Bucket": PLACE.bucket, "S3KeyPrefix": "nightly"}] * 3 + [{"S3Bucket": PLACE.bucket}]
 
 
 def test_the_folder_of_an_export_is_enough(aws: DynamoDB) -> None:
@@ -142,6 +202,17 @@ def test_an_import_that_was_begun_before_is_taken_up_and_another_table_is_refuse
     said: list[str] = []
     again = s3.import_into(aws, data, "copied", say=said.append, wait_s=30)
     assert (again.import_arn, said) == (first.import_arn, ["the import into table copied was started before"])
+
+
+@pytest.mark.parametrize(("bucket", "prefix"), [("another", "{}"), (PLACE.bucket, "another")])
+def test_a_table_that_was_imported_from_another_place_is_refused(aws: DynamoDB, bucket: str, prefix: str) -> None:
+    data = _exported(aws)
+    first = s3.import_into(aws, data, "copied", say=silent, wait_s=30)
+    source = {"S3Bucket": bucket, "S3KeyPrefix": prefix.format(data.prefix)}
+    summary = {"ImportArn": first.import_arn, "ImportStatus": "COMPLETED", "S3BucketSource": source}
+    aws_by_moto.answered(aws, "ListImports", {"ImportSummaryList": [summary]})
+    with pytest.raises(Protected, match="There is a table 'copied' already"):
+        s3.import_into(aws, data, "copied", say=silent, wait_s=30)
 
 
 def test_an_import_that_fails_says_why(aws: DynamoDB) -> None:
