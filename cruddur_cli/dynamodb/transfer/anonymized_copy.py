@@ -143,7 +143,7 @@ def copied(items: Iterable[Item], left_out: LeftOut, *, verbatim: bool = False) 
 
 def _digest(item: Item) -> bytes:
     text = repr(sorted((name, sorted(value.items())) for name, value in item.items()))
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 
 class Spool:

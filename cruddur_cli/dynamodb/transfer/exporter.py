@@ -245,25 +245,25 @@ class _Job:
 
     def finish(self, resumed: int) -> Exported:
         """Join the parts, give the whole its name, forget the rest. Killed at any point, it can be done again."""
-        names = [self.part(number) for number in range(len(self.reached))]
-        sizes = [each.bytes for each in self.reached]
-        if not (self.joined and not names[0].exists() and self.path.exists()):
-            if self.zipped and not sum(sizes):
-                sizes[0] = _write_nothing(names[0])
-            _join(names, sizes)
+        first = self.part(0)
+        sizes = {self.part(number): each.bytes for number, each in enumerate(self.reached)}
+        if not (self.joined and not first.exists() and self.path.exists()):
+            if self.zipped and not sum(sizes.values()):
+                sizes[first] = _write_nothing(first)
+            _join(sizes)
             self.joined = True
             self._save()
             try:
                 mode = self._mode()
                 if mode is not None:
-                    names[0].chmod(mode)
-                names[0].replace(self.path)
+                    first.chmod(mode)
+                first.replace(self.path)
                 checkpoints.sync_folder(self.path.parent)
             except OSError as error:
                 raise checkpoints.unusable(self.path, error) from error
         self.forget()
         items = sum(each.items for each in self.reached)
-        return Exported(str(self.path), str(self.format), items, sum(sizes), len(sizes), resumed)
+        return Exported(str(self.path), str(self.format), items, sum(sizes.values()), len(sizes), resumed)
 
     def _mode(self) -> int | None:
         """Who may read and write the file: its owner alone where it is private, else as the file that it replaces.
@@ -401,14 +401,17 @@ def _write(
         raise checkpoints.unusable(path, error) from error
 
 
-def _join(parts: list[Path], sizes: list[int]) -> None:
-    """Append the parts to the first one, in their order, and have that on the disk; doing it again changes nothing."""
-    first = parts[0]
+def _join(sizes: dict[Path, int]) -> None:
+    """Append the parts to the first one, in their order, and have that on the disk; doing it again changes nothing.
+
+    ``sizes`` says how many bytes of each part count.
+    """
+    (first, begin), *others = sizes.items()
     try:
         with first.open("r+b") as whole:
-            whole.truncate(sizes[0])
-            whole.seek(sizes[0])
-            for part, size in zip(parts[1:], sizes[1:], strict=True):
+            whole.truncate(begin)
+            whole.seek(begin)
+            for part, size in others:
                 if size:
                     with part.open("rb") as file:
                         _copy(file, whole, size)

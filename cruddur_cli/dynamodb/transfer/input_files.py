@@ -129,14 +129,14 @@ def _unzipped(stream: Any, name: str) -> Iterator[io.BufferedIOBase]:
     """The stream itself, or what is compressed in it: by the suffix, and where there is none by the first bytes."""
     zipped = name.lower().endswith(".gz")
     try:
-        begins = stream.peek(2)[:2]
+        begins = stream.peek()
     except OSError as error:
         raise BadInput(f"{name} cannot be read: {error.strerror or error}.", code="file_not_readable") from error
     if not begins and zipped:  # Python takes no bytes at all for the gzip of nothing, which no other program does
         raise BadInput(
             f"{name} is empty, and a gzip file is never empty: it was not written completely.", code="malformed_file"
         )
-    if not zipped and begins != b"\x1f\x8b":
+    if not zipped and not begins.startswith(b"\x1f\x8b"):
         yield stream
         return
     with gzip.GzipFile(fileobj=stream) as unzipped:
@@ -187,7 +187,4 @@ def _is(file: Path, digest: str) -> bool:
     """Whether a file has an MD5, which the manifest gives in base64 ("DynamoDB table export output format")."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).digest()
-    try:
-        return base64.b64decode(digest) == found or digest.lower() == found.hex()
-    except ValueError:
-        return digest.lower() == found.hex()
+    return digest == base64.b64encode(found).decode() or digest.lower() == found.hex()

@@ -54,9 +54,8 @@ def text(seed: str, length: int) -> str:
     least = 1 << (length.bit_length() - 1)
     chosen = random.Random(f"cruddur text {seed} {least}")
     wanted = min(chosen.randrange(least, 2 * least), _LONGEST)
-    # No word is shorter than two letters and the space behind it.
-    words = " ".join(chosen.choices(_WORDS.split(), k=wanted // 3 + 1))
-    cut = words[:wanted]
+    # More words than it takes: the same are chosen first, however many are asked for.
+    cut = " ".join(chosen.choices(_WORDS.split(), k=wanted))[:wanted]
     return (cut[:-1] + "." if wanted > 1 else cut).capitalize()
 
 

@@ -6,15 +6,16 @@ import gzip
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cruddur_cli.dynamodb import tables
-from cruddur_cli.dynamodb.backups import Backup
+from cruddur_cli.dynamodb.backups import Backup, Restored
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.transfer import backup_files
 from cruddur_cli.errors import NotFound, Protected
-from tests.dynamodb.rows import everything, message_row, write
+from tests.dynamodb.rows import delete, everything, message_row, write
 
 ROWS = [message_row(f"{number:03}", f"text {number}") for number in range(30)]
 
@@ -54,8 +55,12 @@ def test_a_name_is_backed_up_once_and_each_is_found_again(dynamodb: DynamoDB, ro
     assert (again, is_new, path.read_bytes()) == (first, False, content)
     second, is_new = backup(dynamodb, root, "second")
     assert is_new
-    os.utime(path, (1, 1))
-    assert [one.backup for one in backup_files.listed(root, dynamodb.table)] == ["second", "first"]
+    for oldest, names in ((second.location, ["first", "second"]), (path, ["second", "first"])):
+        os.utime(path, (9, 9))
+        os.utime(second.location, (9, 9))
+        os.utime(oldest, (1, 1))
+        assert [one.backup for one in backup_files.listed(root, dynamodb.table)] == names
+    second = next(one for one in backup_files.listed(root, dynamodb.table) if one.backup == "second")
     for name in ("second", second.location):
         assert backup_files.find(root, dynamodb.table, name) == second
     with pytest.raises(NotFound) as caught:
@@ -113,6 +118,48 @@ def test_only_the_table_that_a_killed_restore_left_is_completed(dynamodb: Dynamo
         assert backup_files.unfinished(root, dynamodb.table) == []
     finally:
         tables.drop(into, say=silent)
+
+
+def test_a_restore_that_was_killed_as_it_created_its_table_is_completed(dynamodb: DynamoDB, root: Path) -> None:
+    write(dynamodb, ROWS)
+    found, _ = backup(dynamodb, root, "first")
+    into = replace(dynamodb, table=f"{dynamodb.table}-restored")
+    create = tables.create
+
+    def killed(*given: Any, **more: Any) -> None:
+        create(*given, **more)
+        raise SystemExit
+
+    def restored() -> Restored:
+        return backup_files.restore(dynamodb, root, into.table, found, say=silent, advance=silent)
+
+    try:
+        create(into, say=silent)
+        with pytest.raises(Protected, match="There is a table"):
+            restored()  # empty as it is, no restore has left it
+        tables.drop(into, say=silent)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr(tables, "create", killed)
+            restored()
+        write(into, [message_row("another", "x")])
+        with pytest.raises(Protected, match="There is a table"):
+            restored()
+        delete(into, [message_row("another", "x")])
+        assert restored().items == 30
+    finally:
+        tables.drop(into, say=silent)
+
+
+def test_a_restore_from_a_file_makes_a_private_folder_for_its_note(dynamodb: DynamoDB, root: Path) -> None:
+    write(dynamodb, ROWS)
+    found, _ = backup(dynamodb, root, "first")
+    elsewhere, into = root.parent / "of" / "another", f"{dynamodb.table}-restored"
+    for _ in range(2):
+        try:
+            backup_files.restore(dynamodb, elsewhere, into, found, say=silent, advance=silent)
+        finally:
+            tables.drop(replace(dynamodb, table=into), say=silent)
+    assert elsewhere.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_item_that_a_backup_has_twice_is_expected_once(dynamodb: DynamoDB, root: Path) -> None:

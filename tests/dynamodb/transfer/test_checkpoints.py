@@ -24,6 +24,7 @@ from tests import faults
 from tests.dynamodb.rows import everything, message_row, write
 
 COUNTS = {"new": 5, "replaced": 0, "unchanged": 0, "duplicates": 0}
+SEGMENT = {"after": None, "items": 0, "bytes": 0, "done": False, "tail": None}
 ROWS = [message_row(f"{number:04}", f"text {number}") for number in range(500)]
 
 
@@ -214,9 +215,19 @@ def test_an_import_that_gives_up_says_what_is_there_and_what_is_left(dynamodb: D
         ({"segments": [{"after": None, "items": 0}]}, "how far each segment was read"),
         ({"joined": 1}, "how far each segment was read"),
         ({"items": -1}, "-1 is not a whole number"),
+        ({"segments": [5]}, "how far each segment was read"),
         ({"bytes": 10**9}, "instead of 1,000,000,000"),
+        ({"bytes": 1}, "part-0 has 0 bytes instead of 1"),
+        ({"after": 5}, "5 is not the key of an item"),
         ({"after": {"pk": "x"}}, "is not the key of an item"),
+        ({"after": {"pk": "x" * 100}}, f": {str({'pk': 'x' * 100})[:80]} is not the key of an item"),
+        ({"after": {"pk": {"S": "x"}}}, "is not the key of an item"),
+        ({"after": {"pk": {"S": "x"}, "sk": 5}}, "is not the key of an item"),
+        ({"after": {"pk": {"S": "x"}, "sk": {"N": "5"}}}, "is not the key of an item"),
+        ({"after": {"pk": {"S": "x"}, "sk": {"S": 5}}}, "is not the key of an item"),
         ({"done": "yes"}, "neither true nor false"),
+        ({"tail": {**SEGMENT, "tail": SEGMENT}}, "neither true nor false"),
+        ({"tail": {**SEGMENT, "items": -5}}, "-5 is not a whole number"),
     ],
 )
 def test_nonsense_in_an_export_checkpoint_is_refused(
@@ -228,9 +239,8 @@ def test_nonsense_in_an_export_checkpoint_is_refused(
     about = {
         "what": "export", **checkpoints.identity(dynamodb, table), "format": "jsonl", "gzip": False, "escaped": False,
     }  # fmt: skip
-    segment = {"after": None, "items": 0, "bytes": 0, "done": False, "tail": None}
-    inner = {name: value for name, value in change.items() if name in segment}
-    state = {"segments": [{**segment, **inner}], "joined": False, **{n: v for n, v in change.items() if n not in inner}}
+    inner = {name: value for name, value in change.items() if name in SEGMENT}
+    state = {"segments": [{**SEGMENT, **inner}], "joined": False, **{n: v for n, v in change.items() if n not in inner}}
     checkpoints.save(checkpoints.beside(path), state, about=about)
     with pytest.raises(Protected, match="cannot be used to resume") as caught:
         exporter.to_file(dynamodb, table, path, format=Format.JSONL, zipped=False, segments=None)

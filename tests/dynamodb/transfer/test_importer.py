@@ -214,7 +214,7 @@ def test_keys_that_come_back_unread_are_asked_for_again(
 
     dynamodb.client.meta.events.register("after-call.dynamodb.BatchGetItem", give_back)
     pauses: list[str] = []
-    monkeypatch.setattr(batch_writer.Writer, "pause", lambda _, what: pauses.append(what))
+    monkeypatch.setattr(batch_writer.BatchSender, "pause", lambda _, what: pauses.append(what))
     assert import_(dynamodb, file_of(tmp_path, rows)) == Counts(unchanged=10)
     assert [len(each["RequestItems"][dynamodb.table]["Keys"]) for each in asked] == [10, 10, 4]
     assert pauses == ["10 keys of a batch came back unread"], "no pause while some are read"

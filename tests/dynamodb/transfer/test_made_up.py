@@ -19,6 +19,13 @@ def test_a_made_up_text_is_of_the_same_class_of_length(length: int) -> None:
     assert made == made_up.text("seed", length)
 
 
+def test_a_made_up_text_is_the_same_in_every_copy() -> None:
+    told = "One from other talk yes ask keep today any again garden place such try this after want cloud name in."
+    assert made_up.text("seed", 100) == told
+    short = [made_up.text(seed, length) for seed, length in (("seed", 1), ("seed", 3), ("0", 2), ("3", 2))]
+    assert short == ["S", "Th.", "Ea.", "N."]
+
+
 def test_a_person_has_the_same_made_up_names_in_every_copy() -> None:
     """A copy that is made again by a later version replaces the rows of the first one."""
     assert made_up.person(UUID) == ("greennewt714283", "Green Newt")
