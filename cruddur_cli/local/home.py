@@ -20,6 +20,8 @@ ENGINES = ("postgres", "aws")
 MARKER = "cruddur-stack.json"
 # Keeps the passwords and the data of a stack in a checkout out of its commits.
 IGNORE = ".gitignore"
+# The checkouts that were set up in this stack.
+CHECKOUTS = "checkouts.json"
 # A file system's own folder does not make a directory one that is in use.
 NO_CONTENT = {"lost+found"}
 # What 0.1.0, and the commands that need no engine, put into it.
@@ -186,6 +188,25 @@ def in_reset(home: Path) -> set[str]:
     """The engines whose data a reset has begun to delete."""
     engines = read(home / MARKER).get("in_reset")
     return {str(engine) for engine in engines} if isinstance(engines, list) else set()
+
+
+def other_checkouts(home: Path, checkout: Path) -> list[Path]:
+    """The other checkouts that were set up in this stack; none if this one was set up in it before."""
+    known = _checkouts(home)
+    return [] if checkout in known else known
+
+
+def note_checkout(home: Path, checkout: Path) -> None:
+    """Keeps in mind that a checkout was set up in this stack. Raises OSError, CannotConnect."""
+    if checkout not in _checkouts(home):
+        with locked(home):
+            write(home / CHECKOUTS, {"folders": [str(each) for each in (*_checkouts(home), checkout)]})
+
+
+def _checkouts(home: Path) -> list[Path]:
+    """Those whose folders still exist."""
+    found = read(home / CHECKOUTS).get("folders")
+    return [Path(each) for each in map(str, found) if Path(each).is_dir()] if isinstance(found, list) else []
 
 
 def _mark(home: Path, engines: set[str], deleting: set[str]) -> None:

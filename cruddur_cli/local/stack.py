@@ -124,6 +124,7 @@ def reset() -> list[Path]:
             homes.note_data(home, "aws", there=False)
             homes.note_reset(home, "postgres")
             postgres_engine.remove(home)
+            (home / homes.CHECKOUTS).unlink(missing_ok=True)
             homes.note_data(home, "postgres", there=False)
     return [folder for folder in folders if folder.exists()]
 

@@ -93,6 +93,27 @@ def test_an_empty_directory_or_its_own_is_taken(home: Path, make: Callable[[Path
     homes.check_own(home)
 
 
+def test_a_stack_knows_the_other_checkouts_of_a_database_once(home: Path, tmp_path: Path) -> None:
+    homes.prepare()
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    for folder in (one, two, three):
+        folder.mkdir()
+    assert homes.other_checkouts(home, one) == []
+    homes.note_checkout(home, one)
+    assert homes.other_checkouts(home, one) == []
+    assert homes.other_checkouts(home, two) == [one]
+    homes.note_checkout(home, two)
+    assert homes.other_checkouts(home, one) == homes.other_checkouts(home, two) == []
+    one.rmdir()
+    assert homes.other_checkouts(home, three) == [two]
+    (home / homes.CHECKOUTS).write_text('{"folders": 7}')
+    assert homes.other_checkouts(home, three) == []
+    homes.note_checkout(home, three)
+    assert homes.other_checkouts(home, two) == [three]
+    stack.reset()
+    assert homes.other_checkouts(home, two) == []
+
+
 def test_reset_deletes_what_it_made_and_nothing_else(home: Path) -> None:
     stack.up()
     made = tree(home)

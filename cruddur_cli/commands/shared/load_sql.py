@@ -197,7 +197,7 @@ def _beside_schema(here: Path) -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
-def _root(here: Path) -> Path | None:
+def checkout(here: Path) -> Path | None:
     """The checkout around ``here``; None outside of a checkout."""
     places = (here, *here.parents)
     marks = (".git", DATABASE.parts[0])  # a checkout from an archive has no .git
@@ -206,7 +206,7 @@ def _root(here: Path) -> Path | None:
 
 def _making_users(here: Path) -> list[Path]:
     """The SQL files in the checkout around ``here`` that create a table ``users``: schemas of another name."""
-    root = _root(here)
+    root = checkout(here)
     found = []
     for path in sorted(_sql_files(root)) if root else []:
         with contextlib.suppress(OSError), path.open("rb") as file:
@@ -217,7 +217,7 @@ def _making_users(here: Path) -> list[Path]:
 
 def _candidates(here: Path, name: str) -> list[Path]:
     """The SQL files in the checkout around ``here`` of exactly this name, else those whose name contains its word."""
-    root = _root(here)
+    root = checkout(here)
     if root is None:
         return []
     word = name.partition(".")[0]

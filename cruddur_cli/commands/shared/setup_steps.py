@@ -6,7 +6,9 @@ A step creates what is missing, destroys nothing, and prints its result.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import output, times
@@ -94,6 +96,7 @@ def make_database(
     scripts = scripts or load_sql.Scripts(s)
     if not is_reset:
         connections.acting_on(s, at)
+        _say_other_checkout(s, at)
     would = "would be " if s.dry_run else ""
     try:
         with connection.opened_maintenance(at) as conn:
@@ -120,9 +123,34 @@ def make_database(
         raise
     except CruddurError as error:
         raise error.adding(_undo(at, is_created=is_created)) from error
+    _note_checkout(s, at)
     for step in (of_database, *loaded):
         done(s, steps, step.step, step.result, changed=step.changed)
     return not (s.dry_run and any(step.changed and step.step == "tables" for step in loaded))
+
+
+def _say_other_checkout(s: Settings, at: connection.Server) -> None:
+    """Print that the embedded stack is that of another checkout, too, unless this checkout was set up in it before."""
+    from . import load_sql
+
+    here = load_sql.checkout(Path.cwd()) if at.embedded else None
+    others = [] if here is None else home.other_checkouts(home.locate(), here)
+    if others:
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        output.note(
+            s,
+            f"the embedded stack in {home.locate()} is also that of {others[-1]}{more}; for a stack of its own:"
+            " `home` in [local] of cruddur.toml",
+        )
+
+
+def _note_checkout(s: Settings, at: connection.Server) -> None:
+    from . import load_sql
+
+    here = load_sql.checkout(Path.cwd()) if at.embedded and not s.dry_run else None
+    if here is not None:
+        with suppress(OSError, CruddurError):
+            home.note_checkout(home.locate(), here)
 
 
 def _load(

@@ -43,11 +43,13 @@ class Project:
             **{name: os.environ[name] for name in (runs.VARIABLE, "PYTHONPATH") if name in os.environ},
         }
 
-    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, env: dict[str, str] | None = None, folder: Path | None = None
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "cruddur_cli", *arguments],
             env=self.environ | (env or {}),
-            cwd=self.folder,
+            cwd=folder or self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -145,6 +147,23 @@ def test_two_projects_have_nothing_in_common(projects: tuple[Project, Project]) 
         "AWS_SECRET_ACCESS_KEY",
     }
     assert one["CRUDDUR_HOME"] == str(projects[0].folder / "state" / "stack")
+
+
+def test_a_second_checkout_on_the_same_stack_is_told_so_until_it_is_set_up(projects: tuple[Project, Project]) -> None:
+    project, _ = projects
+    for name in ("first", "second"):
+        (project.folder / name / ".git").mkdir(parents=True)
+    first = project.folder / "first"
+    said = (
+        f"the embedded stack in {project.folder / 'state' / 'stack'} is also that of {first}; for a stack of its own:"
+    )
+    again = (("first", False), ("first", False), ("second -n", True), ("second", True), ("second", False))
+    for words, is_said in (*again, ("first", False)):
+        name, *options = words.split()
+        process = project.start("setup", *options, folder=project.folder / name)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert ("is also that of" in err) is (said in err) is is_said, words
 
 
 def test_all_of_a_stack_is_in_its_folder(projects: tuple[Project, Project]) -> None:
