@@ -92,13 +92,18 @@ def saved() -> dict[str, str]:
 
 def ratio_table(ratios: Sequence[Ratio]) -> str:
     """The ratios as a table in Markdown."""
-    lines = ["| what | ours | against | theirs | unit | ratio | bar |", "|---|--:|---|--:|---|--:|---|"]
+    lines = [
+        "| measured | `cruddur` | compared with | its figure | unit | ratio | target |",
+        "|---|--:|---|--:|---|--:|---|",
+    ]
     for each in ratios:
         sign = "≥" if each.at_least else "≤"
+        # Two digits would show a narrowly missed target as met.
+        digits = 2 if each.is_met or each.bar is None or f"{each.ratio:.2f}" != f"{each.bar:.2f}" else 4
         bar = "–" if each.bar is None else f"{sign} {each.bar:.2f}: {'met' if each.is_met else '**missed**'}"
         lines.append(
             f"| {each.what} | {each.ours:,.0f} | {each.against} | {each.theirs:,.0f} | {each.unit}"
-            f" | {each.ratio:.2f} | {bar} |"
+            f" | {each.ratio:.{digits}f} | {bar} |"
         )
     return "\n".join(lines)
 
@@ -106,11 +111,17 @@ def ratio_table(ratios: Sequence[Ratio]) -> str:
 def growth_table(grown: Sequence[Grown]) -> str:
     """Seconds and peak memory by command and size, as a table in Markdown."""
     sizes = list(dict.fromkeys(each.items for each in grown))
-    lines = [f"| command | {' | '.join(f'{size:,}' for size in sizes)} |", "|---|" + "--:|" * len(sizes)]
+    lines = [f"| command | {' | '.join(f'{size:,} items' for size in sizes)} |", "|---|" + "--:|" * len(sizes)]
     for command in dict.fromkeys(each.command for each in grown):
         cells = [f"{each.seconds:,.2f} s, {each.peak_mb:.0f} MB" for each in grown if each.command == command]
-        lines.append(f"| `{command}` | {' | '.join(cells)} |")
+        lines.append(f"| {code(command)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def code(command: str) -> str:
+    """A command as Markdown code; words after a comma stay plain text."""
+    name, comma, remark = command.partition(",")
+    return f"`{name}`{comma}{remark}"
 
 
 def share_table(shares: Mapping[str, Mapping[str, float]]) -> str:

@@ -39,7 +39,7 @@ def slowest_page(runs: int) -> Iterator[Ratio]:
         took = alternate(*(partial(target.cruddur, *page) for page in pages), runs=min(runs, 3))
         slowest = max(zip(took, pages, strict=True), key=lambda each: each[0].cpu_ms)[1]
         page, nothing = alternate(partial(target.cruddur, *slowest), partial(target.run, *_NOTHING), runs=runs)
-    name = f"`cruddur {' '.join(slowest)}`, the slowest page of help"
+    name = f"`cruddur {' '.join(slowest)}`, the slowest help page"
     yield Ratio(name, page.wall_ms, "`python -c pass`", nothing.wall_ms, "ms", 12)
 
 
@@ -57,7 +57,7 @@ def completion(runs: int) -> Iterator[Ratio]:
             if not asking.printed(*CRUDDUR):
                 raise SystemExit(f"no {what} are completed")
             (took,) = alternate(asking.cruddur, runs=runs)
-            yield Ratio(f"completion of {what}", took.wall_ms, "the limit", 300, "ms", 1.0)
+            yield Ratio(f"Tab completion of {what}", took.wall_ms, "the accepted time", 300, "ms", 1.0)
 
 
 def shares(runs: int) -> dict[str, dict[str, float]]:
@@ -99,7 +99,7 @@ def setting_up(runs: int) -> Iterator[Ratio]:
             first.append(target.cruddur("setup"))
             second.append(target.cruddur("setup"))
     again, once = (median(cost.wall_ms for cost in costs) for costs in (second, first))
-    yield Ratio("`cruddur setup` again", again, "the first one", once, "ms", 1 / 3)
+    yield Ratio("`cruddur setup`, second run", again, "first run", once, "ms", 1 / 3)
     yield from _setting_up_a_checkout(runs)
 
 
@@ -126,7 +126,7 @@ def _setting_up_a_checkout(runs: int) -> Iterator[Ratio]:
             first.append(target.cruddur("setup"))
             second.append(target.cruddur("setup"))
     again, once = (median(cost.wall_ms for cost in costs) for costs in (second, first))
-    yield Ratio("`cruddur setup` again, with migrations", again, "the first one", once, "ms", 0.3)
+    yield Ratio("`cruddur setup` with five migrations, second run", again, "first run", once, "ms", 0.3)
 
 
 _TESTS = """import pytest
@@ -150,7 +150,7 @@ def plugin(runs: int) -> Iterator[Ratio]:
             commands.append(partial(target.run, *_PYTEST, file.name))
         without, with_ = alternate(*commands, runs=runs)
     each = (with_.wall_ms - without.wall_ms) / _TABLES
-    yield Ratio("an empty table of the pytest plugin", each, "the limit", 20, "ms", 1.0)
+    yield Ratio("fixture `cruddur_table`, per test", each, "the accepted time", 20, "ms", 1.0)
 
 
 def conversations(runs: int) -> Iterator[Ratio]:
@@ -158,7 +158,7 @@ def conversations(runs: int) -> Iterator[Ratio]:
     with stack() as target:
         target.cruddur("setup")
         named = target.having(AWS_ENDPOINT_URL_DYNAMODB=endpoints(target)["aws"])
-        yield from _read("embedded", named, runs)
+        yield from _read("embedded engine", named, runs)
         other = dynamodb_local()
         if other is None:
             return
@@ -172,8 +172,8 @@ def _read(where: str, target: Target, runs: int) -> Iterator[Ratio]:
     as_json, drawn, bare = alternate(
         partial(read, "-o", "json"), partial(read, terminal=True), partial(target.run, *_QUERY), runs=runs
     )
-    for what, ours, bar in (("-o json`", as_json, 1.0), ("` drawn", drawn, 1.2)):
+    for what, ours, bar in (("-o json`", as_json, 1.0), ("` on a terminal", drawn, 1.2)):
         name = f"`get-conversation {what}, {where}".replace(" `", "`")
-        least = 0.8 if where == "embedded" and ours is as_json else bar
-        yield Ratio(name, ours.cpu_ms, "bare boto3", bare.cpu_ms, "ms CPU", least)
-        yield Ratio(name, ours.wall_ms, "bare boto3", bare.wall_ms, "ms", bar)
+        least = 0.8 if where == "embedded engine" and ours is as_json else bar
+        yield Ratio(name, ours.cpu_ms, "script with boto3", bare.cpu_ms, "ms CPU time", least)
+        yield Ratio(name, ours.wall_ms, "script with boto3", bare.wall_ms, "ms", bar)

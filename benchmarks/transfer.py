@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import results
 from measure import CRUDDUR, Cost, Target, alternate, middle
 from results import Grown, Ratio
 from targets import endless, table
@@ -29,9 +30,9 @@ def seeding(target: Target, *, count: int, runs: int) -> Iterator[Ratio]:
     costs = alternate(*(partial(_written, target, *command) for command in commands.values()), runs=runs)
     took = {name: cost.wall_ms / 1000 for name, cost in zip(commands, costs, strict=True)}
     what, rate = f"`seed --messages {count} -o json`", count / took["ours"]
-    yield Ratio(what, rate, "single puts", single / took["single"], "items/s", 12, at_least=True)
+    yield Ratio(what, rate, "single PutItem requests", single / took["single"], "items/s", 12, at_least=True)
     best = min(map(str, _WIDTHS), key=lambda width: took[width])
-    against = f"bare batches, {best} at once (best)"
+    against = f"batches with botocore, {best} at once (fastest)"
     yield Ratio(what, rate, against, count / took[best], "items/s", 0.95, at_least=True)
 
 
@@ -46,7 +47,7 @@ def write_units(target: Target, *, count: int) -> Iterator[Ratio]:
         done = json.loads(own.printed(*CRUDDUR, "ddb", "seed", "--messages", str(count), "-o", "json"))
     units = done["consumed_capacity"]["write_units"]
     # A message is one unit, and the index does not hold it; each of the two group rows is one there too.
-    yield Ratio(f"`seed --messages {count}`", units, "one a row, and the index", count + 4, "WCU", 1.0)
+    yield Ratio(f"`seed --messages {count}`", units, "1 WCU per row and index entry", count + 4, "WCU", 1.0)
 
 
 def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local: bool) -> Iterator[Ratio]:
@@ -77,13 +78,20 @@ def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local:
             for name, command in commands.items():
                 took[name].append(own.run(*command))
     rates = {name: count * 1000 / middle(took[name]).wall_ms for name in commands}
-    for kind, label in (("bare", f"bare loop, {spread} segments"), ("plain", "bare loop, a segment a thread")):
+    for kind, label in (
+        ("bare", f"scan with botocore, {spread} segments"),
+        ("plain", "scan with botocore, one segment per thread"),
+    ):
         best = max((name for name in rates if name.startswith(kind)), key=lambda name: rates[name])
         for ours in ("scan", "export"):
-            against = f"{label}, {best.split()[1]} at once (best)"
-            yield Ratio(f"`{ours}` of {count:,}", rates[ours], against, rates[best], "items/s", 0.95, at_least=True)
+            against = f"{label}, {best.split()[1]} at once (fastest)"
+            yield Ratio(
+                f"`{ours}` of {count:,} items", rates[ours], against, rates[best], "items/s", 0.95, at_least=True
+            )
     for ours in ("scan", "export") if aws else ():
-        yield Ratio(f"`{ours}` of {count:,}", rates[ours], "`aws dynamodb scan`", rates["aws"], "items/s", 2, True)
+        yield Ratio(
+            f"`{ours}` of {count:,} items", rates[ours], "`aws dynamodb scan`", rates["aws"], "items/s", 2, True
+        )
 
 
 def growth(target: Target, *, largest: int) -> Iterator[Grown]:
@@ -103,7 +111,7 @@ def growth(target: Target, *, largest: int) -> Iterator[Grown]:
                 ("import", ["import", file.name], many),
                 ("scan -o jsonl", ["scan", "-o", "jsonl"], many),
                 ("export", ["export", "again.jsonl.gz"], many),
-                ("import again", ["import", "again.jsonl.gz"], many),
+                ("import, same items again", ["import", "again.jsonl.gz"], many),
             ):
                 cost = where.cruddur("ddb", *command)
                 yield Grown(name, count, cost.wall_ms / 1000, cost.cpu_ms / 1000, cost.peak_mb)
@@ -151,13 +159,15 @@ def memory(target: Target, *, small: int, large: int, runs: int) -> Iterator[Rat
             list(two.map(run, *zip(*((name, count) for count in (large, small) for name in commands), strict=True)))
     for name in commands:
         after, before = (middle(found[name, count]).peak_mb for count in (large, small))
-        yield Ratio(f"`{name}`, {large:,} items", after, f"{small:,} items", before, "MB peak", 1.1)
+        yield Ratio(f"`{name}`, {large:,} items", after, f"{small:,} items", before, "MB peak memory", 1.1)
 
 
 def steady(grown: list[Grown]) -> Iterator[Ratio]:
     """Peak memory of what is not in ``memory``, on the largest table against that on a tenth of it."""
     large = max(each.items for each in grown)
     peaks = {(each.command, each.items): each.peak_mb for each in grown}
-    for command in ("get-conversation", "import again"):
+    for command in ("get-conversation", "import, same items again"):
         before, after = peaks[command, large // 10], peaks[command, large]
-        yield Ratio(f"`{command}`, {large:,} items", after, f"{large // 10:,} items", before, "MB peak", 1.2)
+        yield Ratio(
+            f"{results.code(command)}, {large:,} items", after, f"{large // 10:,} items", before, "MB peak memory", 1.2
+        )

@@ -41,7 +41,15 @@ def test_the_page_about_the_audit_has_every_check_and_permission() -> None:
 def test_the_figures_are_those_that_were_saved() -> None:
     saved = docs.results.saved()
     assert pages.text(docs.PERFORMANCE) == docs.filled(docs.PERFORMANCE, saved), "python docs/generate.py"
-    peers = ("python -c pass", "bare boto3", "bare batches", "bare loop", "single puts", "aws dynamodb scan", "psql")
+    peers = (
+        "python -c pass",
+        "script with boto3",
+        "batches with botocore",
+        "scan with botocore",
+        "single PutItem",
+        "aws dynamodb scan",
+        "psql",
+    )
     assert [peer for peer in peers if peer not in saved["ratios"]] == []
 
 
