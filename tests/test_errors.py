@@ -54,8 +54,8 @@ def test_context_is_added_by_another_error_of_the_same_kind() -> None:
 
 def test_what_a_kind_of_error_adds_of_its_own_is_kept_and_changed_too() -> None:
     error = ItemRefused(errors.Refused("no"), ("a", "b"), Place(0, 7), 3)
-    more = error.changed(there=5)
-    assert (more.place, more.there, error.there) == (Place(0, 7), 5, 3)
+    more = error.changed(in_table=5)
+    assert (more.place, more.in_table, error.in_table) == (Place(0, 7), 5, 3)
 
 
 def test_success_is_zero_and_an_interrupt_is_130() -> None:

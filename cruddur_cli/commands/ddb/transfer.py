@@ -247,7 +247,7 @@ def _import(
         advance = tally.counting(shown)
         if resumable:
             path = Path(file).resolve()
-            with checkpoints.alone(path), report_checkpoint(file, "import"):
+            with checkpoints.lock(path), report_checkpoint(file, "import"):
                 return _import_file(s, dynamodb, table, source, path, compare, restart, advance)
         importer = importing.Importer(dynamodb, compare=compare, dry_run=s.dry_run)
         with report_resume(importer, source):
@@ -330,7 +330,7 @@ def _import_file(
         "what": "import", **checkpoints.identity(dynamodb, table), "format": str(source.format),
         "files": source.identity(),
     }  # fmt: skip
-    kept = importing.Kept(checkpoints.beside(path), about)
+    kept = importing.ImportCheckpoint(checkpoints.beside(path), about)
     if restart:
         kept.remove()
     after, counts, keys = kept.load(source)
@@ -357,7 +357,7 @@ def show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: 
     found = importer.counts
     rows = found.written + found.unchanged
     done = Imported(source, rows, found.new, found.replaced, found.unchanged, found.duplicates)
-    if not importer.known:
+    if not importer.counts_are_exact:
         done = replace(done, new=None, replaced=None, unchanged=None)
     extra = {
         "written": found.written,
@@ -403,17 +403,17 @@ def report_resume(importer: importing.Importer, source: input_files.Source) -> I
     except importing.ItemRefused as error:
         raise error.changed(
             message=f"{input_files.where(source, error.place)}: {error.message.rstrip('.')}."
-            f" {counted(error.there, 'item')} of the file {'is' if error.there == 1 else 'are'} in the table.",
+            f" {counted(error.in_table, 'item')} of the file {'is' if error.in_table == 1 else 'are'} in the table.",
             hint=f"correct the line and {again}",
-            fields={"line": error.place.line, "in_table": error.there},
+            fields={"line": error.place.line, "in_table": error.in_table},
         ) from error
     except (Refused, CannotConnect) as error:
         if importer.dry_run or not source.files:
             raise
         raise error.changed(
-            message=f"{error.message} At least {counted(importer.there, 'item')} of {source.name}"
-            f" {'is' if importer.there == 1 else 'are'} in the table; {_left(importer, source)}",
-            fields={"in_table": importer.there},
+            message=f"{error.message} At least {counted(importer.in_table, 'item')} of {source.name}"
+            f" {'is' if importer.in_table == 1 else 'are'} in the table; {_left(importer, source)}",
+            fields={"in_table": importer.in_table},
         ) from error
     except BadInput as error:
         written = importer.counts.written
@@ -440,7 +440,7 @@ def _left(importer: importing.Importer, source: input_files.Source) -> str:
     if sum(path.stat().st_size for path in source.files) > _COUNTED_BYTES:
         return "the others are not."
     try:
-        return f"{max(0, sum(1 for _ in input_files.items(source)) - importer.dealt_with):,} lines are left."
+        return f"{max(0, sum(1 for _ in input_files.items(source)) - importer.lines_done):,} lines are left."
     except CruddurError:
         return "the others are not."
 

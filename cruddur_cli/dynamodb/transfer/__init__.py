@@ -1,6 +1,6 @@
-"""The table into a file and back: formats, exports, imports, copies.
+"""Export the table to a file, import a file, and copy rows from another table.
 
-The format stands here, because the help of a command names the formats and loads nothing else.
+``Format`` is defined here, because a command's help names the formats and must not import anything else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """A file's format. ``DYNAMODB_JSON`` is DynamoDB's own, by "DynamoDB table export output format"."""
+    """The format of a file. ``DYNAMODB_JSON`` is that of DynamoDB's own exports ("DynamoDB table export output
+    format")."""
 
     JSONL = "jsonl"
     CSV = "csv"

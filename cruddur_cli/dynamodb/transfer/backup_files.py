@@ -1,4 +1,4 @@
-"""Backups of a local engine, which has none of its own: an export file for each, in a folder for each table."""
+"""Backups of a local engine, which has no backups itself: one export file each, in one folder for each table."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ Advance = Callable[[int], None]
 
 
 def listed(root: Path, table: str) -> list[Backup]:
-    """Every backup of a table below ``root``, the newest first."""
-    found = [_backup(path, table) for path in (root / table).glob(f"*{_ENDING}")]
-    return sorted(found, key=lambda one: (one.created_at or datetime.min.replace(tzinfo=UTC), one.backup), reverse=True)
+    """Every backup of a table in the folder ``root``, newest first."""
+    backups = [_backup(path, table) for path in (root / table).glob(f"*{_ENDING}")]
+    earliest = datetime.min.replace(tzinfo=UTC)
+    return sorted(backups, key=lambda each: (each.created_at or earliest, each.backup), reverse=True)
 
 
 def create(dynamodb: DynamoDB, root: Path, name: str, *, say: Say, advance: Advance) -> tuple[Backup, bool]:
-    """The backup with that name, and whether it was made now. A killed one resumes. Raises BadInput, NotFound."""
+    """Create a backup; return it, and whether this call created it. An interrupted backup is resumed.
+
+    If a backup with that name exists, it is returned. Raises BadInput for a name that DynamoDB does not accept, and
+    NotFound if there is no table.
+    """
     check_name(name)
     path = _path(root, dynamodb.table, name)
     if path.exists():
@@ -42,31 +47,30 @@ def create(dynamodb: DynamoDB, root: Path, name: str, *, say: Say, advance: Adva
 
 
 def find(root: Path, table: str, name: str) -> Backup:
-    """The backup with that name, or the file itself. Raises NotFound, which lists the table's backups."""
+    """The backup with the name or the path ``name``. Raises NotFound, which lists the table's backups."""
     for path in (_path(root, table, name), Path(name)):
         if path.is_file():
             return _backup(path, table)
-    there = "\n".join(one.backup for one in listed(root, table))
+    listing = "\n".join(each.backup for each in listed(root, table))
     raise NotFound(
         f"Table {table!r} has no backup {name!r} in {root / table}.",
-        details=there or "It has no backup at all.",
+        details=listing or "It has no backup at all.",
         hint="cruddur ddb list-backups",
         code="backup_not_found",
     )
 
 
 def restore(dynamodb: DynamoDB, root: Path, into: str, backup: Backup, *, say: Say, advance: Advance) -> Restored:
-    """The new table with every item of the file. One that was killed is completed.
+    """Restore a backup into the new table ``into``. An interrupted restore is completed.
 
-    Raises Protected where there is another table of that name already. If it cannot be completed, the table that was
-    begun is dropped.
+    Raises Protected if ``into`` is any other existing table. After an error, the unfinished table is dropped.
     """
     target = replace(dynamodb, table=into)
     source = input_files.find(backup.location, Format.JSONL)
     note = _note(root, into)
     about = {"what": "restore", "files": source.identity(), "backup": backup.backup, "from": backup.table_name}
     note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with checkpoints.alone(note):
+    with checkpoints.lock(note):
         resumes = tables.exists(target)
         if resumes:
             _check_unfinished(target, note, about)
@@ -96,48 +100,51 @@ def restore(dynamodb: DynamoDB, root: Path, into: str, backup: Backup, *, say: S
 
 
 def _check_unfinished(target: DynamoDB, note: Path, about: dict[str, Any]) -> None:
-    """Return if the table is what a killed restore of the same backup left. Raises Protected."""
+    """Raise Protected unless the table was left by an interrupted restore of the same backup."""
     hint = f"choose another name, such as --into {target.table}-restored"
     try:
-        written, state = sealing.unseal(note.read_bytes())
+        saved_about, state = sealing.unseal(note.read_bytes())
     except (OSError, sealing.Unusable):
-        written, state = {}, {}
-    # Killed before it could note which table it had created: that one is still empty.
+        saved_about, state = {}, {}
+    # If the restore was killed before it could note the identity of its new table, that table is still empty.
     is_its_table = state["table"] == _identity(target) if "table" in state else not tables.describe(target).items
-    if not written or not is_its_table:
+    if not saved_about or not is_its_table:
         raise Protected(
             f"There is a table {target.table!r} already, and a restore creates a new table.",
             hint=hint,
             code="table_exists",
         )
-    if written != about:
+    if saved_about != about:
         raise Protected(
-            f"Table {target.table!r} is an unfinished restore of backup {written.get('backup')!r}, and this is another"
-            " backup, or the file was changed.",
+            f"Table {target.table!r} is an unfinished restore of backup {saved_about.get('backup')!r}, and this is"
+            " another backup, or the file was changed.",
             hint=f"{hint}, or cruddur ddb drop --table {target.table}",
             code="table_exists",
         )
 
 
 def _identity(target: DynamoDB) -> str:
-    """What tells a table from a later one of the same name. The embedded engine rounds the time to seconds."""
-    made = checkpoints.identity(target, tables.describe(target))["created_at"]
-    return f"{made} {tables.description(target).get('TableId', '')}"
+    """A text that distinguishes a table from a later one with the same name: its time of creation, and its id.
+
+    The time is not enough, because the embedded engine rounds it to seconds.
+    """
+    created = checkpoints.identity(target, tables.describe(target))["created_at"]
+    return f"{created} {tables.description(target).get('TableId', '')}"
 
 
 def unfinished(root: Path, table: str) -> list[tuple[str, str]]:
-    """Restores of the table's backups that were not completed: the backup and the new table of each."""
-    found = []
+    """The unfinished restores of the table's backups: the names of the backup and of the new table of each."""
+    restores = []
     for note in sorted(root.glob(f"*{_NOTE}")):
         with suppress(OSError, sealing.Unusable):
-            written, _ = sealing.unseal(note.read_bytes())
-            if written.get("from") == table:
-                found.append((str(written.get("backup")), note.name.removesuffix(_NOTE)))
-    return found
+            saved_about, _ = sealing.unseal(note.read_bytes())
+            if saved_about.get("from") == table:
+                restores.append((str(saved_about.get("backup")), note.name.removesuffix(_NOTE)))
+    return restores
 
 
 def _note(root: Path, into: str) -> Path:
-    """Where it is noted that the restore into a table is not finished."""
+    """The path of the note which says that the restore into a table is not finished."""
     return root / f"{into}{_NOTE}"
 
 

@@ -1,4 +1,4 @@
-"""Writes the position of a long transfer to a small file beside the large one, so that a killed one resumes."""
+"""Save the position of an export or import in a checkpoint file beside the data file, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -19,31 +19,36 @@ _CHANGED = "the file was changed since it was written"
 
 
 def beside(path: Path) -> Path:
-    """Where the checkpoint of a file is."""
+    """The path of the checkpoint of a data file."""
     return path.with_name(f"{path.name}.checkpoint")
 
 
 def identity(dynamodb: DynamoDB, table: tables.Table) -> dict[str, str]:
-    """What tells one table from every other, also from one of the same name that was created later."""
-    made = sort_key(table.created_at) if table.created_at else ""
-    return {"table": table.table_name, "store": dynamodb.at.url or f"AWS {dynamodb.at.region}", "created_at": made}
+    """The identity of a table: its name, its store and its time of creation.
+
+    The time distinguishes it from a later table with the same name.
+    """
+    created = sort_key(table.created_at) if table.created_at else ""
+    return {"table": table.table_name, "store": dynamodb.at.url or f"AWS {dynamodb.at.region}", "created_at": created}
 
 
 def load(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The state that was kept; None where there is none. Raises Protected where it cannot be used, with the reason."""
+    """The state in a checkpoint; None if there is no checkpoint.
+
+    Raises Protected, with the reason, if the checkpoint is damaged or its ``about`` differs.
+    """
     try:
-        written, state = sealing.unseal(path.read_bytes())
+        saved_about, state = sealing.unseal(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise unusable(path, error) from error
     except sealing.Unusable as error:
         raise refused(path, str(error)) from error
-    different = [name for name in about if written.get(name) != about[name]]
+    different = [name for name in about if saved_about.get(name) != about[name]]
     if different:
-        reasons = _reasons(written, about, different)
-        again = reasons == [_CHANGED]
-        hint = _AGAIN if again else "--restart deletes it and starts over; another FILE keeps it"
+        reasons = _reasons(saved_about, about, different)
+        hint = _AGAIN if reasons == [_CHANGED] else "--restart deletes it and starts over; another FILE keeps it"
         raise refused(path, "; ".join(reasons), hint=hint)
     return state
 
@@ -53,37 +58,37 @@ def refused(path: Path, why: str, *, hint: str = "--restart deletes it and start
     return Protected(f"The checkpoint {path} cannot be used to resume: {why}.", hint=hint, code="checkpoint")
 
 
-def _reasons(there: Mapping[str, Any], now: Mapping[str, Any], different: list[str]) -> list[str]:
-    """Why a checkpoint is not that of the transfer at hand, in words."""
-    found = []
+def _reasons(saved: Mapping[str, Any], now: Mapping[str, Any], different: list[str]) -> list[str]:
+    """Why a checkpoint does not belong to this transfer, one clause for each difference."""
+    reasons = []
     if "what" in different:
-        found.append(f"it belongs to an {there.get('what')}, and this is an {now['what']}")
+        reasons.append(f"it belongs to an {saved.get('what')}, and this is an {now['what']}")
     if "table" in different or "store" in different:
-        old, new = (f"table {about.get('table')} on {about.get('store')}" for about in (there, now))
-        found.append(f"it is about {old}, and this is {new}")
+        old, new = (f"table {about.get('table')} on {about.get('store')}" for about in (saved, now))
+        reasons.append(f"it is about {old}, and this is {new}")
     elif "created_at" in different:
-        found.append(f"table {now['table']} was dropped and created again since it was written")
+        reasons.append(f"table {now['table']} was dropped and created again since it was written")
     if "format" in different:
-        found.append(f"the format was {there.get('format')}, and is {now['format']} now")
+        reasons.append(f"the format was {saved.get('format')}, and is {now['format']} now")
     if "escaped" in different:
-        found.append(f"it was started {'with' if there.get('escaped') else 'without'} --escape-formulas")
+        reasons.append(f"it was started {'with' if saved.get('escaped') else 'without'} --escape-formulas")
     if "gzip" in different:
-        found.append(f"the file was {'' if there.get('gzip') else 'not '}compressed")
+        reasons.append(f"the file was {'' if saved.get('gzip') else 'not '}compressed")
     if "files" in different:
-        names = _names(there.get("files"))
-        found.append(
+        names = _names(saved.get("files"))
+        reasons.append(
             _CHANGED if names == _names(now["files"]) else f"it was reading {', '.join(names) or 'an unknown file'}"
         )
-    return found
+    return reasons
 
 
 def _names(files: Any) -> list[str]:
-    """The names in ``Source.identity()``; anything else may stand there."""
+    """The names of the files in a result of ``Source.identity()``; empty if ``files`` has another form."""
     return [str(file[0]) for file in files if isinstance(file, list) and file] if isinstance(files, list) else []
 
 
 def save(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]) -> None:
-    """Replace the checkpoint by one that says ``state``: a reader, or a crash, sees the old one or the new one."""
+    """Save a checkpoint with ``state``. It replaces the old one in one step, so that a crash leaves one of the two."""
     new = path.with_name(f"{path.name}.new")
     try:
         with new.open("w", encoding="utf-8") as file:
@@ -98,30 +103,30 @@ def save(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]) -> N
 
 
 def remove(path: Path) -> None:
-    """Forget the checkpoint, where there is one."""
+    """Delete the checkpoint if there is one."""
     with suppress(FileNotFoundError):
         path.unlink()
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold off another transfer with the same file. The lock ends with the process, however that ends.
+def lock(path: Path) -> Iterator[None]:
+    """Lock a data file against other transfers in the block. The lock also ends when the process is killed.
 
-    Raises BadInput where the folder is missing, Protected where another transfer holds it.
+    Raises BadInput if the folder does not exist, and Protected if another transfer has the lock.
     """
-    import fcntl  # there is none on Windows, where every other command works
+    import fcntl  # Windows does not have it, and every other command works there
 
-    lock = path.with_name(f"{path.name}.lock")
+    lock_path = path.with_name(f"{path.name}.lock")
     try:
-        held = lock.open("w")
+        lock_file = lock_path.open("w")
     except FileNotFoundError as error:
         raise BadInput(f"There is no folder {path.parent}.", code="file_not_readable") from error
     except OSError as error:
         raise unusable(path.parent, error) from error
-    with held:
+    with lock_file:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if lock.stat().st_ino != os.fstat(held.fileno()).st_ino:  # that of one that ended just now
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock_path.stat().st_ino != os.fstat(lock_file.fileno()).st_ino:  # another transfer has just replaced it
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as error:
             raise Protected(f"Another transfer with {path} is running.", code="busy") from error
@@ -129,11 +134,11 @@ def alone(path: Path) -> Iterator[None]:
             yield
         finally:
             with suppress(OSError):
-                lock.unlink()
+                lock_path.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names that were given or taken in a folder last over a power failure."""
+    """Sync a folder to the disk, so that renamed and deleted files survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

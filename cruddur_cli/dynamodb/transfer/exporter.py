@@ -1,7 +1,8 @@
-"""Writes the whole table into a file, several segments at once, so that a killed export resumes.
+"""Export the whole table to a file, several segments at once. An interrupted export can be resumed.
 
-Each segment has a part of its own beside the file; the parts are joined in the segments' order, and the whole takes
-the file's name in one step. What is in it depends on the table and the number of segments alone.
+Each segment is written to a part, a file beside the target. At the end the parts are joined in the order of the
+segments, and the result replaces the target in one step. The content depends only on the table and on the number of
+segments, also after an interruption.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from ..schema import Item
 from . import Format, checkpoints, formats
 
 Say = Callable[[str], None]
-# A chunk ends with the item that fills it, not with a page: so it holds the same after a kill, or with throttling.
+# A chunk ends with the item that fills it, and not with a page. So chunks are the same after a kill or with throttling.
 _CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Reached:
-    """How far a segment came: behind the item with the key ``after``, with so many items and bytes in its part.
+class SegmentPosition:
+    """The position in a segment: after the item with the key ``after``, with ``items`` and ``bytes`` in its part.
 
-    ``tail`` is the same of a chunk that was stopped before it was full and stands behind all that, compressed: what it
-    holds is read again, and compressed with what comes next, so that a stop leaves no trace in the file.
+    ``tail`` is the position after one more compressed chunk, which a limit ended before it was full. A resumed export
+    reads this chunk from the part and compresses it again together with the next items. So the file is the same as
+    without the interruption.
     """
 
     after: dict[str, Any] | None = None
@@ -42,13 +44,13 @@ class Reached:
     tail: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, kept: Any) -> Reached:
-        """What was kept of one. Raises Unusable for anything else."""
+    def of(cls, state: Any) -> SegmentPosition:
+        """The position in a checkpoint's state. Raises Unusable if the state has another form."""
         names = {"after", "items", "bytes", "done", "tail"}
-        if not isinstance(kept, dict) or not names - {"tail"} <= kept.keys() <= names:
+        if not isinstance(state, dict) or not names - {"tail"} <= state.keys() <= names:
             raise sealing.Unusable("it does not say how far each segment was read")
-        after, tail, done = kept["after"], kept.get("tail"), kept["done"]
-        items, size = sealing.whole_number(kept["items"]), sealing.whole_number(kept["bytes"])
+        after, tail, done = state["after"], state.get("tail"), state["done"]
+        items, size = sealing.whole_number(state["items"]), sealing.whole_number(state["bytes"])
         if after is not None and not _is_key(after):
             raise sealing.Unusable(f"{str(after)[:80]} is not the key of an item")
         if type(done) is not bool or (tail is not None and cls.of(tail).tail is not None):
@@ -56,14 +58,16 @@ class Reached:
         return cls(after, items, size, done, tail)
 
     @property
-    def last(self) -> Reached:
-        """How far it came, with the tail."""
-        return Reached(**self.tail) if self.tail else self
+    def last(self) -> SegmentPosition:
+        """The position after the tail, or this position if there is no tail."""
+        return SegmentPosition(**self.tail) if self.tail else self
 
 
 class _Chunk(NamedTuple):
-    """Lines of a segment: how many items, the last one's key, and whether it is the segment's end. ``stopped`` says
-    that a limit ended it before it was full."""
+    """Lines of a segment, with the number of items and the key of the last one.
+
+    ``done`` means that the segment ends here, ``stopped`` that a capacity limit ended the chunk before it was full.
+    """
 
     content: bytes
     items: int
@@ -74,7 +78,7 @@ class _Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of an export: items and bytes of the file, plain and compressed; ``resumed`` items came before."""
+    """The result of an export. ``bytes`` is the size of the file; ``resumed`` items were written by earlier runs."""
 
     file: str
     format: str
@@ -93,7 +97,7 @@ def to_stream(
     zipped: bool = False,
     escape_formulas: bool = False,
 ) -> Iterator[int]:
-    """Write all items to a stream as they come; yields how many came. Their order is that of the segments' arrival."""
+    """Write all items to a stream in the order in which pages arrive; yield the number of items of each write."""
     encode = formats.encoder(format, escape_formulas=escape_formulas)
     head = formats.header(format)
     backoff = dynamodb.backoff()
@@ -101,9 +105,9 @@ def to_stream(
     def produce(number: int) -> Iterator[tuple[bytes, int]]:
         pages = scanning.segment(dynamodb, number, plan, backoff=backoff)
         for chunk in _chunks(pages, encode):
-            yield _squeeze(chunk.content) if zipped else chunk.content, chunk.items
+            yield _gzip(chunk.content) if zipped else chunk.content, chunk.items
 
-    stream.write(_squeeze(head) if zipped else head)
+    stream.write(_gzip(head) if zipped else head)
     for content, count in scanning.spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt):
         stream.write(content)
         stream.flush()
@@ -124,22 +128,23 @@ def to_file(
     say: Say = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Exported:
-    """Write all items to ``path``, or resume an interrupted export to it.
+    """Write all items to the file ``path``, or resume an interrupted export to it.
 
-    ``private`` lets only the owner read the file.
+    If ``segments`` is None, the number is that of the resumed export, or depends on the table's size. ``restart``
+    deletes an earlier checkpoint. With ``private``, only the owner can read the file. ``advance`` is called with
+    numbers of items.
 
-    ``segments`` None is chosen by the table's size, or is that of the resumed export. Raises Protected where the
-    checkpoint is that of another table or format, or where another export to the same file is running.
+    Raises Protected if the checkpoint belongs to another table or format, or if another export to the file is running.
     """
     path = path.resolve()
     if path.is_dir():
         raise BadInput(f"{path} is a folder: the export is one file.")
-    with checkpoints.alone(path):
+    with checkpoints.lock(path):
         job = _Job(dynamodb, table, path, format, zipped, escape_formulas, private=private)
         if restart:
             job.forget()
         job.begin(segments)
-        resumed = sum(each.last.items for each in job.reached)
+        resumed = sum(each.last.items for each in job.positions)
         if resumed:
             say(f"resuming the export: {resumed:,} items are written already")
             advance(resumed)
@@ -147,8 +152,8 @@ def to_file(
             for count in job.run(segments):
                 advance(count)
         except BaseException as error:
-            # Nothing was kept yet, or it ends with the same item every time: then parts are only in the way.
-            if isinstance(error, BadInput) or not any(each.last.items for each in job.reached):
+            # Nothing was saved yet, or the same item would end the export again. So the parts cannot be used.
+            if isinstance(error, BadInput) or not any(each.last.items for each in job.positions):
                 with suppress(OSError):
                     job.forget()
             raise
@@ -156,7 +161,7 @@ def to_file(
 
 
 class _Job:
-    """One export to a file: where its parts are, how far each came, and the checkpoint that says so."""
+    """One export to a file: its parts, the position in each segment, and the checkpoint with these positions."""
 
     def __init__(
         self,
@@ -171,7 +176,7 @@ class _Job:
     ) -> None:
         self.dynamodb, self.table, self.path, self.format, self.zipped = dynamodb, table, path, format, zipped
         self.checkpoint = checkpoints.beside(path)
-        self.reached: list[Reached] = []
+        self.positions: list[SegmentPosition] = []
         self.joined = False
         self._escaped = escaped
         self._private = private
@@ -188,68 +193,78 @@ class _Job:
         state = checkpoints.load(self.checkpoint, about=self._about)
         if state is not None:
             try:
-                self.reached, self.joined = self._state(state)
+                self.positions, self.joined = self._state(state)
             except sealing.Unusable as error:
                 raise checkpoints.refused(self.checkpoint, str(error)) from error
-            if segments not in {None, len(self.reached)}:
+            if segments not in {None, len(self.positions)}:
                 raise Protected(
-                    f"{self.checkpoint} was left by an export in {len(self.reached)} segments.",
-                    hint=f"--segments {len(self.reached)} resumes it, --restart starts over",
+                    f"{self.checkpoint} was left by an export in {len(self.positions)} segments.",
+                    hint=f"--segments {len(self.positions)} resumes it, --restart starts over",
                     code="checkpoint",
                 )
             return
-        # Parts without a checkpoint cannot be resumed.
+        # Without a checkpoint, existing parts cannot be resumed.
         self.forget()
-        self.reached = [Reached()] * self._plan(segments).segments
+        self.positions = [SegmentPosition()] * self._plan(segments).segments
         self._save()
 
-    def _state(self, state: dict[str, Any]) -> tuple[list[Reached], bool]:
-        """How far each segment came. Raises Unusable where no export of this program can have come there."""
-        kept, joined = state.get("segments"), state.get("joined")
-        if not isinstance(kept, list) or not 1 <= len(kept) <= scanning.MOST_SEGMENTS or type(joined) is not bool:
+    def _state(self, state: dict[str, Any]) -> tuple[list[SegmentPosition], bool]:
+        """The position in each segment, and whether the parts were joined, from a checkpoint's state.
+
+        Raises Unusable if no export can have saved this state, or if a part is too short for it.
+        """
+        segments, joined = state.get("segments"), state.get("joined")
+        if (
+            not isinstance(segments, list)
+            or not 1 <= len(segments) <= scanning.MOST_SEGMENTS
+            or type(joined) is not bool
+        ):
             raise sealing.Unusable("it does not say how far each segment was read")
-        reached = [Reached.of(each) for each in kept]
-        for number, each in enumerate(reached):
+        positions = [SegmentPosition.of(each) for each in segments]
+        for number, each in enumerate(positions):
             part = self.part(number)
-            there = part.stat().st_size if part.exists() else 0
-            if not joined and there < each.last.bytes:
-                raise sealing.Unusable(f"{part.name} has {there:,} bytes instead of {each.last.bytes:,}")
-        return reached, joined
+            size = part.stat().st_size if part.exists() else 0
+            if not joined and size < each.last.bytes:
+                raise sealing.Unusable(f"{part.name} has {size:,} bytes instead of {each.last.bytes:,}")
+        return positions, joined
 
     def _plan(self, segments: int | None) -> scanning.ScanPlan:
         return scanning.plan(self.dynamodb, items=self.table.items, size=self.table.bytes, segments=segments)
 
     def run(self, segments: int | None) -> Iterator[int]:
-        """Read the rest of the table; yields how many items came."""
+        """Read the rest of the table; yield the number of items of each write."""
         if self.joined:
             return
-        left = [number for number, each in enumerate(self.reached) if not each.done]
+        left = [number for number, each in enumerate(self.positions) if not each.done]
         encode, backoff = formats.encoder(self.format, escape_formulas=self._escaped), self.dynamodb.backoff()
-        # The number of segments is that of the parts, also where a table has grown since they were begun.
-        plan = replace(self._plan(segments), segments=len(self.reached))
-        # What only its owner may read is in no part for others either; and a part has to be written to.
-        replaced = self._mode()
-        mode = None if replaced is None else replaced | stat.S_IRUSR | stat.S_IWUSR
+        # The number of segments is that of the parts, even if the table has grown since the export began.
+        plan = replace(self._plan(segments), segments=len(self.positions))
+        # A part has the mode of the file, so that nobody else can read it. Its owner must be able to write to it.
+        file_mode = self._mode()
+        mode = None if file_mode is None else file_mode | stat.S_IRUSR | stat.S_IWUSR
 
         def produce(number: int) -> Iterator[int]:
-            reached = self.reached[number]
-            pages = scanning.segment(self.dynamodb, number, plan, after=reached.last.after, backoff=backoff)
-            head = formats.header(self.format) if number == 0 and not reached.last.bytes else b""
+            position = self.positions[number]
+            pages = scanning.segment(self.dynamodb, number, plan, after=position.last.after, backoff=backoff)
+            head = formats.header(self.format) if number == 0 and not position.last.bytes else b""
             yield from _write(
                 self.part(number),
                 lambda tail: _chunks(pages, encode, head=head + tail),
-                reached=reached, zipped=self.zipped, mode=mode, keep=lambda to: self._keep(number, to),
+                position=position, zipped=self.zipped, mode=mode, save=lambda new: self._save_position(number, new),
             )  # fmt: skip
 
         yield from scanning.spread(left, produce, readers=plan.readers, halt=self.dynamodb.halt)
 
     def finish(self, resumed: int) -> Exported:
-        """Join the parts, give the whole its name, forget the rest. Killed at any point, it can be done again."""
+        """Join the parts, replace the target file, and delete the parts and the checkpoint.
+
+        If the process is killed at any point, this can be repeated.
+        """
         first = self.part(0)
-        sizes = {self.part(number): each.bytes for number, each in enumerate(self.reached)}
+        sizes = {self.part(number): each.bytes for number, each in enumerate(self.positions)}
         if not (self.joined and not first.exists() and self.path.exists()):
             if self.zipped and not sum(sizes.values()):
-                sizes[first] = _write_nothing(first)
+                sizes[first] = _write_empty_gzip(first)
             _join(sizes)
             self.joined = True
             self._save()
@@ -262,13 +277,13 @@ class _Job:
             except OSError as error:
                 raise checkpoints.unusable(self.path, error) from error
         self.forget()
-        items = sum(each.items for each in self.reached)
+        items = sum(each.items for each in self.positions)
         return Exported(str(self.path), str(self.format), items, sum(sizes.values()), len(sizes), resumed)
 
     def _mode(self) -> int | None:
-        """Who may read and write the file: its owner alone where it is private, else as the file that it replaces.
+        """The mode of the file: that of its owner alone if it is private, or that of the file that it replaces.
 
-        None where there is none.
+        None if there is no such file.
         """
         if self._private:
             return stat.S_IRUSR | stat.S_IWUSR
@@ -278,7 +293,7 @@ class _Job:
             return None
 
     def forget(self) -> None:
-        """Remove the parts, then the checkpoint: parts without one would never be found again."""
+        """Delete the parts, then the checkpoint. In the other order, a kill could leave parts that nothing deletes."""
         prefix = f"{self.path.name}.part-"
         for entry in self.path.parent.iterdir():
             if entry.name.startswith(prefix) and entry.name.removeprefix(prefix).isdecimal():
@@ -286,37 +301,39 @@ class _Job:
                     entry.unlink()
         checkpoints.remove(self.checkpoint)
 
-    def _keep(self, number: int, to: Reached) -> None:
+    def _save_position(self, number: int, position: SegmentPosition) -> None:
         with self._lock:
-            self.reached[number] = to
+            self.positions[number] = position
             self._save()
 
     def _save(self) -> None:
-        state = {"segments": [asdict(each) for each in self.reached], "joined": self.joined}
+        state = {"segments": [asdict(each) for each in self.positions], "joined": self.joined}
         checkpoints.save(self.checkpoint, state, about=self._about)
 
 
-# One segment's part: lines into chunks, chunks into a file that can be cut back to a known place.
+# The part of one segment: items become lines, lines become chunks, and chunks are written to a file that can be
+# truncated to a saved position.
 
 
 def _chunks(pages: Iterable[list[Item]], encode: Callable[[Item], bytes], *, head: bytes = b"") -> Iterator[_Chunk]:
-    """The lines of a segment, behind ``head``, in chunks.
+    """Yield the lines of a segment, after ``head``, in chunks.
 
-    Where a limit stops the pages, what came before it was paid for: that is a chunk as well, and then it is raised.
+    If a capacity limit ends the pages, the items before it were paid for. They are yielded as a last chunk, and then
+    Incomplete is raised.
     """
     lines: list[bytes] = [head] if head else []
     size, last, count = len(head), None, 0
-    stopped: Incomplete | None = None
-    found = iter(pages)
+    limit_reached: Incomplete | None = None
+    remaining = iter(pages)
     while True:
         try:
-            page = next(found, None)
+            page = next(remaining, None)
         except Incomplete as error:
-            page, stopped = None, error
+            page, limit_reached = None, error
         if page is None:
             break
         page.reverse()
-        while page:  # each item goes as soon as it is a line: a page is eight times its JSON in memory
+        while page:  # free each item as soon as it is a line: a parsed page is eight times as large as its JSON
             last = page.pop()
             line = encode(last)
             lines.append(line)
@@ -325,11 +342,11 @@ def _chunks(pages: Iterable[list[Item]], encode: Callable[[Item], bytes], *, hea
             if size >= _CHUNK:
                 yield _Chunk(b"".join(lines), count, _key(last))
                 lines, size, count = [], 0, 0
-    if stopped is None or count:
-        done = stopped is None
+    if limit_reached is None or count:
+        done = limit_reached is None
         yield _Chunk(b"".join(lines), count, _key(last) if last else None, done=done, stopped=not done)
-    if stopped is not None:
-        raise stopped
+    if limit_reached is not None:
+        raise limit_reached
 
 
 def _key(item: Item) -> dict[str, Any]:
@@ -346,65 +363,69 @@ def _is_key(value: Any) -> bool:
     )
 
 
-def _squeeze(content: bytes) -> bytes:
-    """A gzip member (RFC 1952) of its own, without name or time: the same for the same content. Nothing for nothing."""
-    return _member(content) if content else b""
+def _gzip(content: bytes) -> bytes:
+    """The content as one gzip member (RFC 1952), or nothing for no content.
+
+    It has no name and no time, so that the same content always gives the same bytes.
+    """
+    return _gzip_member(content) if content else b""
 
 
-def _member(content: bytes) -> bytes:
+def _gzip_member(content: bytes) -> bytes:
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     return compressor.compress(content) + compressor.flush()
 
 
-def _write_nothing(path: Path) -> int:
-    """Make a part the gzip of nothing, which is not an empty file; returns its size."""
-    return path.write_bytes(_member(b""))
+def _write_empty_gzip(path: Path) -> int:
+    """Write the gzip form of an empty file, which is not empty itself; return its size in bytes."""
+    return path.write_bytes(_gzip_member(b""))
 
 
 def _write(
     path: Path,
     begin: Callable[[bytes], Iterable[_Chunk]],
     *,
-    reached: Reached,
+    position: SegmentPosition,
     zipped: bool,
-    keep: Callable[[Reached], None],
+    save: Callable[[SegmentPosition], None],
     mode: int | None = None,
 ) -> Iterator[int]:
-    """Write chunks behind what was reached; each is on the disk before ``keep`` is told. Yields how many items came.
+    """Write chunks to a part, from ``position`` on; yield the number of items of each chunk.
 
-    ``begin`` gets what the first chunk begins with: the lines of the tail, which the chunk is written over. ``mode``
-    says who may read and write the part; None leaves that to the umask.
+    Each chunk is on the disk before ``save`` is called with the new position. ``begin`` returns the chunks. It gets the
+    lines of the tail, with which the first chunk begins; this chunk overwrites the tail. ``mode`` is the mode of the
+    part; None means that of the umask.
     """
     try:
-        # Made with its mode: one who opened it before that was narrowed could read on.
+        # The file is created with its mode, so that nobody can open it before the mode is narrowed.
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666 if mode is None else mode), "r+b") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            file.truncate(reached.last.bytes)
-            file.seek(reached.bytes)
-            for chunk in begin(zlib.decompress(file.read(), wbits=31) if reached.tail else b""):
-                last = reached.last
-                if reached.tail:
-                    reached = replace(reached, tail=None)
-                    keep(reached)  # killed while it is overwritten, the tail is nothing to go on from
-                file.seek(reached.bytes)
-                written = file.write(_squeeze(chunk.content) if zipped else chunk.content)
+            file.truncate(position.last.bytes)
+            file.seek(position.bytes)
+            for chunk in begin(zlib.decompress(file.read(), wbits=31) if position.tail else b""):
+                last = position.last
+                if position.tail:
+                    position = replace(position, tail=None)
+                    save(position)  # a kill while the tail is overwritten would leave it damaged
+                file.seek(position.bytes)
+                written = file.write(_gzip(chunk.content) if zipped else chunk.content)
                 file.truncate()
                 file.flush()
                 os.fsync(file.fileno())
                 after, items = chunk.after or last.after, last.items + chunk.items
-                to = Reached(after, items, reached.bytes + written, chunk.done)
-                reached = replace(reached, tail=asdict(to)) if zipped and chunk.stopped else to
-                keep(reached)
+                new = SegmentPosition(after, items, position.bytes + written, chunk.done)
+                position = replace(position, tail=asdict(new)) if zipped and chunk.stopped else new
+                save(position)
                 yield chunk.items
     except OSError as error:
         raise checkpoints.unusable(path, error) from error
 
 
 def _join(sizes: dict[Path, int]) -> None:
-    """Append the parts to the first one, in their order, and have that on the disk; doing it again changes nothing.
+    """Append the other parts to the first one, in their order, and sync it to the disk. Safe to repeat.
 
-    ``sizes`` says how many bytes of each part count.
+    ``sizes`` has the number of valid bytes of each part.
     """
     (first, begin), *others = sizes.items()
     try:

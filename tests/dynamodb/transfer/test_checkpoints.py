@@ -18,7 +18,7 @@ from cruddur_cli.commands.ddb import transfer
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.transfer import Format, checkpoints, exporter, input_files
-from cruddur_cli.dynamodb.transfer.importer import Counts, Importer, Kept
+from cruddur_cli.dynamodb.transfer.importer import Counts, ImportCheckpoint, Importer
 from cruddur_cli.errors import Protected, Refused
 from tests import faults
 from tests.dynamodb.rows import everything, message_row, write
@@ -44,7 +44,7 @@ def run(dynamodb: DynamoDB, path: Path, *, keep_all: bool = True, before: Any = 
     """An import as the command does it; ``before`` may end it when a place is kept."""
     source = input_files.find(str(path), None)
     about = {"what": "import", **checkpoints.identity(dynamodb, tables.describe(dynamodb)), "files": source.identity()}
-    kept = Kept(checkpoints.beside(path), about, every=1 if keep_all else 1000)
+    kept = ImportCheckpoint(checkpoints.beside(path), about, every=1 if keep_all else 1000)
     after, counts, keys = kept.load(source)
 
     def keep(place: Any, found: Counts) -> None:
@@ -103,14 +103,14 @@ def test_a_resumed_import_counts_keys_that_came_twice_in_one_group(dynamodb: Dyn
 def test_an_import_that_was_killed_at_once_begins_at_the_first_line(file: Path) -> None:
     source = input_files.find(str(file), None)
     for before in (None, input_files.Place(0, 0)):
-        after, counts, keys = Kept(checkpoints.beside(file), {"what": "import"}).load(source)
+        after, counts, keys = ImportCheckpoint(checkpoints.beside(file), {"what": "import"}).load(source)
         with keys:
             assert (after, counts) == (before, Counts())
 
 
 def test_every_twentieth_place_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    kept, found = Kept(path, {}), []
+    kept, found = ImportCheckpoint(path, {}), []
     for line in range(1, 42):
         kept.keep(input_files.Place(0, line), Counts(new=line))
         state = checkpoints.load(path, about={})
@@ -122,7 +122,7 @@ def test_every_twentieth_place_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("begun", [True, False])
 def test_an_import_that_gives_up_keeps_its_place_where_it_began_anything(file: Path, begun: bool) -> None:
     path = checkpoints.beside(file)
-    kept = Kept(path, {"what": "import"})
+    kept = ImportCheckpoint(path, {"what": "import"})
     _, _, keys = kept.load(input_files.find(str(file), None))
     with keys:
         keys.add([(("a", "b"), input_files.Place(0, 1), 0)] if begun else [])
@@ -204,7 +204,7 @@ def test_an_import_that_gives_up_says_what_is_there_and_what_is_left(dynamodb: D
     found = re.search(r"At least (\d+) items of .* in the table; (\d+) lines are left", caught.value.message)
     assert found is not None
     assert int(found[1]) <= len(everything(dynamodb))
-    assert int(found[2]) == 501 - importer.dealt_with
+    assert int(found[2]) == 501 - importer.lines_done
     assert "again" in (caught.value.hint or "")
 
 

@@ -176,7 +176,7 @@ def file_of(folder: Path, rows: list[Item]) -> Path:
 
 def test_a_resumed_import_begins_with_what_the_interrupted_one_counted(dynamodb: DynamoDB) -> None:
     importer = importing.Importer(dynamodb, counts=Counts(new=1, replaced=2, unchanged=4, duplicates=8))
-    assert (importer.there, importer.dealt_with, importer.lines) == (7, 15, 0)
+    assert (importer.in_table, importer.lines_done, importer.lines) == (7, 15, 0)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_table_is_compared_on_request_where_it_holds_anything(
     importer = importing.Importer(dynamodb, compare=compare)
     found = input_files.items(input_files.find(str(file_of(tmp_path, [message_row("1", "x")])), None))
     assert importer.run(found) == Counts(new=1)
-    assert importer.known is known
+    assert importer.counts_are_exact is known
     assert [(each["Limit"], each["ConsistentRead"]) for each in looks] == [(1, True)], "one item tells"
     assert [each["RequestItems"][dynamodb.table]["ConsistentRead"] for each in asked] == [True] * reads
 
@@ -275,7 +275,7 @@ def test_groups_under_way_are_counted_by_what_became_of_them(dynamodb: DynamoDB,
     write(dynamodb, before)
     with pytest.raises(importing.ItemRefused) as caught:
         import_(dynamodb, file_of(tmp_path, rows), compare=False, counts=Counts(new=5))
-    assert caught.value.there == len(everything(dynamodb)) == 14
+    assert caught.value.in_table == len(everything(dynamodb)) == 14
 
 
 @pytest.mark.parametrize(
@@ -340,10 +340,10 @@ def test_an_item_that_dynamodb_does_not_take_is_named(
     error = caught.value
     assert (error.place, error.fields["sk"]) == (input_files.Place(0, 699), "0349")
     assert "ValidationException" in error.message
-    assert error.there == len(everything(dynamodb)) < 700
+    assert error.in_table == len(everything(dynamodb)) < 700
     rows[349]["message"] = {"S": "mended"}
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert import_(dynamodb, path) == Counts(new=700 - error.there, unchanged=error.there)
+    assert import_(dynamodb, path) == Counts(new=700 - error.in_table, unchanged=error.in_table)
 
 
 def test_segments_and_pages_are_chosen_by_size(dynamodb: DynamoDB) -> None:
