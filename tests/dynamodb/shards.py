@@ -137,6 +137,9 @@ class Shards:
         }
         self.open_shards, self.page = set(map(shard_id, open_shards)), page
         self.read: list[str] = []
+        self.limits: list[int] = []
+        self.iterators = 0
+        self.first: str | None = "0" * 21
         self.listings = 0
         for operation in ("DescribeStream", "GetShardIterator", "GetRecords"):
             client.meta.events.register(f"before-call.dynamodbstreams.{operation}", getattr(self, operation))
@@ -153,7 +156,7 @@ class Shards:
         return _answer({"StreamDescription": found})
 
     def _shard(self, name: str) -> dict[str, Any]:
-        numbers = {"StartingSequenceNumber": "0" * 21}
+        numbers = {"StartingSequenceNumber": self.first} if self.first else {}
         if name not in self.open_shards:
             numbers["EndingSequenceNumber"] = "9" * 21
         parent = self.plan[name][0]
@@ -161,6 +164,7 @@ class Shards:
 
     def GetShardIterator(self, params: dict[str, Any], **_: Any) -> Any:
         asked = json.loads(params["body"])
+        self.iterators += 1
         pages, begin = self.plan[asked["ShardId"]][1], 0
         if asked["ShardIteratorType"] == "LATEST":
             begin = len(pages)
@@ -170,10 +174,12 @@ class Shards:
         return _answer({"ShardIterator": f"{asked['ShardId']}:{begin}"})
 
     def GetRecords(self, params: dict[str, Any], **_: Any) -> Any:
-        name, _, number = json.loads(params["body"])["ShardIterator"].rpartition(":")
+        asked = json.loads(params["body"])
+        name, _, number = asked["ShardIterator"].rpartition(":")
         pages = self.plan[name][1]
         page = pages[int(number)] if int(number) < len(pages) else []
         self.read.append(name)
+        self.limits.append(asked["Limit"])
         following = min(int(number) + 1, len(pages))
         ended = following >= len(pages) and name not in self.open_shards
         return _answer({"Records": page} | ({} if ended else {"NextShardIterator": f"{name}:{following}"}))

@@ -223,8 +223,6 @@ class Reader:
             emptied = after is not None and (shard.first is None or int(shard.first) > int(after))
             if emptied or (iterator.first is not None and iterator.first != shard.first):
                 self._forget(shard.shard_id)
-                if after is None:
-                    self.positions[shard.shard_id] = Position()
             elif iterator.first is None:
                 self._iterators[shard.shard_id] = replace(iterator, first=shard.first)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,7 @@ from cruddur_cli.dynamodb.streams import reader as stream_reader
 from cruddur_cli.dynamodb.streams.checkpoints import Position
 from cruddur_cli.errors import BadInput, CannotConnect, NotFound, Refused
 from cruddur_cli.local import stack
+from tests import faults
 from tests.dynamodb.rows import everything, message_row, write
 from tests.dynamodb.shards import (
     Shards,
@@ -58,6 +61,16 @@ def test_a_table_without_a_stream_says_how_to_get_one(dynamodb: DynamoDB) -> Non
     with pytest.raises(NotFound, match="has no stream") as raised, stream_reader.opened(dynamodb):
         pass
     assert raised.value.hint == "cruddur ddb schema-load --stream"
+
+
+@pytest.mark.parametrize("missing", ["StreamSpecification", "LatestStreamArn"])
+def test_a_stream_that_was_turned_off_or_is_not_there_yet_is_none(
+    dynamodb: DynamoDB, source: stream_reader.Stream, missing: str
+) -> None:
+    assert source.arn
+    faults.table_looks(dynamodb.client, lambda table: table.pop(missing))
+    with pytest.raises(NotFound, match="has no stream"), stream_reader.opened(dynamodb):
+        pass
 
 
 def test_a_stream_is_turned_on_once_on_a_table_that_is_there(dynamodb: DynamoDB) -> None:
@@ -119,6 +132,23 @@ def test_latest_is_what_comes_after(dynamodb: DynamoDB, source: stream_reader.St
     assert shown(read_all(source, dict(reader.positions))) == names(1, 5)
 
 
+@pytest.mark.parametrize(("page", "pages"), [(2, [2, 1]), (10, [3])])
+def test_a_batch_has_as_many_records_as_it_may(
+    dynamodb: DynamoDB, source: stream_reader.Stream, page: int, pages: list[int]
+) -> None:
+    say(dynamodb, 5)
+    asked: list[int] = []
+    source.client.meta.events.register(
+        "provide-client-params.dynamodbstreams.GetRecords", lambda params, **_: asked.append(params["Limit"])
+    )
+    reader = stream_reader.Reader(source, {}, page=page)
+    (batch,) = reader.batches(limit=3)
+    assert (shown(batch.records), batch.caught_up, asked) == (names(3), False, pages)
+    reader.commit(batch)
+    (batch,) = reader.batches(limit=3)
+    assert (shown(batch.records), batch.caught_up) == (names(2, 3), True)
+
+
 def test_what_is_not_committed_is_read_again(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     say(dynamodb, 5)
     reader = stream_reader.Reader(source, {})
@@ -149,6 +179,56 @@ def test_an_iterator_that_expires_between_pages_loses_nothing(dynamodb: DynamoDB
     struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=1, after=1)
     assert sorted(shown(read_all(source, page=20))) == sorted(names(60))
     assert struck.count == 1
+
+
+def test_iterators_that_all_expire_are_given_up(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 1)
+    struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=100)
+    with pytest.raises(CannotConnect, match="returned only expired iterators"):
+        list(stream_reader.Reader(source, {}).batches())
+    assert struck.count == 5
+
+
+def test_a_shard_that_expires_while_it_is_read_is_said(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 3)
+    ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
+    first = records.sequence_number(read_all(source)[0])
+    strikes(source.client, "GetRecords", "ResourceNotFoundException", times=1)
+    reader = stream_reader.Reader(source, {shard_id: Position(first)})
+    (batch,) = reader.batches()
+    assert (batch.records, batch.caught_up, batch.closed) == ([], True, True)
+    assert [(lost.shard_id, lost.after) for lost in reader.lost] == [(shard_id, first)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_known", "is_lost"),
+    [("GetShardIterator", True, True), ("GetShardIterator", False, False), ("GetRecords", True, False)],
+)
+def test_only_a_sequence_number_that_is_called_invalid_is_an_expired_one(
+    dynamodb: DynamoDB, source: stream_reader.Stream, operation: str, is_known: bool, is_lost: bool
+) -> None:
+    say(dynamodb, 3)
+    ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
+    first = records.sequence_number(read_all(source)[0])
+    struck = strikes(source.client, operation, "ValidationException", times=1)
+    reader = stream_reader.Reader(source, {shard_id: Position(first)} if is_known else {})
+    if is_lost:
+        assert shown([each for batch in reader.batches() for each in batch.records]) == names(3)
+        assert [lost.after for lost in reader.lost] == [first]
+    else:
+        with pytest.raises(Refused):
+            list(reader.batches())
+        assert reader.lost == []
+    assert struck.count == 1
+
+
+def test_other_errors_of_a_stream_are_told(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+    say(dynamodb, 1)
+    strikes(source.client, "GetShardIterator", "AccessDeniedException", times=1)
+    reader = stream_reader.Reader(source, {shard.shard_id: Position(NUMBER) for shard in stream_reader.shards(source)})
+    with pytest.raises(Refused):
+        list(reader.batches())
+    assert reader.lost == []
 
 
 @pytest.mark.parametrize("operation", ["GetShardIterator", "GetRecords"])
@@ -230,6 +310,101 @@ def test_parents_come_before_their_children_over_pages_of_shards(source: stream_
 def test_an_empty_page_is_not_the_end_of_a_closed_shard(source: stream_reader.Stream) -> None:
     Shards(source.client, {"one": (None, [[], [], page(1), [], page(2)])}, open_shards=set())
     assert shown(read_all(source)) == names(2, 1)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses of a reader, of which none is made."""
+    found: list[float] = []
+    monkeypatch.setattr(stream_reader, "time", SimpleNamespace(sleep=found.append))
+    return found
+
+
+EMPTY: list[object] = []
+
+
+def on_aws(source: stream_reader.Stream) -> stream_reader.Stream:
+    """The stream as it is at AWS, where an empty page says nothing of the next one."""
+    return replace(source, at=replace(source.at, url=None))
+
+
+def test_an_open_shard_on_aws_is_at_its_end_after_five_empty_pages(
+    source: stream_reader.Stream, pauses: list[float]
+) -> None:
+    made = Shards(source.client, {"one": (None, [*[EMPTY] * 4, page(1), *[EMPTY] * 9])}, open_shards={"one"})
+    (batch,) = stream_reader.Reader(on_aws(source), {}).batches(thorough=True)
+    assert (shown(batch.records), batch.caught_up, batch.closed) == (names(1, 1), True, False)
+    assert (len(made.read), pauses) == (4 + 1 + 5, [0.25] * 8)
+
+
+def test_a_look_at_an_open_shard_ends_with_an_empty_page(source: stream_reader.Stream, pauses: list[float]) -> None:
+    made = Shards(source.client, {"one": (None, [page(1), EMPTY, page(2), EMPTY])}, open_shards={"one"})
+    reader = stream_reader.Reader(on_aws(source), {})
+    for number in (1, 2):
+        (batch,) = reader.batches()
+        assert (shown(batch.records), batch.caught_up, batch.closed) == (names(1, number), True, False)
+        assert len(made.read) == 2 * number
+        reader.commit(batch)
+    assert (pauses, made.iterators) == ([], 1)
+
+
+def test_one_empty_page_of_a_local_engine_is_the_end(source: stream_reader.Stream, pauses: list[float]) -> None:
+    made = Shards(source.client, {"one": (None, [page(1), EMPTY, page(2)])}, open_shards={"one"})
+    (batch,) = stream_reader.Reader(source, {}).batches(thorough=True)
+    assert (shown(batch.records), batch.caught_up) == (names(1, 1), True)
+    assert (len(made.read), pauses) == (2, [])
+
+
+@pytest.mark.parametrize(("length", "found"), [(1, 16), (1000, 10_000)])
+def test_a_batch_ends_after_sixteen_pages_or_ten_thousand_records(
+    source: stream_reader.Stream, length: int, found: int
+) -> None:
+    pages = [page(number) * length for number in range(20)]
+    made = Shards(source.client, {"one": (None, pages)}, open_shards={"one"})
+    (batch,) = stream_reader.Reader(source, {}).batches()
+    assert (len(batch.records), batch.caught_up) == (found, False)
+    assert set(made.limits) == {1000}
+
+
+def test_a_closed_shard_is_at_its_end_with_its_last_page(source: stream_reader.Stream, pauses: list[float]) -> None:
+    made = Shards(source.client, {"one": (None, [EMPTY, page(1)])}, open_shards=set())
+    (batch,) = stream_reader.Reader(source, {}).batches()
+    assert (shown(batch.records), batch.caught_up, batch.closed) == (names(1, 1), True, True)
+    assert (len(made.read), pauses) == (2, [])
+
+
+def test_an_iterator_serves_until_its_shard_begins_elsewhere(source: stream_reader.Stream) -> None:
+    made = Shards(source.client, {"one": (None, [page(0), EMPTY, EMPTY, EMPTY, EMPTY])}, open_shards={"one"})
+    reader = stream_reader.Reader(source, {})
+    for first, iterators in ((None, 1), ("0" * 21, 1), ("0" * 21, 1), ("0" * 20 + "9", 2), ("0" * 20 + "9", 2)):
+        made.first = first
+        for batch in reader.batches():
+            if first is not None:
+                reader.commit(batch)
+        assert made.iterators == iterators
+        reader.positions[shard_id("one")] = replace(reader.positions[shard_id("one")], after=None)
+
+
+def test_a_shard_that_was_emptied_behind_what_was_read_gets_another_iterator(source: stream_reader.Stream) -> None:
+    made = Shards(source.client, {"one": (None, [page(5), EMPTY, EMPTY, EMPTY])}, open_shards={"one"})
+    reader = stream_reader.Reader(source, {})
+    for first, iterators in (("0" * 20 + "5", 1), ("0" * 20 + "5", 1), (None, 2)):
+        made.first = first
+        for batch in reader.batches():
+            reader.commit(batch)
+        assert (made.iterators, reader.positions[shard_id("one")].after) == (iterators, f"{5:030d}")
+
+
+def test_a_part_of_a_batch_is_kept_and_its_shard_is_left_alone(source: stream_reader.Stream) -> None:
+    made = Shards(source.client, {"one": (None, [page(1, 2), EMPTY])}, open_shards={"one"})
+    reader = stream_reader.Reader(source, {})
+    (batch,) = reader.batches()
+    for position in (Position(f"{1:030d}"), None):
+        reader.commit_part(batch, position)
+        assert reader.positions == {shard_id("one"): Position(f"{1:030d}")}
+        read = len(made.read)
+        assert list(reader.batches()) == []
+        assert len(made.read) == read
 
 
 def test_a_child_waits_for_a_parent_that_is_stuck(source: stream_reader.Stream) -> None:

@@ -24,6 +24,14 @@ def test_a_new_message_is_read_with_its_conversation() -> None:
     assert (found[0], found[1].message, found[1].user_handle) == (GROUP, "hello", "andrewbrown")
 
 
+def test_a_new_message_is_read_also_where_its_key_is_told_by_the_item_alone() -> None:
+    told = record(message_row("2026-11-20T10:00:00Z", "hello"))
+    del told["dynamodb"]["Keys"]
+    found = records.message(told)
+    assert found is not None
+    assert (found[0], found[1].message) == (GROUP, "hello")
+
+
 @pytest.mark.parametrize("event", ["MODIFY", "REMOVE"])
 def test_every_change_but_a_new_item_moves_nothing(event: str) -> None:
     assert records.message(record(message_row("2026-11-20T10:00:00Z", "hello"), event)) is None
@@ -41,6 +49,7 @@ def test_a_group_row_is_no_news() -> None:
         (record(None), "no partition key"),
         ({"eventName": "INSERT", "dynamodb": {"Keys": {"pk": {"S": "MSG#g"}}}}, "does not contain the new item"),
         (record({"pk": {"S": "MSG#g"}, "sk": {"S": "2026-11-20T10:00:00Z"}}), "a message without message"),
+        (record(message_row("2026-11-20T10:00:00Z", "x", group="")), "a message without a conversation"),
         (record(message_row("yesterday", "x")), "'yesterday' is not a time"),
     ],
 )
