@@ -301,8 +301,8 @@ def _warn_of_expired_rules(s: Settings, ec2: EC2 | None = None) -> int:
         code = Exit.NO if error.code in aws_client.FALSE_ANSWERS else Exit.DONE
     for rule in rules:
         output.warn(
-            f"rule {rule.rule_id} of {rule.group_id} still allows {rule.source}, although its time is over"
-            f" ({rule.expires_at:%Y-%m-%d %H:%MZ}): cruddur rds revoke --expired"
+            f"rule {rule.rule_id} of {rule.group_id} still allows {rule.source}, although it expired at"
+            f" {rule.expires_at:%Y-%m-%d %H:%MZ}: cruddur rds revoke --expired"
         )
     return code
 

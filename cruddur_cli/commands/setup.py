@@ -78,23 +78,27 @@ def setup(
     try:
         migration_step.report(s, done_steps, pending, unsynced)
     finally:
-        if s.output == "table":  # for a person, capacity comes behind everything else
+        if s.output == "table":  # for a person, the capacity is printed last
             output.used(s, dynamodb.meter, brief=True)
 
 
 def _show(
-    s: Settings, dynamodb: DynamoDB, done: list[steps.Step], groups: list[MessageGroup], extra: dict[str, int | bool]
+    s: Settings,
+    dynamodb: DynamoDB,
+    done_steps: list[steps.Step],
+    groups: list[MessageGroup],
+    extra: dict[str, int | bool],
 ) -> None:
-    """Show the newest conversations. The job summary gets the steps, and not what people wrote."""
+    """Show the newest conversations. The job summary gets the steps, and no texts of messages."""
     from ..dynamodb import schema
 
-    github.keep(s, done, extra=extra, meter=dynamodb.meter)
+    github.keep(s, done_steps, extra=extra, meter=dynamodb.meter)
     draw = output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{' --prod' if s.prod else ''}")
     output.show(
         s,
         groups,
         draw=draw,
-        picture=output.below(output.steps(dry_run=s.dry_run), done, draw),
+        picture=output.below(output.steps(dry_run=s.dry_run), done_steps, draw),
         record=schema.MessageGroup,
         meter=None if s.output == "table" else dynamodb.meter,
         extra=extra,
@@ -102,7 +106,7 @@ def _show(
 
 
 def _tell_next(s: Settings) -> None:
-    """Name the commands that a person runs next."""
+    """Print the commands to run next."""
     if s.quiet:
         return
     flag = " --prod" if s.prod else ""

@@ -507,16 +507,16 @@ def test_a_rule_with_an_end_is_told_when_it_is_over_and_closed(
     entry = account.rules[RULE]
     assert (entry.description or "").endswith(f" until {begin + timedelta(hours=8):%Y-%m-%dT%H:%MZ}")
     today(begin + timedelta(hours=7, minutes=58))
-    assert "although its time is over" not in run("rds", "status").err
+    assert "although it expired" not in run("rds", "status").err
     ran = run("rds", "revoke", "--expired", "-o", "json")
     assert json.loads(ran.out)["count"] == 0
     today(begin + timedelta(hours=9))
-    assert f"rule {RULE} of {GROUP} still allows {HERE}/32, although its time is over" in run("rds", "status").err
+    assert f"rule {RULE} of {GROUP} still allows {HERE}/32, although it expired" in run("rds", "status").err
     assert json.loads(run("rds", "revoke", "--expired", "--dry-run", "-o", "json").out)["updated"] == 1
     assert account.rules[RULE].ipv4 == f"{HERE}/32"
     assert json.loads(run("rds", "revoke", "--expired", "-o", "json").out)["updated"] == 1
     assert account.rules[RULE].ipv4 == "127.0.0.1/32"
-    assert "although its time is over" not in run("rds", "status").err
+    assert "although it expired" not in run("rds", "status").err
     assert run(*POINT, "--ip", HERE).code == 0
     assert account.rules[RULE].ipv4 == f"{HERE}/32"
 

@@ -1,4 +1,4 @@
-"""One run of ``cruddur ddb stream process``: what is read, applied and kept, and what is said of it."""
+"""Owns one run of ``cruddur ddb stream process``: reads and applies records, saves the checkpoint, and reports."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from ...dynamodb.streams import reader as stream_reader
 
 
-# "Reading and processing a stream": DescribeStream takes ten requests a second, and Lambda itself asks four times.
+# Locally, and on AWS. DescribeStream allows ten requests a second, and Lambda itself sends four ("Reading and
+# processing a stream").
 _PAUSE_S = {True: 0.25, False: 1.0}
 
 
 @dataclass(frozen=True)
 class RunResult(records.RecordCounts):
-    """The result of one run. ``lost`` counts places where records were gone before they could be read."""
+    """The result of one run. ``lost`` counts the gaps: places where records expired before they were read."""
 
     lost: int = 0
     requests: int = 0
@@ -34,7 +35,7 @@ class RunResult(records.RecordCounts):
 
 
 class StreamRun:
-    """One run of ``process``: what is read, applied and kept, and what was said of it."""
+    """One run of ``process``. ``totals`` counts what it did; ``failures`` has the record that failed in each shard."""
 
     def __init__(
         self,
@@ -46,78 +47,84 @@ class StreamRun:
         skip: frozenset[str],
     ) -> None:
         self.s, self.dynamodb, self.reader, self.path, self.line, self.skip = s, dynamodb, reader, path, line, skip
-        self.done = RunResult()
+        self.totals = RunResult()
         self.failures: list[tuple[str, processor.Failure]] = []
         self._began = time.monotonic()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def once(self) -> int:
-        """Until every shard was seen at its end; then what was done is shown, and a failure is raised."""
+        """Read every shard to its end, then show the result. Raises the error of a record that cannot be applied."""
         caught_up: set[str] = set()
         while True:
-            more = False
+            has_more = False
             for batch in self.reader.batches(thorough=True):
                 if batch.shard_id in caught_up:
                     continue
                 self._apply(batch)
-                more = more or not batch.caught_up or batch.closed
+                has_more = has_more or not batch.caught_up or batch.closed
                 caught_up |= {batch.shard_id} if batch.caught_up else set()
-            self._tell_lost()
-            if not more or self.failures:
+            self._report_lost()
+            if not has_more or self.failures:
                 break
         self._show()
         self._raise()
         return Exit.DONE
 
     def follow(self) -> int:
-        """Until it is interrupted, or a record cannot be applied. A store that is away is waited for."""
+        """Apply records until Ctrl-C or a record that fails; waits for a store that does not answer."""
         outage = live.Outage(self.line.tell, "The stream")
         while not self.failures:
-            busy = False
+            is_busy = False
             try:
                 for batch in self.reader.batches():
                     outage.ends()
                     self._apply(batch)
-                    busy = busy or bool(batch.records) or batch.closed
-                    self._tell_progress(batch)
+                    is_busy = is_busy or bool(batch.records) or batch.closed
+                    self._report_progress(batch)
             except CruddurError as error:
                 outage.begins(error)
-            self._tell_lost()
+            self._report_lost()
             if self.reader.finished():
                 raise Incomplete(
                     "The stream has ended: the table was dropped, or its stream turned off. All records were applied.",
                     hint="cruddur ddb describe-table",
                     code="stream_ended",
                 )
-            if not busy:
-                rest(self.reader)
+            if not is_busy:
+                pause(self.reader)
         self._raise()
         return Exit.DONE
 
     def _apply(self, batch: stream_reader.Batch) -> None:
-        """One batch: its effect first, then the place. What failed leaves the place before it."""
+        """Apply one batch, then move the checkpoint behind it, or before the record that failed."""
         from ...dynamodb.streams import processor
         from ...dynamodb.streams.checkpoints import Position
 
         applied = processor.apply(self.dynamodb, batch.records, skip=self.skip, dry_run=self.s.dry_run)
         names = [field.name for field in fields(records.RecordCounts)]
-        self.done = replace(self.done, **{name: getattr(self.done, name) + getattr(applied, name) for name in names})
+        self.totals = replace(
+            self.totals, **{name: getattr(self.totals, name) + getattr(applied, name) for name in names}
+        )
         for reason in applied.unmovable:
-            if reason not in self._told:
-                self._told.add(reason)
+            if reason not in self._reported:
+                self._reported.add(reason)
                 self.line.warn(reason)
         if applied.failure is None:
             self.reader.commit(batch)
         else:
-            before = batch.records[applied.failure.index - 1] if applied.failure.index else None
-            place = Position(records.sequence_number(before), records.changed_at(before)) if before else None
-            self.reader.commit_part(batch, place)
+            last_applied = batch.records[applied.failure.index - 1] if applied.failure.index else None
+            position = (
+                Position(records.sequence_number(last_applied), records.changed_at(last_applied))
+                if last_applied
+                else None
+            )
+            self.reader.commit_part(batch, position)
             self.failures.append((batch.shard_id, applied.failure))
         if batch.records or batch.closed or applied.failure:
-            self._keep()
-        # Even a Ctrl-C between effect and place costs no more than applying the same records again.
+            self._save_checkpoint()
+        # After a Ctrl-C between the rows and the checkpoint, the next run applies the same records again.
 
-    def _keep(self) -> None:
+    def _save_checkpoint(self) -> None:
         from ...dynamodb.streams import checkpoints as stream_checkpoints
         from ...local import home
 
@@ -135,37 +142,41 @@ class StreamRun:
                 code="checkpoint",
             ) from error
 
-    def _tell_lost(self) -> None:
-        for lost in self.reader.lost:
-            self.line.warn(str(lost))
-        self.done = replace(self.done, lost=self.done.lost + len(self.reader.lost))
+    def _report_lost(self) -> None:
+        for gap in self.reader.lost:
+            self.line.warn(str(gap))
+        self.totals = replace(self.totals, lost=self.totals.lost + len(self.reader.lost))
         self.reader.lost.clear()
 
-    def _tell_progress(self, batch: stream_reader.Batch) -> None:
-        rate = self.done.records / max(0.001, time.monotonic() - self._began)
-        last = records.changed_at(batch.records[-1]) if batch.records else None
-        lag = "none" if batch.caught_up or last is None else f"{max(0.0, (times.now() - last).total_seconds()):,.0f} s"
+    def _report_progress(self, batch: stream_reader.Batch) -> None:
+        rate = self.totals.records / max(0.001, time.monotonic() - self._began)
+        last_change = records.changed_at(batch.records[-1]) if batch.records else None
+        lag = (
+            "none"
+            if batch.caught_up or last_change is None
+            else f"{max(0.0, (times.now() - last_change).total_seconds()):,.0f} s"
+        )
         self.line.update(
-            f"following {self.s.table}: {counted(self.done.records, 'record')}, "
-            f"{counted(self.done.messages, 'message')}, "
-            f"{rate:,.0f}/s, lag {lag}, {counted(self.done.moved, 'row')} moved"
+            f"following {self.s.table}: {counted(self.totals.records, 'record')}, "
+            f"{counted(self.totals.messages, 'message')}, "
+            f"{rate:,.0f}/s, lag {lag}, {counted(self.totals.moved, 'row')} moved"
         )
         if self.s.output != "table" and batch.records:
-            shown = replace(self.done, requests=self.dynamodb.meter.total().requests)
-            output.show(replace(self.s, quiet=True, svg=None, summary=False), [shown])
+            totals = replace(self.totals, requests=self.dynamodb.meter.total().requests)
+            output.show(replace(self.s, quiet=True, svg=None, summary=False), [totals])
 
     def _show(self) -> None:
         requests = self.dynamodb.meter.total().requests
         seconds = round(time.monotonic() - self._began, 3)
-        self.done = replace(self.done, requests=requests, seconds=seconds)
+        self.totals = replace(self.totals, requests=requests, seconds=seconds)
         self.line.clear()
         failed = len(self.failures)
         output.show(
             self.s,
-            [self.done],
+            [self.totals],
             draw=output.details,
             meter=self.dynamodb.meter,
-            extra={"records": self.done.records, "failed": failed, "dry_run": self.s.dry_run},
+            extra={"records": self.totals.records, "failed": failed, "dry_run": self.s.dry_run},
         )
 
     def _raise(self) -> None:
@@ -182,6 +193,6 @@ class StreamRun:
             )
 
 
-def rest(reader: stream_reader.Reader) -> None:
-    """Wait before the next look at a stream that had nothing new."""
+def pause(reader: stream_reader.Reader) -> None:
+    """Wait before the next requests to a stream that had no new records."""
     time.sleep(_PAUSE_S[reader.stream.at.url is not None])

@@ -1,4 +1,4 @@
-"""``cruddur ddb backup``, ``list-backups``, ``restore`` and ``protect``: a way back."""
+"""``cruddur ddb backup``, ``list-backups``, ``restore`` and ``protect``: back up a table, and restore it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...dynamodb.client import DynamoDB
 
 
-# A count of a table that costs more than this is left to the person.
+# Read capacity units. A restored table whose count uses more is not counted.
 _FREE_UNITS = 1000
 
 
@@ -42,23 +42,23 @@ def backup(
     from ...dynamodb import backups, tables
     from ..shared import connections
 
-    chosen = name or backups.name_at(s.table, times.now())
-    backups.check_name(chosen)
+    backup_name = name or backups.name_at(s.table, times.now())
+    backups.check_name(backup_name)
     with connections.dynamodb(s) as dynamodb:
-        output.acting(s, f"backup {chosen} of table {s.table}, {dynamodb.at.label}")
+        output.acting(s, f"backup {backup_name} of table {s.table}, {dynamodb.at.label}")
         if s.dry_run:
             size = tables.describe(dynamodb).bytes
-            output.note(s, f"a backup {chosen} of {size:,} bytes would be created")
+            output.note(s, f"a backup {backup_name} of {size:,} bytes would be created")
             output.show(s, [], record=backups.Backup, extra={"written": 0, "unchanged": 0, "dry_run": True})
             return
-        done, made = _make(s, dynamodb, chosen, wait_s)
-    extra = {"written": int(made), "unchanged": int(not made), "dry_run": False}
-    output.show(s, [done], draw=output.details, extra=extra)
-    state = "is available" if made else "exists already"
-    output.note(s, f"The backup {state}. To restore it: cruddur ddb restore {done.backup} --into TABLE")
+        result, is_new = _create(s, dynamodb, backup_name, wait_s)
+    extra = {"written": int(is_new), "unchanged": int(not is_new), "dry_run": False}
+    output.show(s, [result], draw=output.details, extra=extra)
+    state = "is available" if is_new else "exists already"
+    output.note(s, f"The backup {state}. To restore it: cruddur ddb restore {result.backup} --into TABLE")
 
 
-def _make(s: Settings, dynamodb: DynamoDB, name: str, wait_s: float) -> tuple[Backup, bool]:
+def _create(s: Settings, dynamodb: DynamoDB, name: str, wait_s: float) -> tuple[Backup, bool]:
     from ...dynamodb import backups, tables
     from ...dynamodb.transfer import backup_files
     from ...local import home
@@ -85,39 +85,39 @@ def list_backups(s: Settings) -> None:
 
     settings.check_table_name(s.table, s.origins["table"])
     with connections.dynamodb(s) as dynamodb:
-        found = backup_files.listed(home.backups(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
-        output.show(s, found, draw=output.details if len(found) == 1 else None, record=backups.Backup)
+        existing = backup_files.listed(home.backups(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
+        output.show(s, existing, draw=output.details if len(existing) == 1 else None, record=backups.Backup)
         if dynamodb.at.local:
-            for name, into in backup_files.unfinished(home.backups(), s.table):
+            for name, target in backup_files.unfinished(home.backups(), s.table):
                 output.note(
                     s,
-                    f"Table {into} is incomplete, because its restore was interrupted. "
-                    f"To complete it: cruddur ddb restore {name} --into {into}",
+                    f"Table {target} is incomplete, because its restore was interrupted. "
+                    f"To complete it: cruddur ddb restore {name} --into {target}",
                 )
         else:
-            _say_window(s, dynamodb)
+            _report_window(s, dynamodb)
         is_missing = not tables.exists(dynamodb)
     flag = " --prod" if s.prod else ""
-    if is_missing and not found:
+    if is_missing and not existing:
         output.note(s, f"There is no table {s.table} on {dynamodb.at.label}, and no backup of it.")
     elif is_missing:
-        again = f"cruddur ddb restore BACKUP --into {s.table}{flag}"
-        output.note(s, f"Table {s.table} does not exist. To create it from a backup: {again}")
-    elif not found:
+        restore_command = f"cruddur ddb restore BACKUP --into {s.table}{flag}"
+        output.note(s, f"Table {s.table} does not exist. To create it from a backup: {restore_command}")
+    elif not existing:
         output.note(s, f"Table {s.table} has no backup: cruddur ddb backup{flag} creates one.")
 
 
-def _say_window(s: Settings, dynamodb: DynamoDB) -> None:
+def _report_window(s: Settings, dynamodb: DynamoDB) -> None:
     from ...dynamodb import backups
 
     try:
-        found = backups.window(dynamodb)
+        window = backups.window(dynamodb)
     except NotFound:
         return
-    if found is None:
+    if window is None:
         output.note(s, "Point-in-time recovery is off: cruddur ddb protect --prod turns it on.")
         return
-    first, last = (moment.astimezone(times.now().tzinfo) for moment in found)
+    first, last = (end.astimezone(times.now().tzinfo) for end in window)
     output.note(s, f"Point-in-time recovery: --to-time from {first:%Y-%m-%dT%H:%M:%SZ} to {last:%Y-%m-%dT%H:%M:%SZ}")
 
 
@@ -162,25 +162,25 @@ def restore(
     settings.check_table_name(into, "--into")
     if (backup is None) == (to_time is None):
         raise BadInput("Name a backup or a time to restore.", hint="cruddur ddb list-backups")
-    moment = times.parse(to_time, "--to-time") if to_time is not None else None
+    point = times.parse(to_time, "--to-time") if to_time is not None else None
     with connections.dynamodb(s) as dynamodb:
-        source_name = f"{s.table} at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment else backup
+        source_name = f"{s.table} at {point:%Y-%m-%dT%H:%M:%SZ}" if point else backup
         output.acting(s, f"table {into} from {source_name}, {dynamodb.at.label}")
         if not s.prod and not s.dry_run:
             tables.refuse_production(replace(dynamodb, table=into))
-        source = _source(s, dynamodb, backup, moment)
+        source = _source(s, dynamodb, backup, point)
         if s.dry_run:
             output.note(s, f"table {into} would be created; table {s.table} is not changed")
             output.show(s, [], record=backups.Restored, extra={"written": 0, "dry_run": True})
             return Exit.DONE
-        done = _restore(s, dynamodb, into, source, moment, wait_s)
-        output.show(s, [done], draw=output.details, extra={"written": 1, "dry_run": False})
+        result = _restore(s, dynamodb, into, source, point, wait_s)
+        output.show(s, [result], draw=output.details, extra={"written": 1, "dry_run": False})
         if s.prod:
             way_back.settle(s, replace(dynamodb, table=into))
     way_back.switch_over(s, into)
-    for difference in done.differences:
+    for difference in result.differences:
         output.warn(difference)
-    return Exit.NO if done.differences or _lacks(done) else Exit.DONE
+    return Exit.NO if result.differences or _is_incomplete(result) else Exit.DONE
 
 
 def _source(s: Settings, dynamodb: DynamoDB, name: str | None, moment: datetime | None) -> Backup | None:
@@ -211,12 +211,12 @@ def _restore(
         assert source is not None
         with output.progress(s, "restoring", None) as advance:
             return backup_files.restore(dynamodb, home.backups(), into, source, say=say, advance=advance)
-    done = backups.restore(dynamodb, into, backup=source, moment=moment, say=say, wait_s=wait_s)
-    return replace(done, items=_counted(s, replace(dynamodb, table=into)))
+    result = backups.restore(dynamodb, into, backup=source, moment=moment, say=say, wait_s=wait_s)
+    return replace(result, items=_count_items(s, replace(dynamodb, table=into)))
 
 
-def _counted(s: Settings, target: DynamoDB) -> int | None:
-    """The number of items in a new table, read where that costs little: DynamoDB itself counts every six hours."""
+def _count_items(s: Settings, target: DynamoDB) -> int | None:
+    """The number of items in a new table, or None where counting uses many units. DynamoDB's own number is old."""
     from ...dynamodb import backups, tables
 
     size = tables.describe(target).bytes
@@ -231,9 +231,9 @@ def _counted(s: Settings, target: DynamoDB) -> int | None:
     return backups.count(target)
 
 
-def _lacks(done: Restored) -> bool:
-    """Whether fewer items came than the source held; what DynamoDB tells of a source is up to six hours old."""
-    return done.items is not None and done.items == 0 and bool(done.expected_items)
+def _is_incomplete(result: Restored) -> bool:
+    """Whether no item was restored although the source had some; the source's number is up to six hours old."""
+    return result.items is not None and result.items == 0 and bool(result.expected_items)
 
 
 @command(shows=True, changes=True, asks=True, table=True)
@@ -264,19 +264,19 @@ def protect(
                 remote=targets.is_far(dynamodb.at),
                 losing=losing,
             )
-        done = table_settings.protect(
+        protections = table_settings.protect(
             dynamodb, on=not off, production=s.prod, dry_run=s.dry_run, say=lambda text: output.note(s, text)
         )
-    changed = sum(one.result == table_settings.CHANGED for one in done)
-    unchanged = sum(one.result == table_settings.UNCHANGED for one in done)
+    changed = sum(protection.result == table_settings.CHANGED for protection in protections)
+    unchanged = sum(protection.result == table_settings.UNCHANGED for protection in protections)
     output.show(
         s,
-        done,
+        protections,
         record=table_settings.Protection,
         extra={"updated": changed, "unchanged": unchanged, "dry_run": s.dry_run},
     )
-    for one in done:
-        if one.result == table_settings.UNKNOWN:
-            output.note(s, f"{one.setting}: {dynamodb.at.label} does not support it")
+    for protection in protections:
+        if protection.result == table_settings.UNKNOWN:
+            output.note(s, f"{protection.setting}: {dynamodb.at.label} does not support it")
     if not off and not dynamodb.at.local:
         output.note(s, f"Point-in-time recovery costs money for each GB: the table has {table.bytes / 2**30:.3f} GB.")

@@ -1,4 +1,4 @@
-"""``cruddur ddb list-conversations`` and ``get-conversation``: what people wrote to each other."""
+"""``cruddur ddb list-conversations`` and ``get-conversation``: show the conversations of a person, and one of them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Year = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N conversations.")]
 
 
-# How long to wait for new messages: locally, and on AWS, where each look uses at least half a unit.
+# Seconds between two requests for new messages: locally, and on AWS, where each uses at least half a unit.
 _PAUSE_S = {True: 0.25, False: 1.0}
 
 
 class Zoneless:
-    """The rows whose time has no zone: the id of each, and the handle that it names."""
+    """Collects the rows whose time has no time zone: the id of each, and the handle in it."""
 
     def __init__(self) -> None:
         self._handles: dict[str, str] = {}
 
     def see(self, item: Item) -> None:
-        """Look at one row."""
+        """Add a row, if its time has no time zone."""
         from ...dynamodb.conversations import queries
 
         if times.has_no_zone(item["sk"]["S"]):
@@ -50,12 +50,17 @@ class Zoneless:
                 self._handles[row.group.message_group_uuid] = row.group.user_handle or row.group.user_uuid
 
     def tell(self, s: Settings, shown: set[str], what: str, word: str) -> None:
-        """Say once how many of the rows that are shown these are, and whose."""
+        """Print a note on how many of the shown rows have no time zone, and whose they are.
+
+        ``what`` is the noun for the rows, and ``word`` the word before the handles.
+        """
         handles = [handle for uuid, handle in self._handles.items() if uuid in shown]
         if handles:
-            named = ", ".join(sorted(set(handles)))
-            have = "has a time" if len(handles) == 1 else "have times"
-            output.note(s, f"{counted(len(handles), what)} {word} {named} {have} without a time zone, read as UTC.")
+            names = ", ".join(sorted(set(handles)))
+            predicate = "has a time" if len(handles) == 1 else "have times"
+            output.note(
+                s, f"{counted(len(handles), what)} {word} {names} {predicate} without a time zone, read as UTC."
+            )
 
 
 @command(shows=True, table=True, handles=True, explains=True)
@@ -99,12 +104,12 @@ def list_conversations(
     with connections.dynamodb(s) as dynamodb:
         zoneless = Zoneless()
         groups = queries.list_groups(dynamodb, user.uuid, other=other, window=window, limit=limit, see=zoneless.see)
-        none = f"{user.handle} has no conversation" + (f" with {other.handle}" if other else "")
-        why = "" if groups else _why(s, dynamodb, none, f"GRP#{user.uuid}", window)
+        nothing = f"{user.handle} has no conversation" + (f" with {other.handle}" if other else "")
+        reason = "" if groups else _why(s, dynamodb, nothing, f"GRP#{user.uuid}", window)
         output.show(s, groups, draw=output.inbox, record=schema.MessageGroup, meter=dynamodb.meter)
     zoneless.tell(s, {group.message_group_uuid for group in groups}, "conversation", "with")
-    if why:
-        output.note(s, why)
+    if reason:
+        output.note(s, reason)
 
 
 @command(shows=True, table=True, handles=True, explains=True)
@@ -146,18 +151,18 @@ def get_conversation(
     _check(s, group, partner, follow=follow, has_end=year is not None or until is not None)
     window = times.window(year=year, since=since, until=until)
     pair = None if partner is None else _pair(s, partner)
-    mine = pair[0].handle if pair else s.my_handle
+    my_handle = pair[0].handle if pair else s.my_handle
     with connections.dynamodb(s) as dynamodb:
         if follow:
-            _follow(s, dynamodb, _to_follow(s, dynamodb, group, pair), mine, window, limit)
+            _follow(s, dynamodb, _to_follow(s, dynamodb, group, pair), my_handle, window, limit)
         zoneless = Zoneless()
         latest = partial(queries.latest, dynamodb, window=window, limit=limit, see=zoneless.see)
         uuid, messages = _read(s, dynamodb, group, pair, latest)
-        why = "" if messages else _why_none(s, dynamodb, uuid, pair, window)
-        output.show(s, messages, draw=output.chat(mine), record=schema.Message, meter=dynamodb.meter)
+        reason = "" if messages else _why_none(s, dynamodb, uuid, pair, window)
+        output.show(s, messages, draw=output.chat(my_handle), record=schema.Message, meter=dynamodb.meter)
     zoneless.tell(s, {message.message_uuid for message in messages}, "message", "of")
-    if why:
-        output.note(s, why)
+    if reason:
+        output.note(s, reason)
 
 
 def _check(s: Settings, group: str | None, partner: str | None, *, follow: bool, has_end: bool) -> None:
@@ -191,7 +196,8 @@ def _read(
     if pair:
         uuid = _between(dynamodb, *pair)
         return uuid, latest(uuid) if uuid else []
-    seeded = latest(SEEDED_GROUP)  # most often it is the one to show, and its messages say whose it is
+    # Most users want the seeded conversation. Its messages show if it is theirs.
+    seeded = latest(SEEDED_GROUP)
     uuid = _mine(s, dynamodb, seeded)
     return uuid, seeded if uuid == SEEDED_GROUP else latest(uuid)
 
@@ -216,7 +222,7 @@ def _to_follow(s: Settings, dynamodb: DynamoDB, group: str | None, pair: tuple[P
 def _follow(
     s: Settings, dynamodb: DynamoDB, group: str, mine: str | None, window: times.Window, limit: int
 ) -> NoReturn:
-    """Show the last messages, then each new one, until it is interrupted."""
+    """Show the last messages, then each new one, until Ctrl-C; then raise Interrupted."""
     from ...dynamodb import schema
 
     shown = 0
@@ -243,19 +249,19 @@ def _follow(
 
 
 def _batches(s: Settings, dynamodb: DynamoDB, group: str, window: times.Window, limit: int) -> Iterator[list[Message]]:
-    """The last messages of a conversation, then those that arrive, as they are found. It has no end."""
+    """Yield the last messages of a conversation, then new messages as they arrive. It has no end."""
     from ...dynamodb import schema
     from ...dynamodb.conversations import follower, queries
 
-    # In this order none is missed: what arrives between the two is among the latest, or new to the follower.
-    following = follower.Follower(dynamodb, group)
+    # The follower starts before the read, so that no message is missed in between.
+    watcher = follower.Follower(dynamodb, group)
     sort_keys: dict[str, str] = {}
 
     def see(item: Item) -> None:
         sort_keys[schema.read_message(item).message_uuid] = item["sk"]["S"]
 
     batch = queries.latest(dynamodb, group, window=window, limit=limit, see=see)
-    following.know(batch, sort_keys)
+    watcher.know(batch, sort_keys)
     if not batch:
         output.note(s, f"Conversation {group} has no message yet. Waiting for one; press Ctrl-C to stop.")
     outage = live.Outage(output.tell, f"Table {s.table}")
@@ -265,7 +271,7 @@ def _batches(s: Settings, dynamodb: DynamoDB, group: str, window: times.Window, 
         else:
             time.sleep(_PAUSE_S[dynamodb.at.local])
         try:
-            batch = [message for message in following.new() if window.holds(message.created_at)]
+            batch = [message for message in watcher.new() if window.holds(message.created_at)]
         except CruddurError as error:
             outage.begins(error)
             batch = []
@@ -283,18 +289,18 @@ def _pair(s: Settings, partner: str) -> tuple[Person, Person]:
 
 
 def _between(dynamodb: DynamoDB, mine: Person, other: Person) -> str | None:
-    """The conversation of two people, if they have one."""
+    """The id of the conversation of two people; None where they have none."""
     from ...dynamodb.conversations import queries
 
-    found = queries.find_group(dynamodb, mine=mine.uuid, other=other)
-    return found.message_group_uuid if found else None
+    row = queries.find_group(dynamodb, mine=mine.uuid, other=other)
+    return row.message_group_uuid if row else None
 
 
 def _mine(s: Settings, dynamodb: DynamoDB, seeded: list[Message]) -> str:
-    """Your conversation with the other person; the seeded one where there is none, or where you are not known.
+    """The id of your conversation with the other person; the seeded one where there is none, or you are not known.
 
-    Neither the index nor PostgreSQL, which takes longer than the rest of the command, is asked where the messages
-    ``seeded`` of the seeded conversation show that it is between the two.
+    If the messages ``seeded`` of the seeded conversation are from the two, neither the index nor PostgreSQL is asked.
+    PostgreSQL takes longer than the rest of the command.
     """
     from ...dynamodb.conversations import queries
 
@@ -311,11 +317,11 @@ def _mine(s: Settings, dynamodb: DynamoDB, seeded: list[Message]) -> str:
     except (NotFound, NotConfigured, CannotConnect) as error:
         output.note(s, f"Your conversation was not found, so the seeded one is shown: {error.message}")
         return SEEDED_GROUP
-    found = queries.find_group(dynamodb, mine=mine.uuid, other=other, prefer=SEEDED_GROUP)
-    if found is None:
+    row = queries.find_group(dynamodb, mine=mine.uuid, other=other, prefer=SEEDED_GROUP)
+    if row is None:
         output.note(s, f"{mine.handle} and {other.handle} have no conversation; the seeded conversation is shown.")
         return SEEDED_GROUP
-    return found.message_group_uuid
+    return row.message_group_uuid
 
 
 def _why_none(
@@ -332,13 +338,16 @@ def _why_none(
 
 
 def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.Window) -> str:
-    """Why nothing was found: other years, the wrong store, an empty table. Asked before the capacity is shown."""
+    """Why nothing was found: messages at other times only, or how many items this table on this store has.
+
+    It sends requests, so it is called before the used capacity is shown.
+    """
     from ...dynamodb import tables
     from ...dynamodb.conversations import queries
 
-    around = queries.span(dynamodb, pk) if window != times.Window() else None
-    if around:
-        first, last = (output.when(text) for text in around)
+    span = queries.span(dynamodb, pk) if window != times.Window() else None
+    if span:
+        first, last = (output.when(text) for text in span)
         return f"{nothing} in that time; all messages are from {first} to {last}."
     items = tables.describe(dynamodb).items
     return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {counted(items, 'item')}" + (

@@ -1,4 +1,4 @@
-"""``cruddur ddb copy``: production's table to here, without the people in it."""
+"""``cruddur ddb copy``: copies production's table to the local table, with the people anonymized."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class CopySource(StrEnum):
-    """What ``copy`` reads."""
+    """The values of ``--from``."""
 
     PROD = "prod"
 
@@ -76,39 +76,41 @@ def copy(
             "copy writes only to the local table; --from prod says that it reads production.", hint="leave out --prod"
         )
     del source  # there is one
-    theirs = _production(s)
-    with connections.dynamodb(theirs) as there:
-        output.tell(f"production, only read: table {there.table} in {there.at.region or 'the default region'}, "
-                    f"{there.at.label}")  # fmt: skip
-        production = _description(there)
-        with connections.dynamodb(replace(s, explain=False), changes=True, at=_local(s)) as here:
-            if tables.are_same(tables.description(here), production):
+    production_settings = _production(s)
+    with connections.dynamodb(production_settings) as production:
+        region = production.at.region or "the default region"
+        output.tell(f"production, only read: table {production.table} in {region}, {production.at.label}")
+        description = _description(production)
+        with connections.dynamodb(replace(s, explain=False), changes=True, at=_local(s)) as local:
+            if tables.are_same(tables.description(local), description):
                 raise Protected(
-                    f"Production's table and the local one are the same: {here.table} on {here.at.label}.",
+                    f"Production's table and the local one are the same: {local.table} on {local.at.label}.",
                     code="same_table",
                 )
             people = anonymized_copy.People()
-            importer = importing.Importer(here, dry_run=s.dry_run)
-            total = None if handle else tables.of_description(production).items
-            left_out = anonymized_copy.LeftOut()
-            rows = _rows(theirs, there, tables.of_description(production), handle, segments)
-            copied = anonymized_copy.copied(rows, left_out, verbatim=verbatim)
+            importer = importing.Importer(local, dry_run=s.dry_run)
+            total = None if handle else tables.of_description(description).items
+            skipped = anonymized_copy.LeftOut()
+            production_rows = _rows(
+                production_settings, production, tables.of_description(description), handle, segments
+            )
+            copied = anonymized_copy.copied(production_rows, skipped, verbatim=verbatim)
             estimate = capacity_guard.of_person if handle else capacity_guard.of_scan
-            with capacity_guard.limited(theirs, there, estimate, done=lambda: importer.lines):
-                if importing.is_empty(here):
+            with capacity_guard.limited(production_settings, production, estimate, done=lambda: importer.lines):
+                if importing.is_empty(local):
                     _write(s, importer, people.noted(row.item for row in copied), total)
                 else:
-                    _compared(s, here, importer, copied, people, total)
-            _warn(left_out)
-            used = there.meter.total()
+                    _compare_and_write(s, local, importer, copied, people, total)
+            _warn_of_skipped(skipped)
+            used = production.meter.total()
             output.note(s, f"read from production: {used.read_units:g} RCU in {counted(used.requests, 'request')}")
-            added, is_whole = _add_people(s, people)
-            transfer.show(s, here, importer, "production", people=added, read_from_production=used)
+            new_people, is_whole = _add_people(s, people)
+            transfer.show(s, local, importer, "production", people=new_people, read_from_production=used)
     return Exit.DONE if is_whole else Exit.NO
 
 
 def _production(s: Settings) -> Settings:
-    """Production's settings for this command: nothing but reads can leave a client of them."""
+    """The settings of production for this command. With dry_run, a client of them can send only reads."""
     return replace(
         settings.load({"prod": True}), dry_run=True, quiet=s.quiet, debug=s.debug, output=s.output,
         explain=s.explain, max_units=s.max_units, rate=s.rate,
@@ -116,7 +118,7 @@ def _production(s: Settings) -> Settings:
 
 
 def _local(s: Settings) -> Endpoint:
-    """Where the copy is written to. Raises Protected where that is not on this machine."""
+    """The endpoint to which the copy is written. Raises Protected if it is not on this machine."""
     from ..shared import targets
 
     at = targets.message_endpoint(s)
@@ -134,45 +136,49 @@ def _write(s: Settings, importer: importing.Importer, rows: Iterator[Item], tota
         importer.run(anonymized_copy.placed(rows), advance=advance)
 
 
-def _compared(
+def _compare_and_write(
     s: Settings,
-    here: DynamoDB,
+    local: DynamoDB,
     importer: importing.Importer,
-    found: Iterator[anonymized_copy.CopiedRow],
+    rows: Iterator[anonymized_copy.CopiedRow],
     people: anonymized_copy.People,
     total: int | None,
 ) -> None:
-    """Read all of it, say which local rows would be overwritten, ask where they are no earlier copies, then write.
+    """Read all rows, ask before overwriting local rows that no earlier copy wrote, then write.
 
-    Where a limit ends the reading, what was read by then is written before the error is raised again.
+    Where ``--max-units`` ends the reading, the rows that were read are written; then its error is raised.
     """
     from ...dynamodb.transfer import anonymized_copy
     from ...dynamodb.transfer import importer as importing
 
-    stopped: CruddurError | None = None
+    limit_error: CruddurError | None = None
     spool = anonymized_copy.Spool()
     try:
         with output.progress(s, "reading", total) as advance:
             try:
-                spool.fill(found, advance=advance)
+                spool.fill(rows, advance=advance)
             except CruddurError as error:
                 if error.code != "max_units":
                     raise
-                stopped = error
+                limit_error = error
         overwritten = anonymized_copy.Overwritten()
-        looking = importing.Importer(here, dry_run=True, replaces=overwritten.see)
-        looking.run(anonymized_copy.placed(overwritten.expect(spool.rows())))
-        _agree(s, here, overwritten)
-        _write(s, importer, people.noted(row.item for row in spool.rows()), looking.lines)
+        comparison = importing.Importer(local, dry_run=True, replaces=overwritten.see)
+        comparison.run(anonymized_copy.placed(overwritten.expect(spool.rows())))
+        _agree(s, local, overwritten)
+        _write(s, importer, people.noted(row.item for row in spool.rows()), comparison.lines)
     finally:
         spool.close()
-    if stopped is not None:
-        raise stopped
+    if limit_error is not None:
+        raise limit_error
 
 
-def _agree(s: Settings, here: DynamoDB, overwritten: anonymized_copy.Overwritten) -> None:
-    """Say how many local rows would be overwritten, and ask where some are neither earlier copies nor the same in
-    production, which has them still. Raises Protected."""
+def _agree(s: Settings, local: DynamoDB, overwritten: anonymized_copy.Overwritten) -> None:
+    """Print how many local rows would be overwritten.
+
+    Ask where some are neither from an earlier copy nor in production.
+
+    A row that is the same in production is not lost. Raises Protected.
+    """
     from ..shared import confirm, targets
 
     if not overwritten.foreign:
@@ -190,16 +196,16 @@ def _agree(s: Settings, here: DynamoDB, overwritten: anonymized_copy.Overwritten
     if s.dry_run:
         output.note(s, sentence)
     else:
-        confirm.agree(s, sentence, name=s.table, remote=targets.is_far(here.at), losing=rows)
+        confirm.agree(s, sentence, name=s.table, remote=targets.is_far(local.at), losing=rows)
 
 
 def _add_people(s: Settings, people: anonymized_copy.People) -> tuple[int, bool]:
-    """Add the people of the rows to the local database; how many are new, and whether that could be done."""
+    """Add the people of the rows to the local database; returns how many are new, and False if they were not added."""
     from ...postgres import users
     from ..shared import connections, targets
 
-    found = people.profiles()
-    if not found:
+    profiles = people.profiles()
+    if not profiles:
         return 0, True
     try:
         at = targets.server(s)
@@ -207,7 +213,7 @@ def _add_people(s: Settings, people: anonymized_copy.People) -> tuple[int, bool]
             output.warn(f"the people of the rows are not added: {at.label} is not on this machine")
             return 0, False
         with connections.postgres(s, changes=True, at=at) as conn:
-            added, taken = users.add_copied(conn, found, dry_run=s.dry_run)
+            added, taken_handles = users.add_copied(conn, profiles, dry_run=s.dry_run)
     except CruddurError as error:
         output.warn(f"the people of the rows are not added, so list-conversations does not find them: {error.message}")
         if error.hint:
@@ -215,38 +221,39 @@ def _add_people(s: Settings, people: anonymized_copy.People) -> tuple[int, bool]
         return 0, False
     would = "would be " if s.dry_run else ""
     output.note(s, f"{counted(added, 'person', 'people')} {would}added to the database")
-    if taken:
+    if taken_handles:
         output.warn(
-            f"people not added, because others in the local database have these handles: {', '.join(taken[:10])}"
+            "people not added, because others in the local database have these handles: "
+            f"{', '.join(taken_handles[:10])}"
         )
     return added, True
 
 
 def _rows(
-    s: Settings, there: DynamoDB, table: tables.Table, handle: str | None, segments: int | None
+    s: Settings, production: DynamoDB, table: tables.Table, handle: str | None, segments: int | None
 ) -> Iterator[dict[str, Any]]:
     from ...dynamodb import scanning
     from ...dynamodb.transfer import anonymized_copy
 
     scanning.give_memory_back()
     if handle is None:
-        return anonymized_copy.everything(there, transfer.planned(there, table, segments))
-    return anonymized_copy.conversations(there, _user(s, handle).uuid)
+        return anonymized_copy.everything(production, transfer.planned(production, table, segments))
+    return anonymized_copy.conversations(production, _user(s, handle).uuid)
 
 
-def _description(there: DynamoDB) -> dict[str, Any]:
-    """What there is under the name of production's table. Raises NotFound, without a hint to create it there."""
+def _description(production: DynamoDB) -> dict[str, Any]:
+    """DescribeTable's answer for production's table. Raises NotFound, without a hint to create the table there."""
     from ...dynamodb import tables
 
     try:
-        return tables.description(there)
+        return tables.description(production)
     except NotFound as error:
         hint = "is it the right name? `cruddur config --prod` shows the table and where the setting comes from"
         raise error.changed(hint=hint) from error
 
 
 def _user(s: Settings, handle: str) -> users.Profile:
-    """Who that is in production. Raises NotFound, without a hint to add them, there or here."""
+    """The person with this handle in production. Raises NotFound, without a hint to add the person."""
     from ...postgres import users
     from ..shared import connections
 
@@ -262,17 +269,17 @@ def _user(s: Settings, handle: str) -> users.Profile:
         raise error.changed(hint=hint) from error
 
 
-def _warn(left_out: anonymized_copy.LeftOut) -> None:
-    """Say what did not come, and that what an earlier copy brought of it is not taken away."""
-    said = []
-    if left_out.unknown:
-        said.append(f"{counted(left_out.unknown, 'row')} of an unknown kind")
-    if left_out.telling:
-        said.append(f"{counted(left_out.telling, 'row')} with an unusual id, or an sk that is not a time")
-    said += [f"{count:,} × {name}" for name, count in left_out.attributes.most_common(10)]
-    stays = "; such rows from an earlier copy --verbatim are kept"
-    if said:
+def _warn_of_skipped(skipped: anonymized_copy.LeftOut) -> None:
+    """Warn of the rows and attributes that were skipped, and that such rows from an earlier copy are kept."""
+    parts = []
+    if skipped.unknown:
+        parts.append(f"{counted(skipped.unknown, 'row')} of an unknown kind")
+    if skipped.telling:
+        parts.append(f"{counted(skipped.telling, 'row')} with an unusual id, or an sk that is not a time")
+    parts += [f"{count:,} × {name}" for name, count in skipped.attributes.most_common(10)]
+    kept_rows = "; such rows from an earlier copy --verbatim are kept"
+    if parts:
         output.warn(
-            f"skipped, because they may contain personal data: {', '.join(said)}"
-            f"{stays if left_out.unknown or left_out.telling else ''}"
+            f"skipped, because they may contain personal data: {', '.join(parts)}"
+            f"{kept_rows if skipped.unknown or skipped.telling else ''}"
         )

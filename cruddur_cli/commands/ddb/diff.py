@@ -1,4 +1,4 @@
-"""``cruddur ddb diff``: the table against what the application expects."""
+"""``cruddur ddb diff``: compares the table with what the application expects."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def diff(s: Settings) -> int:
 
     with connections.dynamodb(s) as dynamodb:
         actual, expected = tables.shape(tables.description(dynamodb), is_production=s.prod)
-        found = differences.compare(actual, expected)
+        findings = differences.compare(actual, expected)
         output.note(s, f"table {s.table} on {dynamodb.at.label}")
         output.show(
             s,
-            found,
+            findings,
             draw=output.difference,
             record=differences.Difference,
             meter=dynamodb.meter,
             extra={"objects": len(actual)},
         )
-    if found:
-        output.note(s, counted(len(found), "difference"))
+    if findings:
+        output.note(s, counted(len(findings), "difference"))
     else:
         output.unchanged(s, "no difference")
-    return Exit.NO if found else Exit.DONE
+    return Exit.NO if findings else Exit.DONE

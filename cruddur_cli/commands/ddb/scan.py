@@ -1,4 +1,4 @@
-"""``cruddur ddb scan`` and ``stats``: everything that the table holds."""
+"""``cruddur ddb scan`` and ``stats``: show the items of the table, and what they use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SCREENFUL = 500
 
 
 class EntityFilter(StrEnum):
-    """Which rows of the single table."""
+    """The values of ``--entity``: which rows of the single table are shown."""
 
     MESSAGE = "message"
     GROUP = "group"
@@ -102,54 +102,54 @@ def scan(
 
 
 def _show_items(s: Settings, dynamodb: DynamoDB, items: Iterable[Item], *, typed: bool) -> int:
-    """Show items as the output format wants them; how many they were."""
+    """Show the items in the format of ``-o``; returns their number."""
     from ...dynamodb import schema
     from ...dynamodb.conversations import queries
 
-    change = queries.decode if s.output == "table" else (lambda item: item) if typed else queries.plain
+    convert = queries.decode if s.output == "table" else (lambda item: item) if typed else queries.plain
     draw: Callable[[Console, Sequence[Any]], None] = output.entities
     if s.summary if s.output == "table" else s.svg:
-        # The items are wanted in a second form as well: plain in the summary of a job, as rows in a picture.
-        items = found = list(items)
+        # The items are needed in a second form: plain for the summary of a job, or as rows for a picture.
+        items = every_item = list(items)
         if s.output == "table":
-            github.keep(s, list(map(queries.plain, found)), columns=schema.COLUMNS, meter=dynamodb.meter)
+            github.keep(s, list(map(queries.plain, every_item)), columns=schema.COLUMNS, meter=dynamodb.meter)
         else:
-            rows = [queries.decode(item) for item in found[:_SCREENFUL]]
+            rows = [queries.decode(item) for item in every_item[:_SCREENFUL]]
             draw = lambda out, _: output.entities(out, rows)  # noqa: E731
-    return output.show(s, map(change, items), draw=draw, columns=schema.COLUMNS, meter=dynamodb.meter)
+    return output.show(s, map(convert, items), draw=draw, columns=schema.COLUMNS, meter=dynamodb.meter)
 
 
 def _why_empty(s: Settings, dynamodb: DynamoDB, selection: Selection | None, where: list[str]) -> str:
     """Why a scan shows no item."""
     if not selection:
         return f"Table {s.table} on {dynamodb.at.label} is empty: cruddur ddb seed{s.table_option} fills it."
-    nested = any(sign in condition.partition("=")[0] for condition in where for sign in ".[")
-    why = " --where compares whole attributes, and does not look into lists and maps." if nested else ""
-    return f"No item of table {s.table} on {dynamodb.at.label} matches.{why}"
+    is_nested = any(sign in condition.partition("=")[0] for condition in where for sign in ".[")
+    remark = " --where compares whole attributes, and does not look into lists and maps." if is_nested else ""
+    return f"No item of table {s.table} on {dynamodb.at.label} matches.{remark}"
 
 
 def _selection(pk: str | None, entity: EntityFilter | None, where: list[str]) -> Selection | None:
-    """What the options select; None for the whole table. Raises BadInput where they contradict each other."""
+    """The selection of the options; None for the whole table. Raises BadInput where they contradict each other."""
     from ...dynamodb import scanning
 
-    wanted: dict[str, str] = {} if pk is None else {"pk": pk}
+    conditions: dict[str, str] = {} if pk is None else {"pk": pk}
     for condition in where:
-        name, sign, value = condition.partition("=")
-        if not name or not sign:
+        name, is_pair, value = condition.partition("=")
+        if not name or not is_pair:
             raise BadInput(
                 f"--where {condition!r} is not NAME=VALUE.", hint="write NAME=VALUE, as in --where user_handle=bayko"
             )
-        if wanted.setdefault(name, value) != value:
-            raise BadInput(f"--where names {name} twice, with {wanted[name]!r} and {value!r}: no item has both.")
-    pk = wanted.pop("pk", None)
-    if pk == "" or wanted.get("sk") == "":
+        if conditions.setdefault(name, value) != value:
+            raise BadInput(f"--where names {name} twice, with {conditions[name]!r} and {value!r}: no item has both.")
+    pk = conditions.pop("pk", None)
+    if pk == "" or conditions.get("sk") == "":
         raise BadInput("The partition key or the sort key to look for is empty.")
     prefix = scanning.PREFIXES[entity] if entity else ""
     if pk is not None and not pk.startswith(prefix):
         raise BadInput(f"The partition key of a {entity} begins with {prefix}, and {pk!r} does not.")
-    if pk is None and entity is None and not wanted:
+    if pk is None and entity is None and not conditions:
         return None
-    return scanning.Selection(pk, entity.value if entity and pk is None else None, tuple(wanted.items()))
+    return scanning.Selection(pk, entity.value if entity and pk is None else None, tuple(conditions.items()))
 
 
 @command(shows=True, table=True)
@@ -192,25 +192,27 @@ def stats(
         parts = scanning.sample_parts(sample, items=total, size=table.bytes) if sample else 0
         pages = scanning.sample(dynamodb, sample, parts=parts) if sample and parts else _pages(dynamodb, segments)
         with output.progress(s, "reading", min(sample or total, total)) as advance:
-            found = table_stats.collect(_counted(pages, advance), sample=parts > 0)
-        read, size = (sum(getattr(row, name) for row in found.entities) for name in ("items", "bytes"))
-        _show_stats(s, found, meter=dynamodb.meter, sample=parts > 0, items_in_table=total)
+            statistics = table_stats.collect(_items(pages, advance), sample=parts > 0)
+        read_items, read_bytes = (sum(getattr(row, name) for row in statistics.entities) for name in ("items", "bytes"))
+        _show_stats(s, statistics, meter=dynamodb.meter, sample=parts > 0, items_in_table=total)
         if parts:
-            output.note(s, f"A sample: {read:,} of about {total:,} items were read. The numbers are not scaled up.")
+            output.note(
+                s, f"A sample: {read_items:,} of about {total:,} items were read. The numbers are not scaled up."
+            )
         elif sample:
-            output.note(s, f"All {read:,} items were read: a sample of {sample:,} would cost as much.")
-        if not parts and (read, size) != (total, table.bytes):
-            output.note(s, _why_sizes_differ(dynamodb, table, read, size))
+            output.note(s, f"All {read_items:,} items were read: a sample of {sample:,} would cost as much.")
+        if not parts and (read_items, read_bytes) != (total, table.bytes):
+            output.note(s, _why_sizes_differ(dynamodb, table, read_items, read_bytes))
 
 
 def _why_sizes_differ(dynamodb: DynamoDB, table: tables.Table, items: int, size: int) -> str:
-    why = (
+    reason = (
         "DynamoDB counts them about every six hours"
         if not dynamodb.at.local
         else f"{dynamodb.at.label} counts bytes by its own rules; this command counts them by DynamoDB's rules"
     )
-    told, found = f"{table.items:,} items and {table.bytes:,} bytes", f"{items:,} and {size:,}"
-    return f"describe-table says {told}, this command {found}: {why}."
+    described, counted_here = f"{table.items:,} items and {table.bytes:,} bytes", f"{items:,} and {size:,}"
+    return f"describe-table says {described}, this command {counted_here}: {reason}."
 
 
 def _stats_of_export(s: Settings, name: str) -> None:
@@ -220,29 +222,31 @@ def _stats_of_export(s: Settings, name: str) -> None:
     source = input_files.find(name, None)
     items = (item for _, item, _ in input_files.items(source))
     with output.progress(s, "reading", None) as advance:
-        found = table_stats.collect(_told(items, advance), sample=False)
-    _show_stats(s, found, meter=None, sample=False, items_in_table=None)
+        statistics = table_stats.collect(_advancing(items, advance), sample=False)
+    _show_stats(s, statistics, meter=None, sample=False, items_in_table=None)
     output.note(s, f"read from {source.name}; the table was not read")
 
 
-def _told(items: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]:
+def _advancing(items: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]:
     for item in items:
         yield item
         advance(1)
 
 
 def _show_stats(
-    s: Settings, found: table_stats.Stats, *, meter: Meter | None, sample: bool, items_in_table: int | None
+    s: Settings, statistics: table_stats.Stats, *, meter: Meter | None, sample: bool, items_in_table: int | None
 ) -> None:
     from ...dynamodb import stats as table_stats
 
-    rest = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "entities"}
-    extra = {**rest, "sample": sample, "items_in_table": items_in_table}
-    output.show(s, found.entities, record=table_stats.Entity, draw=output.stats(found), meter=meter, extra=extra)
+    details = {field.name: getattr(statistics, field.name) for field in fields(statistics) if field.name != "entities"}
+    extra = {**details, "sample": sample, "items_in_table": items_in_table}
+    output.show(
+        s, statistics.entities, record=table_stats.Entity, draw=output.stats(statistics), meter=meter, extra=extra
+    )
 
 
 def _made_plain(page: list[Any]) -> list[Any]:
-    """The page with plain items in place of typed ones, which go one by one."""
+    """The page, with each typed item replaced by its plain form. Replacing one by one frees the typed items early."""
     from ...dynamodb.conversations import queries
 
     for number, item in enumerate(page):
@@ -253,7 +257,7 @@ def _made_plain(page: list[Any]) -> list[Any]:
 def _pages(
     dynamodb: DynamoDB, segments: int | None, *, limit: int | None = None, selection: Selection | None = None
 ) -> Iterator[list[Any]]:
-    """All pages, or those with the first ``limit`` items; in as many segments as were asked for, else as are best."""
+    """The pages of the table, or those with the first ``limit`` items, in ``segments`` or in as many as are best."""
     from ...dynamodb import scanning, tables
 
     if selection is not None and (limit is not None or selection.pk is not None):
@@ -265,7 +269,7 @@ def _pages(
     return scanning.pages(dynamodb, segments=segments or 1, limit=limit)
 
 
-def _counted(pages: Iterator[list[Any]], advance: Callable[[int], None]) -> Iterator[Any]:
+def _items(pages: Iterator[list[Any]], advance: Callable[[int], None]) -> Iterator[Any]:
     for page in pages:
         yield from page
         advance(len(page))

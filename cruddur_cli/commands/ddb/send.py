@@ -1,4 +1,4 @@
-"""``cruddur ddb start-conversation`` and ``send-message``: a message and both group rows, or nothing."""
+"""``cruddur ddb start-conversation`` and ``send-message``: write a message and both group rows, or nothing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ...dynamodb.conversations.send import Sent
 
 
-# How much of the conversation is shown below a new message.
+# How many messages of the conversation are shown, with the new one.
 _SHOWN = 5
-# What names the two people, instead of --my-handle and --other-handle.
+# The options that name the two people here, instead of --my-handle and --other-handle.
 _OPTIONS = ("--from", "--to")
-# What one argument of a command may hold on Linux (MAX_ARG_STRLEN), less some for the others.
+# Bytes. Linux allows 131,072 in one argument (MAX_ARG_STRLEN); this leaves a margin.
 _LONGEST_ARGUMENT = 100_000
-# Failures that pass, or after which it is unknown whether the message was stored.
+# Codes of failures that are temporary, or after which it is unknown whether the message was stored.
 _REPEATABLE = {"throttled", "busy"}
 
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="The message; - reads it from stdin.")]
@@ -68,12 +68,12 @@ def start_conversation(
     """
     from ...dynamodb.conversations import send as sending
 
-    said = _read(text)
-    mine, other = _people(s, said, sender, receiver)
+    message = _read(text)
+    mine, other = _people(s, message, sender, receiver)
     assert other is not None
-    again = ["start-conversation", "--from", _handle(mine), "--to", receiver]
-    with _opened(s, again, text, said, message_uuid) as dynamodb:
-        sent = sending.start(dynamodb, mine, other, said, message_uuid=message_uuid, dry_run=s.dry_run)
+    command_words = ["start-conversation", "--from", _handle(mine), "--to", receiver]
+    with _opened(s, command_words, text, message, message_uuid) as dynamodb:
+        sent = sending.start(dynamodb, mine, other, message, message_uuid=message_uuid, dry_run=s.dry_run)
         _show(s, dynamodb, sent, mine)
 
 
@@ -109,16 +109,16 @@ def send_message(
 
     if group is not None and receiver is not None:
         raise BadInput("--group and --to name two conversations: give one of them.")
-    said = _read(text)
-    sending.check(said, group=group)
-    mine, other = _people(s, said, sender, receiver, both=group is None)
-    where = ["--group", group] if group is not None else ["--to", _handle(other)]
-    again = ["send-message", "--from", _handle(mine), *where]
-    with _opened(s, again, text, said, message_uuid) as dynamodb:
+    message = _read(text)
+    sending.check(message, group=group)
+    mine, other = _people(s, message, sender, receiver, both=group is None)
+    target = ["--group", group] if group is not None else ["--to", _handle(other)]
+    command_words = ["send-message", "--from", _handle(mine), *target]
+    with _opened(s, command_words, text, message, message_uuid) as dynamodb:
         sent = sending.send(
             dynamodb,
             mine,
-            said,
+            message,
             group=group,
             receiver=other,
             prefer=None if receiver else SEEDED_GROUP,
@@ -129,30 +129,30 @@ def send_message(
 
 
 def _read(text: str) -> str:
-    """The text itself, or standard input's, without the line end that ``echo`` adds. Raises BadInput."""
+    """The message: the text, or standard input without the line end that ``echo`` adds. Raises BadInput."""
     if text != "-":
         return text
     if output.is_terminal(sys.stdin):
         output.tell("type the message, then press Ctrl-D:")
     content, source = seed_files.given("-")
     try:
-        said = content.decode()
+        message = content.decode()
     except UnicodeDecodeError as error:
         raise BadInput(f"{source} is not UTF-8 text (byte {error.start + 1}).", code="not_text") from error
-    return said.removesuffix("\n").removesuffix("\r") if said.endswith("\n") else said
+    return message.removesuffix("\n").removesuffix("\r") if message.endswith("\n") else message
 
 
 def _people(
-    s: Settings, said: str, sender: str | None, receiver: str | None, *, both: bool = False
+    s: Settings, message: str, sender: str | None, receiver: str | None, *, both: bool = False
 ) -> tuple[Person, Person | None]:
-    """Who sends and, where it was said, to whom; the text is looked at first. Raises BadInput, NotFound.
+    """The sender and, if named, the receiver. The message is checked first. Raises BadInput, NotFound.
 
-    With ``both`` there is always a receiver: the other person of the settings, or you if that person sends.
+    With ``both`` there is always a receiver: the other person of the settings, or you if that person is the sender.
     """
     from ...dynamodb.conversations import send as sending
     from ..shared import connections, people, targets
 
-    sending.check(said)
+    sending.check(message)
     at = targets.server(s)
     with connections.postgres(s, at=at) as conn:
         if receiver is not None or not both:
@@ -170,7 +170,7 @@ def _handle(person: Person | None) -> str:
 
 
 def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
-    """What was done, and the conversation's last lines; in a dry run, the message below those that are there."""
+    """Show the result, and the last messages of the conversation; in a dry run with the message that would be sent."""
     from ...dynamodb import schema
     from ...dynamodb.conversations import send as sending
 
@@ -202,25 +202,30 @@ def _show(s: Settings, dynamodb: DynamoDB, sent: Sent, mine: Person) -> None:
 
 
 @contextmanager
-def _opened(s: Settings, again: list[str], text: str, said: str, message_uuid: str | None) -> Iterator[DynamoDB]:
-    """The store that a message goes to; a failure says how to send it again."""
+def _opened(
+    s: Settings, command_words: list[str], text: str, message: str, message_uuid: str | None
+) -> Iterator[DynamoDB]:
+    """The message store, opened. The hint of a failure is the command that sends the message again."""
     from ...dynamodb.conversations import message_ids
     from ..shared import connections
 
-    # Where the store cannot be asked whose it is, nothing was sent yet, and any id will do.
-    unsent = message_uuid or message_ids.generate(times.now())
+    # Where the store cannot be opened, nothing was sent yet, so the hint may have any id.
+    new_uuid = message_uuid or message_ids.generate(times.now())
     with ExitStack() as stack:
-        with _repeatable(s, again, text, said, otherwise=unsent):
+        with _with_repeat_hint(s, command_words, text, message, otherwise=new_uuid):
             dynamodb = stack.enter_context(connections.dynamodb(s, changes=True))
-        with _repeatable(s, again, text, said):
+        with _with_repeat_hint(s, command_words, text, message):
             yield dynamodb
 
 
 @contextmanager
-def _repeatable(s: Settings, again: list[str], text: str, said: str, *, otherwise: str | None = None) -> Iterator[None]:
-    """A failure that passes, or after which it is unknown whether the message was stored, says how to send it again.
+def _with_repeat_hint(
+    s: Settings, command_words: list[str], text: str, message: str, *, otherwise: str | None = None
+) -> Iterator[None]:
+    """Replace the hint of a failure with the command that sends the message again.
 
-    That is by the message's id, ``otherwise`` where it has none yet.
+    It does so for failures that are temporary, or after which it is unknown whether the message was stored. The command
+    has the message's id, or ``otherwise`` where the message has none yet.
     """
     try:
         yield
@@ -230,30 +235,30 @@ def _repeatable(s: Settings, again: list[str], text: str, said: str, *, otherwis
             details = error.details
             if error.hint and error.code not in _REPEATABLE:
                 details = "\n".join(filter(None, (error.details, error.hint)))
-            hint = _again(s, again, text, said, str(uuid))
+            hint = _command_to_repeat(s, command_words, text, message, str(uuid))
             raise error.changed(details=details, hint=hint, fields={"message_uuid": uuid}) from error
         raise
 
 
-def _again(s: Settings, again: list[str], text: str, said: str, uuid: str) -> str:
-    """The whole command with the message's id, ready to paste: it stores the message once, even if repeated."""
+def _command_to_repeat(s: Settings, command_words: list[str], text: str, message: str, uuid: str) -> str:
+    """The command with the message's id, ready to paste. Running it twice stores the message once."""
     options = ["--message-uuid", uuid]
     if s.origins["table"] == "--table":
         options += ["--table", s.table]
     if s.output != "table":
         options += ["-o", s.output]
     options += ["--prod"] if s.prod else []
-    from_stdin = text == "-" and ("\0" in said or len(said.encode()) > _LONGEST_ARGUMENT)
-    words = ["cruddur", "ddb", *again, *options, *(["-"] if from_stdin else ["--", said])]
+    from_stdin = text == "-" and ("\0" in message or len(message.encode()) > _LONGEST_ARGUMENT)
+    words = ["cruddur", "ddb", *command_words, *options, *(["-"] if from_stdin else ["--", message])]
     return " ".join(map(_quoted, words))
 
 
 def _quoted(word: str) -> str:
-    """A word for a shell; what a terminal does not show as it is, in bash's and zsh's $'…' form."""
+    """A word for the shell; characters that a terminal does not show are escaped with ``$'…'``, for bash and zsh."""
     if word == "-" or printable(word, keep="\n\t") == word:
         return shlex.quote(word)
-    shown = (
+    escaped = (
         char if printable(char) == char else "".join(f"\\x{byte:02x}" for byte in char.encode())
         for char in word.replace("\\", "\\\\").replace("'", "\\'")
     )
-    return f"$'{''.join(shown)}'"
+    return f"$'{''.join(escaped)}'"

@@ -1,4 +1,4 @@
-"""``cruddur ddb stream``: what changes in the table, shown and applied, and the Lambda that applies it on AWS."""
+"""``cruddur ddb stream``: shows and applies the table's changes, and makes the Lambda that applies them on AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Start(StrEnum):
-    """Where reading begins."""
+    """The values of ``process --from``: where reading begins."""
 
     LATEST = "latest"
     OLDEST = "oldest"
@@ -34,7 +34,7 @@ class Start(StrEnum):
 
 
 class TailStart(StrEnum):
-    """Where showing begins: it keeps no checkpoint."""
+    """The values of ``tail --from``. There is no checkpoint, because ``tail`` stores none."""
 
     LATEST = "latest"
     OLDEST = "oldest"
@@ -89,15 +89,17 @@ def process(
         live.line(s) as line,
     ):
         path = checkpoint or _checkpoint_file(source)
-        found = {} if start in {Start.LATEST, Start.OLDEST} else _load(s, path, source, start)
-        reader = stream_reader.Reader(source, found, latest=start == Start.LATEST)
+        positions = {} if start in {Start.LATEST, Start.OLDEST} else _load(s, path, source, start)
+        reader = stream_reader.Reader(source, positions, latest=start == Start.LATEST)
         run = applying.StreamRun(s, dynamodb, reader, path, line, frozenset(skip or ()))
         try:
             return run.follow() if follow else run.once()
         except KeyboardInterrupt as error:
-            is_kept = run.done.records and path.exists() and not s.dry_run
-            kept = f"; the checkpoint is {path}" if checkpoint else ". The next run continues after them"
-            raise Interrupted(f"{counted(run.done.records, 'record')} applied{kept if is_kept else ''}.") from error
+            is_kept = run.totals.records and path.exists() and not s.dry_run
+            checkpoint_note = f"; the checkpoint is {path}" if checkpoint else ". The next run continues after them"
+            raise Interrupted(
+                f"{counted(run.totals.records, 'record')} applied{checkpoint_note if is_kept else ''}."
+            ) from error
 
 
 @command(shows=True, table=True)
@@ -127,19 +129,23 @@ def tail(
         if s.output != "table":
             output.show(s, changes, record=records.StreamRecord, meter=dynamodb.meter)
             return
-        drawn, is_empty = [], True
+        shown_changes, is_empty = [], True
         for change in changes:
             is_empty = False
             if s.svg != "-":
                 live.stream_record(change)
             if s.svg:
-                drawn.append(change)
+                shown_changes.append(change)
         if is_empty:
             older = ": --from oldest shows the changes of the last 24 hours" if start == TailStart.LATEST else ""
             output.note(s, f"The stream of table {s.table} has no {'new ' if older else ''}change{older}.")
         if s.svg:
             output.show(
-                s, drawn, record=records.StreamRecord, draw=output.untold, picture=output.lines(live.stream_line)
+                s,
+                shown_changes,
+                record=records.StreamRecord,
+                draw=output.untold,
+                picture=output.lines(live.stream_line),
             )
 
 
@@ -149,33 +155,33 @@ def _changes(reader: stream_reader.Reader, *, once: bool) -> Iterator[Any]:
 
     caught_up: set[str] = set()
     while not reader.finished():
-        busy = more = False
+        has_records = has_more = False
         for batch in reader.batches(thorough=once, limit=stream_reader.PAGE):
             if once and batch.shard_id in caught_up:
                 continue
             yield from map(records.describe, batch.records)
             reader.commit(batch)
-            busy = busy or bool(batch.records)
-            more = more or not batch.caught_up or batch.closed
+            has_records = has_records or bool(batch.records)
+            has_more = has_more or not batch.caught_up or batch.closed
             caught_up |= {batch.shard_id} if batch.caught_up else set()
         for lost in reader.lost:
             output.warn(str(lost))
         reader.lost.clear()
-        if once and not more:
+        if once and not has_more:
             return
-        if not busy:
+        if not has_records:
             from . import applying
 
-            applying.rest(reader)
+            applying.pause(reader)
 
 
 def _checkpoint_file(source: stream_reader.Stream) -> Path:
-    """The checkpoint of one stream: a recreated table has another."""
+    """The checkpoint file of one stream. If the table is recreated, its new stream has another file."""
     from ...local import home
 
     name = hashlib.sha256(f"{source.at.url} {source.arn}".encode()).hexdigest()[:16]
     folder = home.locate()
-    if folder.is_dir():  # before anything is written into it
+    if folder.is_dir():  # refused here, before a record is applied
         try:
             home.check_user(folder)
             home.check_own(folder)
@@ -185,7 +191,7 @@ def _checkpoint_file(source: stream_reader.Stream) -> Path:
 
 
 def _load(s: Settings, path: Path, source: stream_reader.Stream, start: Start | None) -> dict[str, Position]:
-    """The places kept in a checkpoint; none where there is no file, or that of another stream. Raises BadInput."""
+    """The positions in a checkpoint; empty without a file, or for another stream's file. Raises BadInput."""
     from ...dynamodb.streams import checkpoints as stream_checkpoints
 
     try:
@@ -196,11 +202,11 @@ def _load(s: Settings, path: Path, source: stream_reader.Stream, start: Start | 
         return {}
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
-    found = stream_checkpoints.decode(content, stream=source.arn, source=str(path))
-    if found is None:
+    positions = stream_checkpoints.decode(content, stream=source.arn, source=str(path))
+    if positions is None:
         output.note(s, f"{path} belongs to another stream (was the table recreated?): reading from the oldest record")
         return {}
-    return found
+    return positions
 
 
 @command(shows=True)

@@ -1,4 +1,4 @@
-"""``cruddur ddb``: create, describe, seed and drop the table."""
+"""``cruddur ddb``: creates, describes, seeds, resets and drops the table."""
 
 from __future__ import annotations
 
@@ -54,11 +54,13 @@ def setup(
     planned = seeding.plan(s, script, count)
     with connections.dynamodb(s, changes=True) as dynamodb:
         confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
-        made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
+        is_created = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
         would = "would be " if s.dry_run else ""
-        output.outcome(s, f"table {s.table}: {f'{would}created' if made else 'exists already'}", changed=made)
-        done = _seed(s, dynamodb, planned, has_table=not (made and s.dry_run))
-    if not made and not any(row.written or row.deleted for row in done):
+        output.outcome(
+            s, f"table {s.table}: {f'{would}created' if is_created else 'exists already'}", changed=is_created
+        )
+        results = _seed(s, dynamodb, planned, has_table=not (is_created and s.dry_run))
+    if not is_created and not any(row.written or row.deleted for row in results):
         output.unchanged(s, "The conversation was not changed: the table has every message of it.")
 
 
@@ -81,22 +83,22 @@ def reset(
 
     planned = seeding.plan(s, script, count)
     with connections.dynamodb(s, changes=True) as dynamodb:
-        kept = _settings(dynamodb)
-        if kept is None:
+        old_settings = _settings(dynamodb)
+        if old_settings is None:
             confirm.replace(s, what=f"table {s.table}", name=s.table, remote=targets.is_far(dynamodb.at))
-        if kept is not None and not s.dry_run:
-            table_settings.check_rights(dynamodb, kept)
-        _drop(s, dynamodb, keep=not no_backup, lost=kept.lost() if kept else [])
-        failed: list[str] = []
+        if old_settings is not None and not s.dry_run:
+            table_settings.check_rights(dynamodb, old_settings)
+        _drop(s, dynamodb, keep=not no_backup, lost=old_settings.lost() if old_settings else [])
+        failures: list[str] = []
         if not s.dry_run:
-            setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream, like=kept)
-            failed = table_settings.restore(dynamodb, kept) if kept else []
-        if kept is not None:
-            output.note(s, f"settings {'that would be kept' if s.dry_run else 'kept'}: {kept}")
+            setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream, like=old_settings)
+            failures = table_settings.restore(dynamodb, old_settings) if old_settings else []
+        if old_settings is not None:
+            output.note(s, f"settings {'that would be kept' if s.dry_run else 'kept'}: {old_settings}")
         _seed(s, dynamodb, planned, has_table=not s.dry_run)
-    for reason in failed:
+    for reason in failures:
         output.warn(f"table {s.table}: a setting could not be turned on again: {reason}")
-    return Exit.NO if failed else Exit.DONE
+    return Exit.NO if failures else Exit.DONE
 
 
 def _settings(dynamodb: DynamoDB) -> table_settings.TableSettings | None:
@@ -140,9 +142,9 @@ def schema_load(s: Settings, on_demand: OnDemand = False, with_stream: Streamed 
     from ..shared import connections, setup_steps
 
     with connections.dynamodb(s, changes=True) as dynamodb:
-        made = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
-    result = ("would be created" if s.dry_run else "created") if made else "exists already"
-    output.outcome(s, f"table {s.table}: {result}", changed=made)
+        is_created = setup_steps.make_table(s, dynamodb, on_demand=on_demand, stream=with_stream)
+    result = ("would be created" if s.dry_run else "created") if is_created else "exists already"
+    output.outcome(s, f"table {s.table}: {result}", changed=is_created)
 
 
 @command(changes=True, asks=True, table=True)
@@ -178,7 +180,7 @@ def seed(s: Settings, script: Script = None, count: Count = None) -> None:
 
 
 def _seed(s: Settings, dynamodb: DynamoDB, planned: seeding.SeedPlan, *, has_table: bool = True) -> list[Seeded]:
-    """Seed, and show the result. Without a table (a dry run that would create it) everything would be written."""
+    """Seed, and show the result. In a dry run without a table, everything would be written."""
     from ...dynamodb.conversations import seed as conversation_seed
     from ..shared import capacity_guard, seeding
 
@@ -186,21 +188,23 @@ def _seed(s: Settings, dynamodb: DynamoDB, planned: seeding.SeedPlan, *, has_tab
         with capacity_guard.limited(
             s, dynamodb, lambda _: seeding.estimate(planned), writes=True, assuming="if nothing is seeded yet"
         ):
-            done = seeding.seed_conversation(s, dynamodb, planned)
+            results = seeding.seed_conversation(s, dynamodb, planned)
     else:
-        done = [
+        results = [
             conversation_seed.Seeded("messages", planned.count, 0, 0),
             conversation_seed.Seeded("message groups", 2, 0, 0),
         ]
-    totals = {name: sum(getattr(row, name) for row in done) for name in ("written", "unchanged", "deleted")}
-    output.show(s, done, record=conversation_seed.Seeded, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run})
-    return done
+    totals = {name: sum(getattr(row, name) for row in results) for name in ("written", "unchanged", "deleted")}
+    output.show(
+        s, results, record=conversation_seed.Seeded, meter=dynamodb.meter, extra={**totals, "dry_run": s.dry_run}
+    )
+    return results
 
 
 def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = ()) -> bool:
-    """Count what will be lost, ask, back up what is production's, drop; False where there is no table.
+    """Count what will be lost, ask, take a backup of a production table, and drop it; False where there is no table.
 
-    ``lost`` is what a table that is made again cannot have of this one.
+    ``lost`` names what a table that is created again cannot have.
     """
     from ...dynamodb import tables
     from ..shared import confirm, targets
@@ -211,24 +215,26 @@ def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = 
     except NotFound:
         return False
     losing = "; ".join([counted(table.items, "item"), *lost])
-    is_kept = keep and s.prod
+    has_backup = keep and s.prod
     if s.dry_run:
-        output.note(s, f"table {s.table} would be dropped: {losing}" + ("; a backup would be taken first" * is_kept))
+        output.note(s, f"table {s.table} would be dropped: {losing}" + ("; a backup would be taken first" * has_backup))
         return True
-    lifted = s.prod and table.deletion_protection
-    if not lifted:
-        tables.refuse_protected(dynamodb, table)  # before a backup is taken for nothing
+    is_protected = s.prod and table.deletion_protection
+    if not is_protected:
+        tables.refuse_protected(dynamodb, table)  # refused here, before a backup is taken
     confirm.destroy(
         s,
         what=f"Table {s.table} on {dynamodb.at.label}",
         name=s.table,
-        losing=losing + (" (a backup is taken first)" * is_kept) + ("; deletion protection is turned off" * lifted),
+        losing=losing
+        + (" (a backup is taken first)" * has_backup)
+        + ("; deletion protection is turned off" * is_protected),
         remote=targets.is_far(dynamodb.at),
     )
-    if is_kept:
+    if has_backup:
         way_back.backup_first(s, dynamodb)
     say = lambda text: output.note(s, text)  # noqa: E731
-    if lifted:
+    if is_protected:
         tables.unprotect(dynamodb, say=say)
     dropped = tables.drop(dynamodb, say=say)
     output.done(s, f"table {s.table}: dropped")

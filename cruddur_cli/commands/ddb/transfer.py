@@ -1,4 +1,4 @@
-"""``cruddur ddb export`` and ``import``: the table into a file, a file into the table."""
+"""``cruddur ddb export`` and ``import``: write the table to a file, and a file to the table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Restart = Annotated[bool, typer.Option("--restart", help="Start over instead of 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did; new, replaced and unchanged are None without comparing."""
+    """The result of an import. ``new``, ``replaced`` and ``unchanged`` are None if nothing was compared."""
 
     source: str
     items: int
@@ -94,9 +94,9 @@ def export(
         return Exit.DONE
     form = _form(s, file, format, escape_formulas=escape_formulas)
     with connections.dynamodb(s) as dynamodb:
-        done = _export(s, dynamodb, tables.describe(dynamodb), file, form, segments, restart=restart)
+        result = _export(s, dynamodb, tables.describe(dynamodb), file, form, segments, restart=restart)
         if file != "-":
-            output.show(s, [done], draw=output.details, meter=dynamodb.meter)
+            output.show(s, [result], draw=output.details, meter=dynamodb.meter)
         else:
             output.used(s, dynamodb.meter)
     return Exit.DONE
@@ -144,14 +144,14 @@ def import_(
     with connections.dynamodb(s, changes=True) as dynamodb:
         table = tables.describe(dynamodb)
         _agree_to_overwrite(s, dynamodb, table, source.name)
-        done = _import(s, dynamodb, table, source, file, compare=not no_compare, restart=restart)
-        show(s, dynamodb, done, source.name)
+        result = _import(s, dynamodb, table, source, file, compare=not no_compare, restart=restart)
+        show(s, dynamodb, result, source.name)
     return Exit.DONE
 
 
 @dataclass(frozen=True)
 class ExportForm:
-    """What an export's file consists of: the format, compressed or not, with CSV cells escaped or not."""
+    """The form of an export's file: its format, if it is compressed, and if CSV cells are escaped."""
 
     format: Format
     zipped: bool
@@ -159,7 +159,7 @@ class ExportForm:
 
 
 def _form(s: Settings, file: str, format: Format | None, *, escape_formulas: bool) -> ExportForm:
-    """The form that the options and the file's name ask for. Raises BadInput where they contradict each other."""
+    """The form for the options and the file's name. Raises BadInput where the options contradict each other."""
     from ...dynamodb.transfer import formats
 
     if file == "-" and s.output != "table":
@@ -185,7 +185,7 @@ def _export(
     *,
     restart: bool,
 ) -> exporting.Exported:
-    """Write the table to the file, within the limits of the command. An export to a file can be resumed."""
+    """Write the table to the file, within the limits of the command. An interrupted export to a file resumes."""
     from ...dynamodb import scanning
     from ...dynamodb.transfer import exporter as exporting
     from ..shared import capacity_guard
@@ -205,19 +205,19 @@ def _export(
 
 
 def _agree_to_overwrite(s: Settings, dynamodb: DynamoDB, table: tables.Table, source: str) -> None:
-    """Ask, where the table is far, before items of a file overwrite items of the table; else say so."""
+    """Ask before items of a file overwrite items of a remote table; for a local table only print it."""
     from ..shared import confirm, targets
 
-    held = counted(table.items, "item")
+    count = counted(table.items, "item")
     confirm.replace(
         s,
         what=f"table {s.table}",
         name=s.table,
         remote=targets.is_far(dynamodb.at),
-        sentence=f"Items of {source} overwrite items of table {s.table} ({held}) with the same keys.",
+        sentence=f"Items of {source} overwrite items of table {s.table} ({count}) with the same keys.",
     )
     if table.items and not s.dry_run:
-        output.note(s, f"table {s.table} holds {held}: items with the same key as in {source} are overwritten")
+        output.note(s, f"table {s.table} holds {count}: items with the same key as in {source} are overwritten")
 
 
 def _import(
@@ -230,7 +230,7 @@ def _import(
     compare: bool,
     restart: bool,
 ) -> importing.Importer:
-    """Write the items of the source, within the limits of the command. What can be read again can be resumed."""
+    """Write the items of the source, within the limits of the command. An interrupted import of a file resumes."""
     from ...dynamodb import scanning
     from ...dynamodb.transfer import checkpoints, input_files
     from ...dynamodb.transfer import importer as importing
@@ -241,7 +241,7 @@ def _import(
     resumable = bool(source.files) and Path(file).exists() and not is_stream(file) and not s.dry_run
     limits = capacity_guard.limited(
         s, dynamodb, lambda _: _estimate(source, compare=bool(table.items) and compare),
-        writes=True, done=lambda: tally.items, resumes=resumable, assuming="if nothing is there yet",
+        writes=True, done=lambda: tally.items, resumes=resumable, assuming="if the table has none of them",
     )  # fmt: skip
     with limits, output.progress(s, "importing", None) as shown:
         advance = tally.counting(shown)
@@ -299,7 +299,7 @@ def _to_stream(
 
 @contextmanager
 def _opened(file: str) -> Iterator[Any]:
-    """Standard output, or what is neither file nor folder: a pipe, a device."""
+    """Standard output, or a pipe or device, opened for writing."""
     from ...dynamodb.transfer import checkpoints
 
     if file == "-":
@@ -326,85 +326,85 @@ def _import_file(
     from ...dynamodb.transfer import checkpoints, input_files
     from ...dynamodb.transfer import importer as importing
 
-    about = {
+    identity = {
         "what": "import", **checkpoints.identity(dynamodb, table), "format": str(source.format),
         "files": source.identity(),
     }  # fmt: skip
-    kept = importing.ImportCheckpoint(checkpoints.beside(path), about)
+    checkpoint = importing.ImportCheckpoint(checkpoints.beside(path), identity)
     if restart:
-        kept.remove()
-    after, counts, keys = kept.load(source)
-    if after is not None and after.line:
-        output.note(s, f"resuming the import after {input_files.where(source, after)}")
+        checkpoint.remove()
+    position, counts, keys = checkpoint.load(source)
+    if position is not None and position.line:
+        output.note(s, f"resuming the import after {input_files.where(source, position)}")
         advance(counts.lines)
     importer = importing.Importer(dynamodb, compare=compare, counts=counts, keys=keys)
     try:
         with report_resume(importer, source):
-            importer.run(input_files.items(source, after=after), keep=kept.keep, advance=advance)
+            importer.run(input_files.items(source, after=position), keep=checkpoint.keep, advance=advance)
     except BaseException as error:
         if isinstance(error, BadInput | Incomplete | importing.ItemRefused) and error.code != "max_units":
-            kept.remove()  # the file has to be put right, and is another one then
+            checkpoint.remove()  # the user has to correct the file, and then the checkpoint does not fit
             raise
         with suppress(CruddurError):
-            kept.end()
+            checkpoint.end()
         raise
-    kept.remove()
+    checkpoint.remove()
     return importer
 
 
 def show(s: Settings, dynamodb: DynamoDB, importer: importing.Importer, source: str, **more: object) -> None:
     """Show what an importer did with the items of ``source``."""
-    found = importer.counts
-    rows = found.written + found.unchanged
-    done = Imported(source, rows, found.new, found.replaced, found.unchanged, found.duplicates)
+    counts = importer.counts
+    number = counts.written + counts.unchanged
+    result = Imported(source, number, counts.new, counts.replaced, counts.unchanged, counts.duplicates)
     if not importer.counts_are_exact:
-        done = replace(done, new=None, replaced=None, unchanged=None)
+        result = replace(result, new=None, replaced=None, unchanged=None)
     extra = {
-        "written": found.written,
-        **{name: value for name, value in asdict(done).items() if isinstance(value, int) and name != "items"},
+        "written": counts.written,
+        **{name: value for name, value in asdict(result).items() if isinstance(value, int) and name != "items"},
         "dry_run": s.dry_run,
         **more,
     }
-    if found.duplicates:
+    if counts.duplicates:
         output.warn(
-            f"{source} has {counted(found.duplicates, 'item')} whose key occurs again later; "
+            f"{source} has {counted(counts.duplicates, 'item')} whose key occurs again later; "
             "only the last item of each key is written"
         )
-    output.show(s, [done], draw=output.details, meter=dynamodb.meter, extra=extra)
+    output.show(s, [result], draw=output.details, meter=dynamodb.meter, extra=extra)
 
 
 def planned(dynamodb: DynamoDB, table: tables.Table, segments: int | None) -> scanning.ScanPlan:
-    """How to read a table, in as many segments as were asked for, else as are best."""
+    """The plan for reading a table: in ``segments`` segments, or in as many as are best."""
     from ...dynamodb import scanning
 
     return scanning.plan(dynamodb, items=table.items, size=table.bytes, segments=segments)
 
 
-# An export or an import that ends early: where, what is in the table, and how to resume.
+# Errors of an export or an import that ends early: the place, what is in the table, and how to resume.
 
 _COUNTED_BYTES = 32 * 1024 * 1024
 
 
 def is_stream(file: str) -> bool:
-    """Whether nothing can be kept beside it or read twice: a standard stream, a pipe, a device."""
+    """Whether a file is a standard stream, a pipe or a device: it has no checkpoint and cannot be read twice."""
     path = Path(file)
     return file == "-" or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 @contextmanager
 def report_resume(importer: importing.Importer, source: input_files.Source) -> Iterator[None]:
-    """A bad line, with what was written before it."""
+    """Add to the errors of an import: the place in the file, how many items are in the table, and how to resume."""
     from ...dynamodb.transfer import importer as importing
     from ...dynamodb.transfer import input_files
 
-    again = f"run cruddur ddb import {shlex.quote(source.name)} again: that is safe"
+    repeat = f"run cruddur ddb import {shlex.quote(source.name)} again: that is safe"
     try:
         yield
     except importing.ItemRefused as error:
         raise error.changed(
             message=f"{input_files.where(source, error.place)}: {error.message.rstrip('.')}."
             f" {counted(error.in_table, 'item')} of the file {'is' if error.in_table == 1 else 'are'} in the table.",
-            hint=f"correct the line and {again}",
+            hint=f"correct the line and {repeat}",
             fields={"line": error.place.line, "in_table": error.in_table},
         ) from error
     except (Refused, CannotConnect) as error:
@@ -412,7 +412,7 @@ def report_resume(importer: importing.Importer, source: input_files.Source) -> I
             raise
         raise error.changed(
             message=f"{error.message} At least {counted(importer.in_table, 'item')} of {source.name}"
-            f" {'is' if importer.in_table == 1 else 'are'} in the table; {_left(importer, source)}",
+            f" {'is' if importer.in_table == 1 else 'are'} in the table; {_remaining(importer, source)}",
             fields={"in_table": importer.in_table},
         ) from error
     except BadInput as error:
@@ -427,14 +427,14 @@ def report_resume(importer: importing.Importer, source: input_files.Source) -> I
             f"{error.message} "
             f"{counted(importer.lines, 'item')} before it {'is' if importer.lines == 1 else 'are'}"
             f" in the table, and nothing after it.",
-            hint=error.hint or f"correct the line and {again}",
+            hint=error.hint or f"correct the line and {repeat}",
             code=error.code,
             fields={"written": written},
         ) from error
 
 
-def _left(importer: importing.Importer, source: input_files.Source) -> str:
-    """What is left of a file after an import has given up; a large one is not read once more to say so."""
+def _remaining(importer: importing.Importer, source: input_files.Source) -> str:
+    """How many lines an import did not write, as the end of a sentence. A large file is not read again for it."""
     from ...dynamodb.transfer import input_files
 
     if sum(path.stat().st_size for path in source.files) > _COUNTED_BYTES:
@@ -447,7 +447,7 @@ def _left(importer: importing.Importer, source: input_files.Source) -> str:
 
 @contextmanager
 def report_checkpoint(file: str, what: str) -> Iterator[None]:
-    """Say where the checkpoint is after an interruption. Raises Interrupted."""
+    """Add to an interruption that a checkpoint exists. Raises Interrupted."""
     from ...dynamodb.transfer import checkpoints
 
     try:

@@ -1,4 +1,4 @@
-"""What commands share that could lose a table or make a new one: a backup first, and what follows a restore."""
+"""Takes a backup before a production table is lost, and completes a table that a restore or import has created."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from ..shared.options import LONGEST_S
 
 
 def backup_first(s: Settings, dynamodb: DynamoDB) -> None:
-    """Back up a table of production that is about to be dropped, and wait until the backup is available."""
+    """Back up a production table that will be dropped, and wait until the backup is available."""
     name = backups.name_at(s.table, times.now())
-    done, _ = backups.create(dynamodb, name, say=lambda text: output.note(s, text), wait_s=LONGEST_S)
+    result, _ = backups.create(dynamodb, name, say=lambda text: output.note(s, text), wait_s=LONGEST_S)
     output.tell(
-        f"Backup {done.backup} is available. To restore it: cruddur ddb restore {done.backup} --into TABLE --prod"
+        f"Backup {result.backup} is available. To restore it: cruddur ddb restore {result.backup} --into TABLE --prod"
     )
 
 
 def settle(s: Settings, target: DynamoDB) -> None:
-    """Mark a new table of production, and protect it."""
+    """Tag a new table as production, and turn on its protection."""
 
     def say(text: str) -> None:
         output.note(s, text)
 
-    for one in table_settings.protect(target, on=True, production=True, dry_run=False, say=say):
-        output.note(s, f"table {target.table}: {one.setting} {one.after}")
+    for protection in table_settings.protect(target, on=True, production=True, dry_run=False, say=say):
+        output.note(s, f"table {target.table}: {protection.setting} {protection.after}")
 
 
 def switch_over(s: Settings, into: str) -> None:
-    """Say what has to name the new table from now on."""
+    """Print what has to change so that the application uses the new table."""
     flag = " --prod" if s.prod else ""
     steps = [
         f"compare it: cruddur ddb stats --table {into}{flag}",
@@ -41,5 +41,5 @@ def switch_over(s: Settings, into: str) -> None:
         lift = f"cruddur ddb protect --off --table {s.table}{flag}"
         steps.append(f"when nothing uses the old one: {lift}, then cruddur ddb drop --table {s.table}{flag}")
     lines = [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
-    if not s.quiet:  # advice, which the history of what was changed does not keep
+    if not s.quiet:  # output.tell, because advice does not belong in the history
         output.tell("\n".join([f"To switch over to table {into}:", *lines]))
