@@ -101,7 +101,8 @@ def test_an_import_says_what_comparing_costs_and_a_dry_run_what_it_found(cruddur
     used = json.loads(cruddur("ddb", "import", str(path), "-o", "json").out)["consumed_capacity"]
     assert used["write_units"] == planned(told, "WCU") == 0
     assert planned(told, "RCU") == used["read_units"]
-    found = re.search(r"WCU for about 302 items .* if the table has none of them, plus up to (\d+) RCU to compare", told)
+    pattern = r"WCU for about 302 items .* if the table has none of them, plus up to (\d+) RCU to compare"
+    found = re.search(pattern, told)
     assert found, told
     assert used["read_units"] - 1 <= int(found[1]) <= used["read_units"]
     path.write_text(path.read_text().replace('"Andrew Brown"', '"A. Brown"'))
