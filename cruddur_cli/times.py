@@ -109,13 +109,13 @@ class Window:
         """Bounds for sort keys between which every row of the window is, whatever the offset and form of its time."""
         return (
             None if self.since is None else text_before(self.since),
-            None if self.until is None else _day(self.until, _SKEW + timedelta(days=1)),
+            None if self.until is None else _day(self.until, _SKEW + timedelta(days=1), beyond="9999-99"),
         )
 
 
 def text_before(moment: datetime) -> str:
     """A text that sorts before every way of writing an instant at or after ``moment``."""
-    return _day(moment, -_SKEW)
+    return _day(moment, -_SKEW, beyond="0000")
 
 
 def text_before_offset(moment: datetime) -> str:
@@ -129,11 +129,11 @@ def text_before_offset(moment: datetime) -> str:
         return "0000"
 
 
-def _day(moment: datetime, shift: timedelta) -> str:
+def _day(moment: datetime, shift: timedelta, *, beyond: str) -> str:
     try:
         return (moment + shift).strftime("%Y-%m-%d").zfill(10)
     except OverflowError:
-        return "0000" if shift < timedelta(0) else "9999-99"
+        return beyond
 
 
 def window(*, year: int | None, since: str | None, until: str | None, local: tzinfo | None = None) -> Window:
@@ -174,7 +174,7 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
             return now() - sum(
                 (float(count) * _UNITS[unit] for count, unit in _PART_OF_AGO.findall(typed)), timedelta(0)
             )
-        if typed[:1] in {"", "-", "+"}:  # dateutil reads -1h as one o'clock
+        if typed.startswith(("-", "+")):  # dateutil leaves the sign out
             raise ValueError(typed)
         today = now().astimezone(local).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
         # A time of day alone is today's. A date without a year is in this year, and begins with its first day.
@@ -204,8 +204,9 @@ def _parts(text: str) -> set[str]:
     """
     from dateutil.parser import parse as parse_date
 
-    defaults = datetime(2000, 1, 1), datetime(2004, 2, 2, 1, 1, 1, 1)
-    one, two = (parse_date(text, default=default) for default in defaults)
+    # Both in a leap year, for a 29 February.
+    defaults = "2000-01-01T00:00", "2004-02-02T01:00"
+    one, two = (parse_date(text, default=datetime.fromisoformat(default)) for default in defaults)
     return {part for part in ("year", "month", "day", "hour") if getattr(one, part) == getattr(two, part)}
 
 

@@ -29,7 +29,7 @@ def read(path: Path) -> bytes:
     Raises FileNotFoundError or NotADirectoryError without a file, another OSError if it cannot be read, and
     NotConfigured if it is not a regular file, too large, or not trusted. Never waits: a pipe is refused unread.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -43,10 +43,8 @@ def read(path: Path) -> bytes:
         link = path.lstat()
         if stat.S_ISLNK(link.st_mode) and link.st_uid not in _own_uids():
             _refuse(path, path.parent, f"is a link of another user ({_user(link.st_uid)})")
-        content = b""
-        while part := os.read(descriptor, _LARGEST + 1 - len(content)):
-            content += part
-        return content
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_LARGEST)
     finally:
         os.close(descriptor)
 
@@ -121,16 +119,22 @@ def _is_private(gid: int, uid: int) -> bool:
 
 def _has_no_permissions(path: Path) -> bool:
     """Whether a path is on a file system without permissions."""
-    kind, longest = "", -1
+    kind = ""
     with suppress(OSError):
-        place = str(path.resolve())
-        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            before, _, after = line.partition(" - ")
-            mount = before.split()[4].encode().decode("unicode_escape")
-            below = place == mount or place.startswith(mount.rstrip("/") + "/")
-            if below and len(mount) >= longest:
-                kind, longest = after.split()[0], len(mount)
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        kind = _file_system(path.resolve(), mounts)
     return kind in _WITHOUT_PERMISSIONS
+
+
+def _file_system(path: Path, mounts: str) -> str:
+    """The type of the file system that a path is on, by the lines of ``/proc/self/mountinfo``; empty if unknown."""
+    kinds: dict[Path, str] = {}
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        mount = Path(before.split()[4].encode().decode("unicode_escape"))
+        if path.is_relative_to(mount):
+            kinds[mount], _, _ = after.partition(" ")  # a later line hides an earlier one
+    return kinds[max(kinds, key=lambda mount: len(mount.parts))] if kinds else ""
 
 
 def _is_trusted(folder: Path) -> bool:

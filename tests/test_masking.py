@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from cruddur_cli import masking
+from cruddur_cli.errors import CruddurError
 from cruddur_cli.settings import secrets
 
 WORDS = ["password", "cruddur", "postgres", "local", "table", "changes", "users", "cruddur-messages", "8000", "SELECT"]
@@ -16,6 +18,45 @@ WORDS = ["password", "cruddur", "postgres", "local", "table", "changes", "users"
 def test_no_password_is_left_in_a_masked_url(password: str) -> None:
     masked = masking.connection_string(f"postgresql://cruddurroot:{password}@db.example:5432/cruddur?sslmode=require")
     assert masked == "postgresql://cruddurroot:***@db.example:5432/cruddur?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p1@h?application_name=a@b",  # the password may be all of p1@h?application_name=a
+        "postgresql://u:p1@h/a/b",
+        "postgresql://u:p1@h//d",
+        "postgresql://u:p1@h/d?word=x",
+        "postgresql://h/d?word=x",
+        "POSTGRES://h/a/b",
+        "http://p1@h:8000",
+        "https://p1:x@h/path",
+        "postgresql://u:p1@[::1/d",
+        "postgresql://u:p1@h:54a/d",
+        "postgresql://h:1,h:2x/d",
+        "mysql://u:p1@h/d",
+        "host=h password=p1 word=x",
+        "p1",
+    ],
+)
+def test_an_address_that_can_be_read_in_two_ways_is_masked_whole(url: str) -> None:
+    assert not masking.is_readable(url)
+    assert masking.connection_string(url) == "***"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p1@h/d?application_name=a@b", "postgresql://u:***@h/d?application_name=a@b"),
+        ("postgresql://u@h?application_name=a@b", "postgresql://u@h?application_name=a@b"),
+        ("postgresql://u:p1@h?sslmode=require", "postgresql://u:***@h?sslmode=require"),
+        ("postgresql://u:p1@h:/d", "postgresql://u:***@h:/d"),
+        ("postgresql://u:p1@[::1]:5432,h:1/d", "postgresql://u:***@[::1]:5432,h:1/d"),
+        ("http://h:8000/a/b?word=x", "http://h:8000/a/b?word=x"),
+    ],
+)
+def test_an_address_that_can_be_read_in_one_way_loses_its_password_only(url: str, shown: str) -> None:
+    assert masking.connection_string(url) == shown
 
 
 def test_what_is_no_secret_stays_readable() -> None:
@@ -265,3 +306,115 @@ def test_rows_of_a_copy_without_a_list_of_columns_are_secret_where_the_table_is(
 def test_a_secret_of_twelve_characters_is_masked_inside_of_a_word() -> None:
     assert masking.text("xS3cr3t-value1y", ["S3cr3t-value"]) == "x***1y"
     assert masking.text("xS3cr3t-valuy", ["S3cr3t-valu"]) == "xS3cr3t-valuy"
+
+
+def test_the_longest_of_two_secrets_is_masked_whole() -> None:
+    for secrets_ in (["abc1!", "abc1!-def2"], ["abc1!-def2", "abc1!"]):
+        assert masking.text("it is abc1!-def2", secrets_) == "it is ***"
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("!abc1", "x!abc1 y", "x*** y"),
+        ("a!bc1", "xa!bc1 y", "xa!bc1 y"),
+        ("abc1!", "x abc1!y", "x ***y"),
+        ("abc!1", "x abc!1y", "x abc!1y"),
+        ("abc!1", "x abc!1, y", "x ***, y"),
+    ],
+)
+def test_a_short_secret_is_no_part_of_a_word(secret: str, text: str, shown: str) -> None:
+    assert masking.text(text, [secret]) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("PGPASSWORD", "a1b2", {"a1b2"}),
+        ("PGPASSWORD", "a1b", set()),
+        ("PGPASSWORD", "PostgreSQL", set()),
+        ("PGPASSWORD", "cruddurlocal", set()),
+        ("PGPASSWORD", "a b!", {"a b!", "a%20b%21"}),
+        ("HARMLESS", "a1b2c3", set()),
+        ("DSN", "host=h password='a1 b2' dbname=d", {"a1 b2", "a1%20b2"}),
+        ("DSN", "host=h password=a1b2! dbname=d", {"a1b2!", "a1b2%21"}),
+        ("URL", "postgresql://u:a1b2@h/d", {"a1b2"}),
+        ("URL", "postgresql://u@h1x2/d", set()),
+        ("URL", "http://h1x2:8000", set()),
+        (
+            "URL",
+            "postgresql://u:a1b2!h/d",
+            {"postgresql://u:a1b2!h/d", "postgresql%3A%2F%2Fu%3Aa1b2%21h%2Fd", "a1b2!h", "a1b2%21h"},
+        ),
+        ("LOGIN", "u:a1b2@h", {"u:a1b2@h", "u%3Aa1b2%40h", "a1b2"}),
+        ("OPTIONS", "x=a1b2", {"x=a1b2", "x%3Da1b2", "a1b2"}),
+        ("SECRET_PATH", "a1b2c3", set()),
+    ],
+)
+def test_the_secrets_in_a_variable(name: str, value: str, found: set[str]) -> None:
+    assert set(masking.secrets_of(name, value)) == found
+
+
+def test_an_error_keeps_what_it_says_and_loses_its_secrets() -> None:
+    bare = masking.error(CruddurError("it is abc1!"), ["abc1!"])
+    assert (bare.message, bare.details, bare.hint) == ("it is ***", None, None)
+    whole = masking.error(CruddurError("m", details="d abc1!", hint="h abc1!"), ["abc1!"])
+    assert (whole.details, whole.hint) == ("d ***", "h ***")
+
+
+@pytest.mark.parametrize(
+    ("statement", "lists_none"),
+    [
+        ("INSERT INTO t VALUES (1)", True),
+        ("COPY t FROM STDIN", True),
+        ("INSERT INTO t (a) VALUES (1)", False),
+        ("COPY t (a) FROM STDIN", False),
+        ("SELECT 1", False),
+    ],
+)
+def test_which_statements_list_no_columns(statement: str, lists_none: bool) -> None:
+    assert masking.lists_no_columns(statement) is lists_none
+
+
+def _shown(error: Exception) -> str:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return masking.debug_traceback(caught.value, ()).rpartition("\n")[2]
+
+
+def test_only_a_parser_of_connection_strings_is_not_quoted() -> None:
+    hidden = "(not shown: it may repeat a connection string)"
+    assert _shown(psycopg.ProgrammingError("it repeats it")) == f"ProgrammingError: {hidden}"
+    assert _shown(psycopg.DataError("it repeats it")) == f"DataError: {hidden}"
+    assert _shown(psycopg.OperationalError("no answer")) == "OperationalError: no answer"
+    assert _shown(psycopg.errors.UndefinedTable("no table")) == "UndefinedTable: no table"
+    assert _shown(type("ProgrammingError", (Exception,), {})("of another library")).endswith("of another library")
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ("42601", 'at or near "***"\nLINE 1: ***'),
+        ("22P02", 'at or near "***"\nLINE 1: SELECT a1b2'),
+        ("42703", 'at or near "a1b2"\nLINE 1: SELECT a1b2'),
+        (None, 'at or near "a1b2"\nLINE 1: SELECT a1b2'),
+    ],
+)
+def test_what_a_traceback_repeats_of_a_statement(state: str | None, shown: str) -> None:
+    error = type("Said", (Exception,), {"sqlstate": state})('at or near "a1b2"\nLINE 1: SELECT a1b2')
+    assert masking.debug_traceback(error, ()).partition("Said: ")[2] == shown
+
+
+def test_the_causes_of_an_error_are_shown_before_it_unless_they_are_suppressed() -> None:
+    def shown(*, cause: bool, suppressed: bool) -> list[str]:
+        error, first = ValueError("second"), KeyError("first")
+        error.__context__ = first
+        if cause:
+            error.__cause__ = first
+        error.__suppress_context__ = suppressed
+        return [part.rpartition("\n")[2] for part in masking.debug_traceback(error, ()).split("\n\n")]
+
+    both = ["KeyError: 'first'", "ValueError: second"]
+    assert shown(cause=True, suppressed=True) == both
+    assert shown(cause=False, suppressed=False) == both
+    assert shown(cause=False, suppressed=True) == ["ValueError: second"]

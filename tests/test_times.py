@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -88,6 +90,15 @@ def test_no_row_of_a_window_is_outside_of_its_texts(form: str) -> None:
             assert " " in text or text_before_offset(moment) <= text
 
 
+def test_the_texts_of_a_window_take_in_no_more_than_any_offset_needs() -> None:
+    assert text_before(utc(2026, 11, 20, 15)) == "2026-11-20"
+    assert text_before(utc(2026, 11, 20, 14, 59)) == "2026-11-19"
+    assert Window(None, utc(2026, 11, 20, 8, 59)).texts() == (None, "2026-11-21")
+    assert Window(None, utc(2026, 11, 20, 9)).texts() == (None, "2026-11-22")
+    assert text_before_offset(utc(2026, 11, 20, 12)) == "2026-11-20T00:00"
+    assert text_before_offset(utc(2026, 11, 20, 11, 59)) == "2026-11-19T23:59"
+
+
 def test_bounds_at_the_ends_of_the_calendar_are_open() -> None:
     low, high = Window(utc(1, 1, 1), utc(9999, 12, 31)).texts()
     assert low is not None
@@ -140,6 +151,8 @@ def test_what_people_type_is_local_time_unless_it_says(since: str | None, until:
         (2026, "", None),
         (None, "-1h", None),
         (None, "+2d", None),
+        (None, "-2026-11-20", None),
+        (None, "+5 November", None),
         (None, None, "2026-02-30"),
         (None, "2026-11-21", "2026-11-20"),
         (2026, "2026-01-01", None),
@@ -153,7 +166,9 @@ def test_a_window_that_cannot_be_is_refused(year: int | None, since: str | None,
         window(year=year, since=since, until=until)
 
 
-@pytest.mark.parametrize("typed", ["05.11.2026", "11/05/2026", "5-11-26", "5/11", "5/11 10:00", "10:00 5.11.2026"])
+@pytest.mark.parametrize(
+    "typed", ["05.11.2026", "11/05/2026", "5-11-26", "5/11", "5/11 10:00", "10:00 5.11.2026", "12/11/2026"]
+)
 def test_a_date_whose_month_would_have_to_be_guessed_is_refused(typed: str) -> None:
     for option in ("--since", "--until", "--to-time"):
         with pytest.raises(BadInput, match="which number is the month"):
@@ -164,6 +179,7 @@ def test_a_date_whose_month_would_have_to_be_guessed_is_refused(typed: str) -> N
     ("typed", "meant"),
     [
         ("31.12.2025", utc(2025, 12, 31)),
+        ("13/11/2025", utc(2025, 11, 13)),
         ("11.11.2025", utc(2025, 11, 11)),
         ("2025/11/05", utc(2025, 11, 5)),
         ("2025-11-05T00-03", utc(2025, 11, 5, 3)),
@@ -316,3 +332,22 @@ def test_what_is_no_length_of_time_is_refused(typed: str) -> None:
     with pytest.raises(BadInput, match="is not a time") as caught:
         window(year=None, since=typed, until=None, local=UTC)
     assert caught.value.hint == "write 2026-11-20, 2026-11-20T10:00Z, today, yesterday, 1h or 7d"
+
+
+def test_a_day_that_only_a_leap_year_has_is_read_without_its_year(today: Callable[[datetime], None]) -> None:
+    today(utc(2028, 3, 1))
+    assert window(year=None, since="29 Feb", until="29 Feb", local=UTC) == Window(utc(2028, 2, 29), utc(2028, 3, 1))
+
+
+def test_a_program_s_clock_is_the_machine_s() -> None:
+    """Of a program that starts: the tests may have set this one's."""
+    spec = importlib.util.spec_from_file_location("cruddur_cli.times_of_a_program", times.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = fresh
+    try:
+        spec.loader.exec_module(fresh)
+    finally:
+        del sys.modules[spec.name]
+    assert fresh._shift == timedelta(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,20 @@ class AddMigration:
     def rollback_sql():
         return "SELECT 1"
 """
+
+
+@pytest.fixture(autouse=True)
+def soon() -> Iterator[None]:
+    """Fails a test that waits for another program to write into a pipe."""
+
+    def late(*_: object) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
@@ -134,12 +149,54 @@ def test_permissions_that_a_file_system_makes_up_do_not_count(file: Path, monkey
     assert settings.load().region == MARK
 
 
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:50 / /mnt/my\\040disk rw - vfat /dev/sdb1 rw
+31 30 0:51 / /mnt/my\\040disk/deep rw shared:9 master:2 - 9p drvfs rw
+32 22 0:52 / /mnt rw - tmpfs tmpfs rw
+33 22 0:53 / /twice rw - vfat /dev/sdc1 rw
+34 33 0:54 / /twice rw - ext4 /dev/sdd1 rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "ext4"),
+        ("/home/me", "ext4"),
+        ("/mnt", "tmpfs"),
+        ("/mnt/my disk", "vfat"),
+        ("/mnt/my disk/a/b", "vfat"),
+        ("/mnt/my disk/deep/a", "9p"),
+        ("/mnt/my diskette", "tmpfs"),
+        ("/twice/a", "ext4"),
+    ],
+)
+def test_a_path_is_on_the_file_system_that_is_mounted_nearest_above_it(path: str, kind: str) -> None:
+    assert trust._file_system(Path(path), MOUNTS) == kind
+    assert trust._file_system(Path(path), "") == ""
+
+
+def test_where_the_file_systems_are_not_listed_permissions_count(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.chmod(0o646)
+
+    def unlisted(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", unlisted)
+    with pytest.raises(NotConfigured, match="can be written by every user"):
+        settings.load()
+
+
 def test_a_list_of_trusted_folders_that_others_can_write_trusts_nothing(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.chmod(0o646)
     listed = trust.add(file.parent)
     assert stat.S_IMODE(listed.stat().st_mode) == 0o600
+    assert stat.S_IMODE(listed.parent.stat().st_mode) == 0o700
+    assert trust.add(file.parent.parent) == listed
+    assert listed.read_text().splitlines() == [str(file.parent), str(file.parent.parent)]
     assert settings.load().region == MARK
     listed.chmod(0o622)
     with pytest.raises(NotConfigured):

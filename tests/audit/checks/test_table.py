@@ -230,3 +230,10 @@ def test_time_to_live_is_off_unless_it_is_on_or_being_turned_on(status: str, is_
     found = finding("table-time-to-live", {table.TIME_TO_LIVE: answer})
     assert (found.result == PASS) is is_off
     assert is_off or "AttributeName=it" in str(found.remedy)
+
+
+def test_a_table_without_deletion_protection_is_protected_by_a_command() -> None:
+    assert passes("table-deletion-protection", _table(DeletionProtectionEnabled=True))
+    for fields in ({"DeletionProtectionEnabled": False}, {}):
+        found = finding("table-deletion-protection", _table(**fields))
+        assert (found.result, found.remedy) == (FAIL, "cruddur ddb protect --table cruddur-messages --prod")
