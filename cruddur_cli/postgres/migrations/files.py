@@ -157,9 +157,9 @@ def create(folder: Path, name: str, *, now_ns: int, existing: Iterable[Migration
     cleaned = re.sub(r"\W+", "_", name).strip("_")
     if not cleaned or len(cleaned) > 150:
         raise BadInput(f"{name!r} cannot name a migration: letters and digits, as in add_bio_column.")
-    latest = max((version_key(migration.version) for migration in existing), default=(0, 0))
-    ticks = max(now_ns // 100, latest[1] + 1 if latest[0] else 0)
-    migration = Migration(str(ticks), cleaned, folder / f"{ticks}_{cleaned}.sql")
+    keys = [version_key(migration.version) for migration in existing]
+    version = max([now_ns // 100, *(ticks + 1 for is_time, ticks in keys if is_time)])
+    migration = Migration(str(version), cleaned, folder / f"{version}_{cleaned}.sql")
     if dry_run:
         return migration
     try:

@@ -97,6 +97,7 @@ def test_the_parts_as_goose_and_sql_migrate_mark_them(files: Folder, word: str) 
     ("text", "named"),
     [
         ("-- +goose NO TRANSACTION\n-- +goose Up\nVACUUM;", "line 1: NO TRANSACTION"),
+        ("-- a note\n-- +goose no transaction\n-- +goose Up\nVACUUM;", "line 2: no transaction"),
         ("\n-- +migrate Up notransaction\nVACUUM;", "line 2: notransaction"),
         ("-- migrate:up transaction:false\nVACUUM;", "line 1: transaction:false"),
     ],
@@ -114,3 +115,58 @@ def test_sql_without_marks_is_refused_with_what_to_write(files: Folder) -> None:
     with pytest.raises(BadInput, match="it has neither") as caught:
         migration_files.up(only)
     assert caught.value.hint and "-- migrate:up" in caught.value.hint
+
+
+def test_the_sql_is_on_the_lines_where_the_file_has_it(files: Folder) -> None:
+    (files.path / "1_a.sql").write_text("\n-- a note\n-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n")
+    (only,) = files.found()
+    assert migration_files.up(only) == "\n\n\nSELECT 1;\n"
+    assert migration_files.down(only) == "\n\n\n\n\nSELECT 2;\n"
+
+
+NOW = 1_681_152_861_290_431_399
+
+
+@pytest.mark.parametrize(
+    ("versions", "version"),
+    [
+        ([], "16811528612904313"),
+        (["16811528612904312"], "16811528612904313"),
+        (["16811528612904313"], "16811528612904314"),
+        (["20261120", FIRST], "17951328000000001"),
+        (["99999999999999999", "42"], "16811528612904313"),
+    ],
+)
+def test_a_new_migration_is_later_than_every_other_with_a_time(
+    files: Folder, versions: list[str], version: str
+) -> None:
+    for other in versions:
+        files.write(other, "x", "SELECT 1")
+    made = migration_files.create(files.path, "new", now_ns=NOW, existing=files.found())
+    assert (made.version, made.path.name) == (version, f"{version}_new.sql")
+
+
+def test_a_name_has_at_most_150_characters(files: Folder) -> None:
+    assert migration_files.create(files.path, "x" * 150, now_ns=NOW, existing=[]).path.exists()
+    for name in ("x" * 151, "-", ""):
+        with pytest.raises(BadInput, match="cannot name a migration"):
+            migration_files.create(files.path, name, now_ns=NOW, existing=[])
+
+
+def test_the_folder_of_a_new_migration_is_made_once_and_not_by_a_dry_run(files: Folder) -> None:
+    folder = files.path / "a" / "b"
+    planned = migration_files.create(folder, "one", now_ns=NOW, existing=[], dry_run=True)
+    assert not folder.parent.exists()
+    assert migration_files.create(folder, "one", now_ns=NOW, existing=[]) == planned
+    migration_files.create(folder, "two", now_ns=NOW, existing=migration_files.find(folder))
+    assert [one.name for one in migration_files.find(folder)] == ["one", "two"]
+    with pytest.raises(BadInput, match="cannot be written: File exists"):
+        migration_files.create(folder, "one", now_ns=NOW, existing=[])
+
+
+@pytest.mark.parametrize(
+    ("version", "number"),
+    [("1700000000001", "17000000000010000"), ("20261120", "17951328000000000"), ("0001", "0001"), ("42", "42")],
+)
+def test_a_number_is_comparable_where_it_is_a_time(version: str, number: str) -> None:
+    assert migration_files.comparable(version) == number
