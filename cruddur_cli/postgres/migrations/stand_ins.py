@@ -143,7 +143,7 @@ class Application:
         return frame is not None and node.lineno <= frame.f_lineno <= (node.end_lineno or node.lineno)
 
     def _frame(self) -> FrameType | None:
-        frame: FrameType | None = sys._getframe(1)
+        frame: FrameType | None = sys._getframe()
         while frame is not None and frame.f_code.co_filename != self.path:
             frame = frame.f_back
         return frame

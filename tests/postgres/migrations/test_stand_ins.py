@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from cruddur_cli.errors import BadInput
 from cruddur_cli.postgres.migrations import python_files
+from cruddur_cli.postgres.migrations.stand_ins import Application, StandIn
 
 SQL = "  def migrate_sql(self): return 'SELECT 1'\n"
 IMPORTS = {
@@ -22,6 +24,11 @@ IMPORTS = {
     "an object made of it": "from lib.db import Db\ndb = Db('postgres')\ndb.echo = True",
     "set up": "from dotenv import load_dotenv\nload_dotenv()\nfrom lib.log import setup_logging\nsetup_logging('info')",
     "a text for it": "from lib.db import config, Pool\npool = Pool(f'postgresql://{config.USER}@db')\npool.close()",
+    "a text over lines": "from lib.db import config, Pool\npool = Pool(\n  'x',\n  f'postgresql://{config.USER}',\n)",
+    "a text for a module": "import lib.db\npool = lib.db.Pool(f'postgresql://{lib.db.USER}@db')",
+    "a text for another name": "from lib.db import Pool as P, USER\npool = P(f'postgresql://{USER}@db')",
+    "a module of Python's in a package": "import os.path\nimport xml.dom as dom\nos.path.join(dom.__name__, 'x')",
+    "a comparison with itself": "from lib.db import db\nsame = 'one' if db == db else 1 / 0",
     "a log": "from lib import log\nlog.info('create table bio')\nprint(f'with {log}')",
     "a type": "from lib.db import Db\ndef f(db: Db | None = None) -> list[Db]: pass",
     "its path": "import os, sys\nsys.path.append(os.getcwd())\nos.environ['A_NAME'] = 'x'\nfrom lib.db import db",
@@ -42,6 +49,57 @@ def test_a_name_that_no_import_can_have_brought_is_an_error(path: Path, text: st
     path.write_text(f"{text}\nclass M:\n{SQL}migration = M")
     with pytest.raises(BadInput, match=f"line {1 + text.count(chr(10))}: NameError"):
         python_files.sql(path, "migrate_sql")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from textwrap import dedent\nTEXT = dedent(f'DROP TABLE {TABLE}')",
+        "import textwrap\nTEXT = textwrap.dedent(f'DROP TABLE {TABLE}')",
+        "import xml.dom\nTEXT = xml.dom.__name__.replace('xml', f'{TABLE}')",
+    ],
+)
+def test_a_text_that_python_s_own_modules_make_of_a_stand_in_is_refused(path: Path, text: str) -> None:
+    path.write_text(f"from lib.db import TABLE\n{text}\nclass M:\n  def migrate_sql(): return TEXT\nmigration = M")
+    with pytest.raises(BadInput, match=r"line 3: its SQL would come from lib\.db\.TABLE, which is not available here"):
+        python_files.sql(path, "migrate_sql")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("from lib.db import template\nSQL = template('bio')", "lib.db.template()"),
+        ("from lib.db import template\n@template\ndef SQL(): pass", "lib.db.template"),
+        ("import lib.db\nSQL = lib.db.template", "lib.db.template"),
+        ("import lib.db as d\nSQL = d.template", "lib.db.template"),
+        ("from .db import template as SQL", ".db.template"),
+        ("from lib.db import names\nSQL = names['bio']", "lib.db.names['bio']"),
+    ],
+)
+def test_a_stand_in_is_named_as_the_application_does(path: Path, text: str, named: str) -> None:
+    path.write_text(f"{text}\nclass M:\n  def migrate_sql(): return SQL\nmigration = M")
+    with pytest.raises(BadInput) as caught:
+        python_files.sql(path, "migrate_sql")
+    assert f": its SQL would come from {named}, which is not available here." in caught.value.message
+    assert str(caught.value.hint).startswith("write the value itself into migrate_sql() and rollback_sql(), or ")
+
+
+def test_a_class_of_the_application_lends_its_functions(path: Path) -> None:
+    path.write_text(
+        "from lib.migration import Base, register\n@register\nclass M(Base):\n"
+        "  def migrate_sql(self):\n    self.log('x')\n    return 'SELECT 1' if not hasattr(self, '__other__') else ''\n"
+        "migration = M"
+    )
+    assert python_files.sql(path, "migrate_sql").strip() == "SELECT 1"
+
+
+def test_this_program_may_compare_and_show_a_stand_in(path: Path) -> None:
+    application = Application(path, ast.parse(""), module="x", real=frozenset())
+    one, other = StandIn(application, "lib.db"), StandIn(application, "lib.db")
+    assert one == one  # noqa: PLR0124
+    assert one != other
+    assert (str(one), f"{one}") == ("<lib.db>", "<lib.db>")
+    assert application.reasons == []
 
 
 TAINTED = {
@@ -107,6 +165,7 @@ def test_work_while_it_loads_is_refused_with_the_line(path: Path, text: str) -> 
     with pytest.raises(BadInput, match=r"itself, which is not run here") as caught:
         python_files.sql(path, "migrate_sql")
     assert f"line {2 + text.count(chr(10))}: it calls lib.db.db." in caught.value.message
+    assert str(caught.value.hint).startswith("only the SQL of migrate_sql() and rollback_sql() is run: ")
 
 
 def test_an_installed_package_may_make_a_part_of_the_sql(path: Path) -> None:
