@@ -59,7 +59,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@command(table=True, reports=True, also=_OPTIONS)
+@command(shows=True, table=True, reports=True, also=_OPTIONS)
 def audit(
     s: Settings,
     strict: Annotated[bool, typer.Option("--strict", help="Also fail if a check says `cannot see`.")] = False,
@@ -173,6 +173,8 @@ def _show(s: Settings, findings: list[Finding], scope: Scope, *, strict: bool) -
 
     text = markdown.text(findings, what=f"account {scope.account}, {scope.region}")
     github.keep_text(s, text)
+    if s.svg and s.output in {AuditOutput.SARIF, AuditOutput.MARKDOWN}:
+        output.save_picture(s, findings, output.findings)
     if s.output == AuditOutput.SARIF:
         log = sarif.log(CHECKS, findings, version=__version__, place=_repository_path(s), strict=strict)
         output.write(log)

@@ -47,7 +47,7 @@ def config(s: Settings) -> None:
             if value
             else SettingRow(known.name, None, f"not set: {unset}")
         )
-    output.show(s, rows, record=SettingRow)
+    output.show(s, rows, draw=output.settings, record=SettingRow)
 
 
 def _embedded(s: Settings) -> dict[str, tuple[str, str]]:

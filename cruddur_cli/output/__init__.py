@@ -5,6 +5,7 @@ from .show import Draw as Draw
 from .show import below as below
 from .show import capacity_last as capacity_last
 from .show import chat as chat
+from .show import columns as columns
 from .show import details as details
 from .show import diagnosis as diagnosis
 from .show import difference as difference
@@ -17,7 +18,9 @@ from .show import page as page
 from .show import people as people
 from .show import plain as plain
 from .show import read as read
+from .show import save_picture as save_picture
 from .show import sentence as sentence
+from .show import settings as settings
 from .show import show as show
 from .show import show_pages as show_pages
 from .show import stats as stats

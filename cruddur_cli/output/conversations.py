@@ -20,6 +20,7 @@ from .streams import NARROW
 from .tables import draw_table, natural_width
 from .text import cut, one_line, printable, when, width_of, wrapped
 
+_GAP = 2  # columns between those of a table: below each other, several have the same
 _SENTENCE = 60  # columns of a last message that a list shows at least
 
 
@@ -90,7 +91,8 @@ def draw_list(out: Console, groups: Sequence[MessageGroup], *, left: str | None 
             head = Table.grid(expand=True, padding=(0, 1))
             head.add_column(overflow="fold")
             head.add_column(justify="right", style="dim")
-            head.add_row(Text(who(group), style="bold"), at)
+            name = wrapped(who(group), max(1, out.width - width_of(at) - 1), cut=True)
+            head.add_row(Text(name, style="bold"), at)
             out.print(head)
         else:
             out.print(Text(f"{who(group)}  {at}"))
@@ -169,23 +171,24 @@ def _draw_groups(out: Console, groups: Sequence[tuple[str, MessageGroup]]) -> No
         headers, keys = headers[:3], [row[:3] for row in keys]
     room = max(_SENTENCE, out.width - natural_width(headers, keys) - 3)
     found = [[*row, _clip(group.message, room)] for row, (_, group) in zip(keys, groups, strict=True)]
-    if out.width < NARROW or not draw_table(out, [*headers, "last message"], found, words=len(headers)):
+    if out.width < NARROW or not draw_table(out, [*headers, "last message"], found, words=len(headers), gap=_GAP):
         for at, _, name, *_, message in found:
             _entry(out, at, name, message)
 
 
 def _draw_messages(out: Console, uuid: str, messages: Sequence[Message]) -> None:
-    _section(out, "Messages", f"pk = MSG#{printable(uuid)}, sk = time", len(messages))
+    key = f"MSG#{printable(uuid)}"
+    _section(out, "Messages", key if out.width < NARROW else f"pk = {key}, sk = time", len(messages))
     found = [[when(message.created_at), _handle(message), _clip(message.message, 200)] for message in messages]
-    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found, words=2):
+    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found, words=2, gap=_GAP):
         for row in found:
             _entry(out, *row)
 
 
 def _entry(out: Console, at: str, name: str, message: str) -> None:
     """One row where a table has no room: when and who, and the words below."""
-    out.print(Text.assemble((f"{at}\n", "dim"), name))
-    out.print(Padding(Text(message), (0, 0, 0, 2)))
+    out.print(Text.assemble((f"{at}\n", "dim"), wrapped(name, out.width, cut=True)))
+    out.print(Padding(Text(wrapped(message, out.width - 2, cut=True)), (0, 0, 0, 2)))
 
 
 def _section(out: Console, title: str, keys: str, count: int) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .charts import Stats
     from .conversations import Message, MessageGroup, Row
     from .finding_lines import Diagnosis, Finding
-    from .tables import Identity
+    from .tables import Identity, Setting
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -53,7 +53,7 @@ def show(
     items = github.kept(s, items, columns=columns, extra=extra, meter=meter)
     if s.svg:
         items = list(items)
-        _picture(s.svg, s.command, items, picture or draw)
+        save_picture(s, items, picture or draw)
     if s.output == "table":
         found = list(items)
         if s.svg != "-" and (draw is not None or found):
@@ -139,10 +139,12 @@ def read(meter: Meter) -> str:
     return capacity.read(meter.total())
 
 
-def _picture(path: str, title: str, items: Sequence[R], draw: Draw[R] | None) -> None:
+def save_picture(s: Settings, items: Sequence[R], draw: Draw[R] | None) -> None:
+    """Write the file that --svg names: ``items`` as ``draw`` draws them, else as a table."""
     from . import picture
 
-    picture.save(path, title, lambda out: (draw or table)(out, items))
+    assert s.svg
+    picture.save(s.svg, s.command, lambda out: (draw or table)(out, items))
 
 
 # How a kind of record is drawn for a person. rich is imported only when one of them draws.
@@ -153,6 +155,17 @@ def table(out: Console, items: Sequence[object]) -> None:
     from . import tables
 
     tables.table(out, items)
+
+
+def columns(*names: str) -> Draw[object]:
+    """Records as a table of these fields; the others stand in the JSON."""
+
+    def draw(out: Console, items: Sequence[object]) -> None:
+        from . import tables
+
+        tables.table(out, [{name: tables.fields(item)[name] for name in names} for item in items])
+
+    return draw
 
 
 def details(out: Console, items: Sequence[object]) -> None:
@@ -216,6 +229,13 @@ def people(out: Console, items: Sequence[Identity]) -> None:
     from . import tables
 
     tables.people(out, items)
+
+
+def settings(out: Console, items: Sequence[Setting]) -> None:
+    """Settings with their values and origins."""
+    from . import tables
+
+    tables.settings(out, items)
 
 
 def inbox(out: Console, items: Sequence[MessageGroup]) -> None:

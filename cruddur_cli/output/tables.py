@@ -14,12 +14,15 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from .streams import NARROW
 from .text import one_line, pieces, when, width_of, wrapped
 
 _UUID = 36  # columns; what is wider than one is broken in any case
 _SENTENCE = 20  # columns that a column of sentences has at least
+_GAP = 3  # columns between two, where there is room; else 2
 _SHORT = 9  # columns of an id that gave way: enough to tell it from others
-_UNBROKEN = re.compile(r"[\d.,]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_UNBROKEN = re.compile(rf"[\d.,]+|{_UUID_TEXT.pattern}", re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?")
 _NUMBERS_THAT_NAME = {"pid", "port"}  # 5,432 is no port
 
@@ -29,7 +32,7 @@ def table(out: Console, items: Sequence[object]) -> None:
     if not items:
         return
     values = [fields(item) for item in items]
-    names = list(values[0])
+    names = _told(values)
     headers = [name.replace("_", " ") for name in names]
     rows = [[cell(name, row[name]) for name in names] for row in values]
     right = {
@@ -38,7 +41,16 @@ def table(out: Console, items: Sequence[object]) -> None:
         if all((isinstance(row[name], (int, float)) and not isinstance(row[name], bool)) or row[name] is None
                for row in values) and not name.endswith("_at") and any(row[name] is not None for row in values)
     }  # fmt: skip
-    table_or_blocks(out, headers, rows, right=right)
+    if draw_table(out, headers, rows, right=right):
+        return
+    # Where a table has no room for whole ids, the last column of them is cut before the table becomes blocks.
+    ids = [n for n, name in enumerate(names) if n and any(_UUID_TEXT.fullmatch(str(row[name])) for row in values)]
+    table_or_blocks(out, headers, rows, right=right, gives_way=ids[-1] if ids else None)
+
+
+def _told(values: Sequence[Mapping[str, object]]) -> list[str]:
+    """The fields that at least one record has."""
+    return [name for name in values[0] if any(row[name] is not None for row in values)] or list(values[0])
 
 
 class Identity(Protocol):
@@ -68,13 +80,43 @@ def people(out: Console, items: Sequence[Identity]) -> None:
         table_or_blocks(out, headers, rows, gives_way=len(headers) - 1)
 
 
+class Setting(Protocol):
+    """One setting: its value, or None, and where that comes from or what is used instead."""
+
+    @property
+    def setting(self) -> str: ...
+    @property
+    def value(self) -> str | None: ...
+    @property
+    def origin(self) -> str: ...
+
+
+def settings(out: Console, items: Sequence[Setting]) -> None:
+    """Settings as a table: value and origin, or dim what is used in place of a value; as lines where it is narrow."""
+    unset = {number for number, one in enumerate(items) if one.value is None}
+    rows = [
+        [one.setting, one.origin, ""] if one.value is None
+        # Addresses in a row are broken between two of them.
+        else [one.setting, cell("value", one.value.replace(",http", ", http")), one.origin]
+        for one in items
+    ]  # fmt: skip
+    if out.width >= NARROW and draw_table(out, ["setting", "value", "origin"], rows, dim_rows=unset):
+        return
+    for number, (name, value, origin) in enumerate(rows):
+        is_unset = number in unset
+        out.print(Text(name, "dim" if is_unset else "bold"))
+        for text, style in ((value, "dim" if is_unset else ""), (origin, "dim")):
+            if text:
+                lines = wrapped(text, out.width - 2, cut=True).replace("\n", "\n  ")
+                out.print(Text(f"  {lines}", style), soft_wrap=True)
+
+
 def details(out: Console, items: Sequence[object]) -> None:
-    """Each record as lines of name and value."""
-    for number, item in enumerate(items):
-        if number:
-            out.print()
-        values = fields(item)
-        draw_blocks(out, [name.replace("_", " ") for name in values], [[cell(*each) for each in values.items()]])
+    """Each record as lines of name and value; of several records, without the fields that none has."""
+    records = [fields(item) for item in items]
+    names = _told(records) if len(records) > 1 else list(records[0] if records else ())
+    rows = [[cell(name, record[name]) for name in names] for record in records]
+    draw_blocks(out, [name.replace("_", " ") for name in names], rows)
 
 
 def table_or_blocks(
@@ -98,35 +140,39 @@ def draw_table(
     right: Collection[int] = (),
     gives_way: int | None = None,
     words: int | None = None,
+    gap: int = _GAP,
     dim: bool = False,
+    dim_rows: Collection[int] = (),
     total: bool = False,
 ) -> bool:
     """A table, if it fits without cutting words, numbers or ids in half; else False, and nothing is drawn.
 
     ``right`` names the columns of numbers, ``gives_way`` a column of ids that is shortened before another one's words
-    are wrapped, ``words`` a column of sentences, whose longest words may be cut; with ``total`` the last row adds up
-    the others.
+    are wrapped, ``words`` a column of sentences, whose longest words may be cut. There are ``gap`` columns between two,
+    if there is room. The whole table is ``dim``, or the ``dim_rows``. With ``total`` the last row adds up the others.
     """
     columns = [[header, *(row[n] for row in rows)] for n, header in enumerate(headers)]
-    fitted = _fit(columns, out.width, words)
+    fitted = _fit(columns, out.width, words, gap)
     if gives_way is not None and (fitted is None or any(map(_is_wrapped, columns, fitted[0]))):
-        columns[gives_way] = [one if len(one) <= _SHORT else f"{one[: _SHORT - 1]}…" for one in columns[gives_way]]
-        fitted = _fit(columns, out.width, words)
+        name, *ids = columns[gives_way]
+        columns[gives_way] = [name, *(one if len(one) <= _SHORT else f"{one[: _SHORT - 1]}…" for one in ids)]
+        fitted = _fit(columns, out.width, words, gap)
     if fitted is None:
         return False
-    widths, gap = fitted
+    widths, between = fitted
     style = "dim" if dim else ""
     drawn = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style=style or "bold", style=style or "dim",
-        row_styles=[style], padding=(0, 1, 0, gap - 2),
+        row_styles=[style], padding=(0, 1, 0, between - 2),
     )  # fmt: skip
     for n, width in enumerate(widths):
         justify: JustifyMethod = "right" if n in right else "left"
         header = Text(wrapped(columns[n][0], width, cut=True))
         drawn.add_column(header, width=width, justify=justify, overflow="fold")
-    for number in range(1, len(rows) + 1):
-        cells = [Text(wrapped(columns[n][number], width, cut=True)) for n, width in enumerate(widths)]
-        drawn.add_row(*cells, end_section=total and number == len(rows) - 1)
+    for number in range(len(rows)):
+        cells = [Text(wrapped(columns[n][number + 1], width, cut=True)) for n, width in enumerate(widths)]
+        is_above_total = total and number == len(rows) - 2
+        drawn.add_row(*cells, style="dim" if number in dim_rows else None, end_section=is_above_total)
     out.print(drawn)
     return True
 
@@ -181,14 +227,16 @@ def cell(name: str, value: object) -> str:
 
 def natural_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """The width of a table that breaks no cell."""
-    return sum(max(map(width_of, column)) for column in zip(headers, *rows, strict=True)) + 3 * (len(headers) - 1)
+    return sum(max(map(width_of, column)) for column in zip(headers, *rows, strict=True)) + _GAP * (len(headers) - 1)
 
 
 def _is_wrapped(cells: Sequence[str], width: int) -> bool:
     return any(width_of(one) > width for one in cells)
 
 
-def _fit(columns: Sequence[Sequence[str]], room: int, words: int | None = None) -> tuple[list[int], int] | None:
+def _fit(
+    columns: Sequence[Sequence[str]], room: int, words: int | None = None, gap: int = _GAP
+) -> tuple[list[int], int] | None:
     """A width for each column and the gap between them; None where a table would have to cut words.
 
     What is longer than a UUID is broken in any case, at a sign if it has one. When room is short, shorter words are
@@ -197,8 +245,8 @@ def _fit(columns: Sequence[Sequence[str]], room: int, words: int | None = None) 
     """
     natural = [max(map(width_of, cells)) for cells in columns]
     gaps = len(columns) - 1
-    if sum(natural) + 3 * gaps <= room:
-        return natural, 3
+    if sum(natural) + gap * gaps <= room:
+        return natural, gap
     left = room - 2 * gaps
     for first, whole in ((_UUID, _UUID), (_UUID, 20), (_UUID, 12), (20, 20)):
         widths = [

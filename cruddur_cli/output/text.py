@@ -81,12 +81,15 @@ def width_of(text: str) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """``text``, or as much of it as ``most`` columns hold with a sign that there is more."""
+    """``text``, or as much of it as ``most`` columns hold with a sign that there is more; behind a word, if one ends
+    in the last third."""
     if width_of(text) <= most:
         return text
     from rich.cells import set_cell_size
 
-    return f"{set_cell_size(text, most - 1).rstrip()}…"
+    kept = set_cell_size(text, most - 1).rstrip()
+    words = kept if text[len(kept) :].startswith(" ") else kept.rpartition(" ")[0].rstrip()
+    return f"{words if width_of(words) >= most * 2 // 3 else kept}…"
 
 
 def wrapped(text: str, width: int, *, cut: bool = False) -> str:

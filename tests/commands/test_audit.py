@@ -167,3 +167,13 @@ def test_a_job_gets_annotations_and_a_summary_but_not_with_sarif(
     text = summary.read_text(encoding="utf-8")
     assert text.startswith("### ❌ `cruddur audit`: exit code 1\n\n## Audit of account")
     assert text.count("## Audit of") == 1
+
+
+@pytest.mark.parametrize("form", ["table", "sarif", "markdown", "json"])
+def test_the_findings_are_drawn_in_every_format(run: Audit, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "audit.svg"
+    ran = run("--svg", str(path), "-o", form)
+    assert ran.code == 1
+    picture = path.read_text(encoding="utf-8")
+    assert "cruddur&#160;audit" in picture
+    assert "database-minor-upgrades" in picture

@@ -12,7 +12,7 @@ from cruddur_cli.output import streams
 from cruddur_cli.output.conversations import draw_chat, draw_items
 from cruddur_cli.output.text import width_of
 from tests.conftest import Run
-from tests.output.widths import fits
+from tests.output.widths import SUB, fits
 
 
 def test_an_item_of_no_known_entity_reads_as_in_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,3 +89,29 @@ def test_a_bubble_is_as_wide_as_its_words_and_breaks_an_address_at_its_signs(
     assert "".join(said).replace(" ", "") == text.replace(" ", "")
     if text.startswith("https"):
         assert {line[-1] for line in said} <= {"/", "-"}
+
+
+@pytest.mark.parametrize("columns", [40], indirect=True)
+def test_in_forty_columns_a_partition_key_has_a_line_and_a_handle_breaks_at_its_signs(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle = "a-person-with-a-very-long-handle-of-many-words"
+    message = {
+        "pk": {"S": f"MSG#{SUB}"}, "sk": {"S": "2026-11-20T10:00:00+00:00"}, "user_handle": {"S": handle},
+        "user_uuid": {"S": SUB}, "message": {"S": "hello"}, "message_uuid": {"S": SUB},
+    }  # fmt: skip
+    draw_items(streams.console(sys.stdout), [queries.decode(message)])
+    lines = fits(capsys.readouterr().out, columns)
+    assert lines[:2] == ["Messages 1", f"MSG#{SUB}"]
+    assert lines[3:5] == ["@a-person-with-a-very-long-handle-of-", "many-words"]
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+def test_tables_below_one_another_have_the_same_room_between_columns(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_items(streams.console(sys.stdout), [queries.decode(group("short"))])
+    narrow = capsys.readouterr().out.splitlines()[1]
+    draw_items(streams.console(sys.stdout), [queries.decode(group("one word after another " * 9))])
+    wide = capsys.readouterr().out.splitlines()[1]
+    assert narrow.index("user") == wide.index("user")

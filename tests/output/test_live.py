@@ -118,7 +118,7 @@ def test_a_title_that_is_too_wide_is_cut_or_the_next_one_would_not_cover_it(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     live.Block().draw("0 sessions of database 'cruddur'", [])
-    assert capsys.readouterr().out.splitlines()[0] == "0 sessions of datab…"
+    assert capsys.readouterr().out.splitlines()[0] == "0 sessions of…"
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cruddur_cli import output
 from cruddur_cli.aws.user_pool import Identity
 from cruddur_cli.output import streams, tables, text
 from tests.output.widths import SUB, fits
@@ -146,3 +148,73 @@ def test_a_long_word_is_whole_where_a_sentence_can_give_way(columns: int, capsys
     row = ["security_group_rule_id", address, "one word after another " * 4]
     assert tables.draw_table(streams.console(sys.stdout), ["setting", "value", "origin"], [row])
     assert address in fits(capsys.readouterr().out, columns)[2]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A record with a field that many lack."""
+
+    version: int
+    name: str
+    applied_at: str | None = None
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+def test_a_field_that_no_record_has_is_no_column(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    out = streams.console(sys.stdout)
+    tables.table(out, [Migration(1, "one"), Migration(2, "two")])
+    assert capsys.readouterr().out.split("\n")[0].split() == ["version", "name"]
+    tables.table(out, [Migration(1, "one"), Migration(2, "two", "2026-11-20T10:00:00Z")])
+    assert "applied at" in capsys.readouterr().out
+    tables.details(out, [Migration(1, "one"), Migration(2, "two")])
+    assert capsys.readouterr().out == "version  1\nname     one\n\nversion  2\nname     two\n"
+    tables.details(out, [Migration(1, "one")])
+    assert capsys.readouterr().out.endswith("applied at  –\n")
+
+
+@pytest.mark.parametrize("columns", [40], indirect=True)
+def test_an_id_is_cut_before_a_table_becomes_blocks_and_its_header_is_not(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"handle": "andrewbrown", "cognito_user_id": SUB, "result": "unchanged"}]
+    tables.table(streams.console(sys.stdout), rows)
+    lines = fits(capsys.readouterr().out, columns)
+    assert lines[0].split() == ["handle", "cognito", "user", "id", "result"]
+    assert lines[-1].split() == ["andrewbrown", f"{SUB[:8]}…", "unchanged"]
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+def test_only_the_fields_that_are_named_are_columns(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    output.columns("name", "applied_at")(streams.console(sys.stdout), [Migration(1, "one", "2026-11-20T10:00:00Z")])
+    assert capsys.readouterr().out.split("\n")[0].split() == ["name", "applied", "at"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as ``cruddur config`` shows one."""
+
+    setting: str
+    value: str | None
+    origin: str
+
+
+SETTINGS = [
+    Setting("table", "cruddur-messages", "default"),
+    Setting("region", None, "not set: the AWS profile's; us-east-1 if local"),
+    Setting("address_services", "https://checkip.amazonaws.com,https://api.ipify.org", "default"),
+]
+
+
+@pytest.mark.parametrize("columns", [40, 80], indirect=True)
+def test_a_setting_without_a_value_says_in_its_place_what_is_used_and_is_dim(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    tables.settings(streams.console(sys.stdout), SETTINGS)
+    shown = capsys.readouterr().out
+    lines = fits(re.sub(r"\x1b\[[\d;]*m", "", shown), columns)
+    (region,) = [line for line in shown.splitlines() if "region" in line]
+    assert region.startswith("\x1b[2mregion")
+    assert "–" not in shown
+    assert [line for line in lines if "https://checkip.amazonaws.com," in line]  # broken between two addresses

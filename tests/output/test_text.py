@@ -55,6 +55,8 @@ def test_what_is_joined_to_one_sign_is_as_wide_as_one() -> None:
 def test_a_text_is_cut_to_the_columns_that_there_are() -> None:
     assert [text.cut("short", 5), text.cut("one two three", 8)] == ["short", "one two…"]
     assert text.cut("長い文字", 6) == "長い…"
+    assert text.cut("that's how they knew", 15) == "that's how…"  # behind a word
+    assert text.cut("a wordthathasnoend", 15) == "a wordthathasn…"
 
 
 def test_lines_are_broken_between_words_and_keep_their_indent() -> None:

@@ -170,8 +170,8 @@ def new_migration(
     made = migration_files.create(folder, name, now_ns=times.now_ns(), existing=found, dry_run=s.dry_run)
     written = Written(made.version, made.name, str(made.path))
     output.show(s, [written], draw=output.details, extra={"written": int(not s.dry_run), "dry_run": s.dry_run})
-    wrote = "would write" if s.dry_run else "wrote"
-    output.note(s, f"{wrote} {made.path}; fill in its two parts, then: cruddur db migrate")
+    output.done(s, f"migration {made.version}: {'would be ' * s.dry_run}created")
+    output.note(s, "Fill in its up part and its down part, then: cruddur db migrate")
 
 
 @command(shows=True, changes=True, asks=True, waits=True, also=STATEMENT_TIMEOUT)

@@ -86,7 +86,8 @@ def list_backups(s: Settings) -> None:
     settings.check_table_name(s.table, s.origins["table"])
     with connections.dynamodb(s) as dynamodb:
         existing = backup_files.listed(home.backups(), s.table) if dynamodb.at.local else backups.listed(dynamodb)
-        output.show(s, existing, draw=output.details if len(existing) == 1 else None, record=backups.Backup)
+        as_table = output.columns("backup", "type", "status", "created_at", "bytes")
+        output.show(s, existing, draw=output.details if len(existing) == 1 else as_table, record=backups.Backup)
         if dynamodb.at.local:
             for name, target in backup_files.unfinished(home.backups(), s.table):
                 output.note(

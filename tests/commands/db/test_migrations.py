@@ -105,7 +105,7 @@ def test_a_new_one(cruddur: Run, application: Path) -> None:
 
 def test_one_that_is_not_filled_in_yet(cruddur: Run, application: Path, database: str) -> None:
     made = cruddur("db", "new-migration", "later")
-    assert "fill in its two parts, then: cruddur db migrate" in made.err
+    assert "Fill in its up part and its down part, then: cruddur db migrate" in made.err
     for more in ((), ("--dry-run",)):
         ran = cruddur("db", "migrate", *more)
         assert ran.code == 2
