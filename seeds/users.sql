@@ -1,10 +1,10 @@
--- Four people and four activities, safe to load again: a second run inserts nothing and changes nothing.
+-- Four people and four activities. You can load this file again: a second run changes nothing.
 --
--- The UUIDs are fixed because DynamoDB holds them in its keys (GRP#<user uuid>). People who came back
--- with new UUIDs would lose their conversations.
+-- The UUIDs are fixed, because they are part of keys in DynamoDB (GRP#<user uuid>). With new UUIDs, people
+-- would lose their conversations.
 
--- A handle that exists is left exactly as it is: its uuid, e-mail and Cognito id may be real by now.
--- ON CONFLICT is for a seeded person who was given another handle since, and for two runs at once.
+-- An existing handle is not changed, because its UUID, e-mail address and Cognito id may be real.
+-- ON CONFLICT is for seeded people who have another handle now, and for two runs at the same time.
 INSERT INTO public.users (uuid, display_name, handle, email, cognito_user_id)
 SELECT seed.uuid, seed.display_name, seed.handle, seed.email, 'MOCK'
 FROM (
@@ -19,9 +19,9 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT (uuid) DO NOTHING;
 
--- The author is found by handle, not by the UUIDs above: the person may have been here before the seeds.
--- Where a handle exists twice, the oldest row is the author, so that every run picks the same one.
--- Written in the past, so that whatever a person writes next comes first.
+-- The author is found by handle, not by UUID, because the person may have existed before this file was loaded.
+-- If a handle exists twice, the oldest row is the author, so that every run finds the same author.
+-- The times are in the past, so that new activities are newer than these.
 INSERT INTO public.activities
     (uuid, user_uuid, message, replies_count, reply_to_activity_uuid, created_at, expires_at)
 SELECT
