@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+# Here, because an account that may not read Python's own modules cannot import them later.
+import grp
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -130,9 +133,9 @@ def test_a_group_is_private_that_has_no_member_but_the_owner(
     monkeypatch: pytest.MonkeyPatch, members: list[str], others: list[int], is_private: bool
 ) -> None:
     owner = SimpleNamespace(pw_name="owner", pw_gid=1001)
-    monkeypatch.setattr("pwd.getpwuid", lambda uid: owner)
-    monkeypatch.setattr("pwd.getpwall", lambda: [owner, *(SimpleNamespace(pw_gid=gid) for gid in others)])
-    monkeypatch.setattr("grp.getgrgid", lambda gid: SimpleNamespace(gr_mem=members))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: owner)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [owner, *(SimpleNamespace(pw_gid=gid) for gid in others)])
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: SimpleNamespace(gr_mem=members))
     assert trust._is_private(1000, 1001) == is_private
 
 
