@@ -274,12 +274,12 @@ def _warn_of_skipped(skipped: anonymized_copy.LeftOut) -> None:
     parts = []
     if skipped.unknown:
         parts.append(f"{counted(skipped.unknown, 'row')} of an unknown kind")
-    if skipped.telling:
-        parts.append(f"{counted(skipped.telling, 'row')} with an unusual id, or an sk that is not a time")
+    if skipped.unusual:
+        parts.append(f"{counted(skipped.unusual, 'row')} with an unusual id, or an sk that is not a time")
     parts += [f"{count:,} × {name}" for name, count in skipped.attributes.most_common(10)]
     kept_rows = "; such rows from an earlier copy --verbatim are kept"
     if parts:
         output.warn(
             f"skipped, because they may contain personal data: {', '.join(parts)}"
-            f"{kept_rows if skipped.unknown or skipped.telling else ''}"
+            f"{kept_rows if skipped.unknown or skipped.unusual else ''}"
         )

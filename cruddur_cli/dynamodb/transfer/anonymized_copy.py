@@ -1,7 +1,8 @@
-"""Brings rows of one table into another, without the people in them: other names and other words, the same keys.
+"""Copy rows of one table for another, anonymized: names and texts are replaced, keys and ids are kept.
 
-Keys and ids stay, as rows find each other by them; so they have to be times and hexadecimal numbers, which say nothing
-of anybody. Not UUIDs: some tables have ids that are not quite. The same rows give the same ones each time.
+Keys and ids connect the rows, so they are kept. A row is copied only if they are times and hexadecimal numbers, which
+cannot identify a person. They need not be valid UUIDs, because some tables have other ids. The same row always gives
+the same copy.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..schema import ATTRIBUTES, BY_NAME, GROUP_ROW, GROUPS, MESSAGE_ROW, Copied
 from . import attribute_values, made_up
 from .input_files import Place, Placed
 
-# More rows than an import holds at a time, so that each is known until it is compared.
+# An import holds fewer rows at a time, so that each row is still remembered when it is compared.
 _REMEMBERED = 20_000
 _ID = re.compile(r"[0-9a-fA-F-]{8,64}")
 _IDS = [each.name for each in ATTRIBUTES if each.copied is Copied.ID and each.name != "pk"]
@@ -31,18 +32,18 @@ _TIMES = [each.name for each in ATTRIBUTES if each.copied is Copied.TIME]
 
 
 def anonymized(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
-    """The row with other people in it, and the names of attributes that were left out, which may hold personal data.
+    """The anonymized row, and the names of the attributes that were left out because they may contain personal data.
 
-    None for a row of no known entity, and for one whose keys or ids may identify a person. A message and the group
-    rows that show it as the last one keep the same text. What becomes of an attribute is declared with it.
+    The row is None if it is neither a message nor a group row, or if its keys or ids may identify a person. A message
+    and the group rows that show it get the same text. ``ATTRIBUTES`` declares how each attribute is anonymized.
     """
-    if not is_known(item) or not _is_neutral(item):
+    if not is_known(item) or not _has_neutral_ids(item):
         return None, []
     kind, _, owner = _text(item, "pk").partition("#")
     row, group = (MESSAGE_ROW, owner) if kind == "MSG" else (GROUP_ROW, _text(item, GROUPS.partition_key))
     handle, display_name = made_up.person(_text(item, "user_uuid") or _text(item, "user_handle"))
     changed: Item = {}
-    # In the order that they had, so that a file of them looks like one of the originals.
+    # The attributes keep their order, so that a file of copies looks like a file of originals.
     for name, value in item.items():
         declared = BY_NAME.get(name)
         if declared is None or declared.type not in value:
@@ -56,9 +57,10 @@ def anonymized(item: Mapping[str, Any]) -> tuple[Item | None, list[str]]:
             case Copied.DISPLAY_NAME:
                 new = display_name if old else ""
             case Copied.WORDS:
-                # By what is said, not by the attribute's name: both rows say the same of one message.
-                said = row[name].field if name in row else name
-                new = made_up.text(f"{group} {_text(item, 'sk')}{'' if said == 'message' else f' {said}'}", len(old))
+                # The text depends on the message's field, not on the attribute, so that both kinds of row get the same.
+                source = row[name].field if name in row else name
+                suffix = "" if source == "message" else f" {source}"
+                new = made_up.text(f"{group} {_text(item, 'sk')}{suffix}", len(old))
         changed[name] = {declared.type: new}
     return changed, [name for name in item if name not in changed]
 
@@ -68,8 +70,8 @@ def is_known(item: Mapping[str, Any]) -> bool:
     return _text(item, "pk").startswith(("MSG#", "GRP#"))
 
 
-def _is_neutral(item: Mapping[str, Any]) -> bool:
-    """Whether keys and ids are times and numbers: a table may hold an address where an id should be."""
+def _has_neutral_ids(item: Mapping[str, Any]) -> bool:
+    """Whether keys and ids are times and hexadecimal numbers, and not, for example, e-mail addresses."""
     ids = [_text(item, name) for name in _IDS if _text(item, name)]
     times = [_text(item, name) for name in _TIMES if name == "sk" or _text(item, name)]
     ids.append(_text(item, "pk").partition("#")[2])
@@ -77,28 +79,31 @@ def _is_neutral(item: Mapping[str, Any]) -> bool:
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:
-    found = item.get(name, {}).get("S", "")
-    return found if isinstance(found, str) else ""
+    text = item.get(name, {}).get("S", "")
+    return text if isinstance(text, str) else ""
 
 
 @dataclass
 class LeftOut:
-    """What was not copied, because it may contain personal data: rows of no known entity, rows by what their
-    keys and ids are not, and attributes by their names."""
+    """The number of rows and attributes that were not copied because they may contain personal data.
+
+    ``unknown`` counts rows that are neither messages nor group rows, ``unusual`` rows whose keys or ids may identify a
+    person, ``attributes`` the attributes of copied rows by name.
+    """
 
     unknown: int = 0
-    telling: int = 0
+    unusual: int = 0
     attributes: Counter[str] = field(default_factory=Counter)
 
 
 def everything(dynamodb: DynamoDB, plan: scanning.ScanPlan) -> Iterator[Item]:
-    """Every row of the table."""
+    """Yield every row of the table."""
     for page in scanning.pages(dynamodb, plan=plan):
         yield from page
 
 
 def conversations(dynamodb: DynamoDB, user_uuid: str) -> Iterator[Item]:
-    """A person's group rows, then of each conversation the other people's rows and the messages."""
+    """Yield a person's group rows, and then the other people's rows and the messages of each conversation."""
     groups: dict[str, None] = {}
     for page in queries.query(dynamodb, **queries.partition(f"GRP#{user_uuid}")):
         for item in page:
@@ -115,17 +120,14 @@ def conversations(dynamodb: DynamoDB, user_uuid: str) -> Iterator[Item]:
 
 @dataclass(frozen=True)
 class CopiedRow:
-    """One row as it is written here, and the digest of what it is there."""
+    """One row to write to the local table, and the digest of its original."""
 
     item: Item
     original: bytes
 
 
 def copied(items: Iterable[Item], left_out: LeftOut, *, verbatim: bool = False) -> Iterator[CopiedRow]:
-    """The rows with other people's names and words in them; what is not known is counted in ``left_out``.
-
-    ``verbatim`` leaves all of them as they are.
-    """
+    """Yield the anonymized rows; count in ``left_out`` what is not copied. With ``verbatim``, rows are not changed."""
     for item in items:
         digest = _digest(item)
         if verbatim:
@@ -136,7 +138,7 @@ def copied(items: Iterable[Item], left_out: LeftOut, *, verbatim: bool = False) 
         if changed is not None:
             yield CopiedRow(changed, digest)
         elif is_known(item):
-            left_out.telling += 1
+            left_out.unusual += 1
         else:
             left_out.unknown += 1
 
@@ -147,22 +149,23 @@ def _digest(item: Item) -> bytes:
 
 
 class Spool:
-    """Rows that were read and are not written yet, in a file of this process alone: it has no name, and ends with it.
+    """Rows that were read and are not written yet, in a temporary file without a name.
 
-    They wait there until the local rows under their keys are compared: production is read once.
+    They are compared with the local rows before they are written, so that production is read only once. The file ends
+    with the process.
     """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="cruddur-copy-")  # noqa: SIM115  # closed by close()
 
     def fill(self, rows: Iterable[CopiedRow], *, advance: Callable[[int], None]) -> None:
-        """Keep the rows. What was read before an error stays."""
+        """Add rows. Those that were read before an error are kept."""
         for row in rows:
             pickle.dump((row.item, row.original), self._file, protocol=pickle.HIGHEST_PROTOCOL)
             advance(1)
 
     def rows(self) -> Iterator[CopiedRow]:
-        """The rows, from the first."""
+        """Yield the rows, from the first one on."""
         self._file.seek(0)
         while True:
             try:
@@ -171,20 +174,23 @@ class Spool:
                 return
 
     def close(self) -> None:
-        """Free the file."""
+        """Close and delete the file."""
         self._file.close()
 
 
 class Overwritten:
-    """Counts the local rows that a copy would write over: those of earlier copies, those that are the same in
-    production, and the others, which are foreign."""
+    """Counts the local rows that a copy would overwrite.
+
+    ``earlier`` are rows of earlier copies, ``same`` those that are equal to the original in production, ``foreign`` all
+    others.
+    """
 
     def __init__(self) -> None:
         self.earlier = self.same = self.foreign = 0
         self._originals: dict[tuple[str, str], bytes] = {}
 
     def expect(self, rows: Iterable[CopiedRow]) -> Iterator[Item]:
-        """The rows' items, each remembered until it was compared."""
+        """Yield the items of the rows, and remember the digest of each original until its row is compared."""
         for row in rows:
             self._originals[attribute_values.key(row.item)] = row.original
             if len(self._originals) > _REMEMBERED:
@@ -192,7 +198,7 @@ class Overwritten:
             yield row.item
 
     def see(self, old: Item, new: Item) -> None:
-        """A local row differs from what would be written in its place."""
+        """Count a local row ``old`` that differs from the row ``new`` that would replace it."""
         if made_up.is_person(schema.read_other(old)):
             self.earlier += 1
         elif _digest(old) == self._originals.get(attribute_values.key(new)):
@@ -202,33 +208,33 @@ class Overwritten:
 
 
 class People:
-    """The people whom the rows of a copy name: their UUIDs, with the handle and the name that the rows give them."""
+    """The people in the rows of a copy: their UUIDs, with the handles and names in the rows."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[str, str] | None] = {}
+        self._names: dict[str, tuple[str, str] | None] = {}
 
     def noted(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; whom they name is kept."""
+        """Yield the items, and note the people in them."""
         for item in items:
             who = schema.read_other(item)
             if who.uuid:
-                self._found[who.uuid] = (who.handle, who.display_name or who.handle) if who.handle else None
+                self._names[who.uuid] = (who.handle, who.display_name or who.handle) if who.handle else None
             kind, _, owner = item["pk"].get("S", "").partition("#")
             if kind == "GRP" and owner:
-                self._found.setdefault(owner, None)
+                self._names.setdefault(owner, None)
             yield item
 
     def profiles(self) -> list[tuple[str, str, str]]:
-        """UUID, handle and display name of each; those whom no row names get the name that a copy makes up."""
-        return [(uuid, *(named or made_up.person(uuid))) for uuid, named in sorted(self._found.items())]
+        """The UUID, handle and display name of each person. One without a name in the rows gets an invented name."""
+        return [(uuid, *(named or made_up.person(uuid))) for uuid, named in sorted(self._names.items())]
 
 
 def placed(items: Iterable[Item]) -> Iterator[Placed]:
-    """Rows as an import takes them: they stand in no file, so that their place is their number."""
+    """Yield the rows in the form of an import. They are in no file, so their number is the line of their place."""
     for number, item in enumerate(items, 1):
-        yield Place(0, number), item, _weight(item)
+        yield Place(0, number), item, _approximate_size(item)
 
 
-def _weight(item: Item) -> int:
-    """About how many bytes an item is: enough to end a group of large ones."""
+def _approximate_size(item: Item) -> int:
+    """The approximate bytes of an item, which limit the size of an import's portion."""
     return sum(len(value["S"]) if "S" in value else 100 for value in item.values())

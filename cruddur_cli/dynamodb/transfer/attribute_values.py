@@ -1,7 +1,7 @@
-"""What a well-formed item in DynamoDB JSON is, and when two are the same. Pure; binary values are bytes.
+"""Check an item in DynamoDB JSON, and compare two items. Pure; binary values are bytes.
 
-By "DynamoDB JSON data format" (AttributeValue in the API reference), "Supported data types and naming rules in Amazon
-DynamoDB" and "Constraints in Amazon DynamoDB".
+The rules are from "DynamoDB JSON data format" (AttributeValue in the API reference), "Supported data types and naming
+rules in Amazon DynamoDB" and "Constraints in Amazon DynamoDB".
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from ..schema import GROUPS, Item
 
 _KEY_BYTES = {"pk": 2048, "sk": 1024}
 _DEPTH = 32
-# No Decimal has a longer exponent, not even a zero.
+# A Decimal cannot have a longer exponent, even if its value is zero.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,18})?", re.ASCII)
 
 
 class MalformedItem(ValueError):
-    """What is wrong with an item; the text is the end of a sentence that begins with where it stands."""
+    """The item is not valid. The message ends a sentence that begins with the item's place, such as "line 3"."""
 
     code = "malformed_line"
 
 
 class TooLarge(MalformedItem):
-    """An item that is larger than DynamoDB takes."""
+    """The item is larger than DynamoDB's limit of 400 KB."""
 
     code = "item_too_large"
 
 
 def read(item: Any, *, json_bytes: int | None = None) -> Item:
-    """The item that parsed JSON is: the same object, with base64 texts made bytes where there are any.
+    """The item of parsed JSON: the same object, with base64 texts of binary values replaced by bytes.
 
-    ``json_bytes`` is how long its JSON was, where it was JSON: no item is larger than that, so that few have to be
-    measured. Raises MalformedItem for what DynamoDB would refuse.
+    ``json_bytes`` is the length of the JSON, if it was JSON. An item is never larger than its JSON, so only long ones
+    are measured. Raises MalformedItem if DynamoDB would refuse the item.
     """
     if not isinstance(item, dict):
         raise MalformedItem("is not an object")
@@ -64,19 +64,19 @@ def read(item: Any, *, json_bytes: int | None = None) -> Item:
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether DynamoDB takes two items for the same: numbers by value, sets without order."""
+    """Whether two items are equal for DynamoDB: numbers are compared by value, and sets without order."""
     if one == other:
         return True
     return one.keys() == other.keys() and canonical(one) == canonical(other)
 
 
 def key(item: Mapping[str, Any]) -> tuple[str, str]:
-    """The two keys of an item that ``read`` let through."""
+    """The partition key and the sort key of an item, as texts."""
     return item["pk"]["S"], item["sk"]["S"]
 
 
 def _value(name: str, value: Any, depth: int) -> None:
-    """Check one value; binary texts become bytes in place."""
+    """Check one value, and replace base64 texts in it by bytes. Raises MalformedItem."""
     if type(value) is not dict or len(value) != 1:
         raise MalformedItem(f'has a value that is not typed, {name!r}: a string is {{"S": "…"}}')
     if depth > _DEPTH:
@@ -130,11 +130,11 @@ def _set(check: Callable[[str, Any, int], Any]) -> Callable[[str, Any, int], Any
     def members(name: str, content: Any, depth: int) -> list[Any]:
         if type(content) is not list or not content:
             raise MalformedItem(f"has a set in {name!r} that is not a list with members")
-        found = [check(name, member, depth) for member in content]
-        told = set(map(Decimal, found)) if check is _number else set(found)
-        if len(told) < len(found):
+        checked = [check(name, member, depth) for member in content]
+        different = set(map(Decimal, checked)) if check is _number else set(checked)
+        if len(different) < len(checked):
             raise MalformedItem(f"has a set in {name!r} with a member twice")
-        return found
+        return checked
 
     return members
 

@@ -1,4 +1,4 @@
-"""Finds keys that come more than once among any number, and what was begun with each: in a table of SQLite on disk."""
+"""Find the keys that occur more than once in an import of any size, with an SQLite table on disk."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _DIGEST = 16
 
 
 class Keys:
-    """Keys with their places and what is done with each: a number from 0 to 2. Threads may share it.
+    """The keys of an import, each with its place and its outcome, a number from 0 to 2. Threads may share it.
 
-    Sixteen bytes of a hash stand for a key; 10 million keys take about 350 MB on disk. With a ``path`` they outlive the
-    process, so that an import that was killed knows what it had begun; without, the system forgets them.
+    A key is stored as 16 bytes of a hash; 10 million keys take about 350 MB on disk. With a ``path``, a resumed import
+    finds the keys that it had begun. Without a ``path``, they are deleted at the end.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        import sqlite3  # 4 ms, which no page of help pays
+        import sqlite3  # it takes 4 ms, and a page of help does not need it
 
         self._lock = Lock()
         self._begun: dict[tuple[bytes, Place], int] = {}
         self._base = sqlite3.connect(path or "", check_same_thread=False, isolation_level=None)
-        # A process may die at any time, and the file stays whole; a power failure may cost it, which is noticed.
+        # The file survives a kill of the process. A power failure can damage it, which a resumed import detects.
         self._base.execute("PRAGMA journal_mode=WAL")
         self._base.execute("PRAGMA synchronous=OFF")
         self._base.execute("CREATE TABLE IF NOT EXISTS seen (digest BLOB, file INTEGER, line INTEGER, done INTEGER)")
@@ -37,7 +37,7 @@ class Keys:
         self._base.close()
 
     def add(self, keys: Iterable[tuple[tuple[str, str], Place, int]]) -> None:
-        """Note what is done with keys, before it is."""
+        """Add keys with their outcomes. Call it before the rows are written."""
         rows = [(_digest(key), place.file, place.line, done) for key, place, done in keys]
         with self._lock:
             self._base.execute("BEGIN")
@@ -45,23 +45,26 @@ class Keys:
             self._base.execute("COMMIT")
 
     def count(self) -> int:
-        """How many keys were noted."""
+        """The number of keys, with repeated ones."""
         return int(self._base.execute("SELECT COUNT(*) FROM seen").fetchone()[0])
 
     def resume(self, after: Place) -> None:
-        """Take what was noted behind ``after`` for begun: it may be done or not, and is noted again."""
-        behind = "WHERE file > ? OR (file = ? AND line > ?)"
-        where = (after.file, after.file, after.line)
-        for digest, file, line, done in self._base.execute(f"SELECT * FROM seen {behind}", where):
-            self._begun[digest, Place(file, line)] = done
-        self._base.execute(f"DELETE FROM seen {behind}", where)
+        """Move the keys after the place ``after`` to the begun ones: their rows may be written or not.
+
+        The import handles these lines again, and adds their keys again.
+        """
+        condition = "WHERE file > ? OR (file = ? AND line > ?)"
+        values = (after.file, after.file, after.line)
+        for digest, file, line, outcome in self._base.execute(f"SELECT * FROM seen {condition}", values):
+            self._begun[digest, Place(file, line)] = outcome
+        self._base.execute(f"DELETE FROM seen {condition}", values)
 
     def begun(self, key: tuple[str, str], place: Place) -> int | None:
-        """What was begun with the key at this place before the process died; None where nothing was."""
+        """The outcome of a key that was begun at this place before the import was killed; None if it was not."""
         return self._begun.get((_digest(key), place)) if self._begun else None
 
     def repeated(self) -> Iterator[list[int]]:
-        """For each key that came more than once: how often each thing was done with it."""
+        """Yield, for each key that occurs more than once, how often it had each outcome."""
         yield from map(
             list,
             self._base.execute(
@@ -71,13 +74,13 @@ class Keys:
 
 
 def remove(path: Path) -> None:
-    """Forget what was kept at ``path``."""
+    """Delete the database at ``path``."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _digest(key: tuple[str, str]) -> bytes:
     pk, sk = key
-    # The length keeps ("a", "bc") from being ("ab", "c").
+    # Without the length, ("a", "bc") and ("ab", "c") would be equal.
     text = f"{len(pk)}:{pk}{sk}".encode("utf-8", "surrogatepass")
     return blake2b(text, digest_size=_DIGEST).digest()

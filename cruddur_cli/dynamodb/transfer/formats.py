@@ -1,4 +1,4 @@
-"""How items stand in a file: JSON lines of DynamoDB JSON, DynamoDB's own export format, and CSV. Pure."""
+"""Write items to lines and read them: JSON lines with DynamoDB JSON, DynamoDB's export format, and CSV. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from ..schema import BY_NAME, COLUMNS, Item
 from . import Format
 from .attribute_values import MalformedItem, read
 
-# The JSON of 400 KB can be six times that, where every character is escaped; then names, and some air.
+# The JSON of an item of 400 KB can have six times as many bytes, if every character is escaped. The rest is for names
+# and spaces.
 LINE_LIMIT = 8 * 1024 * 1024
 _QUOTED = re.compile('[",\r\n]|^ | $')
-# "CSV Injection" (OWASP): what makes a spreadsheet take a cell for a formula.
+# "CSV Injection" (OWASP): a spreadsheet runs a cell as a formula if it begins with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _WORDS = {"S": "string", "N": "number"}
 _TYPES = {name: BY_NAME[name].type for name in COLUMNS}
@@ -33,13 +34,13 @@ _FOREIGN = {".bz2", ".xz", ".zst", ".lz4", ".lzma", ".br", ".7z", ".z", ".zip", 
 
 
 def guess(name: str) -> Format:
-    """The format that a file's name says: ``.csv``, ``.json`` (DynamoDB's own data files), else JSON lines."""
+    """The format for a file name: CSV for ``.csv``, DynamoDB's own format for ``.json``, else JSON lines."""
     lower = name.lower().removesuffix(".gz")
-    return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), Format.JSONL)
+    return next((format for suffix, format in _SUFFIXES.items() if lower.endswith(suffix)), Format.JSONL)
 
 
 def zipped(name: str) -> bool:
-    """Whether a file of that name is gzip. Raises BadInput for a name that says what is not written here."""
+    """Whether a file with that name is compressed with gzip. Raises BadInput for an unsupported suffix."""
     suffix = PurePath(name.lower()).suffix
     if suffix in _FOREIGN:
         raise BadInput(
@@ -50,14 +51,14 @@ def zipped(name: str) -> bool:
 
 
 def header(format: Format) -> bytes:
-    """What stands before the first item."""
+    """The bytes before the first item: the header of CSV, otherwise nothing."""
     return (",".join(COLUMNS) + "\n").encode() if format == Format.CSV else b""
 
 
 def encoder(format: Format, *, escape_formulas: bool = False) -> Callable[[Item], bytes]:
-    """A function that writes one item as a line, in UTF-8. Raises BadInput for one that the format cannot hold.
+    """A function that returns the line of an item in UTF-8. It raises BadInput if the format cannot hold the item.
 
-    ``escape_formulas`` puts an apostrophe before a CSV cell that a spreadsheet would take for a formula, and run.
+    With ``escape_formulas``, a CSV cell that a spreadsheet would run as a formula gets an apostrophe at its beginning.
     """
     if format == Format.CSV:
         return partial(_csv_line, escape=escape_formulas)
@@ -68,7 +69,7 @@ def encoder(format: Format, *, escape_formulas: bool = False) -> Callable[[Item]
         text = encode(item)
         try:
             return before + text.encode() + after
-        except UnicodeEncodeError:  # half of a pair, which only an escape can hold
+        except UnicodeEncodeError:  # a lone surrogate, which only an escape sequence can represent
             return before + json.dumps(item, default=_binary, separators=(",", ":")).encode() + after
 
     return line
@@ -90,7 +91,7 @@ def _csv_line(item: Item, *, escape: bool) -> bytes:
             cells.append("")
             continue
         text = value.get(kind)
-        if not text:  # an empty cell is an attribute that is not there
+        if not text:  # an empty cell would be read as a missing attribute
             _refuse(
                 item, f"in {name!r} " + ("an empty string" if text == "" else f"a value that is not a {_WORDS[kind]}")
             )
@@ -118,16 +119,19 @@ def _shown(item: Item, name: str) -> str:
 
 
 Line = tuple[int, Item, int]
-"""The number of the line on which an item begins, counted from 1; the item; and the number of bytes it stood in."""
+"""The number of the line on which an item begins, from 1; the item; and the number of its bytes in the file."""
 
 
 class PastEnd(Exception):
-    """The lines that were to be passed over are more than the file has."""
+    """The file has fewer lines than were to be skipped."""
 
 
 class BadLine(Exception):
-    """A line that is no item: ``number`` counts from 1, ``why`` continues "line N …", ``advice`` is for a file that
-    looks like a certain other one, with FILE in place of its name."""
+    """A line is not a valid item.
+
+    ``number`` counts from 1, and ``why`` continues "line N …". ``advice`` is a command for a file in another known
+    form, with FILE as its name.
+    """
 
     def __init__(self, number: int, why: str, *, advice: str | None = None, code: str = "malformed_line") -> None:
         super().__init__(f"line {number} {why}")
@@ -141,9 +145,10 @@ _AS_LINES = {
 
 
 def lines(stream: io.BufferedIOBase, format: Format, *, after: int = 0) -> Iterator[Line]:
-    """The items of a file, and where each stands; the first ``after`` lines are passed over. Raises BadLine.
+    """Yield the items of a file after its first ``after`` lines, with the number of each line.
 
-    Empty lines and a byte-order mark are no items. Nothing is kept but the line at hand.
+    Empty lines and a byte-order mark are skipped. Memory holds one line at a time. Raises BadLine, and PastEnd if the
+    file has fewer than ``after`` lines.
     """
     if format == Format.CSV:
         yield from _csv_lines(stream, after)
@@ -160,7 +165,7 @@ def lines(stream: io.BufferedIOBase, format: Format, *, after: int = 0) -> Itera
         except (UnicodeDecodeError, UnicodeEncodeError) as error:
             raise BadLine(number, f"is not valid Unicode ({error.reason})") from error
         except (ValueError, RecursionError) as error:
-            # What `aws dynamodb scan` prints, and every other JSON over several lines, begins so.
+            # The output of `aws dynamodb scan`, and other JSON with several lines, begins in this way.
             if number == 1 and raw.strip() in _AS_LINES:
                 why = "begins JSON that continues on the next line, but every item must be on a line of its own"
                 raise BadLine(number, why, advice=_AS_LINES[raw.strip()]) from error
@@ -226,7 +231,7 @@ def _decoded(stream: io.BufferedIOBase) -> Iterator[str]:
 
 
 def _columns(row: list[str]) -> list[str]:
-    """The header: names of attributes in any order, all of them known, with both keys."""
+    """The header of a CSV file. It must have known attribute names, each once, with both keys. Raises BadLine."""
     unknown = [name for name in row if name not in COLUMNS]
     missing = [name for name in ("pk", "sk") if name not in row]
     if unknown or missing or len(set(row)) < len(row):

@@ -1,4 +1,4 @@
-"""What an import reads: a file, standard input, or the folder that DynamoDB's export to S3 leaves."""
+"""Read the input of an import: a file, standard input, or the folder of DynamoDB's export to S3."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MANIFEST = "manifest-files.json"
 
 @dataclass(frozen=True)
 class Source:
-    """One or more data files that are read one after the other; ``files`` is empty for standard input.
+    """One or more data files, which are read one after the other; ``files`` is empty for standard input.
 
-    ``counts`` is how many items each should hold, where a manifest says so.
+    ``counts`` has the number of items of each file from the manifest, or None.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Source:
     counts: tuple[int | None, ...] = ()
 
     def identity(self) -> list[list[Any]]:
-        """What tells these files from others, and from what they were before they were changed."""
+        """The identity of the files: the path, the size and the time of the last change of each."""
         return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in self.files]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an item stands: the line, counted from 1, of the file, counted from 0."""
+    """The place of an item: the index of the file, from 0, and the number of the line, from 1."""
 
     file: int
     line: int
@@ -52,7 +52,7 @@ Placed = tuple[Place, dict[str, Any], int]
 
 
 def find(name: str, format: Format | None) -> Source:
-    """The source that a person named; ``-`` is standard input. Raises BadInput where it cannot be read."""
+    """The source with the given name; ``-`` is standard input. Raises BadInput if it cannot be read."""
     if name == "-":
         return Source("standard input", format or Format.JSONL)
     path = Path(name)
@@ -62,14 +62,14 @@ def find(name: str, format: Format | None) -> Source:
         path.open("rb").close()
     except OSError as error:
         raise BadInput(f"{name} cannot be read: {error.strerror}.", code="file_not_readable") from error
-    # What is no file, a pipe say, can be read only once.
     return Source(name, format or formats.guess(name), (path,), (None,))
 
 
 def items(source: Source, *, after: Place | None = None) -> Iterator[Placed]:
-    """All items, each with its place and the number of bytes that it stood in; only those behind ``after``.
+    """Yield the items after the place ``after``, each with its place and the number of its bytes in the file.
 
-    Raises BadInput, with the file and the line, for the first that is none.
+    Raises BadInput, with file and line, for the first line that is not an item, and for a file whose number of items
+    differs from the manifest. Raises Protected if the file ends before ``after``.
     """
     if not source.files:
         with _unzipped(sys.stdin.buffer, source.name) as stream:
@@ -80,23 +80,23 @@ def items(source: Source, *, after: Place | None = None) -> Iterator[Placed]:
         if after is not None and number < after.file:
             continue
         skipped = after.line if after is not None and number == after.file else 0
-        found = 0
+        count = 0
         name = source.name if len(source.files) == 1 else str(path)
         with path.open("rb") as file, _unzipped(file, name) as stream:
             for line, item, size in _lines(stream, source.format, name, skipped):
-                found += 1
+                count += 1
                 yield Place(number, line), item, size
         expected = source.counts[number]
-        if expected is not None and not skipped and found != expected:
+        if expected is not None and not skipped and count != expected:
             raise BadInput(
-                f"{path} holds {found:,} items, and {_MANIFEST} says {expected:,}.",
+                f"{path} holds {count:,} items, and {_MANIFEST} says {expected:,}.",
                 hint="copy it once more from S3",
                 code="malformed_file",
             )
 
 
 def where(source: Source, place: Place) -> str:
-    """A place for a person."""
+    """A place as text, such as ``items.jsonl, line 3``."""
     file = source.name if len(source.files) < 2 else str(source.files[place.file])
     return f"{file}, line {place.line}"
 
@@ -126,17 +126,17 @@ def _lines(stream: io.BufferedIOBase, format: Format, name: str, after: int) -> 
 
 @contextmanager
 def _unzipped(stream: Any, name: str) -> Iterator[io.BufferedIOBase]:
-    """The stream itself, or what is compressed in it: by the suffix, and where there is none by the first bytes."""
+    """The stream, decompressed if its name ends with ``.gz`` or its first bytes are those of gzip."""
     zipped = name.lower().endswith(".gz")
     try:
-        begins = stream.peek()
+        first_bytes = stream.peek()
     except OSError as error:
         raise BadInput(f"{name} cannot be read: {error.strerror or error}.", code="file_not_readable") from error
-    if not begins and zipped:  # Python takes no bytes at all for the gzip of nothing, which no other program does
+    if not first_bytes and zipped:  # Python reads an empty file as valid gzip; other programs do not
         raise BadInput(
             f"{name} is empty, and a gzip file is never empty: it was not written completely.", code="malformed_file"
         )
-    if not zipped and not begins.startswith(b"\x1f\x8b"):
+    if not zipped and not first_bytes.startswith(b"\x1f\x8b"):
         yield stream
         return
     with gzip.GzipFile(fileobj=stream) as unzipped:
@@ -144,19 +144,22 @@ def _unzipped(stream: Any, name: str) -> Iterator[io.BufferedIOBase]:
 
 
 def _folder(path: Path, format: Format | None) -> Source:
-    """An export of DynamoDB's: the files that its manifest names, or all data files where there is no manifest."""
+    """The source of a folder with DynamoDB's export: the files in its manifest, or all data files without a manifest.
+
+    Raises BadInput if a file is missing or its MD5 differs from the manifest.
+    """
     if format not in {None, Format.DYNAMODB_JSON}:
         raise BadInput(f"{path} is a folder, and only --format dynamodb-json reads a folder.")
     manifest = path / _MANIFEST
     if not manifest.exists():
-        found = sorted([*path.glob("data/*.json.gz"), *path.glob("*.json.gz"), *path.glob("data/*.json")])
-        if not found:
+        data_files = sorted([*path.glob("data/*.json.gz"), *path.glob("*.json.gz"), *path.glob("data/*.json")])
+        if not data_files:
             raise BadInput(
                 f"{path} holds neither {_MANIFEST} nor data/*.json.gz.",
                 hint="name the folder with the export's id, AWSDynamoDB/01…",
                 code="file_not_readable",
             )
-        return Source(str(path), Format.DYNAMODB_JSON, tuple(found), (None,) * len(found))
+        return Source(str(path), Format.DYNAMODB_JSON, tuple(data_files), (None,) * len(data_files))
     files, counts = [], []
     for number, line in enumerate(manifest.read_bytes().splitlines(), 1):
         if not line.strip():
@@ -172,7 +175,7 @@ def _folder(path: Path, format: Format | None) -> Source:
             raise BadInput(f"{manifest}, line {number} names no data file.", code="malformed_file") from error
         if file is None:
             raise BadInput(f"{manifest}, line {number} names {named}, which does not exist.", code="file_not_readable")
-        if digest is not None and not _is(file, digest):
+        if digest is not None and not _has_md5(file, digest):
             raise BadInput(
                 f"{file} was changed: its MD5 differs from the one in {_MANIFEST}.",
                 hint="copy it once more from S3",
@@ -183,8 +186,8 @@ def _folder(path: Path, format: Format | None) -> Source:
     return Source(str(path), Format.DYNAMODB_JSON, tuple(files), tuple(counts))
 
 
-def _is(file: Path, digest: str) -> bool:
-    """Whether a file has an MD5, which the manifest gives in base64 ("DynamoDB table export output format")."""
+def _has_md5(file: Path, digest: str) -> bool:
+    """Whether a file has this MD5. The manifest has it in base64 ("DynamoDB table export output format")."""
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).digest()
-    return digest == base64.b64encode(found).decode() or digest.lower() == found.hex()
+        actual = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).digest()
+    return digest == base64.b64encode(actual).decode() or digest.lower() == actual.hex()

@@ -1,4 +1,4 @@
-"""DynamoDB's own export to S3 and import from it, which use none of the table's capacity. AWS does the work."""
+"""Start DynamoDB's own export to S3 and import from S3, and wait for them. They use no capacity of the table."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FORM = "DYNAMODB_JSON"
 # "Bucket naming rules".
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _EXPORT = re.compile(r"(?:.*/)?AWSDynamoDB/[^/]+")
-# What an emulator answers that knows no such operation.
+# Error codes of emulators for operations that they do not support.
 _UNKNOWN = {"UnknownOperationException", "InvalidAction", "NotImplemented", "404", "501"}
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class S3Location:
-    """A bucket, and the beginning of the keys in it."""
+    """A bucket, and a prefix of the keys in it."""
 
     bucket: str
     prefix: str
@@ -39,7 +39,7 @@ class S3Location:
 
 @dataclass(frozen=True)
 class S3Export:
-    """What an export to S3 left; ``location`` is what an import takes."""
+    """The result of an export to S3. ``location`` can be imported. ``bytes`` is the billed size."""
 
     location: str
     status: str
@@ -50,7 +50,10 @@ class S3Export:
 
 @dataclass(frozen=True)
 class S3Import:
-    """What an import from S3 made: items in the new table, and lines that DynamoDB did not take."""
+    """The result of an import from S3.
+
+    ``items`` is the number of items in the new table, ``errors`` that of the items that DynamoDB did not accept.
+    """
 
     table_name: str
     status: str
@@ -61,7 +64,7 @@ class S3Import:
 
 
 def parse(url: str) -> S3Location:
-    """The place that ``s3://BUCKET/PREFIX`` names. Raises BadInput."""
+    """The location of a URL ``s3://BUCKET/PREFIX``. Raises BadInput."""
     bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
     if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
         raise BadInput(f"{url!r} is not an S3 URL.", hint="write s3://BUCKET/PREFIX")
@@ -69,9 +72,10 @@ def parse(url: str) -> S3Location:
 
 
 def export(dynamodb: DynamoDB, place: S3Location, *, say: Say, wait_s: float) -> S3Export:
-    """The export once it is complete; one to the same place that runs already is waited for.
+    """Export the table to S3, and return the export when it is complete.
 
-    Raises Refused without point-in-time recovery, which DynamoDB exports from, and where the export fails.
+    If an export to the same place is running, it waits for that one. Raises Refused if the table has no point-in-time
+    recovery, from which DynamoDB exports, or if the export fails. Raises CannotConnect after ``wait_s`` seconds.
     """
     if backups.window(dynamodb) is None:
         raise Refused(
@@ -80,7 +84,7 @@ def export(dynamodb: DynamoDB, place: S3Location, *, say: Say, wait_s: float) ->
             code="no_point_in_time_recovery",
         )
     arn = tables.description(dynamodb)["TableArn"]
-    running = next((one for one in _exports(dynamodb, arn) if _is_to(one, place)), None)
+    running = next((export for export in _running_exports(dynamodb, arn) if _is_to(export, place)), None)
     if running is None:
         params: dict[str, Any] = {"TableArn": arn, "S3Bucket": place.bucket, "ExportFormat": _FORM}
         if place.prefix:
@@ -89,97 +93,101 @@ def export(dynamodb: DynamoDB, place: S3Location, *, say: Say, wait_s: float) ->
     else:
         say(f"an export to {place} is running already")
     name = running["ExportArn"]
-    found = waiting.until(
+    ended = waiting.until(
         lambda: dict(dynamodb.call("describe_export", ExportArn=name)["ExportDescription"]),
-        done=lambda one: one["ExportStatus"] != RUNNING,
-        state=lambda one: f"export to {place}: {_word(one['ExportStatus'])}",
+        done=lambda export: export["ExportStatus"] != RUNNING,
+        state=lambda export: f"export to {place}: {_status_text(export['ExportStatus'])}",
         say=say,
         wait_s=wait_s,
         hint="run the same command again: it waits for the same export",
     )
-    _check(found, "ExportStatus", f"The export of table {dynamodb.table!r} to {place}", place)
+    _check_completed(ended, "ExportStatus", f"The export of table {dynamodb.table!r} to {place}", place)
     return S3Export(
-        location=str(S3Location(place.bucket, _data(found, place))),
-        status=_word(found["ExportStatus"]),
-        items=int(found.get("ItemCount", 0)),
-        bytes=int(found.get("BilledSizeBytes", 0)),
+        location=str(S3Location(place.bucket, _data_prefix(ended, place))),
+        status=_status_text(ended["ExportStatus"]),
+        items=int(ended.get("ItemCount", 0)),
+        bytes=int(ended.get("BilledSizeBytes", 0)),
         export_arn=name,
     )
 
 
-def _exports(dynamodb: DynamoDB, arn: str) -> Iterator[dict[str, Any]]:
-    """The exports of a table that are running."""
+def _running_exports(dynamodb: DynamoDB, arn: str) -> Iterator[dict[str, Any]]:
+    """Yield the exports of a table that are running."""
     params: dict[str, Any] = {"TableArn": arn}
     while True:
         answer = dynamodb.call("list_exports", **params)
-        for one in answer.get("ExportSummaries", []):
-            if one["ExportStatus"] == RUNNING:
-                yield dynamodb.call("describe_export", ExportArn=one["ExportArn"])["ExportDescription"]
+        for summary in answer.get("ExportSummaries", []):
+            if summary["ExportStatus"] == RUNNING:
+                yield dynamodb.call("describe_export", ExportArn=summary["ExportArn"])["ExportDescription"]
         token = answer.get("NextToken")
         if not token or token == params.get("NextToken"):
             return
         params["NextToken"] = token
 
 
-def _is_to(one: Mapping[str, Any], place: S3Location) -> bool:
-    return one.get("S3Bucket") == place.bucket and (one.get("S3Prefix") or "").strip("/") == place.prefix
+def _is_to(export: Mapping[str, Any], place: S3Location) -> bool:
+    return export.get("S3Bucket") == place.bucket and (export.get("S3Prefix") or "").strip("/") == place.prefix
 
 
-def _data(found: Mapping[str, Any], place: S3Location) -> str:
-    """Where the export's items are; its manifest stands beside them."""
-    manifest = str(found.get("ExportManifest") or "")
+def _data_prefix(export: Mapping[str, Any], place: S3Location) -> str:
+    """The prefix of the export's data files. The folder of its manifest contains them."""
+    manifest = str(export.get("ExportManifest") or "")
     folder = manifest.rpartition("/")[0]
     if not folder:
-        folder = "/".join(filter(None, [place.prefix, "AWSDynamoDB", str(found["ExportArn"]).rpartition("/")[2]]))
+        folder = "/".join(filter(None, [place.prefix, "AWSDynamoDB", str(export["ExportArn"]).rpartition("/")[2]]))
     return f"{folder}/data/"
 
 
 def import_into(dynamodb: DynamoDB, place: S3Location, into: str, *, say: Say, wait_s: float) -> S3Import:
-    """The new table once the import is complete; the same import that runs, or is done, is taken up.
+    """Import DynamoDB's export (gzipped DynamoDB JSON) into the new table ``into``; return it when it is complete.
 
-    The place is an export of DynamoDB's: gzipped files of DynamoDB JSON. Raises Protected where there is another table
-    of that name, Refused where the import fails: DynamoDB leaves the table then.
+    If the same import was started before, it waits for that one. Raises Protected if ``into`` is any other existing
+    table. Raises Refused if the import fails; DynamoDB does not delete the new table then.
     """
     place = replace(place, prefix=f"{place.prefix}/data/" if _EXPORT.fullmatch(place.prefix) else place.prefix)
     target = replace(dynamodb, table=into)
-    name = _import_under_way(target, place)
+    name = _started_import(target, place)
     if name is None:
-        name = _begin(target, place)
+        name = _start_import(target, place)
     else:
         say(f"the import into table {into} was started before")
-    found = waiting.until(
+    ended = waiting.until(
         lambda: dict(dynamodb.call("describe_import", ImportArn=name)["ImportTableDescription"]),
-        done=lambda one: one["ImportStatus"] != RUNNING,
-        state=lambda one: (
-            f"import into table {into}: {_word(one['ImportStatus'])}, {one.get('ProcessedItemCount', 0):,} items"
+        done=lambda running: running["ImportStatus"] != RUNNING,
+        state=lambda running: (
+            f"import into table {into}: {_status_text(running['ImportStatus'])},"
+            f" {running.get('ProcessedItemCount', 0):,} items"
         ),
         say=say,
         wait_s=wait_s,
         hint="run the same command again: it waits for the same import",
     )
-    _check(found, "ImportStatus", f"The import of {place} into table {into!r}", place)
+    _check_completed(ended, "ImportStatus", f"The import of {place} into table {into!r}", place)
     tables.wait_ready(target, say=say)
     return S3Import(
         table_name=into,
-        status=_word(found["ImportStatus"]),
-        items=int(found.get("ImportedItemCount", 0)),
-        errors=int(found.get("ErrorCount", 0)),
+        status=_status_text(ended["ImportStatus"]),
+        items=int(ended.get("ImportedItemCount", 0)),
+        errors=int(ended.get("ErrorCount", 0)),
         differences=tuple(tables.differences(tables.describe(target))),
         import_arn=name,
     )
 
 
-def _import_under_way(target: DynamoDB, place: S3Location) -> str | None:
-    """The import that makes, or made, the table from that place. Raises Protected where the table is another one."""
+def _started_import(target: DynamoDB, place: S3Location) -> str | None:
+    """The ARN of the import that creates or created the table from that place; None if there is no table.
+
+    Raises Protected if the table exists and comes from elsewhere.
+    """
     try:
         arn = tables.description(target)["TableArn"]
     except NotFound:
         return None
-    for one in _imports(target, arn):
-        source = one.get("S3BucketSource", {})
-        same = source.get("S3Bucket") == place.bucket
-        if same and str(source.get("S3KeyPrefix", "")).strip("/") == place.prefix.strip("/"):
-            return str(one["ImportArn"])
+    for summary in _imports(target, arn):
+        source = summary.get("S3BucketSource", {})
+        same_bucket = source.get("S3Bucket") == place.bucket
+        if same_bucket and str(source.get("S3KeyPrefix", "")).strip("/") == place.prefix.strip("/"):
+            return str(summary["ImportArn"])
     raise Protected(
         f"There is a table {target.table!r} already, and an import from S3 creates a new table.",
         hint=f"choose another name, such as --into {target.table}-imported",
@@ -189,20 +197,20 @@ def _import_under_way(target: DynamoDB, place: S3Location) -> str | None:
 
 def _imports(target: DynamoDB, arn: str) -> list[dict[str, Any]]:
     try:
-        found = target.call("list_imports", TableArn=arn).get("ImportSummaryList", [])
+        summaries = target.call("list_imports", TableArn=arn).get("ImportSummaryList", [])
     except Refused as error:
         if error.fields.get("aws_code") not in _UNKNOWN:
             raise
         return []
-    return [one for one in found if one.get("ImportStatus") in {RUNNING, COMPLETED}]
+    return [summary for summary in summaries if summary.get("ImportStatus") in {RUNNING, COMPLETED}]
 
 
-def _begin(target: DynamoDB, place: S3Location) -> str:
+def _start_import(target: DynamoDB, place: S3Location) -> str:
     index = {"IndexName": INDEX, "KeySchema": INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
     source = {"S3Bucket": place.bucket, **({"S3KeyPrefix": place.prefix} if place.prefix else {})}
     answer = target.call(
         "import_table",
-        # The same request again within eight hours is the same import.
+        # A repeated request within eight hours does not start another import.
         ClientToken=hashlib.sha256(f"{place} {target.table}".encode()).hexdigest()[:36],
         S3BucketSource=source,
         InputFormat=_FORM,
@@ -218,16 +226,17 @@ def _begin(target: DynamoDB, place: S3Location) -> str:
     return str(answer["ImportTableDescription"]["ImportArn"])
 
 
-def _check(found: Mapping[str, Any], status: str, what: str, place: S3Location) -> None:
-    if found[status] != COMPLETED:
-        why = found.get("FailureMessage") or found.get("FailureCode") or "AWS does not say why"
-        ended = {"FAILED": "failed", "CANCELLED": "was cancelled"}.get(found[status], f"is {_word(found[status])}")
+def _check_completed(ended: Mapping[str, Any], status: str, what: str, place: S3Location) -> None:
+    if ended[status] != COMPLETED:
+        why = ended.get("FailureMessage") or ended.get("FailureCode") or "AWS does not say why"
+        verbs = {"FAILED": "failed", "CANCELLED": "was cancelled"}
+        verb = verbs.get(ended[status], f"is {_status_text(ended[status])}")
         raise Refused(
-            f"{what} {ended}: {str(why).rstrip('.')}.",
+            f"{what} {verb}: {str(why).rstrip('.')}.",
             hint=f"check the bucket, its region and who may use it: aws s3 ls {shlex.quote(f'{SCHEME}{place.bucket}')}",
             code="aws_job_failed",
         )
 
 
-def _word(status: str) -> str:
+def _status_text(status: str) -> str:
     return status.lower().replace("_", " ")

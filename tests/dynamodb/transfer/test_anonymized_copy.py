@@ -68,7 +68,7 @@ def test_what_is_left_out_is_counted_by_its_reason() -> None:
     left_out = LeftOut()
     rows = [told, telling, telling, unknown, unknown, unknown, told]
     assert len(list(anonymized_copy.copied(rows, left_out))) == 2
-    assert (left_out.telling, left_out.unknown, left_out.attributes) == (2, 3, Counter(email=2))
+    assert (left_out.unusual, left_out.unknown, left_out.attributes) == (2, 3, Counter(email=2))
     assert [row.item for row in anonymized_copy.copied(rows, left_out, verbatim=True)] == rows
 
 
