@@ -1,1 +1,1 @@
-"""The embedded stack: a PostgreSQL and an AWS emulator on this machine, for people without either."""
+"""Runs the embedded stack, a PostgreSQL and an AWS emulator on this machine."""

@@ -1,4 +1,4 @@
-"""Tells whether an address that a command was given is the embedded stack's own, as in what ``local env`` prints."""
+"""Recognizes the embedded stack's own addresses, such as those that ``local env`` prints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def is_aws(url: str) -> bool:
-    """Whether the embedded AWS answers at ``url``, or did when it ran last and no other program has its port now."""
+    """Whether ``url`` is the embedded AWS: it runs there, or ran there last and no other program has its port."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -26,10 +26,10 @@ def is_aws(url: str) -> bool:
 
 
 def is_postgres(parameters: Mapping[str, Any]) -> bool:
-    """Whether connection parameters are those of the embedded PostgreSQL's URL; another database there is a person's.
+    """Whether connection parameters have host, port, user and database of the embedded PostgreSQL.
 
-    The person's own database keeps the Cognito ids that the demo pool does not know. A password of before a reset is
-    the stack's too: no other server is at its port.
+    Another database on that server is a person's own, and may have Cognito ids that the demo pool does not have. The
+    password does not count: after a reset it differs, but no other server has that port.
     """
     host, port = str(parameters.get("host") or ""), str(parameters.get("port") or "")
     if parameters.get("hostaddr") or host not in LOOPBACK or not port.isdecimal():
@@ -39,7 +39,7 @@ def is_postgres(parameters: Mapping[str, Any]) -> bool:
 
 
 def _has_port(engine: str, port: int | None) -> bool:
-    """Whether that engine listens on ``port``, or would when it is started."""
+    """Whether that engine runs on ``port``, or would start there because the port is free."""
     try:
         home = homes.locate()
     except NotConfigured:

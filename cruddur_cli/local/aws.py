@@ -1,4 +1,4 @@
-"""Owns the embedded AWS as a command sees it: starts and stops the emulator's process, and tells whether it is up."""
+"""Starts, stops, saves and describes the process of the embedded AWS."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from .engine import (
     wait_until_gone,
 )
 
-# A scan of a large table keeps the emulator busy; it answers after that.
+# Seconds to wait for an answer: a scan of a large table keeps the emulator busy.
 BUSY_S = 15
-# What the emulator and its earlier version make in their folder, hidden ones while they are written.
-MADE = ["alive", "log", "log.previous", "running.json", "saved.json", "current.json", "acknowledged", ".*.json.*"]
-MADE += ["generation-*/log", "generation-*/snapshot", "generation-*/snapshot.new", "damaged/*-*.json"]
-MADE += [f"{state}/{name}" for state in ("state", "previous") for name in ("*.json", ".*.json.*", ".*.new")]
-MADE += [f"state/{keys}" for keys in ("cognito-rsa-key.pem*", "cognito-pool-keys/*.pem*")]
+# The files of the emulator and of version 0.1.0 in the folder; a hidden one is being written.
+OWN_FILES = ["alive", "log", "log.previous", "running.json", "saved.json", "current.json", "acknowledged", ".*.json.*"]
+OWN_FILES += ["generation-*/log", "generation-*/snapshot", "generation-*/snapshot.new", "damaged/*-*.json"]
+OWN_FILES += [f"{state}/{name}" for state in ("state", "previous") for name in ("*.json", ".*.json.*", ".*.new")]
+OWN_FILES += [f"state/{keys}" for keys in ("cognito-rsa-key.pem*", "cognito-pool-keys/*.pem*")]
 FOLDERS = ["generation-*", "damaged", "previous", "state/cognito-pool-keys", "state"]
 RUN = "import sys; sys.path.append(sys.argv.pop(1)); from cruddur_cli.local.emulator import main; main()"
 
 
 def running(home: Path, *, timeout_s: float = BUSY_S) -> dict[str, object] | None:
-    """What the emulator says of itself (``pid``, ``port``, ``save_error``, ...), or None when it is not up.
+    """The emulator's report about itself (``pid``, ``port``, ``save_error``, ...), or None if it does not answer.
 
-    Takes about two milliseconds; up to ``timeout_s`` while it is busy.
+    Takes about two milliseconds, or up to ``timeout_s`` while the emulator is busy.
     """
     folder = home / "aws"
     if not homes.is_held(folder / "alive"):
@@ -60,17 +60,18 @@ def running(home: Path, *, timeout_s: float = BUSY_S) -> dict[str, object] | Non
     return _ask(folder, "GET /_cruddur/alive", timeout_s)
 
 
-def port(found: dict[str, object]) -> int:
-    """The port in what ``running`` has found."""
-    return number(found.get("port")) or 0
+def port(report: dict[str, object]) -> int:
+    """The port in a report of ``running``; 0 without one."""
+    return number(report.get("port")) or 0
 
 
 def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[str], None]) -> Callable[[], int]:
-    """Starts the emulator and returns a function that waits for its port; so the other engine can start meanwhile.
+    """Start the emulator; a function that waits until it answers, and returns its port.
 
-    ``deadline`` is for one that lives already, ``wait_s`` for one that is started here.
-    Raises NotConfigured (no extra, a directory that cannot be used, state that cannot be used) or CannotConnect;
-    so does what it returns.
+    The other engine can start before that function is called. ``deadline`` limits the wait for a process that runs
+    already, ``wait_s`` for one that is started here.
+
+    Raises NotConfigured (no extra, a directory or state that cannot be used) or CannotConnect; so does the function.
     """
     folder = home / "aws"
     alive = running_or_claimed(folder, "AWS", lambda left_s: running(home, timeout_s=left_s), deadline)
@@ -86,7 +87,7 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
             record: dict[str, object] = {"instance": secrets.token_hex(8), "port": listener.getsockname()[1]}
             record |= {"pid": None, "started_at": int(times.now().timestamp()), "boot_id": homes.boot_id()}
             homes.note(alive, record)
-            # The package may not be installed, but be on the path of its importer: last, as it is there.
+            # The package may be on sys.path without being installed; it goes last, as in this process.
             command = [sys.executable, "-P", "-c", RUN, str(Path(__file__).parents[2])]
             command += [str(folder), str(listener.fileno()), str(record["port"]), str(record["instance"])]
             env = environment(PYTHONUTF8="1")
@@ -101,9 +102,9 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
 
 
 def save(home: Path, *, wait_s: float = 300) -> None:
-    """Returns once all that was written to the emulator is on the disk.
+    """Wait until everything that was written to the emulator is on the disk.
 
-    Raises Incomplete when it cannot be, or the emulator does not say that it is; it keeps running then.
+    Raises Incomplete if it cannot be saved or the emulator does not answer. The emulator keeps running then.
     """
     answer = _ask(home / "aws", "POST /_cruddur/save", wait_s)
     if answer is None:
@@ -117,9 +118,9 @@ def save(home: Path, *, wait_s: float = 300) -> None:
 
 
 def snapshot(home: Path, *, wait_s: float = 300) -> None:
-    """Has the emulator begin a new generation now, which it does by itself when its log takes long to read.
+    """Make the emulator begin a new generation now, as it does by itself when its log takes long to read.
 
-    Raises Incomplete when it does not.
+    Raises Incomplete if it cannot write the snapshot or does not answer.
     """
     answer = _ask(home / "aws", "POST /_cruddur/snapshot", wait_s)
     if answer is None:
@@ -129,23 +130,23 @@ def snapshot(home: Path, *, wait_s: float = 300) -> None:
 
 
 def stop(home: Path, *, wait_s: float) -> None:
-    """Returns once the emulator has saved everything and ended; already stopped is fine.
+    """Stop the emulator after it has saved everything; does nothing if it does not run.
 
-    Raises Incomplete when the data cannot be saved or it does not answer (it is left running then), or it does not end
-    in time.
+    Raises Incomplete if the data cannot be saved or the emulator does not answer (it keeps running then), or if it does
+    not end in time.
     """
     folder, deadline = home / "aws", time.monotonic() + wait_s
     if not homes.is_held(folder / "alive"):
         return
-    # For a paused process.
+    # A paused process would not answer.
     _signal(_pid(home), signal.SIGCONT)
-    # It is never told to end before it has saved: with a full disk it could not any more, and would end all the same.
+    # SIGTERM comes only after it has saved: with a full disk it could not save, and would end all the same.
     while homes.is_held(folder / "alive"):
-        if found := running(home, timeout_s=max(0.1, deadline - time.monotonic())):
+        if report := running(home, timeout_s=max(0.1, deadline - time.monotonic())):
             save(home)
-            _signal(number(found.get("pid")), signal.SIGTERM)
+            _signal(number(report.get("pid")), signal.SIGTERM)
             break
-        # It has just been started, is busy, or is already about to end.
+        # It has just started, is busy, or is about to end.
         if time.monotonic() > deadline:
             raise _silent(f"has not answered for {wait_s:.0f} seconds", home)
         time.sleep(0.05)
@@ -157,18 +158,18 @@ def stop(home: Path, *, wait_s: float) -> None:
 
 
 def describe(home: Path) -> Engine:
-    """What is known about it, without changing anything."""
-    folder, found = home / "aws", running(home, timeout_s=5)
+    """The emulator's state for ``local status``. Changes nothing."""
+    folder, report = home / "aws", running(home, timeout_s=5)
     record = homes.record(folder)
     data, started = str(folder), instant(record.get("started_at"))
     version = str(record["version"]) if "version" in record else None
-    if found:
-        version = str(found.get("version"))
-        error, snapshot_error = found.get("save_error"), found.get("snapshot_error")
+    if report:
+        version = str(report.get("version"))
+        error, snapshot_error = report.get("save_error"), report.get("snapshot_error")
         note = f"no new snapshot, so the next start takes longer: {snapshot_error}" if snapshot_error else None
         note = f"its data cannot be saved, and writes are refused: {error}" if error else note
-        endpoint = f"http://127.0.0.1:{port(found)}"
-        return Engine("aws", "running", endpoint, number(found.get("pid")), version, data, started, note)
+        endpoint = f"http://127.0.0.1:{port(report)}"
+        return Engine("aws", "running", endpoint, number(report.get("pid")), version, data, started, note)
     if homes.is_held(folder / "alive"):
         return Engine("aws", "failed", None, number(record.get("pid")), version, data, started, "it does not answer")
     if cause := _unclean(folder):
@@ -178,18 +179,18 @@ def describe(home: Path) -> Engine:
 
 
 def has_data(home: Path) -> bool:
-    """Whether there is data of the emulator, of this version or an earlier one."""
+    """Whether the emulator has data, in the form of this version or of 0.1.0."""
     return generations.exist(home / "aws") or state_files.exist(home / "aws")
 
 
 def remove(home: Path) -> None:
-    """Ends the emulator and deletes what it made, and nothing else that may lie there."""
+    """Kill the emulator and delete its own files; other files in the folder stay."""
     folder = home / "aws"
     if homes.is_held(folder / "alive"):
         _signal(_pid(home), signal.SIGKILL)
         if not wait_until_gone(folder / "alive", 10):
             raise Incomplete("The embedded AWS has not stopped.", hint="run `cruddur local down`, then try again")
-    for pattern in MADE:
+    for pattern in OWN_FILES:
         for path in folder.glob(pattern):
             if path.is_file():
                 path.unlink(missing_ok=True)
@@ -221,7 +222,7 @@ def _silent(problem: str, home: Path) -> Incomplete:
 
 
 def _ask(folder: Path, request: str, timeout_s: float) -> dict[str, object] | None:
-    """The emulator's answer; by hand, because importing an HTTP client takes longer than all the rest."""
+    """The emulator's answer, None without one. Over a plain socket: importing an HTTP client takes longer."""
     record = homes.record(folder)
     where = port(record)
     if not where:
@@ -234,13 +235,13 @@ def _ask(folder: Path, request: str, timeout_s: float) -> dict[str, object] | No
         answer = json.loads(received.partition(b"\r\n\r\n")[2])
     except (OSError, ValueError, OverflowError):
         return None
-    # Another program may have the port by now; only this stack's server knows the name of this run.
-    known = isinstance(answer, dict) and "instance" in answer and answer["instance"] == record.get("instance")
-    return answer if known else None
+    # Another program may have the port by now; only this stack's emulator knows the name of this run.
+    is_own = isinstance(answer, dict) and "instance" in answer and answer["instance"] == record.get("instance")
+    return answer if is_own else None
 
 
 def _unclean(folder: Path) -> str | None:
-    """Why the last run did not end by itself, or None when it did."""
+    """Why the last run did not stop cleanly; None if it did."""
     if not (folder / "running.json").exists():
         return None
     record = homes.read(folder / "running.json") or homes.read(folder / "alive")
@@ -248,20 +249,20 @@ def _unclean(folder: Path) -> str | None:
         return None
     saved = homes.read(folder / "saved.json")
     if saved.get("clean") and saved.get("instance") == record.get("instance"):
-        # 0.1.0 said it there.
+        # Version 0.1.0 recorded a clean stop in this file.
         return None
     return "the machine restarted" if record.get("boot_id") != homes.boot_id() else "it was killed"
 
 
 def _recovered(folder: Path) -> str | None:
-    """What a person is told of the last run: that it was not stopped cleanly, and what that has cost."""
+    """The message about a last run that was not stopped cleanly, and about what is lost; None if it was."""
     cause = _unclean(folder)
     if not cause:
         return None
     sentence = f"The embedded AWS was not stopped cleanly ({cause})"
     if generations.exist(folder):
         return f"{sentence}; it has recovered, and nothing that it acknowledged is lost."
-    # 0.1.0 saved a few seconds after each write.
+    # Version 0.1.0 saved a few seconds after each write.
     record = homes.read(folder / "running.json") or homes.read(folder / "alive")
     saved = homes.read(folder / "saved.json")
     same = saved.get("instance") == record.get("instance")
@@ -279,8 +280,8 @@ def _finish(
 ) -> int:
     folder = home / "aws"
     log = folder / "log"
-    found = first_answer(process, "AWS", lambda left_s: running(home, timeout_s=left_s), deadline, log=log)
-    if found is None and process.poll() == DAMAGED:
+    report = first_answer(process, "AWS", lambda left_s: running(home, timeout_s=left_s), deadline, log=log)
+    if report is None and process.poll() == DAMAGED:
         reason = last_words(log, 1).removeprefix("cruddur: ")
         raise NotConfigured(
             f"The embedded AWS does not start with the existing data: {reason}.",
@@ -288,11 +289,11 @@ def _finish(
             "`cruddur setup`: PostgreSQL keeps its data",
             code="state_damaged",
         )
-    if found is None:
+    if report is None:
         raise CannotConnect("The embedded AWS does not start.", hint=f"see {log}", details=last_words(log))
-    notes = found.get("notes")
+    notes = report.get("notes")
     for sentence in [recovered, *(notes if isinstance(notes, list) else [])]:
         if sentence:
             say(str(sentence))
-    say(f"started AWS (ministack {found.get('version')}) on http://127.0.0.1:{port(found)}")
-    return port(found)
+    say(f"started AWS (ministack {report.get('version')}) on http://127.0.0.1:{port(report)}")
+    return port(report)

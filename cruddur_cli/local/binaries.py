@@ -1,4 +1,4 @@
-"""Owns PostgreSQL's programs: where pip put them, which account runs them, and a copy that this account can reach."""
+"""Finds the embedded PostgreSQL's programs and the account that runs them, and copies them where it can read them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from . import extra
 from .engine import SystemUser, as_user, environment
 
 MAJOR = "18"
-# Root's own directory for what another account runs: the unprivileged account seldom reaches root's home, and nobody's
-# directories are ever opened to everyone for it.
+# Root's own directory for the files of the unprivileged account, which usually cannot enter root's home. So no other
+# directory has to be opened to everyone.
 SHARED = Path("/var/lib/cruddur")
 
 
 def account(data: Path) -> SystemUser | None:
-    """Who runs the server: None (the caller), or, since PostgreSQL refuses root, ``postgres``, else ``nobody``.
+    """The account that runs the server: None for the caller's; for root, ``postgres``, else ``nobody``.
 
-    An existing cluster keeps its owner, also when accounts are added or removed.
-
-    Raises NotConfigured when there is neither.
+    PostgreSQL refuses to run as root. An existing cluster is run by its owner, even if accounts have been added since.
+    Raises NotConfigured if there is neither account.
     """
     if os.geteuid() != 0:
         return None
@@ -48,10 +47,10 @@ def account(data: Path) -> SystemUser | None:
 
 
 def locate(runner: SystemUser | None, folder: Path | None = None) -> tuple[Path, str]:
-    """The directory with ``bin/postgres`` that ``runner`` can run, and its version, such as 18.4.
+    """A directory with a ``bin/postgres`` that ``runner`` can run, and its version, such as 18.4.
 
-    Where it cannot run what pip installed, a copy is made in ``folder``, else in ``SHARED``.
-    Raises NotConfigured when the extra is missing or the programs do not run here.
+    If ``runner`` cannot run the installed programs, a copy is made in ``folder``, or by default in ``SHARED``.
+    Raises NotConfigured if the extra is missing or the programs do not run here.
     """
     package = _package()
     if package is None or not (package / f"pginstall{MAJOR}" / "bin" / "postgres").exists():
@@ -72,7 +71,7 @@ def locate(runner: SystemUser | None, folder: Path | None = None) -> tuple[Path,
 
 
 def client(name: str) -> str | None:
-    """The path of psql or pg_dump beside the server's programs, for the caller to run; None where there is none."""
+    """The path of psql or pg_dump beside the server's programs, for the caller to run; None if it is missing."""
     package = _package()
     program = package / f"pginstall{MAJOR}" / "bin" / name if package else None
     return str(program) if program and program.exists() else None
@@ -84,9 +83,9 @@ def _package() -> Path | None:
 
 
 def shared_directory() -> Path:
-    """Root's directory for clusters and copies, made if missing: anyone may pass through, only root writes.
+    """Root's directory for clusters and copies, created if missing; everyone can enter it, only root can write.
 
-    Raises NotConfigured when it cannot be made or is not root's.
+    Raises NotConfigured if it cannot be created or does not belong to root.
     """
     try:
         SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -101,7 +100,7 @@ def shared_directory() -> Path:
     return SHARED
 
 
-def _made(folder: Path) -> Path:
+def _prepared(folder: Path) -> Path:
     return shared_directory() if folder == SHARED else folder
 
 
@@ -134,9 +133,9 @@ def _runs(install: Path, runner: SystemUser) -> bool:
 
 
 def _copy(package: Path, installed: Path, destination: Path) -> None:
-    """What the server needs, laid out as pip does, since the programs look for their libraries beside the package."""
+    """Copy what the server needs in pip's layout: the programs look for their libraries beside the package."""
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f"{destination.name}.new-", dir=_made(destination.parent)))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{destination.name}.new-", dir=_prepared(destination.parent)))
         try:
             target = temporary / package.name / installed.name
             (target / "bin").mkdir(parents=True)
@@ -153,7 +152,7 @@ def _copy(package: Path, installed: Path, destination: Path) -> None:
             try:
                 temporary.rename(destination)
             except OSError:
-                # A command of another state directory may have been first; its copy is as good.
+                # A command of another state directory may have copied it first.
                 if not destination.exists():
                     raise
         finally:

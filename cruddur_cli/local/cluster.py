@@ -1,4 +1,4 @@
-"""Owns the embedded PostgreSQL's cluster: where its data is, its password and version; makes it and removes it."""
+"""Owns the embedded PostgreSQL's cluster: its data directory, password and version; creates and removes it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .engine import SystemUser, as_user, environment
 
 USER = "cruddur"
 DATABASE = "cruddur"
-# What is in the state directory beside the data.
-MADE = ("alive", "log", "log.previous", "password", "running.json")
+# The files in the state directory beside the cluster.
+OWN_FILES = ("alive", "log", "log.previous", "password", "running.json")
 
 
 def data_directory(home: Path) -> Path:
-    """Where the cluster is: in the state directory.
+    """The directory of the cluster, in the state directory.
 
-    For root, whose own home another account cannot reach, it is in ``binaries.SHARED``, unless a setting names the
-    state directory. A cluster of 0.1.0, which did not look at the setting, is used where it is until it is moved.
+    For root it is in ``binaries.SHARED``, because the server's account cannot enter root's home, unless a setting names
+    the state directory. Version 0.1.0 ignored the setting: its cluster is used in ``SHARED`` until it is moved.
     """
     if os.geteuid() != 0:
         return home / "postgres" / "data"
@@ -49,10 +49,10 @@ def _is_chosen(home: Path) -> bool:
 
 
 def programs_directory(home: Path) -> Path | None:
-    """Where a copy of the programs is kept for another account; None is ``binaries.SHARED``.
+    """The directory for a copy of the programs that another account runs; None means ``binaries.SHARED``.
 
-    initdb puts its own path between double quotes in a command of the shell, so the copy never lies below a folder
-    whose name the shell would read otherwise.
+    initdb puts its own path between double quotes in a shell command. So the copy is never below a folder whose name
+    contains a sign that the shell replaces there.
     """
     if not _is_chosen(home) or set(os.fsdecode(home.resolve())) & set('$`"\\\n'):
         return None
@@ -60,9 +60,9 @@ def programs_directory(home: Path) -> Path | None:
 
 
 def check_reachable(home: Path) -> None:
-    """Raises NotConfigured where PostgreSQL's account cannot reach the state directory, with the folder in the way.
+    """Raise NotConfigured, which names the closed folder, if the server's account cannot reach the state directory.
 
-    Changes nothing. A cluster of 0.1.0 outside of the state directory needs no way into it.
+    Changes nothing. Version 0.1.0's cluster outside of the state directory is not checked.
     """
     data = data_directory(home)
     runner = binaries.account(data)
@@ -73,9 +73,9 @@ def check_reachable(home: Path) -> None:
 
 
 def admit(home: Path, runner: SystemUser | None) -> None:
-    """Lets the account of the server pass through the state directory to the cluster, and moves one of 0.1.0 there.
+    """Let the server's account enter the state directory up to the cluster, and move version 0.1.0's cluster there.
 
-    Raises NotConfigured where the file system does not allow it, or OSError.
+    Raises NotConfigured if the account still cannot enter or the data cannot be moved; or OSError.
     """
     own = _own_directory(home)
     if runner is None or not _is_chosen(home):
@@ -107,12 +107,12 @@ def admit(home: Path, runner: SystemUser | None) -> None:
 
 
 def _above(home: Path) -> list[Path]:
-    """The folders that have to be passed on the way to the state directory, as far as they exist."""
+    """The existing folders above the state directory, the root first."""
     return [folder for folder in reversed(home.resolve().parents) if folder.exists()]
 
 
 def _first_closed(folders: list[Path], runner: SystemUser) -> Path | None:
-    """The first of some folders that an account cannot enter."""
+    """The first of the folders that the account cannot enter; None if it can enter all."""
     script = 'for folder; do (cd "$folder") 2>/dev/null || { printf %s "$folder"; exit; }; done'
     outcome = subprocess.run(
         ["/bin/sh", "-c", script, "sh", *map(str, folders)],
@@ -135,10 +135,7 @@ def _unreachable(home: Path, blocked: Path, runner: SystemUser) -> NotConfigured
 
 
 def password(home: Path) -> str:
-    """The superuser's password.
-
-    Raises NotConfigured when it is not there any more.
-    """
+    """The superuser's password. Raises NotConfigured if its file cannot be read."""
     path = home / "postgres" / "password"
     try:
         return path.read_text().strip()
@@ -150,7 +147,7 @@ def password(home: Path) -> str:
 
 
 def check_version(data: Path) -> None:
-    """Raises NotConfigured where the data belong to another PostgreSQL, or cannot be read."""
+    """Raise NotConfigured if the data belongs to another version of PostgreSQL, or cannot be read."""
     try:
         major = (data / "PG_VERSION").read_text().strip()
     except OSError as error:
@@ -163,7 +160,10 @@ def check_version(data: Path) -> None:
 
 
 def create(home: Path, install: Path, data: Path, runner: SystemUser | None) -> None:
-    """Makes the cluster under another name first, so that an interrupted one is never taken for whole."""
+    """Create the cluster under a temporary name first, so that an incomplete one is never used.
+
+    Raises NotConfigured if initdb fails, or OSError.
+    """
     if runner:
         if data != _own_directory(home):
             binaries.shared_directory()
@@ -181,7 +181,7 @@ def create(home: Path, install: Path, data: Path, runner: SystemUser | None) -> 
         if runner:
             os.fchown(pwfile.fileno(), runner.uid, runner.gid)
         command = [str(install / "bin" / "initdb"), "-D", str(temporary), "-U", USER, "-A", "scram-sha-256"]
-        # PostgreSQL's own C.UTF-8 sorts alike everywhere, and needs no locale of the system.
+        # PostgreSQL's own C.UTF-8 sorts the same on every system, and needs no locale of the system.
         command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command += [f"--pwfile=/dev/fd/{pwfile.fileno()}", "--no-instructions"]
         outcome = subprocess.run(
@@ -207,24 +207,24 @@ def create(home: Path, install: Path, data: Path, runner: SystemUser | None) -> 
 
 
 def remove(home: Path) -> None:
-    """Deletes the data and the password of a server that has stopped, and nothing else that may lie there."""
+    """Delete the data and the password of a stopped server; other files in the folders stay."""
     data = data_directory(home)
     if (data / "PG_VERSION").exists():
-        # Under the name of what is not whole, which `create` clears away: interrupted, it is never taken for a cluster.
+        # Renamed like an incomplete cluster, which `create` deletes: if this is interrupted, the rest is never used.
         data.rename(data.parent / f"new-{secrets.token_hex(4)}")
     for leftover in data.parent.glob("new-*/PG_VERSION"):
         _delete(leftover.parent)
     if programs := programs_directory(home):
         for copy in programs.glob("postgresql-*"):
             shutil.rmtree(copy)
-    for name in MADE:
+    for name in OWN_FILES:
         (home / "postgres" / name).unlink(missing_ok=True)
     homes.remove_if_empty(data.parent)
     homes.remove_if_empty(home / "postgres")
 
 
 def _delete(cluster: Path) -> None:
-    """Deletes a cluster, and last the file that tells that it is one: so an interrupted deletion can be finished."""
+    """Delete a cluster, PG_VERSION last: that file marks it as a cluster, so a later ``remove`` can finish this."""
     mark = cluster / "PG_VERSION"
     for path in cluster.iterdir():
         if path.is_dir() and not path.is_symlink():

@@ -1,7 +1,7 @@
-"""Owns the emulator's process: ministack behind a guard, which answers a write once the disk has it.
+"""Runs the emulator's process: ministack behind a guard, which answers a write once it is on the disk.
 
-Run by ``aws.start``: ``python -m cruddur_cli.local.emulator DIRECTORY SOCKET PORT INSTANCE``. The names with an
-underscore belong to the pinned ministack, which does not promise them.
+``aws.start`` runs it with the arguments ``DIRECTORY SOCKET PORT INSTANCE``. The names with an underscore are private
+ones of the pinned ministack.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Reading the log back may take this long, by a cautious guess, before a new snapshot makes it short again.
+# A new snapshot is written when a start would read the log for longer than this, by a cautious estimate.
 REPLAY_S = 0.6
 REPLAY_BYTES_PER_S = 60e6
 REPLAY_FRAME_S = 8e-6
-# After a snapshot that failed, usually because the disk is full.
+# The pause after a failed snapshot; usually the disk is full.
 RETRY_S = 60.0
 TICK_S = 30.0
 DYNAMODB_READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet", "TransactGet", "SearchVectors")
-# These change items and nothing else of a table.
+# These change only items, and nothing else of a table.
 DYNAMODB_WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 DYNAMODB_WRITES |= {"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"}
 COGNITO_READS = ("List", "Describe", "AdminGetUser", "GetUser")
-# These change the user that they name, and nothing of another one.
+# These change only the user that they name.
 COGNITO_ONE_USER = {b"AdminCreateUser", b"AdminDeleteUser", b"AdminSetUserPassword", b"AdminUpdateUserAttributes"}
 COGNITO_ONE_USER |= {b"AdminConfirmSignUp", b"AdminDisableUser", b"AdminEnableUser", b"AdminResetUserPassword"}
 COGNITO_ONE_USER |= {b"AdminAddUserToGroup", b"AdminRemoveUserFromGroup"}
-# The endpoints' own path, and the keys that an application checks Cognito's tokens with.
+# The paths of the keys with which an application checks Cognito's tokens.
 KEYS = re.compile(r"/[\w-]+/\.well-known/(jwks\.json|openid-configuration)")
-# Everything onto the disk; a new generation.
+# The guard's own paths for POST: save everything to the disk; begin a new generation.
 OWN = ("/_cruddur/save", "/_cruddur/snapshot")
 ITEMS, TABLES, OTHERS = "items", "tables", "others"
 CORS = b"access-control-"
@@ -56,7 +56,7 @@ MERGE = "import sys; sys.path.append(sys.argv.pop(1)); from cruddur_cli.local.ge
 
 
 def configure(directory: Path, port: int) -> None:
-    """Sets what ministack reads from the environment when it is imported: loopback, our directory, nothing else on."""
+    """Set the variables that ministack reads when it is imported: loopback only, this directory, few services."""
     os.environ.update(
         BIND_HOST="127.0.0.1",
         GATEWAY_PORT=str(port),
@@ -71,13 +71,13 @@ def configure(directory: Path, port: int) -> None:
 
 
 def log(sentence: str) -> None:
-    """Writes to the log; it may be on the disk that is full, and no failure of it may end anything or leave a rest."""
+    """Write a line to the log at once; a failure is ignored, because the log's disk may be full."""
     with suppress(OSError):
         os.write(1, f"cruddur: {sentence}\n".encode())
 
 
-class Keeper:
-    """Writes down what requests change, and begins a new generation when the log takes long to read."""
+class Recorder:
+    """Writes the changes of requests to the log, and begins a new generation when the log takes long to read."""
 
     def __init__(self, services: Services, directory: Path, loaded: generations.Loaded) -> None:
         self.services = services
@@ -90,52 +90,52 @@ class Keeper:
         self.broken: str | None = None
         self.snapshot_error: str | None = None
         self.too_long = asyncio.Event()
-        # What is not DynamoDB works in threads; its state is looked at while none of them changes it.
+        # The services other than DynamoDB run in threads; their state is read only while none of them changes it.
         self.others = asyncio.Lock()
         self.beginning = asyncio.Lock()
 
     @property
     def error(self) -> str | None:
-        """Why writes are refused, or None."""
+        """Why writes are refused; None if they are not."""
         return self.broken or (f"{self.log.error.strerror or self.log.error}" if self.log.error else None)
 
-    def keep(
+    def record(
         self, *, tables: bool = False, services: set[str] | None = None, user: User | None = None
     ) -> tuple[journal.Log, int]:
-        """Adds to the log what has changed, and returns where that ends: what ``durable`` waits for."""
+        """Append what has changed to the log; the log and the offset where it ends, for ``durable``."""
         try:
             change = self.services.stored(tables=tables)
             if services and (documents := self.services.changes(services, user=user)):
                 change["documents"] = change.get("documents", {}) | documents["documents"]
             if change:
                 self._append(change)
-        except Exception as error:  # noqa: BLE001 - from now on memory and disk differ, and nothing more is promised
+        except Exception as error:  # noqa: BLE001 - memory and disk differ from now on, so later writes are refused
             self.broken = f"{type(error).__name__}: {error}"
             log(f"not saved: {self.broken}")
         return self.log, self.log.end
 
-    def keep_all(self) -> tuple[journal.Log, int]:
-        """Adds to the log what has changed anywhere, in the emulator's own threads too."""
-        return self.keep(tables=True, services={COGNITO} | self.services.other_services())
+    def record_all(self) -> tuple[journal.Log, int]:
+        """Append the changes of all services to the log, including those by the emulator's own threads."""
+        return self.record(tables=True, services={COGNITO} | self.services.other_services())
 
     async def durable(self, place: tuple[journal.Log, int] | None = None, *, alone: bool = False) -> None:
-        """Returns once all that was kept up to ``place``, or until now, is on the disk; ``alone`` is ``Log.durable``'s.
+        """Wait until the log is on the disk up to ``place``, by default up to its end. Raises OSError.
 
-        Raises OSError.
+        ``alone`` as for ``Log.durable``.
         """
-        kept_in, position = place or (self.log, self.log.end)
+        log_file, position = place or (self.log, self.log.end)
         if self.broken:
             raise OSError(self.broken)
-        had_error = kept_in.error
+        had_error = log_file.error
         try:
-            await kept_in.durable(position, alone=alone)
+            await log_file.durable(position, alone=alone)
         except OSError as error:
             if not had_error:
                 log(f"not saved: {error.strerror or error}")
             raise
 
     async def run(self) -> None:
-        """Begins new generations for as long as the process lives, which it stops doing once its data was deleted."""
+        """Begin new generations and record changes until the data is deleted; then end the process."""
         retry_at = 0.0
         while self.log.path.exists():
             with suppress(TimeoutError):
@@ -145,13 +145,16 @@ class Keeper:
                 await self.begin_generation()
                 retry_at = time.monotonic() + RETRY_S if self.snapshot_error else 0.0
             if not self.others.locked():
-                self.keep_all()
+                self.record_all()
                 with suppress(OSError):
                     await self.durable()
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def begin_generation(self) -> None:
-        """Goes on in a new log, has another process write the snapshot before it, and deletes what that replaces."""
+        """Continue in a new log, let another process write its snapshot, and delete the older generations.
+
+        An error is stored in ``snapshot_error``.
+        """
         try:
             async with self.beginning:
                 await self._begin_generation()
@@ -176,7 +179,7 @@ class Keeper:
             self.replay_s += replay_s
             raise
         self.first = number
-        # Looking through all of a large table for garbage would stop the engine for a quarter of a second.
+        # Without this, a garbage collection of a large table would stop the engine for a quarter of a second.
         gc.freeze()
         await asyncio.to_thread(generations.remove_before, self.directory, number)
 
@@ -191,8 +194,8 @@ class Keeper:
                 process.kill()
         if process.returncode:
             raise OSError(errors.decode(errors="replace").strip() or f"exit code {process.returncode}")
-        found: dict[str, int] = json.loads(output)
-        return found
+        snapshot: dict[str, int] = json.loads(output)
+        return snapshot
 
     def _append(self, change: dict[str, Any]) -> None:
         content = generations.encoded(change)
@@ -203,7 +206,10 @@ class Keeper:
 
 
 def refusal(scope: MutableMapping[str, Any], port: int) -> str | None:
-    """Why a request is not let through, or None: a web page may send one, and so may a name that resolves to us."""
+    """Why a request is refused; None if it is allowed.
+
+    A web page may send requests to this machine, also through a host name that resolves to it.
+    """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     if any(name == b"origin" for name, _ in headers):
         return "requests from web pages are refused"
@@ -217,7 +223,7 @@ def refusal(scope: MutableMapping[str, Any], port: int) -> str | None:
 
 
 async def answer(send: Send, status: int, content: object) -> None:
-    """Sends ``content`` as JSON."""
+    """Send ``content`` as JSON."""
     body = json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -225,7 +231,7 @@ async def answer(send: Send, status: int, content: object) -> None:
 
 
 async def refuse(send: Send, headers: list[tuple[bytes, bytes]], reason: str) -> None:
-    """Answers that a write is not saved, in the words of the service; clients try again after that."""
+    """Answer that a write is not saved, with an error of the service that clients retry."""
     sentence = f"not saved: {reason}"
     if any(name == b"x-amz-target" for name, _ in headers):
         await answer(send, 500, {"__type": "InternalServerError", "message": sentence})
@@ -238,17 +244,17 @@ async def refuse(send: Send, headers: list[tuple[bytes, bytes]], reason: str) ->
 
 
 class Guard:
-    """The ASGI application that is served: the emulator's, behind our rules, answering once the disk has it."""
+    """The ASGI application: checks requests, passes them to the emulator, and answers once changes are on the disk."""
 
-    def __init__(self, app: Any, keeper: Keeper, facts: dict[str, object], port: int) -> None:
+    def __init__(self, app: Any, recorder: Recorder, facts: dict[str, object], port: int) -> None:
         self.app = app
-        self.keeper = keeper
+        self.recorder = recorder
         self.facts = facts
         self.port = port
-        self.going_on = 0
+        self.active_requests = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request, or the life of the server."""
+        """Handle one request, or the server's start and end."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] != "http":
@@ -258,70 +264,70 @@ class Guard:
         elif scope["path"].startswith("/_cruddur/"):
             await self._own(scope, send)
         else:
-            self.going_on += 1
+            self.active_requests += 1
             try:
                 await self._request(scope, receive, send)
             finally:
-                self.going_on -= 1
+                self.active_requests -= 1
 
     async def _lifespan(self, scope: Message, receive: Receive, send: Send) -> None:
         async def saving_first() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 with suppress(OSError):
-                    await self.keeper.durable(self.keeper.keep_all())
+                    await self.recorder.durable(self.recorder.record_all())
             return message
 
         await self.app(scope, saving_first, send)
 
     async def _own(self, scope: Message, send: Send) -> None:
-        keeper = self.keeper
+        recorder = self.recorder
         if scope["method"] == "POST":
-            async with keeper.others:
-                place = keeper.keep_all()
+            async with recorder.others:
+                place = recorder.record_all()
             with suppress(OSError):
-                await keeper.durable(place)
+                await recorder.durable(place)
             if scope["path"] == "/_cruddur/snapshot":
-                await keeper.begin_generation()
-        facts = {"save_error": keeper.error, "snapshot_error": keeper.snapshot_error, "generation": keeper.first}
+                await recorder.begin_generation()
+        facts = {"save_error": recorder.error, "snapshot_error": recorder.snapshot_error, "generation": recorder.first}
         await answer(send, 200, self.facts | facts)
 
     async def _request(self, scope: Message, receive: Receive, send: Send) -> None:
-        keeper, headers = self.keeper, scope["headers"]
-        what = effect(headers, scope["method"])
-        if what and keeper.error:
-            # Nothing is changed that may not be kept.
+        recorder, headers = self.recorder, scope["headers"]
+        changes = effect(headers, scope["method"])
+        if changes and recorder.error:
+            # Refuse a change that may not be saved.
             try:
-                await keeper.durable()
+                await recorder.durable()
             except OSError:
-                await refuse(send, headers, keeper.error or "the disk cannot be written to")
+                await refuse(send, headers, recorder.error or "the disk cannot be written to")
                 return
         messages: list[Message] = []
 
         async def hold(message: Message) -> None:
             messages.append(message)
 
-        if what <= {ITEMS, TABLES}:
+        if changes <= {ITEMS, TABLES}:
             try:
                 await self.app(scope, receive, hold)
             finally:
-                place = keeper.keep(tables=TABLES in what)
+                place = recorder.record(tables=TABLES in changes)
         else:
-            # Before the lock: a client that sends half a request does not block the others.
+            # Read before the lock is taken, so that a client that sends half a request does not block the others.
             received = await read_all(receive)
             user = named_user(headers, received)
-            async with keeper.others:
+            async with recorder.others:
                 try:
                     await self.app(scope, replay(received, receive), hold)
                 finally:
-                    services = {COGNITO} if COGNITO in what else keeper.services.other_services()
-                    place = keeper.keep(services=services, user=user)
+                    services = {COGNITO} if COGNITO in changes else recorder.services.other_services()
+                    place = recorder.record(services=services, user=user)
         try:
-            # A read waits too: what it shows must not be gone after a power cut.
-            await keeper.durable(place, alone=self.going_on == 1)
+            # A read waits too: the data that it shows must still exist after a power cut.
+            await recorder.durable(place, alone=self.active_requests == 1)
         except OSError as error:
-            if what:
-                await refuse(send, headers, keeper.error or str(error))
+            if changes:
+                await refuse(send, headers, recorder.error or str(error))
                 return
         for message in messages:
             if "headers" in message:
@@ -330,7 +336,7 @@ class Guard:
 
 
 async def read_all(receive: Receive) -> list[Message]:
-    """The messages of a request up to the end of its body, or of its client."""
+    """The messages of a request up to the end of its body, or until the client disconnects."""
     messages = [await receive()]
     while messages[-1].get("more_body"):
         messages.append(await receive())
@@ -338,7 +344,7 @@ async def read_all(receive: Receive) -> list[Message]:
 
 
 def replay(messages: list[Message], receive: Receive) -> Receive:
-    """Gives the messages again, and then those that come."""
+    """A ``receive`` that returns the messages again, and then new ones."""
     again = iter(messages)
 
     async def next_message() -> Message:
@@ -348,7 +354,7 @@ def replay(messages: list[Message], receive: Receive) -> Receive:
 
 
 def named_user(headers: list[tuple[bytes, bytes]], messages: list[Message]) -> User | None:
-    """The pool and the name of the only user that a request to Cognito may change, or None: it may change several."""
+    """The pool and the name of the only user that a request to Cognito may change; None if it may change several."""
     target = next((value for name, value in headers if name == b"x-amz-target"), b"")
     if target.rpartition(b".")[2] not in COGNITO_ONE_USER:
         return None
@@ -360,7 +366,7 @@ def named_user(headers: list[tuple[bytes, bytes]], messages: list[Message]) -> U
 
 
 def effect(headers: list[tuple[bytes, bytes]], method: str) -> set[str]:
-    """What a request may change: nothing, ``ITEMS``, ``TABLES``, Cognito or ``OTHERS``."""
+    """What a request may change: ``ITEMS``, ``TABLES``, ``COGNITO`` or ``OTHERS``; an empty set for nothing."""
     target = next((value.decode("latin-1") for name, value in headers if name == b"x-amz-target"), "")
     service, _, operation = target.partition(".")
     if service.startswith("DynamoDB"):
@@ -368,27 +374,27 @@ def effect(headers: list[tuple[bytes, bytes]], method: str) -> set[str]:
             return set()
         return {ITEMS} if operation in DYNAMODB_WRITES else {TABLES}
     if service.startswith("AWSCognito") or method == "GET":
-        # The first look at a pool's public keys makes them.
+        # The first request for a pool's public keys creates them.
         return set() if operation and operation.startswith(COGNITO_READS) else {COGNITO}
     return {OTHERS}
 
 
 def take_over(directory: Path, services: Services) -> list[str]:
-    """Loads the state that an earlier version saved, if there is any. Returns what a person has to know of it.
+    """Load the state that version 0.1.0 saved, if there is any; sentences about restored files.
 
-    Raises state_files.Damaged.
+    Raises generations.Damaged.
     """
-    found, notes = state_files.load(directory)
-    for name, state in found.items():
+    states, notes = state_files.load(directory)
+    for name, state in states.items():
         if name in services.known():
             services.load(name, state)
     return notes
 
 
 async def serve(directory: Path, descriptor: int, port: int, instance: str) -> None:
-    """Serves until SIGTERM.
+    """Load the data and answer requests until SIGTERM.
 
-    Raises generations.Damaged when the saved data cannot be used.
+    Raises generations.Damaged if the saved data cannot be used, OSError if changes could not be saved.
     """
     from hypercorn.asyncio import serve as serve_asgi
     from hypercorn.config import Config
@@ -396,7 +402,7 @@ async def serve(directory: Path, descriptor: int, port: int, instance: str) -> N
     from ministack.core import hypercorn_compat  # type: ignore[import-untyped]
 
     hypercorn_compat.install()
-    # Looking for garbage among a million new objects would double the time.
+    # Garbage collection among a million new objects would double the time.
     gc.disable()
     services = Services(ministack, directory / "state")
     notes: list[str] = []
@@ -411,8 +417,8 @@ async def serve(directory: Path, descriptor: int, port: int, instance: str) -> N
     loaded.contents = generations.Contents()
     gc.enable()
     gc.freeze()
-    keeper = Keeper(services, directory, loaded)
-    # Ours are strict (above) and heard (Keeper); scripts of a container's entry point are not ours to run.
+    recorder = Recorder(services, directory, loaded)
+    # Loading (above) and saving (Recorder) are done here; scripts of a container's entry point must not run.
     ministack._load_persisted_state = lambda: None
     ministack.save_all = lambda services: None
     ministack._collect_scripts = lambda *directories: []
@@ -426,19 +432,19 @@ async def serve(directory: Path, descriptor: int, port: int, instance: str) -> N
     config.shutdown_timeout = 60
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
-    keeping = asyncio.create_task(keeper.run())
-    application: Any = Guard(ministack.app, keeper, facts, port)
+    recording = asyncio.create_task(recorder.run())
+    application: Any = Guard(ministack.app, recorder, facts, port)
     await serve_asgi(application, config)
-    keeping.cancel()
+    recording.cancel()
     with suppress(asyncio.CancelledError):
-        await keeping
-    if keeper.error:
-        raise OSError(keeper.error)
+        await recording
+    if recorder.error:
+        raise OSError(recorder.error)
     (directory / "running.json").unlink(missing_ok=True)
 
 
 def main() -> None:
-    """The command; its exit code is 65 when the saved state cannot be used."""
+    """Run the emulator with the command's arguments; the exit code is 65 if the saved data cannot be used."""
     directory, descriptor, port, instance = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     configure(directory, port)
     try:

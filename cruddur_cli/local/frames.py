@@ -1,9 +1,10 @@
-"""Owns how changes lie in files: frames with a checksum, and the mark that says how many were acknowledged.
+"""Owns the file format of changes: frames with a checksum, and a mark that says how many were acknowledged.
 
-A frame is four bytes of length, four bytes of CRC-32 over length and payload, and the payload. Beside the logs lies the
-mark: how far the newest log is known to be on the disk. It is written after each sync and never synced itself, so after
-a power cut it may say too little, and never too much. It tells a frame that was never acknowledged (which is cut off)
-from one that was (which is damage).
+A frame is four bytes of length, four bytes of CRC-32 over length and payload, and the payload.
+
+The mark is a file beside the logs. It contains how many bytes of the newest log are on the disk. It is written after
+each sync of the log and is not synced itself, so after a power cut its number may be too small, but never too large. A
+broken frame behind the mark was never acknowledged, and is cut off; a broken frame before it is damage.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ def frame(payload: bytes) -> bytes:
 
 
 def frames(content: bytes) -> tuple[list[bytes], int]:
-    """The payloads of all whole frames up to the first that is not, and where that one begins (the end, if none)."""
-    found, offset, size = [], 0, len(content)
+    """The payloads of the frames before the first broken one, and the offset of that one (the end without one)."""
+    payloads, offset, size = [], 0, len(content)
     while offset + HEAD.size <= size:
         length, checksum = HEAD.unpack_from(content, offset)
         payload = content[offset + HEAD.size : offset + HEAD.size + length]
         if not length or len(payload) < length or checksum != _checksum(payload):
             break
-        found.append(payload)
+        payloads.append(payload)
         offset += HEAD.size + length
-    return found, offset
+    return payloads, offset
 
 
 def overruns(content: bytes, offset: int) -> bool:
-    """Whether the frame that begins there says that it is longer than the rest of the file."""
+    """Whether the frame at ``offset`` has a length beyond the end of the file."""
     if offset + HEAD.size > len(content):
         return True
     length: int = HEAD.unpack_from(content, offset)[0]
@@ -47,7 +48,7 @@ def overruns(content: bytes, offset: int) -> bool:
 
 
 def continues(content: bytes, offset: int) -> bool:
-    """Whether a whole frame follows the broken one that begins there."""
+    """Whether a whole frame follows the broken frame at ``offset``."""
     if overruns(content, offset):
         return False
     after = offset + HEAD.size + HEAD.unpack_from(content, offset)[0]
@@ -55,7 +56,7 @@ def continues(content: bytes, offset: int) -> bool:
 
 
 def sync(descriptor: int) -> None:
-    """Returns once what was written is on the disk, not only in its cache. Raises OSError."""
+    """Wait until what was written is on the disk, not only in its cache. Raises OSError."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -65,7 +66,7 @@ def sync(descriptor: int) -> None:
 
 
 def create(path: Path, first: bytes) -> int:
-    """The size of a new log that holds one frame, on the disk when it returns. Raises OSError."""
+    """Create a log with one frame, synced to the disk; its size in bytes. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         content = frame(first)
@@ -78,25 +79,25 @@ def create(path: Path, first: bytes) -> int:
 
 
 class Mark:
-    """The file that says how far a log is on the disk."""
+    """The file that says how many bytes of a log are on the disk."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def read(self) -> tuple[int, int] | None:
-        """Generation and size of the log, or None when the file does not say."""
+        """Generation and size of the log; None if the file is empty or damaged."""
         words = os.pread(self._descriptor, MARK_BYTES, 0).split()
         if len(words) != 3 or words[2] != self._checksum(words[0], words[1]):
             return None
         return int(words[0]), int(words[1])
 
     def write(self, generation: int, size: int) -> None:
-        """Replaces what the file says. Raises OSError."""
+        """Store generation and size of the log. Raises OSError."""
         words = str(generation).encode(), str(size).encode()
         os.pwrite(self._descriptor, b" ".join([*words, self._checksum(*words)]).ljust(MARK_BYTES - 1) + b"\n", 0)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
     @staticmethod
@@ -105,7 +106,7 @@ class Mark:
 
 
 def write_all(descriptor: int, content: bytes, offset: int) -> None:
-    """Writes all of ``content`` at ``offset``. Raises OSError."""
+    """Write all of ``content`` at ``offset``. Raises OSError."""
     view = memoryview(content)
     while view:
         written = os.pwrite(descriptor, view, offset)

@@ -1,8 +1,8 @@
-"""Owns the data of the emulator on the disk: generations of a snapshot and a log, and how they become one again.
+"""Owns the emulator's data on the disk: generations, each a folder with a snapshot and a log.
 
-``current.json`` names the generation to start from: its snapshot, its log, and the logs of the generations after it,
-each a folder. A new generation begins with an empty log; its snapshot is written by another process (``main``) from the
-files before it, while the emulator keeps answering. What the data means, only ``services`` knows.
+``current.json`` names the generation to start from. A start reads its snapshot, its log, and the logs of the
+generations after it. A new generation begins with an empty log. Another process (``main``) writes its snapshot from the
+earlier files, while the emulator keeps answering. Only ``services`` knows what the data means.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from . import home as homes
 
 POINTER = "current.json"
 MARK = "acknowledged"
-# A later cruddur may keep its data in another form.
+# The number of the data's form; a later version of cruddur may have another.
 FORMAT = 1
-# How much of a snapshot is one frame, roughly; a reader needs memory for one of them.
+# About how many items of a snapshot are in one frame; a reader needs memory for one frame.
 CHUNK_ITEMS = 2000
-# A snapshot goes onto the disk in such pieces: a sync of the log may have to wait for what is not there yet.
+# A snapshot is synced after so many bytes, because a sync of the log may have to wait for unsynced ones.
 SYNC_BYTES = 4 << 20
 # DynamoDB keeps stream records for a day, and the tokens of transactions for ten minutes.
 RECORDS_S = 24 * 60 * 60
@@ -39,16 +39,16 @@ TOKENS_S = 10 * 60
 
 
 class Damaged(Exception):
-    """Starting would lose data; the message is one sentence that names the file."""
+    """The data cannot be read without loss. The message is one sentence that names the file."""
 
 
 @dataclass
 class Contents:
-    """All data, as plain values.
+    """All data of the emulator, as plain values.
 
-    ``documents``: small things under their keys, as JSON. ``items``: table, partition key, sort key, item.
-    ``streams``: the position of the first record that is kept, and the records as JSON: few are ever read again, and
-    a start would take three times as long to read them all. ``counter``: of sequence numbers.
+    ``documents``: tables' settings, users and other small values by key, as JSON. ``items``: table, partition key, sort
+    key, item. ``streams``: the position of the oldest stored record, and the records as JSON. They are not parsed,
+    because few are read again, and a start would take three times as long. ``counter``: that of sequence numbers.
     """
 
     documents: dict[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Contents:
     counter: int = 0
 
     def apply(self, change: dict[str, Any]) -> None:
-        """Makes one change, as ``services`` describes it: documents, tables to empty, items, records, the counter."""
+        """Apply one change of ``services``: documents, tables to empty, items, records, the counter."""
         for key, text in change.get("documents", {}).items():
             if text is None:
                 self.documents.pop(key, None)
@@ -66,24 +66,24 @@ class Contents:
         for table in change.get("emptied", ()):
             self.items.pop(table, None)
         for table, partitions in change.get("items", {}).items():
-            held = self.items.setdefault(table, {})
+            stored = self.items.setdefault(table, {})
             for partition, rows in partitions.items():
-                kept = held.setdefault(partition, {})
+                collection = stored.setdefault(partition, {})
                 for sort, item in rows.items():
                     if item is None:
-                        kept.pop(sort, None)
+                        collection.pop(sort, None)
                     else:
-                        kept[sort] = item
-                if not kept:
-                    del held[partition]
+                        collection[sort] = item
+                if not collection:
+                    del stored[partition]
         for stream, (position, records) in change.get("records", {}).items():
-            first, kept_records = self.streams.setdefault(stream, (position, []))
-            # A record that is there already is not there twice.
-            kept_records += map(_as_json, records[max(0, first + len(kept_records) - position) :])
+            first, stored_records = self.streams.setdefault(stream, (position, []))
+            # Skip the records that are stored already.
+            stored_records += map(_as_json, records[max(0, first + len(stored_records) - position) :])
         self.counter = change.get("counter", self.counter)
 
     def changes(self) -> Iterator[dict[str, Any]]:
-        """The changes that make an empty one equal to this."""
+        """The changes that make empty Contents equal to these."""
         yield {"documents": self.documents, "counter": self.counter}
         for table, partitions in self.items.items():
             chunk: dict[str, dict[str, Any]] = {}
@@ -100,8 +100,8 @@ class Contents:
                 yield {"records": {stream: (first + offset, records[offset : offset + CHUNK_ITEMS])}}
 
     def prune(self) -> None:
-        """Drops what has expired, and what no document speaks of any more."""
-        now = time.time()  # noqa: TID251  # the emulator's clock, which the times of records and tokens are from
+        """Delete expired records and tokens, and the items and records of deleted tables and streams."""
+        now = time.time()  # noqa: TID251  # the times of records and tokens are from this clock
         tables, streams, tokens = set(), set(), []
         for key, text in self.documents.items():
             service, store, *rest = json.loads(key)
@@ -128,7 +128,7 @@ class Contents:
 
 
 def encoded(change: dict[str, Any]) -> bytes:
-    """A change as a frame holds it: JSON with the number of each stream's records, then each record on its own line."""
+    """The payload of a frame: the change as JSON with the numbers of records, then one line for each record."""
     lines = []
     if streams := change.get("records"):
         lines = [_as_json(record) for _, records in streams.values() for record in records]
@@ -138,12 +138,12 @@ def encoded(change: dict[str, Any]) -> bytes:
 
 
 def decoded(payload: bytes) -> dict[str, Any]:
-    """The change in a frame; records stay JSON."""
+    """The change in the payload of a frame; records stay JSON."""
     head, *lines = payload.split(b"\n")
     change: dict[str, Any] = json.loads(head)
     first = 0
     for stream, (position, number) in change.get("records", {}).items():
-        # Before 0.2.0 was finished, the records were there.
+        # A development version before 0.2.0 stored the records themselves here.
         if isinstance(number, int):
             change["records"][stream] = (position, lines[first : first + number])
             first += number
@@ -151,7 +151,7 @@ def decoded(payload: bytes) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> bytes:
-    """The value as JSON on one line; bytes are JSON already."""
+    """The value as JSON in one line; bytes are returned unchanged, because they are JSON."""
     return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -162,7 +162,11 @@ def _created_at(record: bytes) -> float:
 
 @dataclass
 class Loaded:
-    """What was read: the data, where the next change goes, and sentences on what a person has to know."""
+    """The data that was read, and where the next change is appended.
+
+    ``first`` is the generation of the snapshot, ``generation`` the one whose log is open and has ``size`` bytes.
+    ``replayed`` is how many bytes of logs were read. ``notes`` are sentences for the user.
+    """
 
     contents: Contents
     first: int
@@ -173,7 +177,7 @@ class Loaded:
 
 
 def exist(folder: Path) -> bool:
-    """Whether there is data of this kind, whole or not; a first generation that was not finished holds none."""
+    """Whether there are generations, complete or damaged; a first one without a snapshot does not count."""
     if (folder / POINTER).exists() or (folder / MARK).exists():
         return True
     return _numbers(folder) not in ([], [1]) or (generation_folder(folder, 1) / "snapshot").exists()
@@ -185,7 +189,7 @@ def generation_folder(folder: Path, generation: int) -> Path:
 
 
 def begin(folder: Path, contents: Contents, generation: int = 1) -> None:
-    """Makes the first generation. Raises OSError, and leaves nothing that would be taken for one."""
+    """Create the first generation. Raises OSError; an incomplete one is never used."""
     shutil.rmtree(generation_folder(folder, generation), ignore_errors=True)
     generation_folder(folder, generation).mkdir(mode=0o700)
     begin_log(folder, generation)
@@ -193,7 +197,7 @@ def begin(folder: Path, contents: Contents, generation: int = 1) -> None:
 
 
 def begin_log(folder: Path, generation: int) -> int:
-    """The size of the generation's new, empty log. Raises OSError."""
+    """Create the empty log of a generation; its size in bytes. Raises OSError."""
     generation_folder(folder, generation).mkdir(mode=0o700, exist_ok=True)
     homes.sync_folder(folder)
     header = json.dumps({"log": generation, "format": FORMAT})
@@ -201,9 +205,9 @@ def begin_log(folder: Path, generation: int) -> int:
 
 
 def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
-    """Writes the generation's snapshot and reads it back; it has its name only after that. Returns size and checksum.
+    """Write a generation's snapshot, read it back, and then give it its name; its size and checksum.
 
-    Raises OSError, or Damaged when what was read is not what was written.
+    Raises OSError, or Damaged if it cannot be read back unchanged.
     """
     path = generation_folder(folder, generation) / "snapshot"
     new = path.with_suffix(".new")
@@ -226,45 +230,45 @@ def write(folder: Path, generation: int, contents: Contents) -> dict[str, int]:
         put({"end": count})
         file.flush()
         os.fsync(file.fileno())
-    said = {"size": size, "checksum": checksum}
-    if _read_snapshot(new, generation, said) != contents:
+    written = {"size": size, "checksum": checksum}
+    if _read_snapshot(new, generation, written) != contents:
         raise Damaged(f"{new} does not hold what was written to it")
     new.replace(path)
     homes.sync_folder(path.parent)
-    return said
+    return written
 
 
 def set_current(folder: Path, generation: int, snapshot: dict[str, int]) -> None:
-    """Makes the generation the one to start from. Raises OSError."""
+    """Record the generation as the one to start from. Raises OSError."""
     record = {"generation": generation, "snapshot": snapshot}
     homes.write(folder / POINTER, {**record, "checksum": _checksum(record)})
 
 
 def remove_before(folder: Path, generation: int) -> None:
-    """Deletes the generations before that one."""
+    """Delete the generations before that one."""
     for number in _numbers(folder):
         if number < generation:
             shutil.rmtree(generation_folder(folder, number), ignore_errors=True)
 
 
 def load(folder: Path) -> Loaded:
-    """Reads the snapshot and all logs after it, and cuts off what was never acknowledged.
+    """Read the snapshot and all logs after it, and cut off what was never acknowledged.
 
-    Raises Damaged when a part that was acknowledged cannot be read.
+    Raises Damaged if a part that was acknowledged cannot be read.
     """
     notes: list[str] = []
-    first, said = _start(folder, notes)
-    contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, said)
+    first, expected = _start(folder, notes)
+    contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, expected)
     with closing(frames.Mark(folder / MARK)) as file:
         mark = file.read()
     last = max([first, *_numbers(folder), *([mark[0]] if mark else [])])
     while last > max(first, mark[0] if mark else 0) and not (generation_folder(folder, last) / "log").exists():
-        # The disk was full, or the power was cut, before it had a log.
+        # The disk was full, or the power was cut, before the generation had a log.
         shutil.rmtree(generation_folder(folder, last))
         last -= 1
     logs = [_read_log(generation_folder(folder, number) / "log", number) for number in range(first, last + 1)]
     while len(logs) > 1 and logs[-1].is_unused and (mark is None or mark[0] < last):
-        # Begun just before a power cut.
+        # The generation was begun just before a power cut.
         shutil.rmtree(generation_folder(folder, last))
         logs, last = logs[:-1], last - 1
     for log, after in zip(logs, [*logs[1:], None], strict=True):
@@ -278,13 +282,13 @@ def load(folder: Path) -> Loaded:
 
 
 def merge(folder: Path, generation: int) -> dict[str, int]:
-    """Writes that generation's snapshot from all that is before it.
+    """Write a generation's snapshot from the earlier snapshot and logs; its size and checksum.
 
     Raises OSError or Damaged.
     """
     notes: list[str] = []
-    first, said = _start(folder, notes)
-    contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, said)
+    first, expected = _start(folder, notes)
+    contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, expected)
     for number in range(first, generation):
         path = generation_folder(folder, number) / "log"
         content = path.read_bytes()
@@ -298,9 +302,9 @@ def merge(folder: Path, generation: int) -> dict[str, int]:
 
 
 def main() -> None:
-    """The command that writes a snapshot: ``DIRECTORY GENERATION``; prints the size and checksum as JSON."""
+    """Write the snapshot of the arguments ``DIRECTORY GENERATION``, and print its size and checksum as JSON."""
     folder, generation = Path(sys.argv[1]), int(sys.argv[2])
-    # The emulator goes first. Nothing here is garbage before the end.
+    # The emulator has priority. Nothing here becomes garbage before the end.
     os.nice(5)
     gc.disable()
     try:
@@ -319,34 +323,34 @@ def _checksum(record: dict[str, Any]) -> int:
 
 
 def _start(folder: Path, notes: list[str]) -> tuple[int, dict[str, int] | None]:
-    """The generation to start from, and what is known of its snapshot."""
+    """The generation to start from, and the size and checksum of its snapshot, None if unknown. Raises Damaged."""
     path = folder / POINTER
     record: dict[str, Any] = dict(homes.read(path))
     if record and record.pop("checksum", None) == _checksum(record):
         return record["generation"], record["snapshot"]
-    # A snapshot has its name only when it is whole, and the files before it go only after that.
-    whole = [number for number in _numbers(folder) if (generation_folder(folder, number) / "snapshot").exists()]
+    # A snapshot gets its name only when it is complete, and earlier files are deleted only after that.
+    complete = [number for number in _numbers(folder) if (generation_folder(folder, number) / "snapshot").exists()]
     problem = "is damaged" if path.exists() else "is missing"
-    if not whole:
+    if not complete:
         raise Damaged(f"{path} {problem}, and there is no snapshot beside it")
     notes.append(f"{path} {problem}: the data was found without it, and nothing is lost")
-    return max(whole), None
+    return max(complete), None
 
 
-def _content(path: Path, held: str) -> bytes:
-    """The bytes of a file that has to be there; ``held`` is what is lost without it. Raises Damaged."""
+def _content(path: Path, data: str) -> bytes:
+    """The bytes of a file. Raises Damaged if it cannot be read; ``data`` says what is lost without it."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise Damaged(f"{path} is missing: it holds {held}") from None
+        raise Damaged(f"{path} is missing: it holds {data}") from None
     except OSError as error:
         raise Damaged(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_snapshot(path: Path, generation: int, said: dict[str, int] | None) -> Contents:
+def _read_snapshot(path: Path, generation: int, expected: dict[str, int] | None) -> Contents:
     content = _content(path, "all tables and users saved in it")
     payloads, end = frames.frames(content)
-    if end < len(content) or (said and said != {"size": len(content), "checksum": zlib.crc32(content)}):
+    if end < len(content) or (expected and expected != {"size": len(content), "checksum": zlib.crc32(content)}):
         where = f"at byte {end} of {len(content)}" if end < len(content) else "or of another time"
         raise Damaged(f"{path} is damaged {where}: the tables and users saved in it cannot be read")
     values = [decoded(payload) for payload in payloads]
@@ -361,7 +365,7 @@ def _read_snapshot(path: Path, generation: int, said: dict[str, int] | None) -> 
 
 @dataclass
 class _Log:
-    """A log as it was found; ``end`` is where the first frame begins that is not whole."""
+    """A log as it was read; ``end`` is the offset of the first broken frame, or the end of the file."""
 
     path: Path
     generation: int
@@ -379,7 +383,7 @@ class _Log:
 
     @property
     def follows(self) -> int | None:
-        """The size of the log before it; all of that was on the disk before this was written."""
+        """The size of the log before this one, all of which was on the disk first; None if not recorded."""
         size = json.loads(self.payloads[1]).get("follows") if len(self.payloads) > 1 else None
         return size if isinstance(size, int) else None
 
@@ -399,7 +403,7 @@ def _check_format(path: Path, headers: list[dict[str, Any]]) -> None:
 
 
 def _check(log: _Log, after: _Log | None, mark: tuple[int, int] | None, notes: list[str]) -> None:
-    """Tells damage from what was never acknowledged."""
+    """Raise Damaged for a broken frame that was acknowledged; add a note if the log is too short."""
     size = len(log.content)
     follows = after.follows if after else None
     acknowledged = follows or (mark[1] if mark and mark[0] == log.generation else 0)

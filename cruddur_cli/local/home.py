@@ -1,4 +1,4 @@
-"""Owns the state directory of the embedded stack: where it is, who may read it, and how its small files are written."""
+"""Owns the embedded stack's state directory: its place, its permissions, its locks, and its small files."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from .. import settings
 from ..errors import CannotConnect, NotConfigured
 
 ENGINES = ("postgres", "aws")
-# Says that the directory is a state directory, and which engines have had data in it.
+# This file marks a directory as a state directory, and names the engines that have had data in it.
 MARKER = "cruddur-stack.json"
-# Keeps the passwords and the data of a stack in a checkout out of its commits.
+# This file keeps a stack in a checkout, with its passwords, out of commits.
 IGNORE = ".gitignore"
 # The checkouts that were set up in this stack.
 CHECKOUTS = "checkouts.json"
-# A file system's own folder does not make a directory one that is in use.
+# A directory with only these names counts as empty.
 NO_CONTENT = {"lost+found"}
-# What 0.1.0, and the commands that need no engine, put into it.
+# The files of version 0.1.0, and of commands that need no engine.
 CHECKPOINTS = {"lock", "streams", "history"}
 
 
 def locate() -> Path:
-    """Where the state lives, whether or not it exists: the folder of the settings, else the one in the user's home.
+    """The state directory, which may not exist: the folder of the settings, else the one in the user's home.
 
-    Raises NotConfigured when the environment names no home at all.
+    Raises NotConfigured if the environment names no home directory.
     """
     return settings.home() or default()
 
 
 def default() -> Path:
-    """Where the state lives when no setting says where: ``cruddur`` under the XDG data directory.
+    """The state directory without a setting: ``cruddur`` in the XDG data directory.
 
-    Raises NotConfigured when the environment names no home at all.
+    Raises NotConfigured if the environment names no home directory.
     """
     data = os.environ.get("XDG_DATA_HOME", "")
-    # The XDG specification says that a relative path there is to be ignored.
+    # The XDG specification requires programs to ignore a relative path.
     if Path(data).is_absolute():
         return Path(data) / "cruddur"
     try:
@@ -58,28 +58,28 @@ def default() -> Path:
 
 
 def backups() -> Path:
-    """Where files of local backups are: beside the embedded stack's folder, so that `local reset` keeps them.
+    """The folder of local backups: beside the state directory, so that `local reset` does not delete it.
 
-    Raises NotConfigured when the environment names no home at all.
+    Raises NotConfigured if the environment names no home directory.
     """
-    there = locate()
-    return there.with_name(f"{there.name}-backups")
+    home = locate()
+    return home.with_name(f"{home.name}-backups")
 
 
 def caches() -> Path:
-    """The folder of what can be made again: ``cruddur`` under the XDG cache directory, whether or not it exists.
+    """The folder of files that can be created again, which may not exist: ``cruddur`` in the XDG cache directory.
 
-    Raises RuntimeError where the environment names no home.
+    Raises RuntimeError if the environment names no home directory.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification says that a relative path there is to be ignored.
+    # The XDG specification requires programs to ignore a relative path.
     return (cache if cache.is_absolute() else Path.home() / ".cache") / "cruddur"
 
 
 def history() -> Path:
-    """The folder of the history, whether or not it exists.
+    """The folder of the history, which may not exist.
 
-    Raises NotConfigured where the directory above it holds other files, or there is no home at all.
+    Raises NotConfigured if the state directory contains other files, or there is no home directory.
     """
     home = locate()
     if home.is_dir():
@@ -88,10 +88,10 @@ def history() -> Path:
 
 
 def prepare() -> Path:
-    """The state directory, made if missing, closed to everyone else (0700), with a directory for each engine.
+    """The state directory, created if missing, with a directory for each engine, all closed to other users (0700).
 
-    Raises NotConfigured on Windows, and when it cannot be made, written to, belongs to another user, or holds other
-    files.
+    Raises NotConfigured on Windows, and if the directory cannot be created or written to, belongs to another user, or
+    contains other files.
     """
     if find_spec("fcntl") is None:
         raise NotConfigured("The embedded stack runs on Linux and macOS.", hint="on Windows, run cruddur in WSL")
@@ -106,7 +106,7 @@ def prepare() -> Path:
             write(home / MARKER, {"engines": sorted(had_data(home))})
         for directory in (home, *(home / engine for engine in ENGINES)):
             directory.mkdir(mode=0o700, exist_ok=True)
-            # For root, the group is that of PostgreSQL's account, which may pass through.
+            # For root, the group is that of PostgreSQL's account, which may enter.
             if directory.stat().st_mode & 0o067:
                 directory.chmod(0o700)
         with tempfile.TemporaryFile(dir=home) as probe:
@@ -117,7 +117,7 @@ def prepare() -> Path:
 
 
 def check_user(home: Path) -> None:
-    """Raises NotConfigured for a directory of another user."""
+    """Raise NotConfigured for a directory of another user."""
     if home.stat().st_uid != os.geteuid():
         raise NotConfigured(
             f"The state directory {home} belongs to another user.", hint="set CRUDDUR_HOME to a directory of your own"
@@ -125,17 +125,17 @@ def check_user(home: Path) -> None:
 
 
 def problem(home: Path) -> str:
-    """Why the embedded stack cannot use this directory; empty where it can, or could create it. Changes nothing."""
+    """Why the embedded stack cannot use this directory; empty if it can, or could create it. Changes nothing."""
     try:
-        there = home.exists()
-        place = home if there else next(folder for folder in home.parents if folder.exists())
+        exists = home.exists()
+        place = home if exists else next(folder for folder in home.parents if folder.exists())
         if not place.is_dir():
             return f"{place if place != home else 'it'} is not a folder"
-        if there:
+        if exists:
             check_user(home)
         if not os.access(place, os.W_OK | os.X_OK):
-            return "you cannot write to it" if there else f"you cannot create it in {place}"
-        if there:
+            return "you cannot write to it" if exists else f"you cannot create it in {place}"
+        if exists:
             check_own(home)
     except NotConfigured as error:
         return error.message.rstrip(".")
@@ -145,12 +145,12 @@ def problem(home: Path) -> str:
 
 
 def check_own(home: Path) -> None:
-    """Raises NotConfigured for a directory that cannot be read, or holds files and is no state directory."""
+    """Raise NotConfigured for a directory that cannot be read, or that contains files and is no state directory."""
     try:
         names = {path.name for path in home.iterdir()} - NO_CONTENT
     except OSError as error:
         raise unusable(home, error) from error
-    # Another command may write them right now.
+    # Another command may be writing these files now.
     names = {name for name in names if not name.startswith((f".{MARKER}.", f"{IGNORE}.", f".{IGNORE}."))} - {IGNORE}
     if MARKER in names or names <= CHECKPOINTS or _is_from_0_1_0(home):
         return
@@ -163,24 +163,24 @@ def check_own(home: Path) -> None:
 
 
 def had_data(home: Path) -> set[str]:
-    """The engines that have had data in this directory, whether or not it is still there."""
+    """The engines that have had data in this directory, even if it is missing now."""
     engines = read(home / MARKER).get("engines")
     if isinstance(engines, list):
         return {str(engine) for engine in engines}
-    # 0.1.0 kept a port for each engine that it had started.
+    # Version 0.1.0 recorded a port for each engine that it had started.
     return read(home / "ports.json").keys() & set(ENGINES)
 
 
-def note_data(home: Path, engine: str, *, there: bool) -> None:
-    """Keeps in mind whether an engine has data here, so that it is noticed when the data is gone. Raises OSError."""
+def note_data(home: Path, engine: str, *, has_data: bool) -> None:
+    """Record whether an engine has data here, so that missing data is noticed. Raises OSError."""
     before, deleting = had_data(home), in_reset(home)
-    after = before | {engine} if there else before - {engine}
+    after = before | {engine} if has_data else before - {engine}
     if after != before or engine in deleting or not (home / MARKER).exists():
         _mark(home, after, deleting - {engine})
 
 
 def note_reset(home: Path, engine: str) -> None:
-    """Keeps in mind that the deletion of an engine's data has begun, until ``note_data``. Raises OSError."""
+    """Record that the deletion of an engine's data has begun; ``note_data`` ends it. Raises OSError."""
     _mark(home, had_data(home), in_reset(home) | {engine})
 
 
@@ -215,7 +215,7 @@ def _mark(home: Path, engines: set[str], deleting: set[str]) -> None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Deletes a folder unless it holds something."""
+    """Delete a folder if it is empty."""
     with suppress(OSError):
         folder.rmdir()
 
@@ -227,7 +227,7 @@ def _is_from_0_1_0(home: Path) -> bool:
 
 
 def unusable(path: Path, error: OSError) -> NotConfigured:
-    """The error for a path of the state directory that cannot be used: what is wrong with it, and the remedy."""
+    """The error for a path of the state directory that cannot be used, with the cause and what to do."""
     advice = "set CRUDDUR_HOME to a directory that you can write to"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         advice = "free some disk space and run it again, or " + advice
@@ -238,10 +238,10 @@ def unusable(path: Path, error: OSError) -> NotConfigured:
 
 @contextmanager
 def locked(home: Path, *, wait_s: float = 60, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Holds the lock under which engines are started and stopped, so that two commands at once make one stack.
+    """Hold the lock for starting and stopping engines, so that two commands start only one stack.
 
-    ``waiting`` is called again and again meanwhile.
-    Raises CannotConnect when another command keeps it for longer than ``wait_s`` seconds.
+    ``waiting`` is called repeatedly while another command holds the lock. Raises CannotConnect after ``wait_s``
+    seconds.
     """
     path = home / "lock"
     try:
@@ -265,13 +265,13 @@ def locked(home: Path, *, wait_s: float = 60, waiting: Callable[[], None] = lamb
 
 
 def hold(path: Path) -> int | None:
-    """A locked descriptor of ``path`` to hand to an engine, or None while an engine holds it.
+    """A locked descriptor of ``path`` for an engine to inherit; None while an engine holds the lock.
 
-    The lock lives as long as any process has the descriptor, so it tells the truth where a process number would lie:
-    after kill -9, for a zombie that is not reaped, and once the number belongs to another process.
+    The lock lasts as long as any process has the descriptor. So it is right where a process number is wrong: after
+    kill -9, for a zombie, and after the number was given to another process.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # A process that only looks (below) holds it for a moment.
+    # ``is_held`` in another process holds the lock for a moment.
     for _ in range(10):
         if _lock(descriptor):
             return descriptor
@@ -281,25 +281,22 @@ def hold(path: Path) -> int | None:
 
 
 def note(descriptor: int, record: dict[str, object]) -> None:
-    """Makes ``record`` the content of what ``hold`` returned, so that it is known who holds it.
-
-    Raises OSError.
-    """
+    """Write ``record`` about the engine into the file of the descriptor that ``hold`` returned. Raises OSError."""
     content = json.dumps(record).encode()
     os.pwrite(descriptor, content, 0)
     os.ftruncate(descriptor, len(content))
 
 
 def record(folder: Path) -> dict[str, object]:
-    """What is written down of an engine's run, in two places: one damaged file must not hide an engine that lives."""
-    written, held = read(folder / "running.json"), read(folder / "alive")
-    # Until its starter knows the process number, only what the engine itself has written of this run says it.
-    same = "instance" in held and held["instance"] == written.get("instance")
-    return held | written if same and not held.get("pid") else written | held
+    """The record of an engine's run, from two files: one damaged file must not hide a running engine."""
+    running, alive = read(folder / "running.json"), read(folder / "alive")
+    # Until the command that starts the engine knows the pid, only the engine's own record of this run has it.
+    is_same_run = "instance" in alive and alive["instance"] == running.get("instance")
+    return alive | running if is_same_run and not alive.get("pid") else running | alive
 
 
 def is_held(path: Path) -> bool:
-    """Whether an engine lives that was given ``hold(path)``."""
+    """Whether a running engine holds the lock of ``path``."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -311,7 +308,7 @@ def is_held(path: Path) -> bool:
 
 
 def _lock(descriptor: int, *, shared: bool = False) -> bool:
-    import fcntl  # there is none on Windows, where help and version work
+    import fcntl  # not on Windows, where help and version work
 
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -321,16 +318,16 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def read(path: Path) -> dict[str, object]:
-    """The JSON object in ``path``; empty when there is none, or none that can be read."""
+    """The JSON object in ``path``; empty if the file is missing or has no JSON object."""
     try:
-        found = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def sync_folder(folder: Path) -> None:
-    """Returns once the names in ``folder`` are on the disk. Raises OSError."""
+    """Wait until the names in ``folder`` are on the disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -339,9 +336,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def write(path: Path, content: dict[str, object] | str | bytes) -> None:
-    """Puts ``content`` into ``path`` for the owner alone, whole or not at all, and on the disk when it returns.
+    """Replace the content of ``path`` in one step, and wait until it is on the disk; only its owner can read it.
 
-    Raises OSError, and leaves what was there.
+    Raises OSError; the file is unchanged then.
     """
     data = json.dumps(content) if isinstance(content, dict) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -359,7 +356,7 @@ def write(path: Path, content: dict[str, object] | str | bytes) -> None:
 
 
 def boot_id() -> str:
-    """What changes when the machine restarts; empty where the system does not say."""
+    """An id that changes when the machine restarts; empty if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

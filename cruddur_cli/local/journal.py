@@ -1,4 +1,4 @@
-"""Owns the log while it is written: changes are on the disk before they are acknowledged."""
+"""Writes the emulator's log, and waits until changes are on the disk, so that they can be acknowledged."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from pathlib import Path
 
 from . import frames
 
-# A sync that takes longer is left to a thread in any case.
+# If the last sync took longer, the next one runs in a thread.
 QUICK_S = 0.02
 
 
 class Log:
-    """One log that is being written. Those who wait at the same time share a sync."""
+    """One log that is being written. Requests that wait at the same time share a sync."""
 
     def __init__(self, path: Path, generation: int, size: int, mark: frames.Mark, *, after: Log | None = None) -> None:
-        """Opens the log to append at ``size``.
+        """Open the log to append at ``size``. Raises OSError.
 
-        ``after`` is the log before it, of which every byte is on the disk before the first of this one is written.
-        Raises OSError.
+        ``after`` is the log before this one. All of it is synced before the first byte of this one is written.
         """
         self.path = path
         self.generation = generation
@@ -31,14 +30,14 @@ class Log:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self._mark = mark
         self._after = after
-        # What is not known to be on the disk: after a sync that failed, what was written may be gone.
+        # The bytes that may not be on the disk: after a failed sync, written bytes may be lost.
         self._tail = bytearray()
         self._sync_s = 0.0
         self._syncing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
 
     def append(self, payload: bytes) -> int:
-        """Adds a frame, and returns where it ends. It is on the disk once ``durable`` has returned for that."""
+        """Append a frame; the offset where it ends. It is on the disk once ``durable`` has returned for that offset."""
         content = frames.frame(payload)
         self._tail += content
         waiting = self._written < self.end or self._after is not None
@@ -47,15 +46,15 @@ class Log:
             try:
                 self._written += os.pwrite(self._descriptor, content, self._written)
             except OSError as error:
-                # `durable` tries again, and raises what it gets.
+                # `durable` retries, and raises the error.
                 self.error = error
         return self.end
 
     async def durable(self, position: int, *, alone: bool = False) -> None:
-        """Returns once the log is on the disk up to there.
+        """Wait until the log is on the disk up to ``position``.
 
-        ``alone`` says that no other request is running: a sync then needs no thread, which would double its time.
-        Raises OSError when the log cannot be written; what was added is kept, and the next call tries again.
+        With ``alone`` no other request is running, so the sync needs no thread, which would double its time. Raises
+        OSError if the log cannot be written; the appended frames stay in memory, and the next call retries.
         """
         while self._synced < position:
             if alone and self._syncing is None and self._after is None and self._sync_s < QUICK_S:
@@ -69,12 +68,12 @@ class Log:
                 continue
             if self._syncing is None:
                 self._syncing = asyncio.ensure_future(self._sync())
-                # Those who waited have its exception; asyncio complains of one that all of them have left.
+                # asyncio logs an exception that is not retrieved, which happens if all waiting requests were cancelled.
                 self._syncing.add_done_callback(lambda task: task.cancelled() or task.exception())
             await asyncio.shield(self._syncing)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._thread.shutdown()
         os.close(self._descriptor)
 
@@ -88,11 +87,11 @@ class Log:
             self._fail(error)
             raise
         finally:
-            # Not later: who waits looks at it as soon as this has ended.
+            # Cleared here, because waiting requests read it as soon as this task ends.
             self._syncing = None
 
     def _unsynced(self) -> tuple[int, int, bytes]:
-        """Where the file has nothing yet, where the log ends, and what belongs in between."""
+        """The offset up to which the file is written, the end of the log, and the bytes between them."""
         return self._written, self.end, bytes(self._tail[self._written - self._synced :])
 
     def _settle(self, target: int) -> None:

@@ -1,4 +1,4 @@
-"""Reads what the engines wrote to their logs."""
+"""Reads the logs of the engines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import home as homes
 
-_MOST = 1 << 20  # bytes of one file
+_MAX_BYTES = 1 << 20  # of each file, from its end
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LogLine:
 
 
 def last(engine: str, count: int) -> Iterator[LogLine]:
-    """The last lines of an engine, those of its run before included. Raises NotConfigured."""
+    """The last ``count`` lines of an engine's log, including its previous run's. Raises NotConfigured."""
     folder = homes.locate() / engine
     lines = [line for name in ("log.previous", "log") for line in _tail(folder / name)]
     yield from (LogLine(engine, line) for line in lines[-count:])
@@ -31,10 +31,10 @@ def _tail(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _MOST))
-            lines = file.read(_MOST).decode(errors="replace").splitlines()
+            file.seek(max(0, size - _MAX_BYTES))
+            lines = file.read(_MAX_BYTES).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise homes.unusable(path, error) from error
-    return lines[1:] if size > _MOST else lines
+    return lines[1:] if size > _MAX_BYTES else lines

@@ -1,4 +1,4 @@
-"""Owns the embedded PostgreSQL: starts and stops its server, and tells whether it is up."""
+"""Starts, stops and describes the server of the embedded PostgreSQL."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from .engine import (
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    # A password on loopback is the only way in: a socket file has a length limit and permissions of its own.
+    # Only loopback with a password: a socket file has a length limit and permissions of its own.
     "unix_socket_directories": "",
-    # As RDS has it, so that times without a zone mean the same in both.
+    # As on RDS, so that times without a zone mean the same on both.
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A statement ends when the command that sent it was killed.
+    # The server ends a statement when the command that sent it was killed.
     "client_connection_check_interval": "2s",
-    # One developer: fewer processes, less disk, a short log.
+    # For one developer: fewer processes, less disk space, a short log.
     "io_method": "sync",
     "max_wal_size": "256MB",
     "log_checkpoints": "off",
@@ -50,7 +50,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """What it takes to run the server."""
+    """The paths, version, account and password with which the server runs."""
 
     home: Path
     data: Path
@@ -61,7 +61,7 @@ class EmbeddedServer:
 
 
 def running(home: Path, *, timeout_s: float = 5) -> tuple[int, int] | None:
-    """Process number and port of the server, or None when it is not up. Takes about a millisecond."""
+    """Pid and port of the server; None if it does not answer. Takes about a millisecond."""
     if not homes.is_held(home / "postgres" / "alive"):
         return None
     claim = _claim(home)
@@ -74,9 +74,9 @@ def url(home: Path, port: int) -> str:
 
 
 def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[str], None]) -> int:
-    """The server's port, once it accepts our password; makes the cluster the first time.
+    """Start the server, with a new cluster if there is none; its port, once it accepts a login.
 
-    ``deadline`` is for one that lives already, ``wait_s`` for one that is started here.
+    ``deadline`` limits the wait for a server that runs already, ``wait_s`` for one that is started here.
     Raises NotConfigured (no extra, a directory that cannot be used, another version's data) or CannotConnect.
     """
     folder = home / "postgres"
@@ -106,16 +106,16 @@ def start(home: Path, *, deadline: StartDeadline, wait_s: float, say: Callable[[
 
 
 def stop(home: Path, *, wait_s: float) -> None:
-    """Returns once the server has written everything and ended; already stopped is fine.
+    """Stop the server after it has written everything; does nothing if it does not run.
 
-    Raises Incomplete when it does not end in time.
+    Raises Incomplete if it does not end within ``wait_s`` seconds.
     """
     folder = home / "postgres"
     if not homes.is_held(folder / "alive"):
         return
     if claim := _claim(home):
         with suppress(ProcessLookupError):
-            # What pg_ctl calls a fast stop; SIGCONT for a paused server.
+            # SIGINT is what pg_ctl calls a fast stop; SIGCONT resumes a paused server.
             os.kill(claim[0], signal.SIGINT)
             os.kill(claim[0], signal.SIGCONT)
     if not wait_until_gone(folder / "alive", wait_s):
@@ -129,12 +129,12 @@ def stop(home: Path, *, wait_s: float) -> None:
 
 
 def describe(home: Path) -> Engine:
-    """What is known about it, without changing anything."""
-    data, record, found = cluster.data_directory(home), homes.record(home / "postgres"), running(home)
+    """The server's state for ``local status``. Changes nothing."""
+    data, record, answer = cluster.data_directory(home), homes.record(home / "postgres"), running(home)
     version = str(record["version"]) if "version" in record else None
     started = instant(record.get("started_at"))
-    if found:
-        pid, port = found
+    if answer:
+        pid, port = answer
         return Engine("postgres", "running", f"127.0.0.1:{port}", pid, version, str(data), started)
     if homes.is_held(home / "postgres" / "alive"):
         pid = number(record.get("pid")) or 0
@@ -146,13 +146,13 @@ def describe(home: Path) -> Engine:
 
 
 def remove(home: Path) -> None:
-    """Stops the server and deletes its cluster and password."""
+    """Stop the server, and delete its cluster and password. Raises Incomplete if it does not stop."""
     stop(home, wait_s=60)
     cluster.remove(home)
 
 
 def _claim(home: Path) -> tuple[int, int, bool] | None:
-    """Process number, port and readiness as the server's own pid file has it, else as we wrote it down."""
+    """Pid, port and readiness from the server's own pid file, else from the record of its start; None without both."""
     try:
         lines = (cluster.data_directory(home) / "postmaster.pid").read_text().splitlines()
         return int(lines[0]), int(lines[3]), [line.strip() for line in lines[7:8]] == ["ready"]
@@ -163,7 +163,7 @@ def _claim(home: Path) -> tuple[int, int, bool] | None:
 
 
 def _answers(port: int, timeout_s: float) -> bool:
-    """Whether a PostgreSQL server is on that port: asked for TLS, it says N (protocol, "SSL Session Encryption")."""
+    """Whether a PostgreSQL server is on that port: it answers N to an SSLRequest ("SSL Session Encryption")."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
             connection.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
@@ -177,10 +177,10 @@ def _cause(record: dict[str, object]) -> str:
 
 
 def _clear_leftovers(home: Path, data: Path) -> str | None:
-    """Why the last server did not stop cleanly, or None; its pid file goes, for its number may be another's by now.
+    """Delete the pid file of a server that did not stop cleanly; why it did not, None without such a file.
 
-    No process holds ``alive``, so no server of this stack runs; one started by hand still has the shared memory that
-    PostgreSQL itself looks for before it opens a cluster.
+    The pid in the file may belong to another process now. No process holds ``alive``, so no server of this stack runs.
+    PostgreSQL itself finds a server that was started by hand, by its shared memory.
     """
     stale = data / "postmaster.pid"
     if not stale.exists():
@@ -190,7 +190,7 @@ def _clear_leftovers(home: Path, data: Path) -> str | None:
 
 
 def _launch(server: EmbeddedServer, alive: int, deadline: StartDeadline) -> int:
-    """The port of the server, once it has accepted our password."""
+    """Start the server's process; its port, once it accepts a login. Raises CannotConnect."""
     folder = server.home / "postgres"
     log = folder / "log"
     for _ in range(3):
@@ -207,21 +207,21 @@ def _launch(server: EmbeddedServer, alive: int, deadline: StartDeadline) -> int:
         homes.write(folder / "running.json", record)
         if first_answer(process, "PostgreSQL", partial(_port, server, process.pid, port), deadline, log=log):
             return port
-        # Another process took the port after the look; the next one differs.
+        # Another process has taken the port in the meantime; the next try uses another port.
         if "Address already in use" not in last_words(log, 20):
             break
     raise CannotConnect("The embedded PostgreSQL does not start.", hint=f"see {log}", details=last_words(log))
 
 
 def _port(server: EmbeddedServer, pid: int, port: int, _: float) -> int | None:
-    """The port, once the server on it is the one that was started, and accepts our password."""
+    """The port if the server on it has that pid, is ready and accepts a login; else None."""
     return port if _claim(server.home) == (pid, port, True) and _accepts(port, server.secret) else None
 
 
 def _accepts(port: int, secret: str) -> bool:
     """Whether a login succeeds; False while the server is not ready.
 
-    Raises NotConfigured when the password is not the cluster's.
+    Raises NotConfigured if the password is wrong.
     """
     import psycopg
 
@@ -248,9 +248,9 @@ def _accepts(port: int, secret: str) -> bool:
 
 @contextmanager
 def _without_libpq_variables() -> Iterator[None]:
-    """PG* variables (PGSERVICE, PGHOSTADDR, PGOPTIONS) are for the caller's own server; libpq reads them regardless."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    """Remove PG* variables inside the block: they are for another server, but libpq would read them."""
+    variables = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.update(variables)

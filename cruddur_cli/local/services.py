@@ -1,8 +1,8 @@
-"""Owns what of the emulator's memory is data: tells what a request has changed, and puts it back at a start.
+"""Finds what has changed in the emulator's memory, and restores it at a start.
 
-Results are kept, never requests: the ids, times and sequence numbers that the emulator made up are the same after a
-start, and a result is read back in a tenth of the time that it took to make. The names with an underscore belong to the
-pinned ministack, which does not promise them; the tests pin what is used of it.
+It stores results, not requests. So the ids, times and sequence numbers that the emulator generated are the same after a
+start, and reading a result takes a tenth of the time of the request. The names with an underscore are private ones of
+the pinned ministack; tests pin those that are used.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .generations import Contents
 
 DYNAMODB = "dynamodb"
 COGNITO = "cognito"
-# DynamoDB's stores of small things, without their underscore; the rest of what it saves are the tables.
+# DynamoDB's stores other than its tables, by their names without the underscore.
 STORES = {"tags", "ttl_settings", "pitr_settings", "kinesis_destinations", "contributor_insights", "backups"}
 STORES |= {"resource_policies", "exports", "imports"}
-# Of a table: counted again at a start, or kept item by item.
+# Fields of a table that are computed at a start, or stored item by item.
 DERIVED = {"items", "_index_members", "ItemCount", "TableSizeBytes"}
 
 _SEQUENCE_NUMBER = re.compile(rb'"SequenceNumber":\s*"([0-9]+)"')
-# Where a document belongs in a service's state.
+# The path of a document in a service's state.
 Place = tuple[str, ...]
 # The id of a pool, and the name of a user in it.
 User = tuple[str, str]
@@ -41,11 +41,11 @@ User = tuple[str, str]
 
 @dataclass
 class _Stream:
-    """A stream as far as it has been told: its name, its list of records, and the position after the last one told."""
+    """A stream: its name, its list of records, and the position after the last reported record."""
 
     name: str
     records: list[Any]
-    told: int
+    reported: int
 
 
 class _Watched(dict[Any, Any]):
@@ -61,10 +61,10 @@ class _Watched(dict[Any, Any]):
 
 
 class _Records(list[Any]):
-    """The records of a stream. A record from the disk stays JSON until it is read by its place, then it is parsed once.
+    """The records of a stream. A record from the disk stays JSON until it is read by its index; then it is parsed.
 
-    Going through them gives of those that are still JSON the sequence number only: that is how ministack looks for the
-    place of a number, record by record.
+    Iteration yields only the sequence number of a record that is still JSON. ministack iterates to find the index of a
+    sequence number.
     """
 
     def __getitem__(self, place: Any) -> Any:
@@ -78,19 +78,19 @@ class _Records(list[Any]):
     def __iter__(self) -> Iterator[Any]:
         for place in range(len(self)):
             record = super().__getitem__(place)
-            # Values of items have a type around them, and quotes in them are escaped: no other place looks like it.
-            found = _SEQUENCE_NUMBER.search(record) if isinstance(record, bytes) else None
-            yield {"dynamodb": {"SequenceNumber": found[1].decode()}} if found else self[place]
+            # An item cannot contain this text: its values have a type around them, and quotes in them are escaped.
+            number = _SEQUENCE_NUMBER.search(record) if isinstance(record, bytes) else None
+            yield {"dynamodb": {"SequenceNumber": number[1].decode()}} if number else self[place]
 
 
 class _NoCopy:
-    """The module ``copy`` for a service whose state is only looked at: a copy would take ten times as long."""
+    """The module ``copy``, without copies while this thread only reads a state: they would take ten times as long."""
 
     def __init__(self) -> None:
-        self.looking = threading.local()
+        self.reading = threading.local()
 
     def deepcopy(self, value: Any) -> Any:
-        return value if getattr(self.looking, "on", False) else copy.deepcopy(value)
+        return value if getattr(self.reading, "on", False) else copy.deepcopy(value)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(copy, name)
@@ -99,9 +99,10 @@ class _NoCopy:
 def items_after(
     items: list[Any], start: Mapping[str, Any], table: Mapping[str, Any], *, value_of: Callable[[Any], str]
 ) -> list[Any]:
-    """The items behind the key ``start``; ``items`` are in the order of their keys, as a scan has them.
+    """The items after the key ``start``; ``items`` are sorted by key, as in a scan.
 
-    ministack compares every item with the key, for each page: two thirds of the work of reading a large table.
+    It replaces ministack's function, which compares every item with the key for each page: two thirds of the time of a
+    scan of a large table.
     """
     names = [name for name in (table["pk_name"], table["sk_name"]) if name]
 
@@ -112,29 +113,29 @@ def items_after(
 
 
 class Services:
-    """The data of the emulator, and how much of it has been told."""
+    """The data of the emulator, and what of it has been reported as changed."""
 
     def __init__(self, app: Any, state_folder: Path) -> None:
-        """Has DynamoDB say what it stores from now on."""
+        """Wrap DynamoDB's functions that store and remove items, so that changed items are known."""
         self.restored = False
         self._app = app
         self._state_folder = state_folder
         self._dynamodb = app._get_module(DYNAMODB)
-        self._told: dict[str, dict[Place, int]] = {}
+        self._fingerprints: dict[str, dict[Place, int]] = {}
         self._tables: dict[tuple[str, ...], Any] = {}
         self._streams: dict[Any, _Stream] = {}
         self._counter = 0
         self._stored: dict[int, tuple[Any, dict[tuple[str, str], None]]] = {}
-        self._keys_told: list[int] = []
+        self._key_times: list[int] = []
         self._names: dict[Any, str] = {}
         self._no_copy = _NoCopy()
         self._tokens = self._dynamodb._txn_idempotency._data = _Watched(self._dynamodb._txn_idempotency._data)
         for name in ("_set_item", "_remove_item"):
-            setattr(self._dynamodb, name, self._telling(getattr(self._dynamodb, name)))
+            setattr(self._dynamodb, name, self._recording(getattr(self._dynamodb, name)))
         self._dynamodb._apply_exclusive_start_key_scan = partial(items_after, value_of=self._dynamodb._extract_key_val)
 
     def restore(self, contents: Contents) -> None:
-        """Puts saved data into the emulator, which is empty."""
+        """Load saved data into the emulator, which is empty."""
         self.restored = True
         documents: dict[str, dict[Place, str]] = {}
         for key, text in contents.documents.items():
@@ -148,20 +149,20 @@ class Services:
         self.changes()
 
     def load(self, service: str, state: Any) -> None:
-        """Hands one service the state that it had saved itself."""
+        """Load the state of one service, in the form that the service saves."""
         self.restored = True
         if state:
             self._app._get_module(self._app._state_map[service]).load_persisted_state(state)
 
     def contents(self) -> Contents:
-        """All data. What it holds is the emulator's own, so it has to be written before the next request."""
-        self._told, self._tables, self._streams, self._counter, self._keys_told = {}, {}, {}, 0, []
-        found = Contents()
-        found.apply(self.changes())
-        return found
+        """All data. It shares the emulator's own objects, so it has to be written before the next request."""
+        self._fingerprints, self._tables, self._streams, self._counter, self._key_times = {}, {}, {}, 0, []
+        contents = Contents()
+        contents.apply(self.changes())
+        return contents
 
     def stored(self, *, tables: bool = False) -> dict[str, Any]:
-        """What of DynamoDB has changed since the last call; with ``tables``, of the tables themselves as well."""
+        """The changes of DynamoDB since the last call; those of tables' settings only with ``tables``."""
         items, emptied, is_new_table = self._items()
         records, is_new_stream = self._records()
         change: dict[str, Any] = {"emptied": emptied, "items": items, "records": records}
@@ -179,48 +180,48 @@ class Services:
         return change
 
     def changes(self, services: set[str] | None = None, *, user: User | None = None) -> dict[str, Any]:
-        """What has changed since the last call, in these services (without DynamoDB) or in all of them.
+        """The changes since the last call: of ``services``, other than DynamoDB, or of all services including it.
 
-        ``user`` is the only one that has changed, if that is known: comparing all of a thousand takes milliseconds.
-        Raises TypeError or ValueError for a state that cannot be written.
+        ``user`` is the only user that may have changed, if known: comparing a thousand users takes milliseconds. Raises
+        TypeError or ValueError for a state that cannot be written.
         """
         change = self.stored(tables=True) if services is None else {}
         only = self._place_of(user) if user else None
         documents: dict[str, str | None] = {}
         for service, get_state in self._app._build_persistence_save_dict().items():
             if service != DYNAMODB and (services is None or service in services):
-                found = partial(self._service_documents, service, get_state, only)
-                documents |= self._differences(service, found, only)
-        if (services is None or COGNITO in services) and (written := self._keys_written()) != self._keys_told:
+                current = partial(self._service_documents, service, get_state, only)
+                documents |= self._differences(service, current, only)
+        if (services is None or COGNITO in services) and (written := self._keys_written()) != self._key_times:
             documents |= self._differences("keys", self._key_documents)
-            self._keys_told = written
+            self._key_times = written
         if documents:
             change["documents"] = change.get("documents", {}) | documents
         return change
 
     def known(self) -> set[str]:
-        """The services that have a state."""
+        """The names of all services that have a state."""
         return set(self._app._state_map)
 
     def other_services(self) -> set[str]:
-        """The services that are in use, but DynamoDB and Cognito."""
+        """The names of the services in use, other than DynamoDB and Cognito."""
         return set(self._app._build_persistence_save_dict()) - {DYNAMODB, COGNITO}
 
-    def _telling(self, function: Any) -> Any:
-        def told(table: Any, partition: str, sort: str, *rest: Any) -> Any:
-            # The table is kept beside its id, which would be another's otherwise.
+    def _recording(self, function: Any) -> Any:
+        def recorded(table: Any, partition: str, sort: str, *rest: Any) -> Any:
+            # A reference to the table: otherwise a deleted table's id could be given to another one.
             self._stored.setdefault(id(table), (table, {}))[1][partition, sort] = None
             return function(table, partition, sort, *rest)
 
-        return told
+        return recorded
 
     def _items(self) -> tuple[dict[str, Any], list[str], bool]:
-        """The items that were stored or deleted (None), the tables to empty first, and whether a table is new."""
-        found: dict[str, Any] = {}
+        """The items that were stored, or deleted (None); the tables to empty first; and whether tables have changed."""
+        items: dict[str, Any] = {}
         emptied = []
         is_new = False
         tables = self._dynamodb._tables._data
-        # The emulator's own thread for expired items holds this while it deletes some.
+        # The emulator's thread that deletes expired items holds this lock meanwhile.
         with self._dynamodb._lock:
             stored, self._stored = self._stored, {}
             for key in self._tables.keys() - tables.keys():
@@ -228,25 +229,25 @@ class Services:
                 emptied.append("/".join(key))
                 is_new = True
             for key, table in list(tables.items()):
-                held = table["items"]
-                if key not in self._tables or self._tables[key] is not held:
-                    # New, or replaced as a whole: a transaction taken back, a table restored.
+                current = table["items"]
+                if key not in self._tables or self._tables[key] is not current:
+                    # A new table, or one whose items were replaced: a transaction rolled back, a table restored.
                     if key in self._tables:
                         emptied.append("/".join(key))
-                    self._tables[key] = held
+                    self._tables[key] = current
                     is_new = True
-                    if held:
-                        found["/".join(key)] = held
+                    if current:
+                        items["/".join(key)] = current
                 elif id(table) in stored:
                     rows: dict[str, dict[str, Any]] = {}
-                    found["/".join(key)] = rows
+                    items["/".join(key)] = rows
                     for partition, sort in stored[id(table)][1]:
-                        rows.setdefault(partition, {})[sort] = held.get(partition, {}).get(sort)
-        return found, emptied, is_new
+                        rows.setdefault(partition, {})[sort] = current.get(partition, {}).get(sort)
+        return items, emptied, is_new
 
     def _records(self) -> tuple[dict[str, Any], bool]:
-        """The records that streams have got, and whether a stream is new."""
-        found: dict[str, Any] = {}
+        """The new records of each stream, and whether a stream is new."""
+        new_records: dict[str, Any] = {}
         is_new = False
         for key, records in list(self._dynamodb._stream_records._data.items()):
             trimmed = self._dynamodb._stream_trimmed._data.get(key, 0)
@@ -257,10 +258,11 @@ class Services:
                 stream = self._streams[key] = _Stream(name, records, trimmed)
                 is_new = True
             end = trimmed + len(records)
-            if end > stream.told:
-                found[stream.name] = (stream.told, list.__getitem__(records, slice(stream.told - trimmed, None)))
-                stream.told = end
-        return found, is_new
+            if end > stream.reported:
+                unreported = slice(stream.reported - trimmed, None)
+                new_records[stream.name] = (stream.reported, list.__getitem__(records, unreported))
+                stream.reported = end
+        return new_records, is_new
 
     def _table_documents(self) -> Iterator[tuple[Place, Any]]:
         for key, table in list(self._dynamodb._tables._data.items()):
@@ -277,17 +279,17 @@ class Services:
             yield ("closed_streams", *key), header | {"stream": named.get(id(closed["records"]), key[2])}
 
     def _place_of(self, user: User) -> Place | None:
-        """The user's place, or None where the name is another name of a user."""
+        """The path of the user's document; None if the name is an alias of a user."""
         pool_id, name = user
         pools = self._app._get_module(self._app._state_map[COGNITO])._user_pools
         for key, pool in list(pools._data.items()):
             place = ("user_pools", self._name(pools, key), name)
-            if key[-1] == pool_id and (name in pool["_users"] or place in self._told.get(COGNITO, {})):
+            if key[-1] == pool_id and (name in pool["_users"] or place in self._fingerprints.get(COGNITO, {})):
                 return place
         return None
 
     def _name(self, scoped: Any, key: Any) -> str:
-        """The key of a store as the emulator saves it."""
+        """The key of an entry in a store, in the form that the emulator saves."""
         if known := self._names.get((type(scoped), key)):
             return known
         shape = type(scoped)()
@@ -319,15 +321,15 @@ class Services:
         module = self._app._get_module(self._app._state_map[service])
         if service == COGNITO:
             module.copy = self._no_copy
-        self._no_copy.looking.on = True
+        self._no_copy.reading.on = True
         try:
-            # None comes from a service that could not be imported: what was saved of it stays as it is.
+            # A service that could not be imported returns None.
             return get_state() or {}
         finally:
-            self._no_copy.looking.on = False
+            self._no_copy.reading.on = False
 
     def _keys_written(self) -> list[int]:
-        """When key files were last made or replaced."""
+        """The times when the folders of key files last changed, in nanoseconds; 0 for a missing folder."""
         folders = (self._state_folder, self._state_folder / "cognito-pool-keys")
         return [folder.stat().st_mtime_ns if folder.exists() else 0 for folder in folders]
 
@@ -338,37 +340,37 @@ class Services:
     def _differences(
         self, service: str, documents: Callable[[], Iterator[tuple[Place, Any]]], only: Place | None = None
     ) -> dict[str, str | None]:
-        """The documents that are not as they were told; None for those that are gone.
+        """The documents that have changed since they were reported; None for a deleted one.
 
-        With ``only``, other users are as they were.
+        With ``only``, the documents of other users are not compared.
         """
-        told = self._told.setdefault(service, {})
+        fingerprints = self._fingerprints.setdefault(service, {})
         seen = set()
         different: dict[str, str | None] = {}
         for place, value in _unchanged(documents):
             seen.add(place)
             fingerprint = self._fingerprint(value)
-            if told.get(place) != fingerprint:
-                told[place] = fingerprint
+            if fingerprints.get(place) != fingerprint:
+                fingerprints[place] = fingerprint
                 if service == DYNAMODB:
                     different[_key(service, *place)] = json.dumps(value, separators=(",", ":"))
                 else:
                     different[_key(service, *place)] = self._encode(value)
-        for place in told.keys() - seen:
+        for place in fingerprints.keys() - seen:
             if only is None or len(place) < len(only) or place == only:
-                del told[place]
+                del fingerprints[place]
                 different[_key(service, *place)] = None
         return different
 
     def _fingerprint(self, value: Any) -> int:
         try:
-            # The second version knows no references, so equal values are equal bytes.
+            # Version 2 of marshal has no references, so equal values give equal bytes.
             return hash(marshal.dumps(value, 2))
         except ValueError:
             return hash(self._encode(value))
 
     def _restore_keys(self, documents: Mapping[Place, str]) -> None:
-        """Puts the keys that sign tokens where Cognito reads them when it is imported."""
+        """Write the keys that sign tokens into the files that Cognito reads when it is imported."""
         for (name, *_), text in documents.items():
             path, content = self._state_folder / name, json.loads(text)
             if not path.exists() or path.read_text(errors="replace") != content:
@@ -381,7 +383,7 @@ class Services:
         state: dict[str, Any] = {store: scoped() for store in ("tables", *STORES)}
         live: dict[Any, str] = {}
         for (store, *key), text in documents.items():
-            # Without the emulator's marks for bytes and the like: people may give an attribute the name of one.
+            # Plain JSON, without the emulator's marks for bytes and the like: an attribute may have the name of a mark.
             value = json.loads(text)
             if store == "tables":
                 value["items"] = defaultdict(dict, contents.items.get("/".join(key), {}))
@@ -420,7 +422,7 @@ class Services:
 
 
 def _unchanged(documents: Callable[[], Iterator[tuple[Place, Any]]]) -> list[tuple[Place, Any]]:
-    """All documents of one moment: a thread of the emulator may change something while they are collected."""
+    """All documents of one moment: collected again if one of the emulator's threads changes them meanwhile."""
     for _ in range(100):
         with suppress(RuntimeError):
             return list(documents())

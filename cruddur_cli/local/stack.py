@@ -1,4 +1,4 @@
-"""Owns the embedded stack as a whole: brings PostgreSQL and AWS up and down together, and says where they answer."""
+"""Starts and stops the embedded PostgreSQL and AWS together, and returns their addresses."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .engine import Engine, StartDeadline
 __all__ = ["Engine", "Stack", "aws_endpoint", "down", "postgres_url", "psql", "reset", "running", "status", "up"]
 
 
-# What hangs is waited for this long by a command; by default, and at least.
+# The default of how long a command waits for an engine that does not answer.
 WAIT_S = 30.0
-# A table that is being saved keeps the emulator from answering, but a first look need not wait for that.
+# How long the first look waits; the emulator may be busy and answer later.
 LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where the engines answer that were asked for; ``postgres_url`` holds the password."""
+    """The addresses of the engines, None for one that was not asked for. ``postgres_url`` contains the password."""
 
     postgres_url: str | None
     aws_endpoint: str | None
 
     def __repr__(self) -> str:
-        """Without the password."""
+        """The text without the password."""
         return f"Stack(aws_endpoint={self.aws_endpoint!r})"
 
 
@@ -41,16 +41,17 @@ def up(
     wait_s: float = WAIT_S,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Stack:
-    """Starts what is asked for and not running, and returns once it answers; a running engine is not changed.
+    """Start the chosen engines that do not run, and wait until they answer. Running engines are not changed.
 
-    What lives and does not answer, an engine or another command that starts one, is waited for ``wait_s`` seconds in
-    all; an engine that is started here gets a minute of its own, or ``wait_s``.
-    ``say`` gets a sentence for each engine that was started, for what an unclean stop has cost, and for a long wait.
+    For a running engine that does not answer, and for another command that starts one, the wait is ``wait_s`` seconds
+    in all. A new engine has at least a minute. ``say`` gets a sentence for each engine that was started, for the data
+    lost in an unclean stop, and for a long wait.
+
     Raises NotConfigured (no extra, a state directory or saved state that cannot be used) or CannotConnect (an engine
-    does not answer within ``wait_s`` seconds).
+    does not answer in time).
     """
     deadline, home = StartDeadline(wait_s, say), homes.locate()
-    # What runs needs no lock, no directory check and no process.
+    # Running engines need no lock, no check of the directory and no process.
     server = postgres_engine.running(home, timeout_s=deadline.left(LOOK_S)) if postgres else None
     emulator = aws_engine.running(home, timeout_s=deadline.left(LOOK_S)) if aws else None
     if (server or not postgres) and (emulator or not aws):
@@ -73,14 +74,14 @@ def up(
                 aws_port = finish()
         for engine, started in (("postgres", postgres), ("aws", aws)):
             if started:
-                homes.note_data(home, engine, there=True)
+                homes.note_data(home, engine, has_data=True)
         return _stack(home, postgres_port, aws_port)
 
 
 def down(*, wait_s: float = 60) -> list[Engine]:
-    """Stops both, each once its data is on the disk, and returns how they are then; already stopped is fine.
+    """Stop both engines after their data is on the disk; their states afterwards.
 
-    Raises Incomplete when data could not be saved (the engine is then left running) or one did not stop.
+    Raises Incomplete if data could not be saved (the engine keeps running then) or an engine did not stop.
     """
     home = homes.locate()
     if _is_own(home):
@@ -93,15 +94,15 @@ def down(*, wait_s: float = 60) -> list[Engine]:
 
 
 def status() -> list[Engine]:
-    """How both engines are; changes nothing."""
+    """The states of both engines. Changes nothing."""
     home = homes.locate()
     return [postgres_engine.describe(home), aws_engine.describe(home)]
 
 
 def belongings() -> list[Path]:
-    """The folders that ``reset`` deletes; other people's files in them stay.
+    """The folders that ``reset`` deletes; files in them that cruddur did not create stay.
 
-    Raises NotConfigured when the state directory is not one.
+    Raises NotConfigured if the directory is no state directory.
     """
     home = homes.locate()
     if not home.is_dir():
@@ -112,40 +113,40 @@ def belongings() -> list[Path]:
 
 
 def reset() -> list[Path]:
-    """Stops both engines and deletes all their data; the caller has asked the person. Returns the folders that stay.
+    """Stop both engines and delete all their data without asking; the folders that stay, because they have other files.
 
-    Raises NotConfigured when the state directory is not one, Incomplete when an engine did not stop.
+    Raises NotConfigured if the directory is no state directory, Incomplete if an engine did not stop.
     """
     home, folders = homes.locate(), belongings()
     if home.is_dir():
         with homes.locked(home):
             homes.note_reset(home, "aws")
             aws_engine.remove(home)
-            homes.note_data(home, "aws", there=False)
+            homes.note_data(home, "aws", has_data=False)
             homes.note_reset(home, "postgres")
             postgres_engine.remove(home)
             (home / homes.CHECKOUTS).unlink(missing_ok=True)
-            homes.note_data(home, "postgres", there=False)
+            homes.note_data(home, "postgres", has_data=False)
     return [folder for folder in folders if folder.exists()]
 
 
 def running(*, postgres: bool = True, aws: bool = True) -> Stack:
-    """Where the engines answer that are asked for and run. Starts nothing."""
+    """The addresses of the chosen engines that run. Starts nothing."""
     return Stack(postgres_url() if postgres else None, aws_endpoint() if aws else None)
 
 
 def postgres_url() -> str | None:
     """The URL of the embedded PostgreSQL if it is running, else None. Takes about a millisecond."""
     home = homes.locate()
-    found = postgres_engine.running(home)
-    return postgres_engine.url(home, found[1]) if found else None
+    answer = postgres_engine.running(home)
+    return postgres_engine.url(home, answer[1]) if answer else None
 
 
 def aws_endpoint() -> str | None:
     """The endpoint of the embedded AWS if it is running, else None. Takes about two milliseconds."""
     home = homes.locate()
-    found = aws_engine.running(home)
-    return _stack(home, None, aws_engine.port(found)).aws_endpoint if found else None
+    report = aws_engine.running(home)
+    return _stack(home, None, aws_engine.port(report)).aws_endpoint if report else None
 
 
 def psql() -> str | None:
@@ -169,12 +170,12 @@ def _is_own(home: Path) -> bool:
 
 
 def _missing(home: Path, *, postgres: bool, aws: bool) -> list[str]:
-    """A sentence for each engine that starts empty, though it had data."""
+    """A sentence for each engine that will start empty although it has had data."""
     sentences = []
     had, deleting = homes.had_data(home), homes.in_reset(home)
     has = {"postgres": cluster.data_directory(home).exists(), "aws": aws_engine.has_data(home)}
     if has["postgres"] and not had:
-        # The whole state directory was deleted; for root, PostgreSQL's data is elsewhere.
+        # The whole state directory was deleted, but for root PostgreSQL's data is elsewhere.
         had = set(homes.ENGINES)
     for engine, name, starts in (("postgres", "PostgreSQL", postgres), ("aws", "AWS", aws)):
         if starts and engine in had and not has[engine]:

@@ -1,7 +1,7 @@
-"""Owns the state files of cruddur 0.1.0, which are read once and then replaced by generations.
+"""Reads the state files of cruddur 0.1.0 once; generations replace them.
 
-One JSON file for each service in ``state``, and the one saved before it in ``previous``. The emulator's own loader is
-not used, because it takes a file that is cut short for an empty one. Runs in the emulator's process.
+There is one JSON file for each service in ``state``, and the one saved before it in ``previous``. The emulator's own
+loader is not used, because it reads an incomplete file as an empty one. Runs in the emulator's process.
 """
 
 from __future__ import annotations
@@ -15,40 +15,41 @@ from typing import Any
 from . import home as homes
 from .generations import Damaged
 
-# Services of which an empty state is whole.
+# Services whose state may be empty.
 MAY_BE_EMPTY = {"dynamodb_streams", "sts"}
-# What 0.1.0 looks for first; it does not start where a file is missing that is listed here, and so never starts empty.
+# The name of a file that does not exist. Version 0.1.0 does not start if a listed file is missing, so it never starts
+# with empty data beside generations.
 NEVER = "this-data-belongs-to-a-later-version-of-cruddur"
 
 
 def exist(folder: Path) -> bool:
-    """Whether 0.1.0 saved anything there."""
+    """Whether the folder has state files of version 0.1.0."""
     return bool(_names(folder))
 
 
 def load(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """What each service had saved, and sentences on what had to be restored from the generation before.
+    """The saved state of each service, and a sentence for each file that was restored from ``previous``.
 
-    Raises Damaged when a file cannot be used and there is no earlier one: never an empty start over existing data.
+    Raises Damaged if a file cannot be used and there is no earlier one: existing data never starts empty.
     """
-    found: dict[str, Any] = {}
+    states: dict[str, Any] = {}
     notes: list[str] = []
     for name in sorted(_names(folder)):
         path = folder / "state" / f"{name}.json"
         try:
-            found[name] = parse(name, path.read_bytes())
+            states[name] = parse(name, path.read_bytes())
         except (FileNotFoundError, ValueError) as error:
-            found[name], note = _restore(folder, name, "is missing" if isinstance(error, OSError) else "is damaged")
+            states[name], note = _restore(folder, name, "is missing" if isinstance(error, OSError) else "is damaged")
             notes.append(note)
         except OSError as error:
             raise Damaged(f"{path} cannot be read: {error.strerror}") from error
-    return found, notes
+    return states, notes
 
 
 def parse(name: str, content: bytes) -> Any:
-    """The state in a file of that service.
+    """The state in the content of a service's file.
 
-    Raises ValueError when it is not whole, Damaged when a later version wrote it.
+    Raises ValueError if it is incomplete, Damaged if a later version of the emulator wrote it.
     """
     # The names with an underscore belong to the pinned ministack, which does not promise them.
     from ministack.core import persistence  # type: ignore[import-untyped]
@@ -66,7 +67,7 @@ def parse(name: str, content: bytes) -> Any:
 
 
 def retire(folder: Path) -> None:
-    """Deletes the files, whose content is in a generation now; keys stay where the emulator reads them."""
+    """Delete the files, whose content is in a generation now; keys stay where the emulator reads them."""
     for path in (folder / "state").glob("*.json"):
         path.unlink()
     shutil.rmtree(folder / "previous", ignore_errors=True)
@@ -91,10 +92,10 @@ def _restore(folder: Path, name: str, problem: str) -> tuple[Any, str]:
         raise Damaged(f"{path} {problem}, and there is no earlier copy of it") from None
     aside = ""
     if path.exists():
-        kept = folder / "damaged" / time.strftime(f"{name}-%Y%m%dT%H%M%S.json")
-        kept.parent.mkdir(mode=0o700, exist_ok=True)
-        path.replace(kept)
-        aside = f" (it is kept as {kept})"
+        moved = folder / "damaged" / time.strftime(f"{name}-%Y%m%dT%H%M%S.json")
+        moved.parent.mkdir(mode=0o700, exist_ok=True)
+        path.replace(moved)
+        aside = f" (it is kept as {moved})"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     homes.write(path, content)
     return state, (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cruddur_cli.local import emulator, frames, generations, journal
-from cruddur_cli.local.emulator import ITEMS, OTHERS, TABLES, Keeper, effect, named_user
+from cruddur_cli.local.emulator import ITEMS, OTHERS, TABLES, Recorder, effect, named_user
 from cruddur_cli.local.services import COGNITO
 
 
@@ -35,27 +35,27 @@ class Services:
         return set()
 
 
-def keeper(folder: Path, services: Any) -> Keeper:
+def new_recorder(folder: Path, services: Any) -> Recorder:
     generations.begin(folder, generations.Contents())
-    return Keeper(services, folder, generations.load(folder))
+    return Recorder(services, folder, generations.load(folder))
 
 
 def test_a_log_that_takes_long_to_read_ends_in_a_new_generation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test() -> None:
-        keeps = keeper(tmp_path, Services())
-        running = asyncio.create_task(keeps.run())
-        await keeps.durable(keeps.keep())
+        recorder = new_recorder(tmp_path, Services())
+        running = asyncio.create_task(recorder.run())
+        await recorder.durable(recorder.record())
         await asyncio.sleep(0)
-        assert keeps.log.generation == 1, "one short log is read quickly"
-        monkeypatch.setattr(emulator, "REPLAY_S", keeps.replay_s)
-        await keeps.durable(keeps.keep())
+        assert recorder.log.generation == 1, "one short log is read quickly"
+        monkeypatch.setattr(emulator, "REPLAY_S", recorder.replay_s)
+        await recorder.durable(recorder.record())
         async with asyncio.timeout(60):
-            while keeps.first == 1:
-                await keeps.durable(keeps.keep())
+            while recorder.first == 1:
+                await recorder.durable(recorder.record())
         running.cancel()
-        await keeps.durable(keeps.keep())
+        await recorder.durable(recorder.record())
 
     asyncio.run(test())
     loaded = generations.load(tmp_path)
@@ -66,14 +66,14 @@ def test_a_log_that_takes_long_to_read_ends_in_a_new_generation(
 def test_nothing_is_acknowledged_once_a_change_could_not_be_kept(tmp_path: Path) -> None:
     async def test() -> None:
         services = Services()
-        keeps = keeper(tmp_path, services)
+        recorder = new_recorder(tmp_path, services)
         services.fails = TypeError("not JSON")
-        place = keeps.keep()
+        place = recorder.record()
         services.fails = None
-        for later in (place, keeps.keep()):
+        for later in (place, recorder.record()):
             with pytest.raises(OSError, match="not JSON"):
-                await keeps.durable(later)
-        assert keeps.error == "TypeError: not JSON"
+                await recorder.durable(later)
+        assert recorder.error == "TypeError: not JSON"
 
     asyncio.run(test())
 
@@ -107,8 +107,8 @@ def test_no_answer_comes_before_the_disk_has_what_it_shows(
     may_sync = threading.Event()
 
     async def test() -> None:
-        keeps = keeper(tmp_path, Services())
-        guard = emulator.Guard(app, keeps, {}, 1)
+        recorder = new_recorder(tmp_path, Services())
+        guard = emulator.Guard(app, recorder, {}, 1)
         monkeypatch.setattr(frames, "sync", lambda descriptor: may_sync.wait())
         monkeypatch.setattr(journal, "QUICK_S", -1)
         answers = [asyncio.create_task(request(guard, name)) for name in ("PutItem", operation)]
@@ -117,7 +117,7 @@ def test_no_answer_comes_before_the_disk_has_what_it_shows(
         may_sync.set()
         assert await asyncio.gather(*answers) == [200, 200]
         may_sync.clear()
-        await asyncio.wait_for(keeps.log.durable(keeps.log.end), 5)  # nothing is left to be synced
+        await asyncio.wait_for(recorder.log.durable(recorder.log.end), 5)  # nothing is left to be synced
 
     asyncio.run(test())
 
@@ -131,7 +131,7 @@ def test_a_write_that_the_disk_refuses_is_answered_with_an_error(
 
     async def test() -> None:
         services = Services()
-        guard = emulator.Guard(app, keeper(tmp_path, services), {}, 1)
+        guard = emulator.Guard(app, new_recorder(tmp_path, services), {}, 1)
         monkeypatch.setattr(journal, "QUICK_S", quick_s)
         with monkeypatch.context() as patch:
             patch.setattr(frames, "sync", refuses)

@@ -212,8 +212,8 @@ def test_an_interrupted_reset_blames_no_other_program(
     stack.up(postgres=False)
     stack.down()
 
-    def interrupted(_: Path, engine: str, *, there: bool) -> None:
-        raise KeyboardInterrupt(engine, there)
+    def interrupted(_: Path, engine: str, *, has_data: bool) -> None:
+        raise KeyboardInterrupt(engine, has_data)
 
     with monkeypatch.context() as patch:
         # As after a kill: the data is deleted, and nobody has noted it.
