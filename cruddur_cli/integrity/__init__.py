@@ -1,1 +1,1 @@
-"""What must agree in a Cruddur, inside each store and between them. Pure: what was read goes in, findings come out."""
+"""Checks that the data in each store is right, and that the stores agree. Pure: it gets what was read."""

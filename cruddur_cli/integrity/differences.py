@@ -1,4 +1,4 @@
-"""What is otherwise than it should be: two descriptions in, their differences out. Pure."""
+"""Compares two descriptions of a schema or a table, and returns their differences. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Difference:
-    """One object that two descriptions do not have alike; a side that lacks it is None."""
+    """One object that differs between the expected and the actual description; None for a side that lacks it."""
 
     object: str
     change: Literal["missing", "extra", "different"]
@@ -23,24 +23,24 @@ class Difference:
 
 
 def compare(actual: Mapping[str, str], expected: Mapping[str, str]) -> list[Difference]:
-    """The differences, in the order of ``_diff_order``. Both descriptions map an object to its definition."""
-    found = []
+    """The differences, a table before its columns. Both descriptions map an object's name to its definition."""
+    differences = []
     for name in sorted({*actual, *expected}, key=_diff_order):
         before, after = actual.get(name), expected.get(name)
         if before is None:
-            found.append(Difference(name, "missing", after, None))
+            differences.append(Difference(name, "missing", after, None))
         elif after is None:
-            found.append(Difference(name, "extra", None, before))
+            differences.append(Difference(name, "extra", None, before))
         elif before != after:
-            found.append(Difference(name, "different", after, before))
-    return found
+            differences.append(Difference(name, "different", after, before))
+    return differences
 
 
 _PARTS = ("table", "column", "constraint", "trigger", "policy")
 
 
 def _diff_order(name: str) -> tuple[str, ...]:
-    """Where an object stands in a diff: a table before its columns, and those before what they are part of."""
+    """The sort key of an object: a table before its parts; objects of other kinds last."""
     kind, _, rest = name.partition(" ")
     if kind not in _PARTS:
         return ("~" + kind, rest)
@@ -49,7 +49,7 @@ def _diff_order(name: str) -> tuple[str, ...]:
 
 
 def owner_of(name: str) -> str:
-    """The table of ``public.users.bio``; a name in quotes may have dots in it."""
+    """The table of a part: ``public.users`` for ``public.users.bio``. A name in quotes may contain dots."""
     return name[: _last_dot(name)]
 
 
@@ -64,14 +64,16 @@ def _last_dot(name: str) -> int:
 
 
 def without_parts(differences: Iterable[Difference], covered: Iterable[str]) -> list[Difference]:
-    """The differences that are neither these objects nor parts of them, such as the indexes of a table."""
+    """The differences without the objects ``covered`` and their parts, such as the indexes of a table."""
     names = set(covered)
     return [each for each in differences if each.object not in names and _table(each) not in names]
 
 
 def tables_as_wholes(differences: Sequence[Difference]) -> list[Difference]:
-    """The differences, of which a table that is missing altogether is one: its columns and indexes are left out, and so
-    are the sequences that PostgreSQL names after its columns."""
+    """The differences with one for each missing table, without its columns, indexes and sequences.
+
+    A sequence belongs to the table with whose name PostgreSQL begins the sequence's.
+    """
     missing = {each.object for each in differences if each.change == "missing" and each.object.startswith("table ")}
     sequences = tuple(f"sequence {name.partition(' ')[2]}_" for name in missing)
     rest = [each for each in without_parts(differences, missing) if not each.object.startswith(sequences)]

@@ -1,4 +1,4 @@
-"""What the checks get to see, how a check is declared, and what it finds. Pure."""
+"""Owns the records that checks read, the declaration of a check, and its findings. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 3
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What was read.
+# The records that checks read.
 
 
 class User(Protocol):
@@ -58,7 +58,7 @@ class Migration(Protocol):
 
 
 class Blocker(Protocol):
-    """One session that holds a lock which keeps others from writing."""
+    """One session whose lock blocks writes."""
 
     @property
     def pid(self) -> int: ...
@@ -72,7 +72,7 @@ class Blocker(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a store could not be read; ``code`` is the error's."""
+    """Why a store could not be read; ``code`` is that of the error."""
 
     sentence: str
     hint: str | None
@@ -81,10 +81,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Database:
-    """What was read of PostgreSQL. ``version`` is server_version_num, ``columns`` are those of public.users.
+    """What was read from PostgreSQL. ``version`` is server_version_num, ``columns`` are those of public.users.
 
-    ``migrations`` are None outside of a checkout; ``has_file`` says of which versions there is a file. ``differences``
-    are those from the ``expected`` schema, None where that is not known on this machine. ``ahead_s`` is how far the
+    ``migrations`` is None outside of a checkout; ``has_file`` are the versions that have a file. ``differences`` are
+    those from the ``expected`` schema, None if that schema is not known here. ``ahead_s`` is how many seconds the
     server's clock is ahead of this machine's.
     """
 
@@ -104,12 +104,12 @@ class Database:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What was read of the DynamoDB table. ``is_production`` is None where the engine knows no tags; ``stream_off`` is
-    the command that turns its stream off.
+    """What was read from the DynamoDB table.
 
-    ``index_keys`` and ``projection`` are None without the index; the write capacities are None where it is on demand.
-    ``throttled`` counts doctor's own requests, ``throttled_in_a_day`` is CloudWatch's figure, and ``unseen_metrics``
-    says why that could not be read.
+    ``is_production`` is None if the engine has no tags. ``stream_off`` is the command that turns the stream off; empty
+    for an export. ``index_keys`` and ``projection`` are None without the index; the write capacities are None for an
+    on-demand table. ``throttled`` counts doctor's own requests, ``throttled_in_a_day`` is CloudWatch's number, and
+    ``unseen_metrics`` says why that could not be read.
     """
 
     label: str
@@ -132,9 +132,9 @@ class TableFacts:
 
 @dataclass(frozen=True)
 class Pool:
-    """What was read of the user pool. In the demo pool of this machine there may be people of other databases.
+    """What was read from the user pool. This machine's demo pool may also contain people of other databases.
 
-    ``replaces_ids`` is False for the demo pool and a database of one's own: there it replaces MOCK only.
+    ``replaces_ids`` is False for the demo pool with a person's own database: a sync replaces only MOCK there.
     """
 
     label: str
@@ -146,7 +146,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class OtherStore:
-    """Another DynamoDB of this machine that has items in a table of the same name."""
+    """Another DynamoDB on this machine that has items in a table with the same name."""
 
     label: str
     url: str
@@ -154,7 +154,7 @@ class OtherStore:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Two settings that mean the same and have different values; ``why`` says what follows, beside that one counts."""
+    """Two settings for the same thing with different values. ``used`` is the one that counts; ``why`` adds a reason."""
 
     used: str
     other: str
@@ -163,7 +163,7 @@ class Contradiction:
 
 @dataclass(frozen=True)
 class Unresolved:
-    """A host that a setting names and that does not resolve here; ``instead`` is the host that is used, if any."""
+    """A host in a setting that does not resolve here; ``instead`` is the host that is used, empty without one."""
 
     origin: str
     host: str
@@ -173,14 +173,14 @@ class Unresolved:
 
 @dataclass(frozen=True)
 class Clock:
-    """How far a server's clock is ahead of this machine's, in seconds."""
+    """How many seconds a server's clock is ahead of this machine's."""
 
     server: str
     ahead_s: float
 
 
 class Expiring(Protocol):
-    """Credentials for AWS that expire: whose they are, when, and the command that renews them."""
+    """Credentials for AWS that expire: what they are, when they expire, and the command that renews them."""
 
     @property
     def what(self) -> str: ...
@@ -192,12 +192,12 @@ class Expiring(Protocol):
 
 @dataclass(frozen=True)
 class Machine:
-    """What was read of this machine.
+    """What was found on this machine.
 
-    ``not_installed`` are the embedded engines that are in use and not installed, ``install`` is the command that
-    installs them. ``silent`` engines run and do not answer. ``taken_ports`` are ports of engines that do not run, on
-    which another program listens. ``folder`` is the folder of the embedded stack, ``folder_problem`` why it cannot be
-    used, and ``relative_folder`` what CRUDDUR_HOME says where it depends on the working folder.
+    ``not_installed`` are the embedded engines that are in use and not installed; ``install`` is the command that
+    installs them. ``silent`` are engines that run and do not answer. ``taken_ports`` are the ports of stopped engines
+    on which another program listens. ``folder`` is the folder of the embedded stack, ``folder_problem`` why it cannot
+    be used, and ``relative_folder`` the value of CRUDDUR_HOME if it is a relative path.
     """
 
     contradictions: Sequence[Contradiction] = ()
@@ -218,7 +218,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was read. A store is a Problem where it could not be, None where none is in use.
+    """Everything that the checks read. A store that could not be read is a Problem, one that is not in use None.
 
     ``table_option`` is that of ``Settings``. ``engines`` are the embedded engines that are in use and do not run.
     """
@@ -235,9 +235,9 @@ class Facts:
     machine: Machine = Machine()
 
     def command(self, words: str, *, table: bool = False) -> str:
-        """A command of this program on the stores that were read."""
-        named = self.table_option if table else ""
-        return f"cruddur {words}{named}{' --prod' if self.prod else ''}"
+        """A cruddur command with ``--prod`` if production was read, and with ``table`` with the option for it."""
+        option = self.table_option if table else ""
+        return f"cruddur {words}{option}{' --prod' if self.prod else ''}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -246,17 +246,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Found:
-    """What a check says: the evidence, what the fix costs, and the command that fixes it."""
+    """One problem that a check found: the evidence, the command that fixes it, and what the fix costs."""
 
     evidence: str
     remedy: str
     cost: str = "no capacity"
-    fixable: bool | None = None  # None: as the check says
+    fixable: bool | None = None  # None: that of the check
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding, as it is shown. ``fixable``: ``doctor --fix`` fixes it."""
+    """One finding as it is shown. ``fixable`` says whether ``doctor --fix`` fixes it."""
 
     check: str
     store: str
@@ -272,7 +272,7 @@ Look = Callable[[Facts], Iterator[Found]]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that can be wrong. ``look`` yields what it finds, nothing where all is well."""
+    """One thing that can be wrong. ``look`` yields each problem that it finds."""
 
     name: str
     store: str
@@ -283,15 +283,15 @@ class Check:
 
 
 def declare(store: str, into: list[Check]) -> Callable[..., Callable[[Look], Look]]:
-    """A decorator that declares a function as a check of that store; the first line of its text is the title."""
+    """A decorator that adds a function to ``into`` as a check of a store; its docstring's first line is the title."""
 
     def check(name: str, severity: Severity, *, fixable: bool = False) -> Callable[[Look], Look]:
-        def keep(look: Look) -> Look:
+        def add(look: Look) -> Look:
             title = (look.__doc__ or "").partition("\n")[0].rstrip(".")
             into.append(Check(name, store, severity, title, look, fixable))
             return look
 
-        return keep
+        return add
 
     return check
 
@@ -300,8 +300,8 @@ _ORDER: Mapping[Severity, int] = {"high": 0, "medium": 1, "low": 2}
 
 
 def findings(checks: Iterable[Check], facts: Facts) -> list[Finding]:
-    """What the checks find: the highest severity first, then in the order of the checks."""
-    found = [
+    """The findings of the checks, the highest severity first, then in the order of the checks."""
+    unsorted = [
         Finding(
             check.name,
             check.store,
@@ -314,24 +314,24 @@ def findings(checks: Iterable[Check], facts: Facts) -> list[Finding]:
         for check in checks
         for one in check.look(facts)
     ]
-    return sorted(found, key=lambda finding: _ORDER[finding.severity])
+    return sorted(unsorted, key=lambda finding: _ORDER[finding.severity])
 
 
 def some(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first three names, and the number of the others, as a text."""
     every = list(names)
     more = f" and {len(every) - _SHOWN:,} more" if len(every) > _SHOWN else ""
     return ", ".join(every[:_SHOWN]) + more
 
 
 def count(number: int, one: str, several: str | None = None) -> str:
-    """A number with its noun."""
+    """A number with its noun, such as ``1 row`` or ``2,000 rows``."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def notes(facts: Facts) -> list[str]:
-    """Notes that are no findings: claims of killed commands, and what could not be compared."""
-    said = [
+    """Sentences that are no findings: about claims of killed commands, and about what was not checked."""
+    sentences = [
         f"{each.origin} names the host {each.host}, which does not resolve here: {each.instead} is used"
         for each in facts.machine.unresolved
         if each.instead
@@ -339,37 +339,37 @@ def notes(facts: Facts) -> list[str]:
     if isinstance(facts.table, TableFacts):
         claims, shift = facts.table.rows.claims, facts.table.rows.shift
         if claims:
-            said.append(
+            sentences.append(
                 f"{count(claims, 'claim')} left by a killed command: the next message to the conversation replaces it"
             )
         if facts.table.rows.is_sample:
-            said.append(
+            sentences.append(
                 f"A sample: {count(facts.table.rows.items, 'item')} read. Not checked: the group rows of conversations,"
                 " and whether any conversation is from this year. Rows that were not read may be wrong, too."
             )
         if facts.prod and facts.table.stream_off and facts.table.stream_view is None:
-            said.append(
+            sentences.append(
                 "The table has no stream, so no Lambda function moves its group rows. If one should: "
                 + facts.command("ddb schema-load --stream", table=True)
             )
         if facts.table.unseen_metrics:
-            said.append(f"Not checked: throttled requests of the last 24 hours. {facts.table.unseen_metrics}")
+            sentences.append(f"Not checked: throttled requests of the last 24 hours. {facts.table.unseen_metrics}")
         if isinstance(facts.database, Database):
             anonymized = names.anonymized(facts.table.rows, {one.uuid: one for one in facts.database.people})
             if anonymized:
-                said.append(
+                sentences.append(
                     f"{count(anonymized, 'row')} from an anonymized copy: the made-up names differ from those in the"
                     " database. That is no finding, and --fix does not change such rows."
                 )
         if shift:
-            said.append(f"Many conversations: the group rows of 1 in {1 << shift} were compared.")
+            sentences.append(f"Many conversations: the group rows of 1 in {1 << shift} were compared.")
     if isinstance(facts.database, Database) and facts.database.differences is None:
-        said.append(f"Not compared: the schema of the database. To compare it: {facts.command('db diff')}")
+        sentences.append(f"Not compared: the schema of the database. To compare it: {facts.command('db diff')}")
     if isinstance(facts.database, Problem) or isinstance(facts.table, Problem):
-        said.append("Not checked: what must agree between PostgreSQL and DynamoDB.")
-    return said
+        sentences.append("Not checked: what must agree between PostgreSQL and DynamoDB.")
+    return sentences
 
 
 def is_sample(facts: Facts) -> bool:
-    """Whether only a part of the table was read."""
+    """Whether only a part of the table's items was read."""
     return isinstance(facts.table, TableFacts) and facts.table.rows.is_sample

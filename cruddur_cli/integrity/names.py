@@ -1,4 +1,4 @@
-"""Which rows name a person otherwise than the database does: by an old name, or by one that a copy made up. Pure."""
+"""Finds rows whose name of a person differs from the database: an old name, or one that a copy made up. Pure."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Named = tuple[str, str | None, str | None]
 
 
 def changed(rows: Rows, people: Mapping[str, User]) -> dict[Named, User]:
-    """The names in rows that are not the person's any more, each with the person as the database has them.
+    """The old names in rows, each with the person in the database.
 
-    Without those that an anonymized copy made up: the real names do not belong into such rows.
+    Names that an anonymized copy made up are left out: the real names must not be written into such rows.
     """
     return {each: people[each[0]] for each in _others(rows, people) if not made_up.is_person(Person(*each))}
 
 
 def anonymized(rows: Rows, people: Mapping[str, User]) -> int:
-    """How many rows an anonymized copy gave a name that is not the one in the database."""
+    """How many rows have a name that an anonymized copy made up and that the database does not have."""
     return sum(rows.names[each] for each in _others(rows, people) if made_up.is_person(Person(*each)))
 
 
 def _others(rows: Rows, people: Mapping[str, User]) -> Iterator[Named]:
-    """The names in rows that are not the database's. A row without any name has no old one."""
+    """The names in rows that differ from the database's. Rows without handle and display name are left out."""
     for uuid, handle, name in rows.names:
         person = people.get(uuid)
         if (

@@ -1,4 +1,4 @@
-"""What the items of the table say, gathered one by one with memory that does not grow with them. Pure."""
+"""Summarizes the items of the table one by one, in a limited amount of memory. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from ..times import has_no_zone, instant, is_canonical
 
 _CLAIM_PREFIX = "CLAIM#"
 _EPOCH = datetime.min.replace(tzinfo=UTC)
-# Clocks of machines that write differ by as much.
+# The clocks of machines that write rows may differ by this much.
 _AHEAD = timedelta(minutes=5)
-# A group row whose time is another conversation's too has three more decimals, which make its key its own.
+# If two conversations have the same time, a group row's key gets three more decimals, which make it unique.
 _NINE_DECIMALS = re.compile(r"(.{26})\d{3}(\+00:00)")
 
 
 @dataclass
 class Conversation:
-    """What the rows of one conversation say: each person's times, and the newest message."""
+    """One conversation: ``rows`` are the times of each owner's group rows, ``others`` the people they name.
+
+    ``newest`` is the time of the newest message.
+    """
 
     rows: dict[str, list[datetime]] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
@@ -31,7 +34,7 @@ class Conversation:
 
     @property
     def is_with_oneself(self) -> bool:
-        """Whether the only person in it is the other one too."""
+        """Whether both participants are the same person."""
         return len(self.rows) == 1 and self.others == set(self.rows)
 
     @property
@@ -42,7 +45,7 @@ class Conversation:
 
 @dataclass
 class Tally:
-    """How many items, and the keys of the first few."""
+    """A number of items, and the keys of the first three."""
 
     items: int = 0
     examples: list[str] = field(default_factory=list)
@@ -56,12 +59,14 @@ class Tally:
 
 @dataclass
 class Rows:
-    """The account of a table.
+    """The summary of a table.
 
-    ``kept_form`` and ``kept_zone`` are those of ``other_form`` and ``other_zone`` that seeding again does not replace.
-    ``names`` counts the rows by the person that they name: uuid, handle, display name. ``years`` are those of the group
-    rows. Of the conversations every ``1 << shift`` th is kept, chosen by its id, so that memory is bounded; in a sample
-    none of them is known to be whole.
+    ``other_form`` and ``other_zone`` count the items with an unusual sort key, and ``unseeded_form`` and
+    ``unseeded_zone`` those of them that seeding does not replace. ``names`` counts the rows by the person that they
+    name: uuid, handle, display name. ``years`` counts group rows by year.
+
+    ``conversations`` has one in ``1 << shift`` conversations, chosen by id, so that memory is limited. In a sample
+    (``is_sample``) any of them may be incomplete.
     """
 
     seeded: str = ""
@@ -76,66 +81,66 @@ class Rows:
     wrong_prefix: Tally = field(default_factory=Tally)
     other_form: Tally = field(default_factory=Tally)
     other_zone: Tally = field(default_factory=Tally)
-    kept_form: Tally = field(default_factory=Tally)
-    kept_zone: Tally = field(default_factory=Tally)
+    unseeded_form: Tally = field(default_factory=Tally)
+    unseeded_zone: Tally = field(default_factory=Tally)
     future: Tally = field(default_factory=Tally)
     with_oneself: Tally = field(default_factory=Tally)
     claims: int = 0
 
 
 def collect(items: Iterable[Item], *, now: datetime, most: int = 10_000, seeded: str = "") -> Rows:
-    """The account of these items; ``most`` bounds how many conversations are kept at a time.
+    """The summary of these items, with at most ``most`` conversations.
 
     ``seeded`` is the id of the seeded conversation.
     """
-    found = Rows(seeded=seeded)
+    rows = Rows(seeded=seeded)
     for item in items:
-        _add(found, item, now, most)
-    return found
+        _add(rows, item, now, most)
+    return rows
 
 
-def _add(found: Rows, item: Item, now: datetime, most: int) -> None:
-    found.items += 1
+def _add(rows: Rows, item: Item, now: datetime, most: int) -> None:
+    rows.items += 1
     pk, sk = _key(item, "pk"), _key(item, "sk")
     if pk.startswith(_CLAIM_PREFIX):
-        found.claims += 1
+        rows.claims += 1
         return
     is_group, is_message = pk.startswith(GROUP_PREFIX), pk.startswith(MESSAGE_PREFIX)
     if not ((is_group and "message_group_uuid" in item) or (is_message and "message_uuid" in item)):
-        looks_like_ours = "message" in item and ("message_group_uuid" in item or "message_uuid" in item)
-        (found.wrong_prefix if looks_like_ours else found.foreign).add(f"{pk} {sk}")
+        has_attributes = "message" in item and ("message_group_uuid" in item or "message_uuid" in item)
+        (rows.wrong_prefix if has_attributes else rows.foreign).add(f"{pk} {sk}")
         return
     moment = instant(sk)
-    _see_time(found, item, moment, now)
+    _add_time(rows, item, moment, now)
     other = read_other(item)
     if other.uuid:
-        found.names[other.uuid, other.handle, other.display_name] += 1
+        rows.names[other.uuid, other.handle, other.display_name] += 1
     if is_group:
         owner, group = pk.removeprefix(GROUP_PREFIX), _key(item, "message_group_uuid")
-        found.owners.add(owner)
-        found.years[moment.year if moment else 0] += 1
+        rows.owners.add(owner)
+        rows.years[moment.year if moment else 0] += 1
         if other.uuid == owner:
-            found.with_oneself.add(f"{group} of {owner}")
-        one = _conversation(found, group, most)
+            rows.with_oneself.add(f"{group} of {owner}")
+        one = _conversation(rows, group, most)
         if one is not None:
             one.rows.setdefault(owner, []).append(moment or _EPOCH)
             one.others.add(other.uuid)
         return
-    one = _conversation(found, pk.removeprefix(MESSAGE_PREFIX), most)
+    one = _conversation(rows, pk.removeprefix(MESSAGE_PREFIX), most)
     if one is not None and moment is not None:
         one.newest = max(one.newest, moment)
 
 
-def _see_time(found: Rows, item: Item, moment: datetime | None, now: datetime) -> None:
+def _add_time(rows: Rows, item: Item, moment: datetime | None, now: datetime) -> None:
     pk, sk = _key(item, "pk"), _key(item, "sk")
     if moment is not None and moment > now + _AHEAD:
-        found.future.add(f"{pk} {sk}")
+        rows.future.add(f"{pk} {sk}")
     if is_canonical(sk) or is_canonical(_NINE_DECIMALS.sub(r"\1\2", sk)):
         return
     is_zone = moment is not None and (has_no_zone(sk) or not re.search(r"(Z|[+-]00:?00|[+-]00)$", sk))
-    (found.other_zone if is_zone else found.other_form).add(f"{pk} {sk}")
-    if not _is_of_seed(item, found.seeded):
-        (found.kept_zone if is_zone else found.kept_form).add(f"{pk} {sk}")
+    (rows.other_zone if is_zone else rows.other_form).add(f"{pk} {sk}")
+    if not _is_of_seed(item, rows.seeded):
+        (rows.unseeded_zone if is_zone else rows.unseeded_form).add(f"{pk} {sk}")
 
 
 def _is_of_seed(item: Item, group: str) -> bool:
@@ -145,21 +150,22 @@ def _is_of_seed(item: Item, group: str) -> bool:
     return _key(item, "message_group_uuid") == group
 
 
-def _conversation(found: Rows, group: str, most: int) -> Conversation | None:
-    """The account of a conversation, begun where it is new; None where it is not among those that are kept."""
-    if not _is_kept(group, found.shift):
+def _conversation(rows: Rows, group: str, most: int) -> Conversation | None:
+    """The summary of a conversation, added if it is new; None for one that is not selected by its id."""
+    if not _is_selected(group, rows.shift):
         return None
-    one = found.conversations.get(group)
+    one = rows.conversations.get(group)
     if one is None:
-        one = found.conversations[group] = Conversation()
-        while len(found.conversations) > most:
-            found.shift += 1
-            kept = {each: value for each, value in found.conversations.items() if _is_kept(each, found.shift)}
-            found.conversations = kept
-    return one if _is_kept(group, found.shift) else None
+        one = rows.conversations[group] = Conversation()
+        while len(rows.conversations) > most:
+            rows.shift += 1
+            rows.conversations = {
+                each: value for each, value in rows.conversations.items() if _is_selected(each, rows.shift)
+            }
+    return one if _is_selected(group, rows.shift) else None
 
 
-def _is_kept(group: str, shift: int) -> bool:
+def _is_selected(group: str, shift: int) -> bool:
     if not shift:
         return True
     digest = hashlib.blake2b(group.encode()).digest()

@@ -1,4 +1,4 @@
-"""Everything that ``doctor`` checks, each declared once, in the order that findings of one severity are shown in."""
+"""Lists the checks of ``doctor``, in the order in which findings of one severity are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what must agree between PostgreSQL, DynamoDB and Cognito."""
+"""Checks that PostgreSQL, DynamoDB and Cognito agree."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .cognito import both
 
 CHECKS: list[Check] = []
 check = declare("between", CHECKS)
-# Without these columns of public.users no person can be read, which is a finding of its own.
-_KEYS = {"uuid", "handle"}
+# Without these columns of public.users no person can be read; another check reports that.
+_KEY_COLUMNS = {"uuid", "handle"}
 
 
 def _of(facts: Facts) -> Iterator[tuple[Rows, dict[str, User]]]:
-    """The rows, and the people by uuid, where both could be read."""
+    """The summary of the rows, and the people by uuid, if both could be read; else nothing."""
     database = facts.database
-    if isinstance(facts.table, TableFacts) and isinstance(database, Database) and database.columns >= _KEYS:
+    if isinstance(facts.table, TableFacts) and isinstance(database, Database) and database.columns >= _KEY_COLUMNS:
         yield facts.table.rows, {person.uuid: person for person in database.people}
 
 
 def _strangers(rows: Rows, people: dict[str, User]) -> dict[str, str | None]:
-    """Who is in rows and not in the database: uuid, and the handle that the rows give."""
-    found: dict[str, str | None] = {owner: None for owner in rows.owners if owner not in people}
+    """The uuids in rows that are not in the database, each with the handle in the rows, None without one."""
+    handles: dict[str, str | None] = {owner: None for owner in rows.owners if owner not in people}
     for uuid, handle, _ in rows.names:
         if uuid not in people:
-            found[uuid] = handle or found.get(uuid)
-    return found
+            handles[uuid] = handle or handles.get(uuid)
+    return handles
 
 
 @check("uuids-regenerated", "high")
@@ -38,10 +38,10 @@ def regenerated(facts: Facts) -> Iterator[Found]:
     """Rows belong to people who have another UUID in the database now: their rows are orphans."""
     for rows, people in _of(facts):
         handles = {person.handle for person in people.values()}
-        found = sorted(handle for handle in _strangers(rows, people).values() if handle in handles and handle)
-        if found:
+        changed = sorted(handle for handle in _strangers(rows, people).values() if handle in handles and handle)
+        if changed:
             yield Found(
-                f"{some(found)}: the rows have another user UUID than the database",
+                f"{some(changed)}: the rows have another user UUID than the database",
                 facts.command("ddb seed", table=True),
             )
 
@@ -61,8 +61,9 @@ def unknown(facts: Facts) -> Iterator[Found]:
             )
         elif missing:
             (name, uuid), *_ = missing
-            called = sorted({name for owner, _, name in rows.names if owner == uuid and name})
-            add = shlex.join(["db", "add-user", name, "--uuid", uuid, *(["--name", called[0]] if called else [])])
+            display_names = sorted({name for owner, _, name in rows.names if owner == uuid and name})
+            option = ["--name", display_names[0]] if display_names else []
+            add = shlex.join(["db", "add-user", name, "--uuid", uuid, *option])
             yield Found(
                 f"{count(len(missing), 'person', 'people')} in rows and not in the database: "
                 + some([name for name, _ in missing]),
@@ -76,17 +77,17 @@ def unknown(facts: Facts) -> Iterator[Found]:
 def old_names(facts: Facts) -> Iterator[Found]:
     """Rows hold a handle or display name that the person has changed since."""
     for rows, people in _of(facts):
-        found = names.changed(rows, people)
-        if found:
-            number = sum(rows.names[each] for each in found)
-            said = sorted(
+        changed = names.changed(rows, people)
+        if changed:
+            number = sum(rows.names[each] for each in changed)
+            changes = sorted(
                 f"{name or handle} is now {person.display_name}"
                 if name != person.display_name
                 else f"@{handle} is now @{person.handle}"
-                for (_, handle, name), person in found.items()
+                for (_, handle, name), person in changed.items()
             )
             yield Found(
-                f"{count(number, 'row')} with an old name: {some(said)}",
+                f"{count(number, 'row')} with an old name: {some(changes)}",
                 facts.command("doctor --fix", table=True),
                 cost=f"about {2 * number:,} WCU",
             )
@@ -96,28 +97,28 @@ def old_names(facts: Facts) -> Iterator[Found]:
 def with_oneself(facts: Facts) -> Iterator[Found]:
     """A conversation has the same person on both sides."""
     if isinstance(facts.table, TableFacts) and facts.table.rows.with_oneself.items:
-        found = facts.table.rows.with_oneself
+        tally = facts.table.rows.with_oneself
         yield Found(
-            f"{count(found.items, 'conversation')} of a person with themselves: {some(found.examples)}",
+            f"{count(tally.items, 'conversation')} of a person with themselves: {some(tally.examples)}",
             facts.command("ddb scan", table=True),
         )
 
 
 @check("cognito-id-of-another", "high", fixable=True)
 def of_another(facts: Facts) -> Iterator[Found]:
-    """People have the Cognito id of another person, or not that of their own account."""
+    """People have the Cognito id of another person, or an id that is not their account's."""
     for pool, database in both(facts):
         by_handle = {account.handle: account.sub for account in pool.accounts if account.handle}
         by_sub = {account.sub: account.handle for account in pool.accounts}
-        found = []
+        wrong_ids = []
         for person in database.people:
             own, other = by_handle.get(person.handle), by_sub.get(person.cognito_user_id)
             if person.cognito_user_id in {"MOCK", own}:
                 continue
             if other is not None and other != person.handle and other.casefold() != person.handle.casefold():
-                found.append(f"{person.handle} has the id of {other}")
+                wrong_ids.append(f"{person.handle} has the id of {other}")
             elif own is not None and not pool.is_demo:
-                found.append(f"{person.handle} has an id that is not their account's")
-        if found:
+                wrong_ids.append(f"{person.handle} has an id that is not their account's")
+        if wrong_ids:
             remedy = "db update-cognito-user-ids" if pool.replaces_ids else "db connect"
-            yield Found(some(sorted(found)), facts.command(remedy), fixable=pool.replaces_ids)
+            yield Found(some(sorted(wrong_ids)), facts.command(remedy), fixable=pool.replaces_ids)

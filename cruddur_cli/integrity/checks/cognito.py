@@ -18,7 +18,7 @@ def _of(facts: Facts) -> Iterator[Pool]:
 
 
 def both(facts: Facts) -> Iterator[tuple[Pool, Database]]:
-    """The pool and the database, where both could be read."""
+    """The pool and the database, if both could be read; else nothing."""
     if isinstance(facts.pool, Pool) and isinstance(facts.database, Database):
         yield facts.pool, facts.database
 
@@ -34,12 +34,12 @@ def mock(facts: Facts) -> Iterator[Found]:
     """People have the Cognito id MOCK, although they are in the user pool."""
     for pool, database in both(facts):
         known = {account.handle for account in pool.accounts}
-        found = sorted(
+        handles = sorted(
             each.handle for each in database.people if each.cognito_user_id == "MOCK" and each.handle in known
         )
-        if found:
+        if handles:
             yield Found(
-                f"the Cognito id of {count(len(found), 'person', 'people')} is still MOCK: {some(found)}",
+                f"the Cognito id of {count(len(handles), 'person', 'people')} is still MOCK: {some(handles)}",
                 facts.command(_SYNC),
             )
 
@@ -48,12 +48,12 @@ def mock(facts: Facts) -> Iterator[Found]:
 def no_handle(facts: Facts) -> Iterator[Found]:
     """Accounts of the user pool have no handle (preferred_username)."""
     for pool in _of(facts):
-        found = sorted(account.username for account in pool.accounts if not account.handle)
-        if found and not pool.is_demo:
+        usernames = sorted(account.username for account in pool.accounts if not account.handle)
+        if usernames and not pool.is_demo:
             yield Found(
-                f"{count(len(found), 'account')} of {pool.label} without preferred_username: {some(found)}",
+                f"{count(len(usernames), 'account')} of {pool.label} without preferred_username: {some(usernames)}",
                 f"aws cognito-idp admin-update-user-attributes --user-pool-id {pool.pool}"
-                f" --username {found[0]} --user-attributes Name=preferred_username,Value=HANDLE",
+                f" --username {usernames[0]} --user-attributes Name=preferred_username,Value=HANDLE",
             )
 
 
@@ -62,12 +62,12 @@ def only_here(facts: Facts) -> Iterator[Found]:
     """People of the database are not in the user pool."""
     for pool, database in both(facts):
         folded = {account.handle.casefold() for account in pool.accounts if account.handle}
-        found = sorted(
+        handles = sorted(
             {each.handle for each in database.people if each.handle and each.handle.casefold() not in folded}
         )
-        if found:
+        if handles:
             yield Found(
-                f"{count(len(found), 'person', 'people')} of the database not in {pool.label}: {some(found)}",
+                f"{count(len(handles), 'person', 'people')} of the database not in {pool.label}: {some(handles)}",
                 "cruddur setup" if pool.is_demo else facts.command("cognito list-users"),
                 fixable=pool.is_demo,
             )
@@ -78,10 +78,10 @@ def only_there(facts: Facts) -> Iterator[Found]:
     """Accounts of the user pool are not in the database."""
     for pool, database in both(facts):
         folded = {person.handle.casefold() for person in database.people if person.handle}
-        found = sorted({each.handle for each in pool.accounts if each.handle and each.handle.casefold() not in folded})
-        if found and not pool.is_demo:  # which people of other databases share
+        handles = sorted({one.handle for one in pool.accounts if one.handle and one.handle.casefold() not in folded})
+        if handles and not pool.is_demo:  # the demo pool also has people of other databases
             yield Found(
-                f"{count(len(found), 'account')} of {pool.label} not in the database: {some(found)}",
+                f"{count(len(handles), 'account')} of {pool.label} not in the database: {some(handles)}",
                 facts.command(f"{_SYNC} --create-missing"),
             )
 
@@ -97,14 +97,14 @@ def other_case(facts: Facts) -> Iterator[Found]:
             for account in pool.accounts
             if account.handle and account.handle not in here
         }
-        found = [
+        handles = [
             f"{person.handle} (in Cognito {by_fold[person.handle.casefold()]})"
             for person in database.people
             if person.handle and person.handle not in exact and person.handle.casefold() in by_fold
         ]
-        if found:
+        if handles:
             yield Found(
-                f"handles with another case in Cognito: {some(sorted(found))}", facts.command("cognito list-users")
+                f"handles with another case in Cognito: {some(sorted(handles))}", facts.command("cognito list-users")
             )
 
 
@@ -113,11 +113,11 @@ def disabled(facts: Facts) -> Iterator[Found]:
     """People of the database cannot sign in: their accounts are disabled."""
     for pool, database in both(facts):
         here = {person.handle for person in database.people}
-        found = sorted(
+        usernames = sorted(
             each.username for each in pool.accounts if not each.enabled and (each.handle in here or not pool.is_demo)
         )
-        if found:
+        if usernames:
             yield Found(
-                f"{count(len(found), 'account')} disabled: {some(found)}",
-                f"aws cognito-idp admin-enable-user --user-pool-id {pool.pool} --username {found[0]}",
+                f"{count(len(usernames), 'account')} disabled: {some(usernames)}",
+                f"aws cognito-idp admin-enable-user --user-pool-id {pool.pool} --username {usernames[0]}",
             )

@@ -73,7 +73,7 @@ def index_keys(facts: Facts) -> Iterator[Found]:
 
 @check("index-projection", "high")
 def projection(facts: Facts) -> Iterator[Found]:
-    """The index does not hold all attributes."""
+    """The index does not contain all attributes."""
     for table in _of(facts):
         if table.projection not in {None, "ALL"}:
             yield Found(f"the index projects {table.projection}, expected ALL", facts.command("ddb reset", table=True))
@@ -83,10 +83,10 @@ def projection(facts: Facts) -> Iterator[Found]:
 def index_capacity(facts: Facts) -> Iterator[Found]:
     """The index has less write capacity than the table, and throttles its writes."""
     for table in _of(facts):
-        wanted, given = table.write_capacity, table.index_write_capacity
-        if wanted is not None and given is not None and given < wanted:
+        of_table, of_index = table.write_capacity, table.index_write_capacity
+        if of_table is not None and of_index is not None and of_index < of_table:
             yield Found(
-                f"the index has {given} WCU and the table {wanted}: the index throttles writes to the table",
+                f"the index has {of_index} WCU and the table {of_table}: the index throttles writes to the table",
                 facts.command("ddb setup --on-demand", table=True),
                 cost="on-demand requests are billed one by one",
             )
@@ -96,15 +96,15 @@ def index_capacity(facts: Facts) -> Iterator[Found]:
 def throttled(facts: Facts) -> Iterator[Found]:
     """DynamoDB throttles requests to the table."""
     for table in _of(facts):
-        said = []
+        numbers = []
         if table.throttled:
-            said.append(f"{count(table.throttled, 'request')} of this command throttled")
+            numbers.append(f"{count(table.throttled, 'request')} of this command throttled")
         if table.throttled_in_a_day:
-            said.append(f"{count(table.throttled_in_a_day, 'request')} throttled in the last 24 hours (CloudWatch)")
-        if said:
+            numbers.append(f"{count(table.throttled_in_a_day, 'request')} throttled in the last 24 hours (CloudWatch)")
+        if numbers:
             is_on_demand = table.write_capacity is None
             yield Found(
-                ", ".join(said),
+                ", ".join(numbers),
                 facts.command("ddb stats" if is_on_demand else "ddb setup --on-demand", table=True),
                 cost="no capacity" if is_on_demand else "on-demand requests are billed one by one",
             )
@@ -143,33 +143,36 @@ def marked(facts: Facts) -> Iterator[Found]:
             )
 
 
-def _items(facts: Facts, tally: Callable[[TableFacts], Tally], what: str, remedy: str) -> Iterator[Found]:
+def _items(facts: Facts, tally_of: Callable[[TableFacts], Tally], what: str, remedy: str) -> Iterator[Found]:
     for table in _of(facts):
-        found = tally(table)
-        if found.items:
-            more = f" and {found.items - len(found.examples):,} more" if found.items > len(found.examples) else ""
-            yield Found(f"{count(found.items, 'item')} {what}: {', '.join(found.examples)}{more}", remedy)
+        tally = tally_of(table)
+        if tally.items:
+            more = f" and {tally.items - len(tally.examples):,} more" if tally.items > len(tally.examples) else ""
+            yield Found(f"{count(tally.items, 'item')} {what}: {', '.join(tally.examples)}{more}", remedy)
 
 
 def _keys_in_another_form(
-    facts: Facts, tallies: Callable[[TableFacts], tuple[Tally, Tally]], what: str
+    facts: Facts, tallies_of: Callable[[TableFacts], tuple[Tally, Tally]], what: str
 ) -> Iterator[Found]:
-    """Seeded items are seeded again. The others keep their keys, and a command shows them in the order of time."""
+    """The finding about unusual sort keys. ``tallies_of`` returns all such items, and those that were not seeded.
+
+    The remedy is to seed again, or if no item was seeded, a command that shows the rows in the order of time.
+    """
     for table in _of(facts):
-        found, kept = tallies(table)
+        tally, unseeded = tallies_of(table)
         remedy = "ddb seed"
-        if kept.items:
-            was = "was" if kept.items == 1 else "were"
-            number = was if kept.items == found.items else f"{kept.items:,} of them {was}"
+        if unseeded.items:
+            was = "was" if unseeded.items == 1 else "were"
+            number = was if unseeded.items == tally.items else f"{unseeded.items:,} of them {was}"
             what = (
                 f"{what} ({number} not seeded, so no command corrects the keys; cruddur sorts by time, and the"
                 " application by text)"
             )
-        if kept.items == found.items and kept.items:
-            group = kept.examples[0].partition(" ")[0].removeprefix(MESSAGE_PREFIX)
-            is_message = kept.examples[0].startswith(MESSAGE_PREFIX)
+        if unseeded.items == tally.items and unseeded.items:
+            group = unseeded.examples[0].partition(" ")[0].removeprefix(MESSAGE_PREFIX)
+            is_message = unseeded.examples[0].startswith(MESSAGE_PREFIX)
             remedy = f"ddb get-conversation {shlex.quote(group)}" if is_message else "ddb list-conversations"
-        yield from _items(facts, lambda _: found, what, facts.command(remedy, table=True))  # noqa: B023
+        yield from _items(facts, lambda _: tally, what, facts.command(remedy, table=True))  # noqa: B023
 
 
 @check("items-foreign", "low")
@@ -184,15 +187,15 @@ def prefix(facts: Facts) -> Iterator[Found]:
     """Messages or group rows have another prefix than MSG# and GRP#, so that no query finds them."""
     what, remedy = "whose key lacks the prefix MSG# or GRP#", "ddb reset"
     for table in _of(facts):
-        found = table.rows.wrong_prefix
-        if found.items and (facts.prod or not _is_all_wrong(table)):
+        tally = table.rows.wrong_prefix
+        if tally.items and (facts.prod or not _is_all_wrong(table)):
             what += " (ddb seed does not replace them)"
-            remedy = f"ddb scan --pk {shlex.quote(found.examples[0].partition(' ')[0])}"
+            remedy = f"ddb scan --pk {shlex.quote(tally.examples[0].partition(' ')[0])}"
     yield from _items(facts, lambda table: table.rows.wrong_prefix, what, facts.command(remedy, table=True))
 
 
 def _is_all_wrong(table: TableFacts) -> bool:
-    """Whether a table, not an export, holds items without the prefix and no others: a reset loses nothing else."""
+    """Whether every item of a table lacks the prefix, so that a reset loses nothing else; False for an export."""
     rows, is_export = table.rows, not table.stream_off
     return rows.wrong_prefix.items == rows.items - rows.claims and not rows.is_sample and not is_export
 
@@ -201,14 +204,14 @@ def _is_all_wrong(table: TableFacts) -> bool:
 def zones(facts: Facts) -> Iterator[Found]:
     """Sort keys are in local time, so that text order is not time order."""
     what = "whose sort key has no time zone or another one than UTC"
-    yield from _keys_in_another_form(facts, lambda table: (table.rows.other_zone, table.rows.kept_zone), what)
+    yield from _keys_in_another_form(facts, lambda table: (table.rows.other_zone, table.rows.unseeded_zone), what)
 
 
 @check("sort-key-form", "low")
 def forms(facts: Facts) -> Iterator[Found]:
     """Sort keys are written in another form than the application's, so that text order may not be time order."""
     what = "whose sort key is written in another form"
-    yield from _keys_in_another_form(facts, lambda table: (table.rows.other_form, table.rows.kept_form), what)
+    yield from _keys_in_another_form(facts, lambda table: (table.rows.other_form, table.rows.unseeded_form), what)
 
 
 @check("times-in-future", "high")
@@ -257,18 +260,18 @@ WRONG: dict[str, Wrong] = {
     "conversation-with-doubled-row": _has_two_of_one_person,
     "conversation-behind": _is_behind,
 }
-"""What can be wrong with the group rows of a conversation, by the name of the check that says so."""
+"""For each check of a conversation's group rows, by its name, the function that says whether they are wrong."""
 
 
 def _conversations(facts: Facts, name: str, what: str) -> Iterator[Found]:
     for table in _of(facts):
         rows = table.rows
-        found = sorted(group for group, one in rows.conversations.items() if WRONG[name](one))
-        if found and not rows.is_sample:
+        groups = sorted(group for group, one in rows.conversations.items() if WRONG[name](one))
+        if groups and not rows.is_sample:
             about = f" (1 conversation in {1 << rows.shift} was compared)" if rows.shift else ""
-            units = f"about {12 * len(found):,} WCU"  # two puts, two deletes, twice for a transaction, with the index
+            units = f"about {12 * len(groups):,} WCU"  # two puts, two deletes, twice for a transaction, with the index
             yield Found(
-                f"{count(len(found), 'conversation')} {what}: {some(found)}{about}",
+                f"{count(len(groups), 'conversation')} {what}: {some(groups)}{about}",
                 facts.command("doctor --fix", table=True),
                 cost=units,
             )

@@ -1,4 +1,4 @@
-"""Checks of this machine."""
+"""Checks of this machine: its Python, disk, clock, engines, settings and credentials."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..model import Check, Clock, Facts, Found, Problem, declare, some
 
 CHECKS: list[Check] = []
 check = declare("machine", CHECKS)
-# The engines save a table by writing it again, beside the old file.
-_LEAST_BYTES = 500_000_000
+# The engines save a table into a new file beside the old one.
+_MIN_FREE_BYTES = 500_000_000
 _OLDEST_PYTHON = (3, 11)
-# AWS refuses a request whose time differs by five minutes ("Elements of an AWS API request signature").
+# Well below five minutes, from which on AWS refuses a request ("Elements of an AWS API request signature").
 _CLOCK_S = 60.0
-# A long import takes longer than this.
+# A long import may take longer than this.
 _SOON = timedelta(minutes=15)
 
 
@@ -23,8 +23,8 @@ _SOON = timedelta(minutes=15)
 def python(facts: Facts) -> Iterator[Found]:
     """Python is older than cruddur needs."""
     if tuple(facts.machine.python) < _OLDEST_PYTHON:
-        found = ".".join(map(str, facts.machine.python))
-        yield Found(f"Python {found} runs cruddur, which needs 3.11 or later", "uv venv --python 3.13")
+        version = ".".join(map(str, facts.machine.python))
+        yield Found(f"Python {version} runs cruddur, which needs 3.11 or later", "uv venv --python 3.13")
 
 
 @check("extra-missing", "high")
@@ -58,8 +58,8 @@ def relative_home(facts: Facts) -> Iterator[Found]:
 def engines(facts: Facts) -> Iterator[Found]:
     """An embedded engine that is in use does not run."""
     machine = facts.machine
-    said = {*machine.not_installed, *machine.silent, *machine.taken_ports}
-    stopped = [name for name in facts.engines if name not in said]
+    reported = {*machine.not_installed, *machine.silent, *machine.taken_ports}
+    stopped = [name for name in facts.engines if name not in reported]
     if stopped and not machine.folder_problem:
         names = " and ".join(stopped)
         where = f"; its folder {machine.folder} does not exist yet" if machine.folder_is_missing else ""
@@ -80,9 +80,9 @@ def ports(facts: Facts) -> Iterator[Found]:
     """Another program listens on the port of an embedded engine that does not run."""
     taken = facts.machine.taken_ports
     if taken and not facts.machine.folder_problem:
-        said = [f"port {port} of the embedded {name}" for name, port in taken.items()]
+        ports_taken = [f"port {port} of the embedded {name}" for name, port in taken.items()]
         yield Found(
-            f"another program uses {' and '.join(said)}: variables of `cruddur local env` lead to that program",
+            f"another program uses {' and '.join(ports_taken)}: variables of `cruddur local env` lead to that program",
             'cruddur local up && eval "$(cruddur local env)"',
         )
 
@@ -102,22 +102,22 @@ def contradictions(facts: Facts) -> Iterator[Found]:
 def hosts(facts: Facts) -> Iterator[Found]:
     """A setting names a host that does not resolve here, and its store cannot be reached."""
     stores = {"postgres": facts.database, "dynamodb": facts.table, "cognito": facts.pool}
-    found = [
+    unresolved = [
         f"{each.origin} names the host {each.host}, which does not resolve here"
         + (f", and {each.instead} does not answer" if each.instead else "")
         for each in facts.machine.unresolved
         if isinstance(problem := stores.get(each.store), Problem) and problem.code == "cannot_connect"
     ]
-    if found:
-        yield Found(some(found), facts.command("config"))
+    if unresolved:
+        yield Found(some(unresolved), facts.command("config"))
 
 
 @check("clock-differs", "medium")
 def clocks(facts: Facts) -> Iterator[Found]:
     """The clock of this machine differs from a server's."""
-    found = [each for each in facts.machine.clocks if abs(each.ahead_s) > _CLOCK_S]
-    if found:
-        yield Found(f"the clock of this machine differs: {some(map(_clock, found))}", "timedatectl status")
+    wrong_clocks = [each for each in facts.machine.clocks if abs(each.ahead_s) > _CLOCK_S]
+    if wrong_clocks:
+        yield Found(f"the clock of this machine differs: {some(map(_clock, wrong_clocks))}", "timedatectl status")
 
 
 def _clock(clock: Clock) -> str:
@@ -139,12 +139,12 @@ def credentials(facts: Facts) -> Iterator[Found]:
 @check("credentials-expire", "high")
 def expiry(facts: Facts) -> Iterator[Found]:
     """The credentials for AWS have expired, or expire within 15 minutes."""
-    found = facts.machine.expiry
-    if found is not None and found.at <= facts.now + _SOON:
-        is_past = found.at <= facts.now
-        minutes = round((found.at - facts.now) / timedelta(minutes=1))
-        when = f"expired at {found.at:%Y-%m-%d %H:%M} UTC" if is_past else f"expire in {minutes} minutes"
-        yield Found(f"{found.what} {when}", found.remedy)
+    expiring = facts.machine.expiry
+    if expiring is not None and expiring.at <= facts.now + _SOON:
+        is_past = expiring.at <= facts.now
+        minutes = round((expiring.at - facts.now) / timedelta(minutes=1))
+        when = f"expired at {expiring.at:%Y-%m-%d %H:%M} UTC" if is_past else f"expire in {minutes} minutes"
+        yield Found(f"{expiring.what} {when}", expiring.remedy)
 
 
 def is_expired(facts: Facts) -> bool:
@@ -156,7 +156,7 @@ def is_expired(facts: Facts) -> bool:
 def disk(facts: Facts) -> Iterator[Found]:
     """The disk of the embedded stack is nearly full."""
     free = facts.machine.free_bytes
-    if free is not None and free < _LEAST_BYTES:
+    if free is not None and free < _MIN_FREE_BYTES:
         yield Found(
             f"{free // 1_000_000:,} MB are free for {facts.machine.folder}",
             f"du -sh {shlex.quote(facts.machine.folder)}",

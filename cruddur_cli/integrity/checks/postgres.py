@@ -23,14 +23,14 @@ def _of(facts: Facts) -> Iterator[Database]:
 
 
 def unreachable(facts: Facts, problem: object, remedy: str, store: str) -> Iterator[Found]:
-    """The finding for a store that could not be read, unless a check of this machine names the cause."""
-    if isinstance(problem, Problem) and not _is_named(facts, problem, store):
+    """The finding for a store that could not be read, unless another check reports the cause."""
+    if isinstance(problem, Problem) and not _is_reported(facts, problem, store):
         hint = f" ({problem.hint})" if problem.hint and not problem.hint.startswith("cruddur ") else ""
         command = problem.hint if problem.hint and problem.hint.startswith("cruddur ") else facts.command(remedy)
         yield Found(problem.sentence.rstrip(".") + hint, command)
 
 
-def _is_named(facts: Facts, problem: Problem, store: str) -> bool:
+def _is_reported(facts: Facts, problem: Problem, store: str) -> bool:
     if problem.code in {"engine_stopped", "missing_credentials", "locked"}:
         return True
     if problem.code == "refused_credentials" and machine.is_expired(facts):
@@ -58,10 +58,10 @@ def tables(facts: Facts) -> Iterator[Found]:
     """The database lacks tables of the application."""
     for database in _of(facts):
         if database.missing_tables:
-            every = "users" in database.missing_tables and "activities" in database.missing_tables
+            has_none = "users" in database.missing_tables and "activities" in database.missing_tables
             yield Found(
                 f"{database.label} has no table {', '.join(database.missing_tables)}",
-                facts.command("db setup" if every else "db schema-load"),
+                facts.command("db setup" if has_none else "db schema-load"),
             )
 
 
@@ -85,17 +85,17 @@ def _missing_columns(database: Database) -> list[str]:
 def schema(facts: Facts) -> Iterator[Found]:
     """The schema differs from what the schema file and the applied migrations make."""
     for database in _of(facts):
-        known = [f"table public.{name}" for name in database.missing_tables]
-        known += [f"column public.users.{name}" for name in _missing_columns(database)]
-        found = without_parts(database.differences or (), known)
-        if found:
+        reported = [f"table public.{name}" for name in database.missing_tables]
+        reported += [f"column public.users.{name}" for name in _missing_columns(database)]
+        differences = without_parts(database.differences or (), reported)
+        if differences:
             than = f" from {database.expected}" if database.expected else ""
-            yield Found(f"the schema differs{than}: {some(map(str, found))}", facts.command("db diff"))
+            yield Found(f"the schema differs{than}: {some(map(str, differences))}", facts.command("db diff"))
 
 
 @check("migrations-unreadable", "medium")
 def unreadable_migrations(facts: Facts) -> Iterator[Found]:
-    """Which migrations are applied cannot be told."""
+    """The applied migrations cannot be read."""
     for database in _of(facts):
         if isinstance(database.migrations, Problem):
             yield Found(database.migrations.sentence.rstrip("."), facts.command("db migration-status"))
@@ -104,32 +104,32 @@ def unreadable_migrations(facts: Facts) -> Iterator[Found]:
 def _migrations(facts: Facts, state: str) -> Iterator[list[str]]:
     for database in _of(facts):
         if database.migrations and not isinstance(database.migrations, Problem):
-            found = [f"{each.version} {each.name}".strip() for each in database.migrations if each.state == state]
-            if found:
-                yield found
+            labels = [f"{each.version} {each.name}".strip() for each in database.migrations if each.state == state]
+            if labels:
+                yield labels
 
 
 @check("migrations-pending", "medium")
 def pending(facts: Facts) -> Iterator[Found]:
     """Migrations of this checkout are not applied."""
-    for found in _migrations(facts, "pending"):
-        yield Found(f"{count(len(found), 'migration')} pending: {some(found)}", facts.command("db migrate"))
+    for labels in _migrations(facts, "pending"):
+        yield Found(f"{count(len(labels), 'migration')} pending: {some(labels)}", facts.command("db migrate"))
 
 
 @check("migrations-adopted", "low")
 def adopted(facts: Facts) -> Iterator[Found]:
     """Another program recorded migrations as applied, and this program has not seen them applied."""
-    for found in _migrations(facts, "adopted"):
-        version = found[0].split()[0]
+    for labels in _migrations(facts, "adopted"):
+        version = labels[0].split()[0]
         yield Found(
-            f"{count(len(found), 'migration')} recorded by another program only: {some(found)}",
+            f"{count(len(labels), 'migration')} recorded by another program only: {some(labels)}",
             facts.command(f"db migrate --mark-applied {version}"),
         )
 
 
 @check("migration-file-missing", "medium")
 def lost_files(facts: Facts) -> Iterator[Found]:
-    """Migrations are recorded as applied whose files are gone."""
+    """Migrations are recorded as applied, and their files are missing."""
     for database in _of(facts):
         if database.migrations is None or isinstance(database.migrations, Problem):
             continue
@@ -170,7 +170,7 @@ def cases(facts: Facts) -> Iterator[Found]:
 
 @check("locks-held", "medium")
 def locks(facts: Facts) -> Iterator[Found]:
-    """A session holds a lock that keeps others from writing, or even from reading."""
+    """A session holds a lock that blocks writes, or even reads."""
     if isinstance(facts.database, Problem) and facts.database.code == "locked":
         yield Found(facts.database.sentence.rstrip("."), facts.command("db sessions"))
     for database in _of(facts):
