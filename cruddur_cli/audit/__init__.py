@@ -1,5 +1,5 @@
-"""Who could read, change or destroy production, and whether it could be brought back.
+"""Checks who could read, change or delete production's data, and whether it could be restored.
 
-Every check names the control that it implements, declares the requests it needs with the permission of each, and
-decides from the answers alone. Only ``collect`` talks to AWS, and only with a client that refuses to write.
+Every check names the control that it implements, and declares the requests that it needs with their permissions. It
+decides from the answers alone. Only ``collect`` sends requests to AWS, with a client that refuses to write.
 """

@@ -1,4 +1,4 @@
-"""The file of accepted findings: which, why, and until when."""
+"""Reads the file of accepted findings, which says for each the reason and the last day."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Acceptance:
 
 
 def find(folder: Path) -> Path | None:
-    """The nearest file of accepted findings, walking up from a folder."""
+    """The file of accepted findings in the folder or the nearest folder above it; None without one."""
     return next((place / FILE_NAME for place in (folder, *folder.parents) if (place / FILE_NAME).is_file()), None)
 
 
 def read(path: Path, checks: Collection[str]) -> list[Acceptance]:
-    """The accepted findings of a file. Raises NotConfigured for one that cannot be used, with its reason."""
+    """The accepted findings in a file. ``checks`` are the names of existing checks. Raises NotConfigured."""
     import tomllib
 
     try:
-        # What it says is believed, so it is read as cruddur.toml is: not from another user, nor from a pipe.
+        # Read like cruddur.toml: a file of another user could hide findings, and a pipe would wait.
         content = tomllib.loads(trust.read(path).decode("utf-8"))
     except OSError as error:
         raise NotConfigured(

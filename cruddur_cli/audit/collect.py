@@ -1,4 +1,4 @@
-"""The answers that checks need, read from AWS. No other module of the audit sends anything."""
+"""Reads the answers that the checks need from AWS. No other module of the audit sends requests."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Opened = Callable[[str], AbstractContextManager["tuple[Any, aws_client.Endpoint]
 
 
 def identity(client: Any, at: aws_client.Endpoint) -> tuple[str, str]:
-    """The account that the credentials belong to, and its partition (``aws``, ``aws-cn``)."""
+    """The account id of the credentials, and its partition (``aws``, ``aws-cn``)."""
     answer = aws_client.call(client, "get_caller_identity", {}, at=at)
     return str(answer["Account"]), str(answer["Arn"]).split(":")[1]
 
 
 def services(checks: Sequence[Check]) -> list[str]:
-    """The services that the checks read from, in the order in which they are asked."""
+    """The services that the checks read from, in the order of the first request to each."""
     return list(dict.fromkeys(ask.service for check in checks for ask in check.reads))
 
 
 def collect(checks: Sequence[Check], scope: Scope, opened: Opened, *, say: Callable[[str], None]) -> Seen:
-    """Everything that the checks read, each read once; what cannot be had is kept as CannotSee.
+    """The answers to all reads of the checks, each sent once; CannotSee instead of an answer that AWS does not give.
 
-    Raises NotFound where the table itself is missing, NotConfigured where the credentials are not accepted.
+    Raises NotFound if the table is missing, NotConfigured if the credentials are not accepted.
     """
     answers: dict[Ask, list[dict[str, Any]] | CannotSee] = {}
     seen = Seen(scope, answers)
@@ -73,14 +73,14 @@ def _unseen(ask: Ask, error: CruddurError) -> CannotSee:
 
 
 def _answers(ask: Ask, seen: Seen, client: Any, at: aws_client.Endpoint) -> Iterator[dict[str, Any]]:
-    waiting: list[Params] = list(ask.params(seen))
-    while waiting:
-        params = waiting.pop(0)
+    queue: list[Params] = list(ask.params(seen))
+    while queue:
+        params = queue.pop(0)
         for answer in _pages(ask, params, client, at):
             yield answer
             following = ask.after(answer) if ask.after else None
             if following is not None:
-                waiting.append(following)
+                queue.append(following)
 
 
 def _pages(ask: Ask, params: Params, client: Any, at: aws_client.Endpoint) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where AWS describes a control: the page of a Security Hub control, of a Config rule, or of a guide."""
+"""Links a control to its page at AWS: of a Security Hub control, of a Config rule, or of a guide."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _GUIDES = {
 
 
 def page(control: str) -> str | None:
-    """The address of the page that describes a control; None for one that is known by its title alone."""
-    if found := _HUB.fullmatch(control):
-        service, number = found["service"].lower(), found["number"]
+    """The URL of the page that describes a control; None if only the page's title is known."""
+    if match := _HUB.fullmatch(control):
+        service, number = match["service"].lower(), match["number"]
         return f"{_DOCS}/securityhub/latest/userguide/{service}-controls.html#{service}-{number}"
-    if found := _RULE.fullmatch(control):
-        return f"{_DOCS}/config/latest/developerguide/{found['rule']}.html"
+    if match := _RULE.fullmatch(control):
+        return f"{_DOCS}/config/latest/developerguide/{match['rule']}.html"
     path = _GUIDES.get(control)
     return path and f"{_DOCS}/{path}"

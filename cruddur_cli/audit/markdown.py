@@ -1,4 +1,4 @@
-"""Findings as Markdown, for a pull request or a job's summary."""
+"""Formats findings as Markdown, for a pull request or a job's summary."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from .report import counts
 _HEADS = {FAIL: "Failed", UNSEEN: "Cannot see", ACCEPTED: "Accepted", PASS: "Passed"}
 
 
-def text(found: Sequence[Finding], *, what: str) -> str:
-    """A section for each result, failures first, each with its evidence and the command that fixes it."""
-    number = counts(found)
+def text(findings: Sequence[Finding], *, what: str) -> str:
+    """The findings in a section for each result, failures first with the commands that fix them.
+
+    ``what`` is what was audited, for the heading.
+    """
+    number = counts(findings)
     lines = [
         f"## Audit of {what}",
         "",
@@ -20,7 +23,7 @@ def text(found: Sequence[Finding], *, what: str) -> str:
         f"{number['passed']} passed.",
     ]
     for result, head in _HEADS.items():
-        chosen = [one for one in found if one.result == result]
+        chosen = [one for one in findings if one.result == result]
         if not chosen:
             continue
         lines += ["", f"### {head}", ""]
@@ -40,7 +43,7 @@ def _cell(one: Finding) -> str:
 
 
 def _plain(words: str) -> str:
-    """Words that neither end a cell nor become markup."""
+    """The words in one line, with the signs of Markdown escaped."""
     for sign in "\\`*_[]<>|":
         words = words.replace(sign, f"\\{sign}")
     return " ".join(words.split())

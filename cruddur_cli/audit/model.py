@@ -1,4 +1,4 @@
-"""What a check is: the reads it needs, how it decides from their answers, and what it found."""
+"""Owns the records of the audit: a check, the reads that it needs, their answers, and its finding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Params = Mapping[str, Any]
 
 
 class CannotSee(Exception):
-    """A check has no answer to decide from: ``reason`` says why, ``permission`` what would have to be allowed."""
+    """A check has no answer to decide from. ``reason`` says why; ``permission`` is the missing IAM permission."""
 
     def __init__(self, reason: str, *, permission: str | None = None, error: Exception | None = None) -> None:
         super().__init__(reason)
@@ -26,7 +26,7 @@ class CannotSee(Exception):
 
 @dataclass(frozen=True)
 class Scope:
-    """What is audited: the account and region, and the names of what Cruddur has there."""
+    """What is audited: account, region, and the names of Cruddur's resources; None for one that is not known."""
 
     table: str
     region: str
@@ -41,7 +41,7 @@ class Scope:
 
     @property
     def table_arn(self) -> str:
-        """The table's ARN, known without asking for it."""
+        """The table's ARN, computed without a request."""
         return f"arn:{self.partition}:dynamodb:{self.region}:{self.account}:table/{self.table}"
 
     def cruddur(self, command: str) -> str:
@@ -57,10 +57,10 @@ class Scope:
 class Ask:
     """One kind of read: the operation, its parameters, and the IAM permission that it needs.
 
-    ``params`` gives the parameters of each request, from the scope and the answers to what it ``needs``; it may raise
-    CannotSee. ``after`` gives those of a request that follows from an answer. ``pages`` names the list in the answer,
-    the token that the answer has for the next page, and the parameter that takes it. A code in ``none`` means that
-    there is none, which is an answer too: an empty one.
+    ``params`` returns the parameters of each request, from the scope and the answers to the reads in ``needs``; it may
+    raise CannotSee. ``after`` returns the parameters of a request that follows an answer, None for no request.
+    ``pages`` are the answer's field with the list, its field with the token of the next page, and the parameter for
+    that token. An error code in ``none`` means that nothing exists: the answer is empty.
     """
 
     service: str
@@ -74,42 +74,42 @@ class Ask:
 
     @property
     def closure(self) -> tuple[Ask, ...]:
-        """This read after those that it needs, each once."""
-        found = [ask for needed in self.needs for ask in needed.closure]
-        return tuple(dict.fromkeys([*found, self]))
+        """All reads that this one needs, each once, and then this one."""
+        before = [ask for needed in self.needs for ask in needed.closure]
+        return tuple(dict.fromkeys([*before, self]))
 
 
 Answers = Mapping[Ask, "list[dict[str, Any]] | CannotSee"]
 
 
 class Seen:
-    """The answers that were collected; a check that asks for one that could not be had ends with CannotSee."""
+    """The answers that were collected. A check that uses a missing answer ends with CannotSee."""
 
     def __init__(self, scope: Scope, answers: Answers) -> None:
         self.scope = scope
         self._answers = answers
 
     def all(self, ask: Ask) -> list[dict[str, Any]]:
-        """What every request of this kind answered, in their order. Raises CannotSee."""
-        found = self._answers[ask]
-        if isinstance(found, CannotSee):
-            raise found
-        return found
+        """The answers to all requests of this kind, in their order. Raises CannotSee."""
+        answers = self._answers[ask]
+        if isinstance(answers, CannotSee):
+            raise answers
+        return answers
 
     def one(self, ask: Ask) -> dict[str, Any]:
-        """What the only request of this kind answered; empty where there is none. Raises CannotSee."""
-        found = self.all(ask)
-        return found[0] if found else {}
+        """The answer to the first request of this kind; empty without a request. Raises CannotSee."""
+        answers = self.all(ask)
+        return answers[0] if answers else {}
 
     def listed(self, ask: Ask) -> list[Any]:
-        """The entries of all pages of one kind of list. Raises CannotSee."""
+        """The entries in all pages of a read with ``pages``. Raises CannotSee."""
         assert ask.pages is not None
         return [entry for answer in self.all(ask) for entry in answer.get(ask.pages[0]) or []]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check decided: the evidence, and where it failed the command that fixes it."""
+    """The decision of a check: the evidence, and for a failure the command that fixes it."""
 
     passed: bool
     evidence: str
@@ -117,12 +117,12 @@ class Verdict:
 
 
 def passed(evidence: str) -> Verdict:
-    """It is as it should be."""
+    """The verdict that the check passes."""
     return Verdict(True, evidence)
 
 
 def failed(evidence: str, *, remedy: str) -> Verdict:
-    """It is not as it should be."""
+    """The verdict that the check fails; ``remedy`` is the command that fixes it."""
     return Verdict(False, evidence, remedy)
 
 
@@ -130,8 +130,8 @@ def failed(evidence: str, *, remedy: str) -> Verdict:
 class Check:
     """One question about the account.
 
-    ``controls`` are those of AWS Security Hub (``DynamoDB.6``), AWS Config's rules, or else the title of the AWS page
-    that asks for it. ``resource`` names what it is about.
+    ``controls`` are controls of AWS Security Hub (``Security Hub DynamoDB.6``), rules of AWS Config, or else titles of
+    AWS pages. ``asks`` are the reads that ``decide`` uses. ``resource`` returns the ARN that the finding is about.
     """
 
     name: str
@@ -144,7 +144,7 @@ class Check:
 
     @property
     def reads(self) -> tuple[Ask, ...]:
-        """Every read that has to be made before this check can decide, in an order that works."""
+        """All reads that this check needs, each after those that it depends on."""
         return tuple(dict.fromkeys(ask for named in self.asks for ask in named.closure))
 
     @property
@@ -155,7 +155,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``result`` is ``pass``, ``fail``, ``cannot see`` or ``accepted``."""
+    """The finding of one check: ``result`` is ``pass``, ``fail``, ``cannot see`` or ``accepted``."""
 
     check: str
     result: str
@@ -171,7 +171,7 @@ class Finding:
 
 
 def evaluate(check: Check, seen: Seen) -> Finding:
-    """What a check finds in the answers; the same answers always give the same finding."""
+    """The finding of a check from the answers. Pure: it depends on the answers alone."""
     remedy = permission = None
     try:
         verdict = check.decide(seen)
@@ -192,7 +192,7 @@ def evaluate(check: Check, seen: Seen) -> Finding:
 
 
 def document(text: object) -> dict[str, Any]:
-    """A policy as an object: some services give it as JSON text, of others botocore reads it. Raises CannotSee."""
+    """A policy as an object: some services return JSON text, for others botocore parses it. Raises CannotSee."""
     if isinstance(text, str):
         try:
             text = json.loads(text)
@@ -202,15 +202,15 @@ def document(text: object) -> dict[str, Any]:
 
 
 def day(moment: datetime) -> str:
-    """The day of a moment in UTC, for a sentence."""
+    """The day of a moment in UTC, such as 2026-11-20."""
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
 def minute(moment: datetime) -> str:
-    """A moment in UTC, for a sentence."""
+    """A moment in UTC to the minute, such as 2026-11-20 10:00Z."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%MZ}"
 
 
 def either(names: Sequence[str], *, none: str = "none") -> str:
-    """Names for a sentence."""
+    """The names separated by commas, or ``none`` without names."""
     return ", ".join(names) or none

@@ -1,6 +1,6 @@
-"""IAM policies read: what a statement allows, to whom, on what; and the policy that an audit needs.
+"""Reads IAM policies: who is allowed which action on what; and writes the policy that an audit needs.
 
-By "IAM JSON policy elements reference" and, for what counts as public, "The meaning of 'public'" in the S3 and
+Sources: "IAM JSON policy elements reference"; for what counts as public, "The meaning of 'public'" in the S3 and
 DynamoDB guides on blocking public access.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from .model import Check
 
-# Condition keys that tie a statement to one network, organisation, account or caller.
+# Condition keys that limit a statement to one network, organisation, account or caller.
 _LIMITING = {
     "aws:principalaccount",
     "aws:principalarn",
@@ -34,7 +34,10 @@ _LIMITING = {
 
 @dataclass(frozen=True)
 class PolicyStatement:
-    """One statement of a policy, with lists where JSON may have a single text."""
+    """One statement of a policy. A single text in the JSON is a tuple of one here.
+
+    ``negated`` are those of NotAction, NotResource and NotPrincipal that the statement has.
+    """
 
     sid: str
     allows: bool
@@ -42,29 +45,29 @@ class PolicyStatement:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    negated: tuple[str, ...] = field(default=())  # NotAction, NotResource, NotPrincipal
+    negated: tuple[str, ...] = field(default=())
 
     @property
     def is_limited(self) -> bool:
-        """Whether a condition ties it to a network, organisation, account or caller."""
+        """Whether a condition limits it to a network, organisation, account or caller."""
         return any(
             key.lower() in _LIMITING and "not" not in operator.lower() and not set(values) & {"*", "0.0.0.0/0", "::/0"}
             for operator, key, values in self.conditions
         )
 
     def covers_action(self, action: str) -> bool:
-        """Whether it speaks about an action."""
+        """Whether the statement applies to an action."""
         hit = any(matches(pattern, action, fold=True) for pattern in self.actions)
         return hit != ("NotAction" in self.negated)
 
     def covers_resource(self, arn: str) -> bool:
-        """Whether it speaks about a resource."""
+        """Whether the statement applies to a resource."""
         hit = any(matches(pattern, arn) for pattern in self.resources)
         return hit != ("NotResource" in self.negated)
 
 
 def statements(policy: Mapping[str, Any]) -> Iterator[PolicyStatement]:
-    """The statements of a policy."""
+    """The statements of a policy; entries that are no objects are skipped."""
     for entry in _list(policy.get("Statement")):
         if not isinstance(entry, Mapping):
             continue
@@ -85,19 +88,19 @@ def statements(policy: Mapping[str, Any]) -> Iterator[PolicyStatement]:
 
 
 def outsiders(policy: Mapping[str, Any], account: str) -> list[str]:
-    """Whom a resource's policy allows from outside of the account, each with the statement that does."""
-    found = []
+    """The principals outside of the account that a resource's policy allows, each with its statement's Sid."""
+    allowed = []
     for one in statements(policy):
         if not one.allows or one.is_limited:
             continue
-        strangers = ["everyone except " + either for either in one.principals] if "NotPrincipal" in one.negated else []
-        strangers += [name for name in one.principals if not strangers and _is_outside(name, account)]
-        found += [f"{name}{f' ({one.sid})' if one.sid else ''}" for name in strangers]
-    return found
+        outside = ["everyone except " + name for name in one.principals] if "NotPrincipal" in one.negated else []
+        outside += [name for name in one.principals if not outside and _is_outside(name, account)]
+        allowed += [f"{name}{f' ({one.sid})' if one.sid else ''}" for name in outside]
+    return allowed
 
 
 def _is_outside(principal: str, account: str) -> bool:
-    """Services act for an account of their own; of accounts, only the audited one is inside."""
+    """Whether a principal is not of this account: ``*``, another account or its users. AWS services do not count."""
     if principal.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return False
     owner = principal.split(":")[4] if principal.startswith("arn:") and principal.count(":") >= 5 else principal
@@ -105,18 +108,18 @@ def _is_outside(principal: str, account: str) -> bool:
 
 
 def beyond(policies: Iterable[Mapping[str, Any]], least: Mapping[str, Any]) -> list[str]:
-    """What policies allow beyond another one: ``action on resource``, sorted."""
+    """What the policies allow and ``least`` does not: ``action on resource``, sorted."""
     allowed = [one for one in statements(least) if one.allows]
-    found = set()
+    excess = set()
     for one in (one for policy in policies for one in statements(policy) if one.allows):
         if one.negated:
-            found.add(f"{' and '.join(one.negated)}: {', '.join(one.actions)} on {', '.join(one.resources)}")
+            excess.add(f"{' and '.join(one.negated)}: {', '.join(one.actions)} on {', '.join(one.resources)}")
             continue
         for action in one.actions:
             for resource in one.resources:
                 if not any(_within(action, resource, other) for other in allowed):
-                    found.add(f"{action} on {resource}")
-    return sorted(found)
+                    excess.add(f"{action} on {resource}")
+    return sorted(excess)
 
 
 def _within(action: str, resource: str, other: PolicyStatement) -> bool:
@@ -126,7 +129,7 @@ def _within(action: str, resource: str, other: PolicyStatement) -> bool:
 
 
 def is_open(policy: Mapping[str, Any]) -> bool:
-    """Whether a statement allows every action on every resource to everyone: an endpoint's default policy."""
+    """Whether a statement allows everyone every action on every resource, as an endpoint's default policy does."""
     return any(
         one.allows
         and not one.conditions
@@ -138,7 +141,7 @@ def is_open(policy: Mapping[str, Any]) -> bool:
 
 
 def matches(pattern: str, text: str, *, fold: bool = False) -> bool:
-    """Whether a pattern with ``*`` and ``?`` matches a whole text. Actions do not tell large letters from small."""
+    """Whether a pattern with ``*`` and ``?`` matches a whole text. ``fold`` ignores case, as actions do."""
     return _compiled(pattern, fold).fullmatch(text) is not None
 
 
@@ -161,11 +164,11 @@ def _list(value: object) -> Sequence[Any]:
 
 
 def needed(checks: Sequence[Check]) -> list[str]:
-    """Every IAM action that the checks need, sorted. All of them read; none changes anything."""
+    """The IAM actions that the checks need, sorted. All of them only read."""
     return sorted({permission for check in checks for permission in check.permissions})
 
 
 def policy(checks: Sequence[Check]) -> dict[str, Any]:
-    """The least policy with which an audit sees everything. Most of its actions know no resource: it names none."""
+    """The smallest policy for a complete audit. It names no resource, because most of its actions have none."""
     statement = {"Sid": "CruddurAudit", "Effect": "Allow", "Action": needed(checks), "Resource": "*"}
     return {"Version": "2012-10-17", "Statement": [statement]}

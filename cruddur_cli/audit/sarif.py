@@ -1,8 +1,9 @@
-"""Findings as SARIF 2.1.0, for code scanning.
+"""Formats findings as SARIF 2.1.0, for code scanning.
 
-By OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0", and GitHub, "SARIF support for code
-scanning": an upload without a location in every result is refused, and a result of any kind counts as an alert.
-So only failures are results; what could not be seen is a notification of the run, and with ``strict`` a result too.
+GitHub refuses an upload in which a result has no location, and shows every result as an alert. So only failures and
+accepted findings are results. A check that could not be decided is a notification, and with ``strict`` also a result.
+Sources: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0"; GitHub, "SARIF support for code
+scanning".
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ _SCORES = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0"}
 
 
 def log(
-    checks: Sequence[Check], found: Sequence[Finding], *, version: str, place: str, strict: bool = False
+    checks: Sequence[Check], findings: Sequence[Finding], *, version: str, place: str, strict: bool = False
 ) -> dict[str, Any]:
     """A SARIF log. ``place`` is the file that results point to, relative to the repository."""
     numbers = {check.name: number for number, check in enumerate(checks)}
     wanted = {FAIL, ACCEPTED, *([UNSEEN] if strict else [])}
-    unseen = [one for one in found if one.result == UNSEEN]
+    unseen = [one for one in findings if one.result == UNSEEN]
     driver = {
         "name": "cruddur audit",
         "semanticVersion": version,
@@ -34,7 +35,7 @@ def log(
     run = {
         "tool": {"driver": driver},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [_notice(one) for one in unseen]}],
-        "results": [_result(one, numbers[one.check], place) for one in found if one.result in wanted],
+        "results": [_result(one, numbers[one.check], place) for one in findings if one.result in wanted],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -55,7 +56,7 @@ def _rule(check: Check) -> dict[str, Any]:
 
 def _result(one: Finding, number: int, place: str) -> dict[str, Any]:
     text = f"{one.title}: {one.evidence}." + (f" To fix it: {one.remedy}" if one.remedy else "")
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "ruleId": one.check,
         "ruleIndex": number,
         "kind": "fail",
@@ -71,8 +72,8 @@ def _result(one: Finding, number: int, place: str) -> dict[str, Any]:
     }
     if one.result == ACCEPTED:
         why = f"{one.accepted_reason} (until {one.accepted_until})"
-        found["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
-    return found
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
+    return result
 
 
 def _notice(one: Finding) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every check, in order. A new one is a function with ``@check`` in a module of this folder, and needs nothing else."""
+"""Lists every check of the audit, in order. A function with ``@check`` in a module of this folder is found here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 from ..model import Check
 from .registry import registered
 
-# What findings are shown first; modules without a place here come last.
+# The modules whose findings come first; other modules come last.
 _ORDER = ["table", "network", "trail", "organisation", "alarms", "database", "security_group", "user_pool"]
 
 for _module in iter_modules(__path__):

@@ -1,4 +1,4 @@
-"""Whether a person hears of it when the table throttles or fails."""
+"""Checks that alarms report a table that throttles or fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONTROLS = (
 )
 
 
-# SystemErrors is counted by operation; a message is sent in a transaction.
+# SystemErrors is counted for each operation; a message is sent with TransactWriteItems.
 _BY_OPERATION = " Name=Operation,Value=TransactWriteItems"
 
 
@@ -31,7 +31,7 @@ def _resource(scope: Scope) -> str:
 
 
 def _metrics(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The metrics that an alarm watches, by itself or in an expression."""
+    """The metrics that an alarm watches, directly or in an expression."""
     if alarm.get("MetricName"):
         yield alarm
     for entry in alarm.get("Metrics") or []:
@@ -40,17 +40,17 @@ def _metrics(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _watched(seen: Seen) -> dict[str, str]:
-    """The table's metrics that have an alarm which tells of itself, each with the alarm's name."""
-    found: dict[str, str] = {}
+    """The table's metrics that have an alarm with an action, each with the alarm's name."""
+    watched: dict[str, str] = {}
     for alarm in seen.listed(ALARMS):
         if not alarm.get("ActionsEnabled", True) or not alarm.get("AlarmActions"):
             continue
         for metric in _metrics(alarm):
             tables = {one["Value"] for one in metric.get("Dimensions") or [] if one["Name"] == "TableName"}
-            # UserErrors is counted for the account, without a table.
+            # UserErrors is counted for the whole account, without a table.
             if metric.get("Namespace") == "AWS/DynamoDB" and tables <= {seen.scope.table}:
-                found.setdefault(metric["MetricName"], alarm["AlarmName"])
-    return found
+                watched.setdefault(metric["MetricName"], alarm["AlarmName"])
+    return watched
 
 
 def _add(seen: Seen, metric: str, dimensions: str = "") -> str:
@@ -74,7 +74,7 @@ def _add(seen: Seen, metric: str, dimensions: str = "") -> str:
     resource=_resource,
 )
 def throttling(seen: Seen) -> Verdict:
-    """ReadThrottleEvents and WriteThrottleEvents, or ThrottledRequests, with an action."""
+    """Passes with alarms on ReadThrottleEvents and WriteThrottleEvents, or one on ThrottledRequests."""
     watched = _watched(seen)
     both = [watched[name] for name in ("ReadThrottleEvents", "WriteThrottleEvents") if name in watched]
     if "ThrottledRequests" in watched or len(both) == 2:
@@ -92,11 +92,11 @@ def throttling(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def errors(seen: Seen) -> Verdict:
-    """SystemErrors (HTTP 500) or UserErrors (HTTP 400), with an action."""
+    """Passes with an alarm on SystemErrors (HTTP 500) or UserErrors (HTTP 400)."""
     watched = _watched(seen)
-    found = [watched[name] for name in ("SystemErrors", "UserErrors") if name in watched]
-    if found:
-        return passed(", ".join(found))
+    alarms = [watched[name] for name in ("SystemErrors", "UserErrors") if name in watched]
+    if alarms:
+        return passed(", ".join(alarms))
     return failed(
         "no alarm with an action on SystemErrors or UserErrors", remedy=_add(seen, "SystemErrors", _BY_OPERATION)
     )

@@ -1,4 +1,4 @@
-"""The database instance: who reaches it, who could delete it, and what it could be brought back from."""
+"""Checks the database instance: who can reach or delete it, its encryption, its upgrades and its backups."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def _resource(scope: Scope) -> str:
 
 
 def instance(seen: Seen) -> dict[str, Any]:
-    """The instance that is named, else the only one that runs PostgreSQL. Raises CannotSee."""
+    """The instance named in the scope, else the only one that runs PostgreSQL. Raises CannotSee."""
     scope = seen.scope
-    found = [one for one in seen.listed(INSTANCES) if scope.db_instance or "postgres" in one.get("Engine", "")]
-    if len(found) == 1:
-        return dict(found[0])
-    if not found:
+    instances = [one for one in seen.listed(INSTANCES) if scope.db_instance or "postgres" in one.get("Engine", "")]
+    if len(instances) == 1:
+        return dict(instances[0])
+    if not instances:
         what = f"database instance {scope.db_instance!r}" if scope.db_instance else "PostgreSQL instance"
         raise CannotSee(f"There is no {what} in {scope.region}.")
-    names = ", ".join(sorted(one["DBInstanceIdentifier"] for one in found))
-    raise CannotSee(f"{len(found)} PostgreSQL instances ({names}): choose one with --instance.")
+    names = ", ".join(sorted(one["DBInstanceIdentifier"] for one in instances))
+    raise CannotSee(f"{len(instances)} PostgreSQL instances ({names}): choose one with --instance.")
 
 
 def _modify(seen: Seen, one: dict[str, Any], change: str) -> str:
@@ -77,7 +77,10 @@ def public_access(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def encryption(seen: Seen) -> Verdict:
-    """Control: "RDS DB instances should have encryption at-rest enabled"; only a restored copy can."""
+    """Control: "RDS DB instances should have encryption at-rest enabled".
+
+    An existing instance cannot be encrypted, only one that is restored from an encrypted snapshot.
+    """
     one = instance(seen)
     if one.get("StorageEncrypted"):
         return passed(f"encrypted with {one.get('KmsKeyId') or 'the default key'}")
@@ -116,7 +119,7 @@ def deletion_protection(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def backups(seen: Seen) -> Verdict:
-    """Control: "RDS instances should have automatic backups enabled", whose default is seven days."""
+    """Control: "RDS instances should have automatic backups enabled"; its default is at least seven days."""
     one = instance(seen)
     days = int(one.get("BackupRetentionPeriod", 0))
     latest = one.get("LatestRestorableTime")
@@ -155,7 +158,7 @@ def minor_upgrades(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def certificate(seen: Seen) -> Verdict:
-    """A client that checks the certificate cannot connect when it has expired; rds-ca-2019 did on 22 August 2024."""
+    """A client that checks the certificate cannot connect once it has expired, as rds-ca-2019 did on 22 August 2024."""
     one = instance(seen)
     details = one.get("CertificateDetails") or {}
     authority = details.get("CAIdentifier") or one.get("CACertificateIdentifier") or "unknown"

@@ -1,4 +1,4 @@
-"""How the application's network reaches DynamoDB."""
+"""Checks how the application's network reaches DynamoDB."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .registry import check
 
 
 def vpc(seen: Seen) -> str:
-    """The application's VPC: the one that is named, else the database instance's. Raises CannotSee."""
+    """The id of the application's VPC: that of the scope, else the database instance's. Raises CannotSee."""
     if seen.scope.vpc_id:
         return seen.scope.vpc_id
-    found = instance(seen).get("DBSubnetGroup", {}).get("VpcId")
-    if not found:
+    vpc_id = instance(seen).get("DBSubnetGroup", {}).get("VpcId")
+    if not vpc_id:
         raise CannotSee("The database instance is in no VPC: name the application's with --vpc.")
-    return str(found)
+    return str(vpc_id)
 
 
 def _of_vpc(seen: Seen) -> Iterable[Params]:
@@ -39,7 +39,7 @@ def _resource(scope: Scope) -> str:
 
 
 def _usable(seen: Seen) -> list[dict[str, object]]:
-    """DynamoDB's endpoints that take traffic: a gateway needs a route table that leads to it."""
+    """DynamoDB's available endpoints; a gateway endpoint needs a route table that leads to it."""
     return [
         one
         for one in seen.listed(ENDPOINTS)
@@ -59,11 +59,12 @@ def _usable(seen: Seen) -> list[dict[str, object]]:
 )
 def endpoint(seen: Seen) -> Verdict:
     """Control: "Checks if Service Endpoint … is created for each VPC"."""
-    found = _usable(seen)
-    if found:
+    endpoints = _usable(seen)
+    if endpoints:
         return passed(
             ", ".join(
-                f"{one['VpcEndpointId']} ({one.get('VpcEndpointType') or 'Gateway'}) in {vpc(seen)}" for one in found
+                f"{one['VpcEndpointId']} ({one.get('VpcEndpointType') or 'Gateway'}) in {vpc(seen)}"
+                for one in endpoints
             )
         )
     command = (
@@ -82,12 +83,12 @@ def endpoint(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def endpoint_policy(seen: Seen) -> Verdict:
-    """The default policy gives full access, so that data can leave for a table of any account."""
-    found = _usable(seen)
-    if not found:
+    """The default policy gives full access, so data can be written to a table of any account."""
+    endpoints = _usable(seen)
+    if not endpoints:
         raise CannotSee(f"There is no usable endpoint for DynamoDB in {vpc(seen)}.")
-    wide = [str(one["VpcEndpointId"]) for one in found if policies.is_open(document(one.get("PolicyDocument")))]
+    wide = [str(one["VpcEndpointId"]) for one in endpoints if policies.is_open(document(one.get("PolicyDocument")))]
     if not wide:
-        return passed(f"{', '.join(str(one['VpcEndpointId']) for one in found)}: limited by a policy")
+        return passed(f"{', '.join(str(one['VpcEndpointId']) for one in endpoints)}: limited by a policy")
     command = f"ec2 modify-vpc-endpoint --vpc-endpoint-id {wide[0]} --policy-document file://endpoint-policy.json"
     return failed(f"{', '.join(wide)}: full access for everyone (the default policy)", remedy=seen.scope.aws(command))

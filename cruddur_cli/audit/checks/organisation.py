@@ -1,4 +1,4 @@
-"""What the organisation forbids, even if this account's own policies allow it."""
+"""Checks what the organisation's policies forbid, even if this account's own policies allow it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FILTER = "SERVICE_CONTROL_POLICY"
 
 
 def _above(answer: Params) -> Params | None:
-    """The parents of a parent, up to the root."""
+    """The parameters of the next request for a parent; None at the root."""
     parents = answer.get("Parents") or []
     return {"ChildId": parents[0]["Id"]} if parents and parents[0]["Type"] != "ROOT" else None
 
@@ -57,7 +57,7 @@ DOCUMENTS = Ask("organizations", "describe_policy", "organizations:DescribePolic
 
 
 def _denials(seen: Seen) -> Iterator[tuple[str, PolicyStatement]]:
-    """What the organisation's policies for this account forbid, each with the policy's name."""
+    """The Deny statements of the organisation's policies for this account, each with the policy's name."""
     for answer in seen.all(DOCUMENTS):
         policy = answer["Policy"]
         for one in statements(document(policy["Content"])):
@@ -66,11 +66,11 @@ def _denials(seen: Seen) -> Iterator[tuple[str, PolicyStatement]]:
 
 
 def _outside(seen: Seen) -> str | None:
-    """Why no policy of an organisation limits this account, where that is so."""
-    found: dict[str, Any] = seen.one(ORGANISATION).get("Organization") or {}
-    if not found:
+    """Why no policy of an organisation can limit this account; None if one can."""
+    organisation: dict[str, Any] = seen.one(ORGANISATION).get("Organization") or {}
+    if not organisation:
         return "the account is in no organisation"
-    if found.get("MasterAccountId") == seen.scope.account:
+    if organisation.get("MasterAccountId") == seen.scope.account:
         return "this is the organisation's management account, which its policies do not limit"
     return None
 
@@ -83,7 +83,7 @@ def _create(seen: Seen, name: str, statement: dict[str, Any]) -> str:
 
 
 def _forbids(one: PolicyStatement, action: str, arn: str) -> bool:
-    """Whether a denial holds in this region too; one that limits the regions does not."""
+    """Whether a Deny statement forbids an action on a resource; one that limits regions does not count."""
     is_regional = any(key.lower() == _REGION_KEY for _, key, _ in one.conditions)
     return not is_regional and one.covers_action(action) and one.covers_resource(arn)
 
@@ -97,12 +97,12 @@ def _forbids(one: PolicyStatement, action: str, arn: str) -> bool:
     resource=account,
 )
 def deletion(seen: Seen) -> Verdict:
-    """A policy above the account holds for its administrators too, and so for stolen credentials of theirs."""
+    """An organisation's policy also limits the account's administrators, and whoever steals their credentials."""
     action = "dynamodb:DeleteTable"
     outside = _outside(seen)
-    found = [] if outside else [name for name, one in _denials(seen) if _forbids(one, action, seen.scope.table_arn)]
-    if found:
-        return passed(f"{action} is denied by {either(list(dict.fromkeys(found)))}")
+    names = [] if outside else [name for name, one in _denials(seen) if _forbids(one, action, seen.scope.table_arn)]
+    if names:
+        return passed(f"{action} is denied by {either(list(dict.fromkeys(names)))}")
     statement = {"Action": [action, "dynamodb:DeleteBackup"], "Resource": "*"}
     return failed(
         outside or f"no service control policy denies {action}", remedy=_create(seen, "KeepTables", statement)
@@ -118,16 +118,16 @@ def deletion(seen: Seen) -> Verdict:
     resource=account,
 )
 def regions(seen: Seen) -> Verdict:
-    """A denial on condition of aws:RequestedRegion, so that no data is copied to a region that is not watched."""
+    """Passes with a Deny on aws:RequestedRegion, so that no data is copied to a region without monitoring."""
     outside = _outside(seen)
-    found = {} if outside else {
+    limits = {} if outside else {
         name: values
         for name, one in _denials(seen)
         for _, key, values in one.conditions
         if key.lower() == _REGION_KEY
     }  # fmt: skip
-    if found:
-        return passed("; ".join(f"{name}: {either(values)}" for name, values in found.items()))
+    if limits:
+        return passed("; ".join(f"{name}: {either(values)}" for name, values in limits.items()))
     statement = {
         "NotAction": ["iam:*", "organizations:*", "sts:*", "support:*"],
         "Resource": "*",

@@ -1,4 +1,4 @@
-"""``@check``: a function that decides, declared as a check."""
+"""Registers checks: ``@check`` declares a function that decides as a check."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def check(
 
 
 def account(scope: Scope) -> str:
-    """The account, for a check about all of it."""
+    """The ARN of the whole account, as a check's resource."""
     return f"arn:{scope.partition}:iam::{scope.account}:root"

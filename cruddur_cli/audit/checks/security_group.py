@@ -1,4 +1,4 @@
-"""Which addresses PostgreSQL's security groups allow."""
+"""Checks which addresses PostgreSQL's security groups allow."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .registry import check
 
 PORT = 5432
 STALE_DAYS = 30
-# The largest network that may still be one office or one provider's gateway.
+# The shortest prefix of a network that may be one office or one provider's gateway, by version of IP.
 _WIDEST = {4: 24, 6: 48}
 
 
 def _groups(seen: Seen) -> list[str]:
     if seen.scope.security_group_id:
         return [seen.scope.security_group_id]
-    found = [str(one["VpcSecurityGroupId"]) for one in instance(seen).get("VpcSecurityGroups", [])]
-    if not found:
+    groups = [str(one["VpcSecurityGroupId"]) for one in instance(seen).get("VpcSecurityGroups", [])]
+    if not groups:
         raise CannotSee("The database instance has no security group in a VPC: name it with --group-id.")
-    return found
+    return groups
 
 
 def _of_groups(seen: Seen) -> Iterable[Params]:
@@ -47,7 +47,7 @@ def _resource(scope: Scope) -> str:
 
 
 def _inbound(seen: Seen) -> list[dict[str, Any]]:
-    """The rules that allow access to PostgreSQL's port."""
+    """The inbound rules that include PostgreSQL's port."""
     return [
         rule
         for rule in seen.listed(RULES)
@@ -95,11 +95,11 @@ def _revoke(seen: Seen, rule: dict[str, Any]) -> str:
     resource=_resource,
 )
 def is_open(seen: Seen) -> Verdict:
-    """Control: "Security groups should not allow unrestricted access to ports with high risk", of which 5432 is one."""
-    found = [rule for rule in _inbound(seen) if (network := _network(rule)) is not None and network.prefixlen == 0]
-    if not found:
+    """Control: "Security groups should not allow unrestricted access to ports with high risk"; 5432 is such a port."""
+    open_rules = [rule for rule in _inbound(seen) if (network := _network(rule)) is not None and network.prefixlen == 0]
+    if not open_rules:
         return passed("no rule for 0.0.0.0/0 or ::/0")
-    return failed(f"open to {either([_name(rule) for rule in found])}", remedy=_revoke(seen, found[0]))
+    return failed(f"open to {either([_name(rule) for rule in open_rules])}", remedy=_revoke(seen, open_rules[0]))
 
 
 @check(
@@ -111,27 +111,28 @@ def is_open(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def wide(seen: Seen) -> Verdict:
-    """Public networks of more than 256 addresses (IPv6: a /48); the whole internet is a finding of its own."""
+    """Fails for public networks of more than 256 addresses (IPv6: a /48). Another check is about the whole internet."""
     rules = _inbound(seen)
-    found = [
+    wide_rules = [
         rule
         for rule in rules
         if (network := _network(rule)) is not None
         and not network.is_private
         and 0 < network.prefixlen < _WIDEST[network.version]
     ]
-    if not found:
+    if not wide_rules:
         return passed(f"allowed: {either([_name(rule) for rule in rules], none='no address')}")
     return failed(
-        f"wide networks are allowed: {either([_name(rule) for rule in found])}", remedy=_revoke(seen, found[0])
+        f"wide networks are allowed: {either([_name(rule) for rule in wide_rules])}",
+        remedy=_revoke(seen, wide_rules[0]),
     )
 
 
 def _dated(seen: Seen, moment_of: Callable[[str], datetime | None]) -> list[tuple[datetime, dict[str, Any]]]:
-    """Rules whose description says a moment; one that `cruddur rds revoke` has closed lets no machine in."""
+    """The rules whose description contains a moment, without those that `cruddur rds revoke` has closed."""
     open_ = [rule for rule in _inbound(seen) if _source(rule) not in group_rules.CLOSED.values()]
-    found = [(moment_of(rule.get("Description") or ""), rule) for rule in open_]
-    return [(moment, rule) for moment, rule in found if moment is not None]
+    moments = [(moment_of(rule.get("Description") or ""), rule) for rule in open_]
+    return [(moment, rule) for moment, rule in moments if moment is not None]
 
 
 @check(
@@ -143,12 +144,12 @@ def _dated(seen: Seen, moment_of: Callable[[str], datetime | None]) -> list[tupl
     resource=_resource,
 )
 def stale(seen: Seen) -> Verdict:
-    """The address of a workspace soon belongs to another person. Only rules that cruddur wrote say how old they are."""
-    marked = _dated(seen, group_rules.written_at)
-    found = [rule for moment, rule in marked if seen.scope.now - moment > timedelta(days=STALE_DAYS)]
-    if not found:
-        return passed(f"{len(marked)} rule{'s' * (len(marked) != 1)} with a date, none older than {STALE_DAYS} days")
-    return failed(f"old rules: {either([_name(rule) for rule in found])}", remedy=_revoke(seen, found[0]))
+    """The address of a workspace soon belongs to another person. Only rules that cruddur wrote contain their date."""
+    dated = _dated(seen, group_rules.written_at)
+    old = [rule for moment, rule in dated if seen.scope.now - moment > timedelta(days=STALE_DAYS)]
+    if not old:
+        return passed(f"{len(dated)} rule{'s' * (len(dated) != 1)} with a date, none older than {STALE_DAYS} days")
+    return failed(f"old rules: {either([_name(rule) for rule in old])}", remedy=_revoke(seen, old[0]))
 
 
 @check(
@@ -160,9 +161,9 @@ def stale(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def expired(seen: Seen) -> Verdict:
-    """Rules of `cruddur rds update-sg-rule --for`: their description contains the hour at which they end."""
-    marked = _dated(seen, group_rules.ends_at)
-    found = [rule for moment, rule in marked if moment <= seen.scope.now]
-    if not found:
-        return passed(f"{len(marked)} rule{'s' * (len(marked) != 1)} for a limited time, none expired")
-    return failed(f"expired: {either([_name(rule) for rule in found])}", remedy="cruddur rds revoke --expired")
+    """Fails for rules of `cruddur rds update-sg-rule --for` whose end, in the description, has passed."""
+    dated = _dated(seen, group_rules.ends_at)
+    past = [rule for moment, rule in dated if moment <= seen.scope.now]
+    if not past:
+        return passed(f"{len(dated)} rule{'s' * (len(dated) != 1)} for a limited time, none expired")
+    return failed(f"expired: {either([_name(rule) for rule in past])}", remedy="cruddur rds revoke --expired")

@@ -1,4 +1,4 @@
-"""The Lambda function behind the table's stream: whether its role may do more than it needs."""
+"""Checks that the role of the stream's Lambda function allows no more than the function needs."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ MANAGED_TEXTS = Ask("iam", "get_policy_version", "iam:GetPolicyVersion", _versio
 
 
 def _least(seen: Seen) -> dict[str, Any]:
-    """The least policy, with what an encrypted table, a queue of any name or a VPC need beside it."""
+    """The smallest policy for the function, with the permissions for an encrypted table, any queue and a VPC."""
     scope = seen.scope
-    found = policy.of(
+    least = policy.of(
         partition=scope.partition,
         region=scope.region,
         account=scope.account,
@@ -74,10 +74,10 @@ def _least(seen: Seen) -> dict[str, Any]:
         queue="*",
     )
     keys = f"arn:{scope.partition}:kms:{scope.region}:{scope.account}:key/*"
-    found["Statement"].append({"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": keys})
+    least["Statement"].append({"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": keys})
     if seen.one(FUNCTION).get("VpcConfig", {}).get("VpcId"):
-        found["Statement"].append({"Effect": "Allow", "Action": list(policy.IN_A_VPC), "Resource": "*"})
-    return found
+        least["Statement"].append({"Effect": "Allow", "Action": list(policy.IN_A_VPC), "Resource": "*"})
+    return least
 
 
 @check(
@@ -93,13 +93,13 @@ def _least(seen: Seen) -> dict[str, Any]:
     resource=lambda scope: f"arn:{scope.partition}:lambda:{scope.region}:{scope.account}:function:{scope.function}",
 )
 def role(seen: Seen) -> Verdict:
-    """Its role's policies against the least one, which docs/lambda.md prints."""
+    """Compares the role's policies with the smallest one, which docs/lambda.md prints."""
     texts = [answer["PolicyDocument"] for answer in seen.all(INLINE_TEXTS)]
     texts += [answer["PolicyVersion"]["Document"] for answer in seen.all(MANAGED_TEXTS)]
     name = _role(seen)
-    found = beyond([document(text) for text in texts], _least(seen))
-    if not found:
+    excess = beyond([document(text) for text in texts], _least(seen))
+    if not excess:
         return passed(f"{name}: no more than the least policy")
-    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    more = f", and {len(excess) - _SHOWN} more" if len(excess) > _SHOWN else ""
     command = f"iam put-role-policy --role-name {name} --policy-name cruddur-stream --policy-document file://least.json"
-    return failed(f"{name} may also: {either(found[:_SHOWN])}{more}", remedy=seen.scope.aws(command))
+    return failed(f"{name} may also: {either(excess[:_SHOWN])}{more}", remedy=seen.scope.aws(command))

@@ -1,4 +1,4 @@
-"""The table: who could delete or read it, and what it could be brought back from."""
+"""Checks the table: who could delete or read it, its backups, its key and its capacity."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ KEY = Ask("kms", "describe_key", "kms:DescribeKey", _key, needs=(TABLE,))
     resource=_table,
 )
 def encryption(seen: Seen) -> Verdict:
-    """AWS's own key, the default, encrypts too, but no key policy limits who reads and no log tells who did."""
-    found = seen.one(TABLE)["Table"].get("SSEDescription", {})
-    if found.get("Status") in {"ENABLED", "UPDATING"} and found.get("SSEType") == "KMS":
-        return passed(f"encrypted with {found.get('KMSMasterKeyArn', 'a key in KMS')}")
+    """AWS's own key, the default, encrypts too, but has no key policy that limits readers and no log of its use."""
+    encrypted = seen.one(TABLE)["Table"].get("SSEDescription", {})
+    if encrypted.get("Status") in {"ENABLED", "UPDATING"} and encrypted.get("SSEType") == "KMS":
+        return passed(f"encrypted with {encrypted.get('KMSMasterKeyArn', 'a key in KMS')}")
     command = f"dynamodb update-table --table-name {seen.scope.table} --sse-specification Enabled=true,SSEType=KMS"
     return failed("encrypted with a key that AWS owns (the default)", remedy=seen.scope.aws(command))
 
@@ -108,16 +108,16 @@ def encryption(seen: Seen) -> Verdict:
 def key(seen: Seen) -> Verdict:
     """Without its key a table cannot be read, and DynamoDB archives it after seven days."""
     table = seen.one(TABLE)["Table"]
-    found = seen.one(KEY).get("KeyMetadata")
-    if found is None:
+    kms_key = seen.one(KEY).get("KeyMetadata")
+    if kms_key is None:
         return passed("AWS owns the key; this account can neither disable nor delete it")
     lost = table.get("SSEDescription", {}).get("InaccessibleEncryptionDateTime")
-    if found["KeyState"] == "Enabled" and not lost:
-        return passed(f"{found['Arn']} is enabled, managed by {found.get('KeyManager', 'unknown').lower()}")
-    when = f", on {day(found['DeletionDate'])}" if found.get("DeletionDate") else ""
-    verb = "cancel-key-deletion" if found["KeyState"] == "PendingDeletion" else "enable-key"
-    evidence = f"{found['Arn']} is {found['KeyState']}{when}" + (f"; no access since {day(lost)}" if lost else "")
-    return failed(evidence, remedy=seen.scope.aws(f"kms {verb} --key-id {found['KeyId']}"))
+    if kms_key["KeyState"] == "Enabled" and not lost:
+        return passed(f"{kms_key['Arn']} is enabled, managed by {kms_key.get('KeyManager', 'unknown').lower()}")
+    when = f", on {day(kms_key['DeletionDate'])}" if kms_key.get("DeletionDate") else ""
+    verb = "cancel-key-deletion" if kms_key["KeyState"] == "PendingDeletion" else "enable-key"
+    evidence = f"{kms_key['Arn']} is {kms_key['KeyState']}{when}" + (f"; no access since {day(lost)}" if lost else "")
+    return failed(evidence, remedy=seen.scope.aws(f"kms {verb} --key-id {kms_key['KeyId']}"))
 
 
 @check(
@@ -145,15 +145,15 @@ def deletion_protection(seen: Seen) -> Verdict:
 )
 def point_in_time_recovery(seen: Seen) -> Verdict:
     """Control: "DynamoDB tables should have point-in-time recovery enabled"; the default is 35 days."""
-    found = seen.one(RECOVERY)["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    recovery = seen.one(RECOVERY)["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
     command = (
         f"dynamodb update-continuous-backups --table-name {seen.scope.table} "
         "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true,RecoveryPeriodInDays=35"
     )
-    if found.get("PointInTimeRecoveryStatus") != "ENABLED":
+    if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
         return failed("point-in-time recovery is off", remedy=seen.scope.cruddur("ddb protect"))
-    days = int(found.get("RecoveryPeriodInDays", 35))
-    since, until = found.get("EarliestRestorableDateTime"), found.get("LatestRestorableDateTime")
+    days = int(recovery.get("RecoveryPeriodInDays", 35))
+    since, until = recovery.get("EarliestRestorableDateTime"), recovery.get("LatestRestorableDateTime")
     window = f", today from {minute(since)} to {minute(until)}" if since and until else ""
     evidence = f"point-in-time recovery is on for {days} days{window}"
     return passed(evidence) if days >= WINDOW_DAYS else failed(evidence, remedy=seen.scope.aws(command))
@@ -168,15 +168,17 @@ def point_in_time_recovery(seen: Seen) -> Verdict:
     resource=_table,
 )
 def backup(seen: Seen) -> Verdict:
-    """On-demand backups and those of AWS Backup; they survive the table, point-in-time recovery 35 days of it."""
+    """On-demand backups and those of AWS Backup count. They remain after the table is deleted."""
     scope = seen.scope
-    found = [entry for entry in seen.listed(BACKUPS) if entry.get("BackupStatus") == "AVAILABLE"]
+    available = [entry for entry in seen.listed(BACKUPS) if entry.get("BackupStatus") == "AVAILABLE"]
     remedy = scope.cruddur("ddb backup")
-    if not found:
+    if not available:
         return failed("there is no backup", remedy=remedy)
-    newest = max(found, key=lambda entry: entry["BackupCreationDateTime"])
+    newest = max(available, key=lambda entry: entry["BackupCreationDateTime"])
     moment = newest["BackupCreationDateTime"]
-    evidence = f"{len(found)} backup{'s' * (len(found) > 1)}, the last on {day(moment)} ({newest['BackupName']})"
+    evidence = (
+        f"{len(available)} backup{'s' * (len(available) > 1)}, the last on {day(moment)} ({newest['BackupName']})"
+    )
     return passed(evidence) if scope.now - moment <= timedelta(days=BACKUP_DAYS) else failed(evidence, remedy=remedy)
 
 
@@ -190,9 +192,9 @@ def backup(seen: Seen) -> Verdict:
 )
 def tags(seen: Seen) -> Verdict:
     """Control: "DynamoDB tables should be tagged"; tags of AWS itself do not count."""
-    found = [tag["Key"] for tag in seen.listed(TAGS) if not tag["Key"].startswith("aws:")]
-    if found:
-        return passed(f"tags: {either(found)}")
+    keys = [tag["Key"] for tag in seen.listed(TAGS) if not tag["Key"].startswith("aws:")]
+    if keys:
+        return passed(f"tags: {either(keys)}")
     command = f"dynamodb tag-resource --resource-arn {seen.scope.table_arn} --tags Key=Project,Value=cruddur"
     return failed("no tag", remedy=seen.scope.aws(command))
 
@@ -233,15 +235,15 @@ def scaling(seen: Seen) -> Verdict:
     resource=_table,
 )
 def resource_policy(seen: Seen) -> Verdict:
-    """A resource-based policy may grant access that no policy of this account's users shows."""
+    """A resource-based policy may grant access that no policy of this account's users contains."""
     text = seen.one(RESOURCE_POLICY).get("Policy")
     if not text:
         return passed("no resource policy")
-    found = policies.outsiders(document(text), seen.scope.account)
-    if not found:
+    principals = policies.outsiders(document(text), seen.scope.account)
+    if not principals:
         return passed("the resource policy allows no other account")
     command = f"dynamodb put-resource-policy --resource-arn {seen.scope.table_arn} --policy file://table-policy.json"
-    return failed(f"the resource policy allows: {either(found)}", remedy=seen.scope.aws(command))
+    return failed(f"the resource policy allows: {either(principals)}", remedy=seen.scope.aws(command))
 
 
 @check(
@@ -253,11 +255,11 @@ def resource_policy(seen: Seen) -> Verdict:
     resource=_table,
 )
 def time_to_live(seen: Seen) -> Verdict:
-    """Messages and group rows have no time to live: an attribute that gives them one deletes them without a request."""
-    found = seen.one(TIME_TO_LIVE)["TimeToLiveDescription"]
-    if found.get("TimeToLiveStatus") not in {"ENABLED", "ENABLING"}:
+    """Messages and group rows must not expire: with time to live, DynamoDB deletes rows without a request."""
+    setting = seen.one(TIME_TO_LIVE)["TimeToLiveDescription"]
+    if setting.get("TimeToLiveStatus") not in {"ENABLED", "ENABLING"}:
         return passed("time to live is off")
-    attribute = found.get("AttributeName", "")
-    off = shlex.quote(f"Enabled=false,AttributeName={attribute}")  # it may be any text
+    attribute = setting.get("AttributeName", "")
+    off = shlex.quote(f"Enabled=false,AttributeName={attribute}")  # the name may be any text
     command = f"dynamodb update-time-to-live --table-name {seen.scope.table} --time-to-live-specification {off}"
     return failed(f"rows with a past time in {attribute!r} are deleted", remedy=seen.scope.aws(command))

@@ -1,4 +1,4 @@
-"""Whether what is done to the account, and to the table's rows, is recorded."""
+"""Checks that changes of the account and of the table's rows are recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..model import Ask, CannotSee, Params, Seen, Verdict, either, failed, passe
 from ..policies import matches
 from .registry import account, check
 
-# What the checks above ask for, as AWS Config's managed rules: these go on asking.
+# The managed rules of AWS Config that repeat the checks of the table continuously.
 WANTED_RULES = {
     "DYNAMODB_PITR_ENABLED": "dynamodb-pitr-enabled",
     "DYNAMODB_TABLE_DELETION_PROTECTION_ENABLED": "dynamodb-table-deletion-protection-enabled",
@@ -58,17 +58,17 @@ RULES = Ask(
 
 
 def _logging(seen: Seen) -> list[dict[str, Any]]:
-    """The trails that record at this moment."""
+    """The trails that are logging."""
     return [trail for trail, status in zip(_trails(seen), seen.all(STATUS), strict=True) if status.get("IsLogging")]
 
 
 def _recorded(seen: Seen) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each trail that records at this moment, with what it selects. Raises CannotSee where none does."""
+    """Each trail that is logging, with its event selectors. Raises CannotSee if none is."""
     all_three = zip(_trails(seen), seen.all(STATUS), seen.all(SELECTORS), strict=True)
-    found = [(trail, selectors) for trail, status, selectors in all_three if status.get("IsLogging")]
-    if not found:
+    logging_trails = [(trail, selectors) for trail, status, selectors in all_three if status.get("IsLogging")]
+    if not logging_trails:
         raise CannotSee("No trail is logging.")
-    return found
+    return logging_trails
 
 
 @check(
@@ -81,9 +81,9 @@ def _recorded(seen: Seen) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 )
 def logging(seen: Seen) -> Verdict:
     """Control: "At least one CloudTrail trail should be enabled"."""
-    names, found = [trail["Name"] for trail in _trails(seen)], [trail["Name"] for trail in _logging(seen)]
-    if found:
-        return passed(f"{either(found)} is logging")
+    names, active = [trail["Name"] for trail in _trails(seen)], [trail["Name"] for trail in _logging(seen)]
+    if active:
+        return passed(f"{either(active)} is logging")
     if names:
         return failed(
             f"{either(names)} is not logging", remedy=seen.scope.aws(f"cloudtrail start-logging --name {names[0]}")
@@ -93,7 +93,7 @@ def logging(seen: Seen) -> Verdict:
 
 
 def _manages(selectors: dict[str, Any]) -> bool:
-    """Whether reads and writes of the account itself ("management events") are recorded."""
+    """Whether the selectors record reads and writes of the account itself ("management events")."""
     simple = any(
         one.get("IncludeManagementEvents", True) and one.get("ReadWriteType", "All") == "All"
         for one in selectors.get("EventSelectors") or []
@@ -114,13 +114,16 @@ def _manages(selectors: dict[str, Any]) -> bool:
     resource=account,
 )
 def multi_region(seen: Seen) -> Verdict:
-    """Control: "CloudTrail should be enabled and configured with at least one multi-Region trail that includes read and
-    write management events"."""
-    found = [
+    """Control CloudTrail.1.
+
+    "CloudTrail should be enabled and configured with at least one multi-Region trail that includes read and write
+    management events".
+    """
+    matching = [
         trail["Name"] for trail, selectors in _recorded(seen) if trail.get("IsMultiRegionTrail") and _manages(selectors)
     ]
-    if found:
-        return passed(either(found))
+    if matching:
+        return passed(either(matching))
     names = [trail["Name"] for trail, _ in _recorded(seen)]
     command = f"cloudtrail update-trail --name {names[0]} --is-multi-region-trail"
     return failed(
@@ -134,7 +137,7 @@ def _fields(selector: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
 
 
 def _records_rows(selectors: dict[str, Any], arn: str) -> bool:
-    """Whether writes to the table's rows ("data events") are recorded."""
+    """Whether the selectors record writes to the table's rows ("data events")."""
     for one in selectors.get("EventSelectors") or []:
         for resource in one.get("DataResources") or []:
             # "DataResource": a value is a table's ARN, or arn:aws:dynamodb for every table.
@@ -153,7 +156,7 @@ def _records_rows(selectors: dict[str, Any], arn: str) -> bool:
 
 
 def _selected(condition: dict[str, list[str]], arn: str) -> bool:
-    """Whether an advanced selector's condition takes a value: any of what is given, none of what is excluded."""
+    """Whether an ARN meets an advanced selector's condition: any test without ``Not``, and no test with it."""
     tests = {
         "Equals": lambda value: arn == value,
         "StartsWith": arn.startswith,
@@ -173,11 +176,11 @@ def _selected(condition: dict[str, list[str]], arn: str) -> bool:
     resource=lambda scope: scope.table_arn,
 )
 def data_events(seen: Seen) -> Verdict:
-    """Requests for rows are "data events", which no trail records by default; they cost money by the event."""
+    """Requests for rows are "data events". No trail records them by default, and each event costs money."""
     arn = seen.scope.table_arn
-    found = [trail["Name"] for trail, selectors in _recorded(seen) if _records_rows(selectors, arn)]
-    if found:
-        return passed(either(found))
+    matching = [trail["Name"] for trail, selectors in _recorded(seen) if _records_rows(selectors, arn)]
+    if matching:
+        return passed(either(matching))
     names = [trail["Name"] for trail, _ in _recorded(seen)]
     selector = [
         {
@@ -237,19 +240,19 @@ def recorder(seen: Seen) -> Verdict:
     resource=account,
 )
 def rules(seen: Seen) -> Verdict:
-    """Which of its managed rules for DynamoDB are on: what was right once is told when it is no more."""
+    """Passes if the managed rules for DynamoDB are on: they report a setting that is changed later."""
     active = {
         one.get("Source", {}).get("SourceIdentifier", "")
         for one in seen.listed(RULES)
         if one.get("ConfigRuleState", "ACTIVE") == "ACTIVE"
     }
-    found = sorted(name for name in active if matches("DYNAMODB_*", name))
+    for_dynamodb = sorted(name for name in active if matches("DYNAMODB_*", name))
     missing = [identifier for identifier in WANTED_RULES if identifier not in active]
     if not missing:
-        return passed(f"on: {either(found)}")
+        return passed(f"on: {either(for_dynamodb)}")
     rule = {
         "ConfigRuleName": WANTED_RULES[missing[0]],
         "Source": {"Owner": "AWS", "SourceIdentifier": missing[0]},
     }
     command = f"configservice put-config-rule --config-rule '{json.dumps(rule)}'"
-    return failed(f"on: {either(found)}; missing: {either(missing)}", remedy=seen.scope.aws(command))
+    return failed(f"on: {either(for_dynamodb)}; missing: {either(missing)}", remedy=seen.scope.aws(command))

@@ -1,4 +1,4 @@
-"""The user pool: who may sign in, and whether it could be deleted."""
+"""Checks the user pool: passwords, second factors, registration, and deletion protection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POOL = Ask("cognito-idp", "describe_user_pool", "cognito-idp:DescribeUserPool", 
 
 
 def _region(scope: Scope) -> str:
-    """A pool's id begins with its region, which need not be the table's."""
+    """The pool's region, from its id; it may differ from the table's."""
     return scope.user_pool_id.partition("_")[0] if scope.user_pool_id and "_" in scope.user_pool_id else scope.region
 
 
@@ -40,7 +40,7 @@ def _pool(seen: Seen) -> dict[str, Any]:
 
 
 def _update(seen: Seen, change: str) -> str:
-    """UpdateUserPool resets what is not sent; so the command begins with reading the pool."""
+    """The commands that change the pool. UpdateUserPool resets settings that are not sent, so the first reads it."""
     pool = seen.scope.user_pool_id
     read = _aws(seen, f"cognito-idp describe-user-pool --user-pool-id {pool}")
     return f"{read}; then with every setting of it: " + _aws(
@@ -57,7 +57,7 @@ def _update(seen: Seen, change: str) -> str:
     resource=_resource,
 )
 def mfa(seen: Seen) -> Verdict:
-    """Control: "MFA should be enabled for Cognito user pools" whose people sign in with a password."""
+    """Control: "MFA should be enabled for Cognito user pools", for pools with sign-in by password."""
     pool = _pool(seen)
     first = pool.get("Policies", {}).get("SignInPolicy", {}).get("AllowedFirstAuthFactors") or ["PASSWORD"]
     setting = pool.get("MfaConfiguration", "OFF")
@@ -81,7 +81,7 @@ def mfa(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def passwords(seen: Seen) -> Verdict:
-    """Control: "Password policies for Cognito user pools should have strong configurations"; its defaults."""
+    """Control: "Password policies for Cognito user pools should have strong configurations", with its defaults."""
     rules = _pool(seen).get("Policies", {}).get("PasswordPolicy", {})
     length, days = int(rules.get("MinimumLength", 0)), int(rules.get("TemporaryPasswordValidityDays", 7))
     kinds = ("Lowercase", "Uppercase", "Numbers", "Symbols")
@@ -105,7 +105,7 @@ def passwords(seen: Seen) -> Verdict:
     resource=_resource,
 )
 def self_registration(seen: Seen) -> Verdict:
-    """Open registration is how Cruddur gets its people; without a verified address it is open to programs too."""
+    """People register with Cruddur by themselves; without a verified address, programs can register too."""
     pool = _pool(seen)
     if pool.get("AdminCreateUserConfig", {}).get("AllowAdminCreateUserOnly"):
         return passed("only administrators create users")
