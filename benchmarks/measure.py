@@ -1,4 +1,4 @@
-"""What a command takes, as the system accounts for whole processes, and how two of them compare."""
+"""Runs commands, and measures the CPU time, wall time and peak memory of their processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CRUDDUR = (sys.executable, "-m", "cruddur_cli")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took: CPU is user and system time; peak memory is its resident set."""
+    """The cost of one process: CPU time is user and system time; peak memory is that of its resident set."""
 
     cpu_ms: float
     wall_ms: float
@@ -30,17 +30,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Target:
-    """Where commands run: an environment without anybody's settings, and a folder."""
+    """The environment and the folder in which commands run, without a person's settings."""
 
     env: Mapping[str, str]
     folder: str
 
     def having(self, **variables: str) -> Target:
-        """The same with more variables."""
+        """A target with more variables, in the same folder."""
         return Target({**self.env, **variables}, self.folder)
 
     def run(self, *command: str, terminal: bool = False) -> Cost:
-        """Run a command, which has to succeed; its output goes nowhere, or to a terminal that nobody reads."""
+        """Run a command and discard its output, or send it to a terminal; its cost. Raises SystemExit if it fails."""
         out, reader = _terminal() if terminal else (subprocess.DEVNULL, None)
         began = time.perf_counter()
         with tempfile.TemporaryFile() as errors:
@@ -59,11 +59,11 @@ class Target:
         return Cost((usage.ru_utime + usage.ru_stime) * 1000, wall_ms, usage.ru_maxrss / 1024)
 
     def cruddur(self, *arguments: str, terminal: bool = False) -> Cost:
-        """``run`` for cruddur."""
+        """Run a cruddur command; its cost."""
         return self.run(*CRUDDUR, *arguments, terminal=terminal)
 
     def printed(self, *command: str) -> str:
-        """What a command prints, which has to succeed."""
+        """What a command prints. Raises CalledProcessError if it fails."""
         done = subprocess.run(
             command, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
         )
@@ -78,7 +78,7 @@ def _terminal() -> tuple[int, threading.Thread]:
         try:
             while os.read(master, 65536):
                 pass
-        except OSError:  # the other side is closed
+        except OSError:  # the command has closed the terminal
             pass
         os.close(master)
 
@@ -87,8 +87,8 @@ def _terminal() -> tuple[int, threading.Thread]:
     return slave, reader
 
 
-def middle(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure."""
+def median_cost(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure of the costs."""
     return Cost(
         median(each.cpu_ms for each in costs),
         median(each.wall_ms for each in costs),
@@ -97,7 +97,9 @@ def middle(costs: Sequence[Cost]) -> Cost:
 
 
 def alternate(*commands: Callable[[], Cost], runs: int) -> list[Cost]:
-    """The medians of commands that take turns, so that whatever else the machine does hits all of them. One run of
-    each comes first and does not count."""
+    """The median costs of commands that take turns, so that other work of the machine slows all of them.
+
+    The first run of each does not count.
+    """
     rounds = [[command() for command in commands] for _ in range(runs + 1)][1:]
-    return [middle(costs) for costs in zip(*rounds, strict=True)]
+    return [median_cost(costs) for costs in zip(*rounds, strict=True)]

@@ -1,4 +1,4 @@
-"""What was found: its records, the file that keeps them, and the tables that show them."""
+"""Owns the results of the benchmarks: their records, the file last.json, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ LAST = Path(__file__).with_name("last.json")
 
 @dataclass(frozen=True)
 class Ratio:
-    """One figure against another; ``bar`` is what the ratio must not pass, or with ``at_least`` must reach."""
+    """One figure (``value``) compared with another (``reference``).
+
+    ``bar`` is the largest ratio that is accepted, or with ``at_least`` the smallest; None for no limit.
+    """
 
     what: str
-    ours: float
+    value: float
     against: str
-    theirs: float
+    reference: float
     unit: str
     bar: float | None = None
     at_least: bool = False
 
     @property
     def ratio(self) -> float:
-        """Ours by theirs."""
-        return self.ours / self.theirs
+        """``value`` divided by ``reference``."""
+        return self.value / self.reference
 
     @property
     def is_met(self) -> bool:
-        """Whether the bar is kept; where there is none, it is."""
+        """Whether the ratio is within its bar; True without a bar."""
         return self.bar is None or (self.ratio >= self.bar if self.at_least else self.ratio <= self.bar)
 
 
 @dataclass(frozen=True)
-class Grown:
-    """What one command takes on one size of table."""
+class Measurement:
+    """The cost of one command on a table with ``items`` items."""
 
     command: str
     items: int
@@ -50,42 +53,41 @@ class Grown:
 def save(
     machine: Mapping[str, str],
     ratios: Sequence[Ratio],
-    grown: Sequence[Grown],
+    measurements: Sequence[Measurement],
     shares: Mapping[str, Mapping[str, float]],
     *,
-    anew: bool,
+    replaces_all: bool,
 ) -> None:
-    """Write everything to ``LAST``, in place of what stood there; without ``anew``, what was measured now in its place,
-    and all else stays."""
+    """Write the results to ``LAST``; without ``replaces_all`` keep the earlier results of what was not measured."""
     measured = [{**asdict(each), "ratio": each.ratio, "is_met": each.is_met} for each in ratios]
-    found: dict[str, Any] = {"ratios": measured, "growth": [asdict(each) for each in grown], "shares": shares}
-    if not anew:
+    content: dict[str, Any] = {"ratios": measured, "growth": [asdict(each) for each in measurements], "shares": shares}
+    if not replaces_all:
         before = json.loads(LAST.read_text(encoding="utf-8"))
         now = {_subject(each): each for each in measured}
-        kept = [now.pop(_subject(each), each) for each in before["ratios"]]
-        found = {
-            "ratios": [*kept, *now.values()],
-            "growth": found["growth"] or before["growth"],
-            "shares": found["shares"] or before["shares"],
+        merged = [now.pop(_subject(each), each) for each in before["ratios"]]
+        content = {
+            "ratios": [*merged, *now.values()],
+            "growth": content["growth"] or before["growth"],
+            "shares": content["shares"] or before["shares"],
         }
-    found = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, **found}  # noqa: TID251  # no test looks at it
-    LAST.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    today = datetime.now(UTC).date().isoformat()  # noqa: TID251  # no test reads it
+    LAST.write_text(json.dumps({"date": today, "machine": machine, **content}, indent=1) + "\n", encoding="utf-8")
 
 
 def _subject(ratio: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is compared with what; which width is best may be another one each time."""
+    """The key of a comparison, without the best width, which may differ from run to run."""
     return ratio["what"], re.sub(r", \d+ at once.*", "", ratio["against"]), ratio["unit"]
 
 
 def saved() -> dict[str, str]:
-    """What ``save`` wrote last, as pieces of Markdown by name."""
+    """The results in ``LAST`` as Markdown: ``machine``, and the tables ``ratios``, ``growth`` and ``shares``."""
     last = json.loads(LAST.read_text(encoding="utf-8"))
     about = ", ".join(f"{name} {value}" for name, value in last["machine"].items())
     ratios = [Ratio(**{name: each[name] for name in Ratio.__dataclass_fields__}) for each in last["ratios"]]
     return {
         "machine": f"Measured on {last['date']}: {about}.",
         "ratios": ratio_table(ratios),
-        "growth": growth_table([Grown(**each) for each in last["growth"]]),
+        "growth": growth_table([Measurement(**each) for each in last["growth"]]),
         "shares": share_table(last["shares"]),
     }
 
@@ -102,18 +104,18 @@ def ratio_table(ratios: Sequence[Ratio]) -> str:
         digits = 2 if each.is_met or each.bar is None or f"{each.ratio:.2f}" != f"{each.bar:.2f}" else 4
         bar = "–" if each.bar is None else f"{sign} {each.bar:.2f}: {'met' if each.is_met else '**missed**'}"
         lines.append(
-            f"| {each.what} | {each.ours:,.0f} | {each.against} | {each.theirs:,.0f} | {each.unit}"
+            f"| {each.what} | {each.value:,.0f} | {each.against} | {each.reference:,.0f} | {each.unit}"
             f" | {each.ratio:.{digits}f} | {bar} |"
         )
     return "\n".join(lines)
 
 
-def growth_table(grown: Sequence[Grown]) -> str:
+def growth_table(measurements: Sequence[Measurement]) -> str:
     """Seconds and peak memory by command and size, as a table in Markdown."""
-    sizes = list(dict.fromkeys(each.items for each in grown))
+    sizes = list(dict.fromkeys(each.items for each in measurements))
     lines = [f"| command | {' | '.join(f'{size:,} items' for size in sizes)} |", "|---|" + "--:|" * len(sizes)]
-    for command in dict.fromkeys(each.command for each in grown):
-        cells = [f"{each.seconds:,.2f} s, {each.peak_mb:.0f} MB" for each in grown if each.command == command]
+    for command in dict.fromkeys(each.command for each in measurements):
+        cells = [f"{each.seconds:,.2f} s, {each.peak_mb:.0f} MB" for each in measurements if each.command == command]
         lines.append(f"| {code(command)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

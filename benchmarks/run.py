@@ -1,15 +1,15 @@
-"""What is measured against what, in one run, and what that found.
+"""Measures cruddur against other programs, and prints the comparisons as Markdown.
 
     python benchmarks/run.py [--quick] [--only PART …] [--save]
 
-Every figure is of a whole process, start-up included. What is compared takes turns, and medians count, so that whatever
-else the machine does hits both. Many items are measured on DynamoDB Local where TEST_DYNAMODB_LOCAL names one (one of
-its own is best: it gets slower with what it has held), else on the embedded engine. The AWS CLI takes part where `aws`
-is to be found, or AWS_CLI says, and psql where it is installed. Everything else is started here, and deleted again.
-It takes about a quarter of an hour.
+Every figure is of a whole process, start-up included. Compared commands take turns, and medians count, so that other
+work of the machine slows both. Many items are measured on the DynamoDB Local that TEST_DYNAMODB_LOCAL names, else on
+the embedded engine. Use a new DynamoDB Local: it gets slower with every item that it has stored. The AWS CLI takes part
+if `aws` is in PATH, or if AWS_CLI names it, and psql if it is installed. All other programs are started here, and their
+data is deleted afterwards. A run takes about a quarter of an hour.
 
-The table is printed as Markdown; --save writes benchmarks/last.json, from which docs/generate.py makes the tables of
-docs/performance.md; with --only, it replaces what those parts have measured. Exit code 1 when a bar is missed.
+--save writes benchmarks/last.json, from which docs/generate.py makes the tables of docs/performance.md. With --only it
+replaces only the results of those parts. The exit code is 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import Any
 import results
 import starting
 import transfer
-from results import Grown, Ratio
+from results import Measurement, Ratio
 from targets import aws_cli, dynamodb_local, engine, stack
 
 
-def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ratio]]]:
-    """What can be measured, by name."""
+def parts(quick: bool, measurements: list[Measurement]) -> dict[str, Callable[[], Iterator[Ratio]]]:
+    """The parts that can be measured, by name. Each returns its comparisons; ``growth`` adds to ``measurements``."""
     runs, few, large = (3, 1, 10_000) if quick else (25, 5, 1_000_000)
     aws = aws_cli()
 
@@ -42,9 +42,9 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
     def growth() -> Iterator[Ratio]:
         with engine() as (_, target):
             for each in transfer.growth(target, largest=large // 10):
-                grown.append(each)
+                measurements.append(each)
                 note(f"{each.command}, {each.items:,} items: {each.seconds:.2f} s, {each.peak_mb:.0f} MB")
-        yield from transfer.steady(grown)
+        yield from transfer.other_memory(measurements)
 
     def memory() -> Iterator[Ratio]:
         with stack() as target:
@@ -58,7 +58,7 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
 
     items = large // 10
     return {
-        # First, while this process is small: a process begins with the peak memory of the one that starts it.
+        # First, while this process is small: a new process starts with the peak memory of its parent.
         "memory": memory,
         "help": partial(starting.help_pages, runs),
         "pages": partial(starting.slowest_page, runs),
@@ -78,7 +78,7 @@ def parts(quick: bool, grown: list[Grown]) -> dict[str, Callable[[], Iterator[Ra
 
 
 def machine() -> dict[str, str]:
-    """What a figure depends on beside the code."""
+    """The machine, the engine and the versions that the figures depend on."""
     versions = {
         name: metadata.version(name) for name in ("cruddur", "botocore", "typer", "rich", "psycopg", "ministack")
     }
@@ -92,30 +92,33 @@ def machine() -> dict[str, str]:
 
 
 def note(text: str) -> None:
-    """Progress, for whoever waits."""
+    """Print a line of progress on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """The command."""
+    """Run the benchmarks; 1 if a bar is missed, else 0."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--quick", action="store_true", help="few runs over few items, to see that it works")
     options.add_argument("--only", nargs="+", metavar="PART", help="some of the parts")
     options.add_argument("--save", action="store_true", help=f"write {results.LAST.name}")
     given = options.parse_args()
-    grown: list[Grown] = []
-    known = parts(given.quick, grown)
+    measurements: list[Measurement] = []
+    available = parts(given.quick, measurements)
     ratios: list[Ratio] = []
-    for name in given.only or known:
-        for ratio in known[name]():
+    for name in given.only or available:
+        for ratio in available[name]():
             ratios.append(ratio)
             note(results.ratio_table([ratio]).splitlines()[-1])
     print(", ".join(f"{name} {value}" for name, value in machine().items()), results.ratio_table(ratios), sep="\n\n")
     shares = starting.shares(3 if given.quick else 9) if not given.only or "growth" in given.only else {}
-    for drawn in (results.growth_table(grown) if grown else "", results.share_table(shares) if shares else ""):
-        print("\n" + drawn)
+    for table in (
+        results.growth_table(measurements) if measurements else "",
+        results.share_table(shares) if shares else "",
+    ):
+        print("\n" + table)
     if given.save:
-        results.save(machine(), ratios, grown, shares, anew=not given.only)
+        results.save(machine(), ratios, measurements, shares, replaces_all=not given.only)
     return 0 if all(each.is_met for each in ratios) else 1
 
 

@@ -1,4 +1,4 @@
-"""Commands that do little, where starting is what a person waits for."""
+"""Measures short commands, whose time is mostly the start of the program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUERY = (sys.executable, str(Path(__file__).parent / "peers" / "query.py"))
 
 
 def help_pages(runs: int) -> Iterator[Ratio]:
-    """What it takes until a person sees help, against an interpreter that does nothing."""
+    """The time of ``--help`` and ``--version`` against an interpreter that does nothing."""
     with stack() as target:
         help_, version, nothing = alternate(
             partial(target.cruddur, "--help"), partial(target.cruddur, "--version"), partial(target.run, *_NOTHING),
@@ -33,7 +33,7 @@ def help_pages(runs: int) -> Iterator[Ratio]:
 
 
 def slowest_page(runs: int) -> Iterator[Ratio]:
-    """The page of help that takes longest, of every command and group, against an interpreter that does nothing."""
+    """The time of the slowest page of help, of all commands and groups, against an interpreter that does nothing."""
     with stack() as target:
         pages = [[*words, "--help"] for words in (*(name.split() for name in tree.GROUPS), *tree.paths())]
         took = alternate(*(partial(target.cruddur, *page) for page in pages), runs=min(runs, 3))
@@ -44,7 +44,7 @@ def slowest_page(runs: int) -> Iterator[Ratio]:
 
 
 def completion(runs: int) -> Iterator[Ratio]:
-    """What a person waits after Tab, where the values come from a store that runs."""
+    """The time of a completion after Tab, for values from a running store, against a limit."""
     with stack() as target:
         target.cruddur("setup")
         for what, line in (
@@ -61,8 +61,10 @@ def completion(runs: int) -> Iterator[Ratio]:
 
 
 def shares(runs: int) -> dict[str, dict[str, float]]:
-    """Where the time of a command goes before its first request, in milliseconds by package: what Python says of its
-    imports, which takes a little longer than without; and ``rest`` is everything else."""
+    """How a command's time divides into imports by package and the ``rest``, in milliseconds, by command.
+
+    Python itself reports the time of imports, which makes the command a little slower.
+    """
     with stack() as target:
         target.cruddur("setup")
         lines = {
@@ -74,7 +76,7 @@ def shares(runs: int) -> dict[str, dict[str, float]]:
 
 
 def _shares(target: Target, line: list[str], runs: int) -> dict[str, float]:
-    found: list[Counter[str]] = []
+    runs_by_package: list[Counter[str]] = []
     for _ in range(runs):
         log = f"{target.folder}/imports"
         command = [sys.executable, "-X", "importtime", "-m", "cruddur_cli", *line]
@@ -86,12 +88,12 @@ def _shares(target: Target, line: list[str], runs: int) -> dict[str, float]:
                 package = name.strip().partition(".")[0]
                 each[package if package in _PACKAGES else "the standard library"] += int(own.partition("|")[0])
         each["rest"] = max(0, round(cost.wall_ms * 1000) - each.total())
-        found.append(each)
-    return {name: median(each[name] for each in found) / 1000 for name in found[0]}
+        runs_by_package.append(each)
+    return {name: median(each[name] for each in runs_by_package) / 1000 for name in runs_by_package[0]}
 
 
 def setting_up(runs: int) -> Iterator[Ratio]:
-    """A second ``cruddur setup`` against the first one on a machine without any state."""
+    """The time of a second ``cruddur setup`` against the first one on a machine without any state."""
     first: list[Cost] = []
     second: list[Cost] = []
     for _ in range(runs):
@@ -114,7 +116,7 @@ migration = Migration
 
 
 def _setting_up_a_checkout(runs: int) -> Iterator[Ratio]:
-    """The same in a checkout with five migrations."""
+    """The same comparison in a checkout with five migrations."""
     first: list[Cost] = []
     second: list[Cost] = []
     for _ in range(runs):
@@ -140,7 +142,7 @@ _PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
 def plugin(runs: int) -> Iterator[Ratio]:
-    """What a test with an empty table of its own takes more than one with the engines alone."""
+    """The extra time of a test with its own empty table, compared with the engines alone, against a limit."""
     with stack() as target:
         target.cruddur("setup")
         commands = []
@@ -154,7 +156,7 @@ def plugin(runs: int) -> Iterator[Ratio]:
 
 
 def conversations(runs: int) -> Iterator[Ratio]:
-    """Reading a conversation, against a bare boto3 script that makes the same query."""
+    """The time to read a conversation against a plain boto3 script with the same query."""
     with stack() as target:
         target.cruddur("setup")
         named = target.having(AWS_ENDPOINT_URL_DYNAMODB=endpoints(target)["aws"])
@@ -172,8 +174,8 @@ def _read(where: str, target: Target, runs: int) -> Iterator[Ratio]:
     as_json, drawn, bare = alternate(
         partial(read, "-o", "json"), partial(read, terminal=True), partial(target.run, *_QUERY), runs=runs
     )
-    for what, ours, bar in (("-o json`", as_json, 1.0), ("` on a terminal", drawn, 1.2)):
+    for what, cost, bar in (("-o json`", as_json, 1.0), ("` on a terminal", drawn, 1.2)):
         name = f"`get-conversation {what}, {where}".replace(" `", "`")
-        least = 0.8 if where == "embedded engine" and ours is as_json else bar
-        yield Ratio(name, ours.cpu_ms, "script with boto3", bare.cpu_ms, "ms CPU time", least)
-        yield Ratio(name, ours.wall_ms, "script with boto3", bare.wall_ms, "ms", bar)
+        cpu_bar = 0.8 if where == "embedded engine" and cost is as_json else bar
+        yield Ratio(name, cost.cpu_ms, "script with boto3", bare.cpu_ms, "ms CPU time", cpu_bar)
+        yield Ratio(name, cost.wall_ms, "script with boto3", bare.wall_ms, "ms", bar)

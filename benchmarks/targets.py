@@ -1,4 +1,4 @@
-"""Where the measurements happen: a stack, an engine and tables of their own, which go at the end."""
+"""Provides stacks, engines and tables for the measurements, and deletes them afterwards."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from measure import CRUDDUR, Target
 
-_NOWHERE = "http://127.0.0.1:9"
+_NOWHERE = "http://127.0.0.1:9"  # no DynamoDB answers there
 
 
 @contextmanager
 def stack() -> Iterator[Target]:
-    """An empty home, in which a stack may be started."""
+    """A target with an empty home directory, in which commands may start a stack; it is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="cruddur-benchmark-") as folder:
-        Path(folder).chmod(0o711)  # for PostgreSQL's account, where root runs this
+        Path(folder).chmod(0o711)  # so that PostgreSQL's account can enter it if root runs this
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": folder,
@@ -43,20 +43,22 @@ def stack() -> Iterator[Target]:
 
 
 def endpoints(target: Target) -> dict[str, str]:
-    """Where the engines of the stack listen, by name."""
+    """The addresses of the stack's engines, by name."""
     status = target.printed(*CRUDDUR, "local", "status", "-o", "json")
     return {engine["name"]: engine["endpoint"] for engine in json.loads(status)["items"]}
 
 
 def dynamodb_local() -> str | None:
-    """The endpoint of a DynamoDB Local, if TEST_DYNAMODB_LOCAL names one."""
+    """The endpoint of the DynamoDB Local that TEST_DYNAMODB_LOCAL names; None without one."""
     return os.environ.get("TEST_DYNAMODB_LOCAL")
 
 
 @contextmanager
 def engine() -> Iterator[tuple[str, Target]]:
-    """The DynamoDB that many items are measured on, by name, and the users of a seeded database: DynamoDB Local where
-    there is one, which is the quicker of the two and tells its capacity; else the embedded one."""
+    """The name of the DynamoDB for many items, and a target with it and a seeded database.
+
+    It is DynamoDB Local if there is one, because it is faster and returns consumed capacity; else the embedded engine.
+    """
     with stack() as target:
         other = dynamodb_local()
         target.cruddur(*(["db", "setup"] if other else ["setup"]))
@@ -66,7 +68,7 @@ def engine() -> Iterator[tuple[str, Target]]:
 
 @contextmanager
 def table(target: Target) -> Iterator[Target]:
-    """The target with an empty table of its own."""
+    """A target with an empty table of its own, which is dropped at the end."""
     own = target.having(DDB_MESSAGE_TABLE=f"benchmark-{uuid.uuid4().hex[:8]}")
     own.cruddur("ddb", "schema-load")
     try:
@@ -77,7 +79,7 @@ def table(target: Target) -> Iterator[Target]:
 
 @contextmanager
 def endless() -> Iterator[str]:
-    """The endpoint of a DynamoDB that keeps nothing, ``peers/endless.py``."""
+    """The endpoint of a DynamoDB that stores nothing, ``peers/endless.py``."""
     file = Path(__file__).parent / "peers" / "endless.py"
     with subprocess.Popen([sys.executable, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
         assert one.stdin
@@ -87,8 +89,8 @@ def endless() -> Iterator[str]:
 
 
 def aws_cli() -> str | None:
-    """The AWS CLI that works here, from AWS_CLI or the path."""
-    found = os.environ.get("AWS_CLI") or shutil.which("aws")
-    if found is None:
+    """The path of the AWS CLI, from AWS_CLI or PATH; None if there is none that runs."""
+    program = os.environ.get("AWS_CLI") or shutil.which("aws")
+    if program is None:
         return None
-    return found if subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0 else None
+    return program if subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0 else None

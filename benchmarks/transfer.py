@@ -1,4 +1,4 @@
-"""Commands that write and read many items: how quickly, with how much memory, and how that grows."""
+"""Measures the speed and memory of commands that write and read many items."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import results
-from measure import CRUDDUR, Cost, Target, alternate, middle
-from results import Grown, Ratio
+from measure import CRUDDUR, Cost, Target, alternate, median_cost
+from results import Measurement, Ratio
 from targets import endless, table
 
 _PEER = (sys.executable, str(Path(__file__).parent / "peers" / "many.py"))
@@ -19,17 +19,17 @@ _WIDTHS = (4, 8, 16)
 
 
 def seeding(target: Target, *, count: int, runs: int) -> Iterator[Ratio]:
-    """``ddb seed`` against single puts, and against the best width of a bare loop of batches."""
+    """The speed of ``ddb seed`` against single puts, and against the best width of a plain loop of batches."""
     single = max(count // 10, 100)
     commands = {
-        # As a program asks for it: nothing is drawn, as the peers draw nothing.
-        "ours": [*CRUDDUR, "ddb", "seed", "--messages", str(count), "-o", "json"],
+        # With -o json, because the peers draw nothing either.
+        "seed": [*CRUDDUR, "ddb", "seed", "--messages", str(count), "-o", "json"],
         "single": [*_PEER, "puts", str(single), "1"],
         **{f"{width}": [*_PEER, "batches", str(count), str(width)] for width in _WIDTHS},
     }
     costs = alternate(*(partial(_written, target, *command) for command in commands.values()), runs=runs)
     took = {name: cost.wall_ms / 1000 for name, cost in zip(commands, costs, strict=True)}
-    what, rate = f"`seed --messages {count} -o json`", count / took["ours"]
+    what, rate = f"`seed --messages {count} -o json`", count / took["seed"]
     yield Ratio(what, rate, "single PutItem requests", single / took["single"], "items/s", 12, at_least=True)
     best = min(map(str, _WIDTHS), key=lambda width: took[width])
     against = f"batches with botocore, {best} at once (fastest)"
@@ -42,16 +42,16 @@ def _written(target: Target, *command: str) -> Cost:
 
 
 def write_units(target: Target, *, count: int) -> Iterator[Ratio]:
-    """The write units of seeding against one for each KB begun of each row, the index included."""
+    """The write units of seeding against one unit for each row in the table and in the index."""
     with table(target) as own:
         done = json.loads(own.printed(*CRUDDUR, "ddb", "seed", "--messages", str(count), "-o", "json"))
     units = done["consumed_capacity"]["write_units"]
-    # A message is one unit, and the index does not hold it; each of the two group rows is one there too.
+    # A message is one unit, and is not in the index. Each of the two group rows is one unit in the table and the index.
     yield Ratio(f"`seed --messages {count}`", units, "1 WCU per row and index entry", count + 4, "WCU", 1.0)
 
 
 def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local: bool) -> Iterator[Ratio]:
-    """``ddb scan -o jsonl`` and ``ddb export`` of a full table, against a bare parallel loop and the AWS CLI."""
+    """The speed of ``ddb scan -o jsonl`` and ``ddb export`` against a plain parallel loop and the AWS CLI."""
     with table(target) as own:
         own.cruddur("ddb", "seed", "--messages", str(count))
         spread = "64" if is_local else "1"
@@ -59,7 +59,7 @@ def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local:
             "scan": [*CRUDDUR, "ddb", "scan", "-o", "jsonl"],
             "export": [*CRUDDUR, "ddb", "export", "out.jsonl"],
             **{f"bare {width}": [*_PEER, "scan", spread, str(width)] for width in _WIDTHS},
-            # What somebody would write without the knowledge of how the engine walks its segments.
+            # One segment for each thread, as a program does that does not know how the engine reads segments.
             **{f"plain {width}": [*_PEER, "scan", str(width), str(width)] for width in _WIDTHS},
         }
         if aws:
@@ -67,7 +67,7 @@ def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local:
             scan = [aws, "dynamodb", "scan", "--table-name", own.env["DDB_MESSAGE_TABLE"], "--endpoint-url", endpoint]
             commands["aws"] = [*scan, "--output", "json"]
         took = {name: [own.run(*command)] for name, command in commands.items()}
-        # The other widths of a bare loop have lost: each takes a quarter of a minute.
+        # Only the fastest width of each loop is run again, because each run takes a quarter of a minute.
         for kind in ("bare", "plain"):
             widths = sorted(
                 (name for name in commands if name.startswith(kind)), key=lambda name: took[name][0].wall_ms
@@ -77,28 +77,28 @@ def reading(target: Target, *, count: int, runs: int, aws: str | None, is_local:
         for _ in range(runs - 1):
             for name, command in commands.items():
                 took[name].append(own.run(*command))
-    rates = {name: count * 1000 / middle(took[name]).wall_ms for name in commands}
+    rates = {name: count * 1000 / median_cost(took[name]).wall_ms for name in commands}
     for kind, label in (
         ("bare", f"scan with botocore, {spread} segments"),
         ("plain", "scan with botocore, one segment per thread"),
     ):
         best = max((name for name in rates if name.startswith(kind)), key=lambda name: rates[name])
-        for ours in ("scan", "export"):
+        for verb in ("scan", "export"):
             against = f"{label}, {best.split()[1]} at once (fastest)"
             yield Ratio(
-                f"`{ours}` of {count:,} items", rates[ours], against, rates[best], "items/s", 0.95, at_least=True
+                f"`{verb}` of {count:,} items", rates[verb], against, rates[best], "items/s", 0.95, at_least=True
             )
-    for ours in ("scan", "export") if aws else ():
+    for verb in ("scan", "export") if aws else ():
         yield Ratio(
-            f"`{ours}` of {count:,} items", rates[ours], "`aws dynamodb scan`", rates["aws"], "items/s", 2, True
+            f"`{verb}` of {count:,} items", rates[verb], "`aws dynamodb scan`", rates["aws"], "items/s", 2, True
         )
 
 
-def growth(target: Target, *, largest: int) -> Iterator[Grown]:
-    """What each command takes on 100 items, ten times as many, and so on.
+def growth(target: Target, *, largest: int) -> Iterator[Measurement]:
+    """The cost of each command on 100 items, on ten times as many, and so on up to ``largest``.
 
-    Seeding makes one conversation. What reads is measured on conversations of a hundred messages, as a table has them:
-    DynamoDB Local reads and sorts the rest of a partition for each page.
+    Seeding creates one conversation. Commands that read a whole table are measured on conversations of a hundred
+    messages, because DynamoDB Local reads and sorts the rest of a partition for each page.
     """
     count = 100
     while count <= largest:
@@ -114,7 +114,7 @@ def growth(target: Target, *, largest: int) -> Iterator[Grown]:
                 ("import, same items again", ["import", "again.jsonl.gz"], many),
             ):
                 cost = where.cruddur("ddb", *command)
-                yield Grown(name, count, cost.wall_ms / 1000, cost.cpu_ms / 1000, cost.peak_mb)
+                yield Measurement(name, count, cost.wall_ms / 1000, cost.cpu_ms / 1000, cost.peak_mb)
         count *= 10
 
 
@@ -137,7 +137,7 @@ def _line(number: int) -> str:
 
 
 def memory(target: Target, *, small: int, large: int, runs: int) -> Iterator[Ratio]:
-    """Peak memory with many items against that with few: medians, on an engine that keeps nothing."""
+    """The peak memory with many items against that with few: medians, on an engine that stores nothing."""
     folder = Path(target.folder)
     for count in (small, large):
         _write_lines(folder / f"{count}.jsonl", count)
@@ -147,25 +147,25 @@ def memory(target: Target, *, small: int, large: int, runs: int) -> Iterator[Rat
         "scan -o jsonl": ("full-{0}", "scan -o jsonl"),
         "export": ("full-{0}", "export {0}.jsonl.gz"),
     }
-    found: dict[tuple[str, int], list[Cost]] = {(name, count): [] for name in commands for count in (small, large)}
+    costs: dict[tuple[str, int], list[Cost]] = {(name, count): [] for name in commands for count in (small, large)}
 
     def run(name: str, count: int) -> None:
         table_name, command = (text.format(count) for text in commands[name])
-        found[name, count].append(near.having(DDB_MESSAGE_TABLE=table_name).cruddur("ddb", *command.split()))
+        costs[name, count].append(on_endless.having(DDB_MESSAGE_TABLE=table_name).cruddur("ddb", *command.split()))
 
     with endless() as endpoint, ThreadPoolExecutor(2) as two:
-        near = target.having(AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+        on_endless = target.having(AWS_ENDPOINT_URL_DYNAMODB=endpoint)
         for _ in range(runs):
             list(two.map(run, *zip(*((name, count) for count in (large, small) for name in commands), strict=True)))
     for name in commands:
-        after, before = (middle(found[name, count]).peak_mb for count in (large, small))
+        after, before = (median_cost(costs[name, count]).peak_mb for count in (large, small))
         yield Ratio(f"`{name}`, {large:,} items", after, f"{small:,} items", before, "MB peak memory", 1.1)
 
 
-def steady(grown: list[Grown]) -> Iterator[Ratio]:
-    """Peak memory of what is not in ``memory``, on the largest table against that on a tenth of it."""
-    large = max(each.items for each in grown)
-    peaks = {(each.command, each.items): each.peak_mb for each in grown}
+def other_memory(measurements: list[Measurement]) -> Iterator[Ratio]:
+    """The peak memory of the commands that ``memory`` lacks, on the largest table against a tenth of its size."""
+    large = max(each.items for each in measurements)
+    peaks = {(each.command, each.items): each.peak_mb for each in measurements}
     for command in ("get-conversation", "import, same items again"):
         before, after = peaks[command, large // 10], peaks[command, large]
         yield Ratio(

@@ -1,4 +1,4 @@
-"""Commands about many users: Cognito's ids into PostgreSQL, and a large file of SQL."""
+"""Measures commands with many users: the sync of Cognito ids, and a large file of SQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INSERT = (
 
 
 def identities(*, count: int, runs: int) -> Iterator[Ratio]:
-    """``db update-cognito-user-ids`` against a bare listing of the user pool."""
+    """The time of ``db update-cognito-user-ids`` against a plain listing of the user pool."""
     with stack() as target:
         target.cruddur("setup")
         endpoint = endpoints(target)["aws"]
@@ -34,18 +34,18 @@ def identities(*, count: int, runs: int) -> Iterator[Ratio]:
         with psycopg.connect(_url(target), autocommit=True) as conn:
             for number in range(count):
                 conn.execute(_INSERT.format(number).encode())
-            forget = "UPDATE public.users SET cognito_user_id = 'MOCK' WHERE handle LIKE 'user%'"
+            reset_ids = "UPDATE public.users SET cognito_user_id = 'MOCK' WHERE handle LIKE 'user%'"
             rounds = []
             for _ in range(runs + 1):
-                conn.execute(forget)
+                conn.execute(reset_ids)
                 first = target.cruddur("db", "update-cognito-user-ids", "-o", "json")
                 again = target.cruddur("db", "update-cognito-user-ids", "-o", "json")
                 bare = target.having(BENCHMARK_ENDPOINT=endpoint, BENCHMARK_POOL=pool).run(*_LISTING)
                 rounds.append([first, again, bare])
     took = [sorted(cost.wall_ms for cost in costs)[runs // 2] for costs in zip(*rounds[1:], strict=True)]
-    for what, ours in (("all ids new", took[0]), ("no new id", took[1])):
+    for what, wall_ms in (("all ids new", took[0]), ("no new id", took[1])):
         name = f"`update-cognito-user-ids`, {count:,} users, {what}"
-        yield Ratio(name, ours, "user list with botocore", took[2], "ms", 1.2)
+        yield Ratio(name, wall_ms, "user list with botocore", took[2], "ms", 1.2)
 
 
 def _fill_pool(endpoint: str, count: int) -> str:
@@ -69,7 +69,7 @@ def _fill_pool(endpoint: str, count: int) -> str:
 
 
 def sql_file(*, count: int, runs: int) -> Iterator[Ratio]:
-    """``db schema-load`` of a file with many statements against psql, both in one transaction."""
+    """The time of ``db schema-load`` with many statements against psql, both in one transaction."""
     psql = shutil.which("psql")
     if psql is None:
         return
@@ -82,12 +82,12 @@ def sql_file(*, count: int, runs: int) -> Iterator[Ratio]:
         )
         file = Path(target.folder) / "many.sql"
         file.write_text(text + "".join(map(_INSERT.format, range(count))), encoding="utf-8")
-        ours, theirs = alternate(
+        load, by_psql = alternate(
             partial(target.cruddur, "db", "schema-load", "--yes", "--file", str(file)),
             partial(target.run, psql, "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file), _url(target)),
             runs=runs,
         )
-    yield Ratio(f"`db schema-load`, {count:,} statements", ours.wall_ms, "psql", theirs.wall_ms, "ms", 1.2)
+    yield Ratio(f"`db schema-load`, {count:,} statements", load.wall_ms, "psql", by_psql.wall_ms, "ms", 1.2)
 
 
 def _url(target: Target) -> str:

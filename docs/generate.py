@@ -1,13 +1,17 @@
-"""Writes what the documentation can know by itself; ``--check`` only compares, and says what is stale.
+"""Writes the generated parts of the documentation; ``--check`` only compares them, and names the stale files.
 
     python docs/generate.py [--check] [--no-run]
 
-With ``--no-run`` it runs no command, and leaves alone what the pages show as output.
+``--no-run`` runs no command, and does not change the output that the pages show.
 
-It owns six things: docs/commands.md, from the help of every command; the table in docs/configuration.md, from the
-settings there are; policy and table of docs/audit.md, from the checks; those of docs/performance.md, from what the
-benchmarks saved; what the pages show as output, from running their commands on a fresh embedded stack; and the pictures
-in docs/pictures/, which the same commands draw.
+The generated parts are:
+
+- docs/commands.md, from the help of every command;
+- the table in docs/configuration.md, from the settings;
+- the policy and the table in docs/audit.md, from the checks;
+- the tables in docs/performance.md, from benchmarks/last.json;
+- the output that pages show, from running their commands on a new embedded stack;
+- the pictures in docs/pictures/, which the same commands draw.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ CONFIGURATION = DOCS / "configuration.md"
 AUDIT = DOCS / "audit.md"
 PERFORMANCE = DOCS / "performance.md"
 PICTURES = DOCS / "pictures"
-# What they show is run by tests of their own: tests/pytest_plugin/test_pytest_plugin.py, and those in tests/recipes/.
+# Other tests run what these pages show: tests/pytest_plugin/test_pytest_plugin.py, and those in tests/recipes/.
 ELSEWHERE = ("testing-your-app.md", "workspaces.md")
 _WIDTH = 88
 _NOWHERE = "http://127.0.0.1:9"  # no DynamoDB answers there, so the embedded one is used
@@ -56,7 +60,7 @@ _NOWHERE = "http://127.0.0.1:9"  # no DynamoDB answers there, so the embedded on
 
 
 def commands() -> Iterator[tuple[list[str], Any]]:
-    """Every command and group, as the words that are typed and Typer's object for it, in the order of the help."""
+    """Every command and group in the order of the help: the words that a user types, and Typer's object."""
 
     def walk(words: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:
         yield words, command
@@ -68,7 +72,7 @@ def commands() -> Iterator[tuple[list[str], Any]]:
 
 @dataclass(frozen=True)
 class Help:
-    """What ``--help`` says of one command: usage, paragraphs, and an (option, meaning) for each parameter."""
+    """The parts of one command's ``--help``: usage, paragraphs, and (option, meaning) for each parameter."""
 
     usage: str
     paragraphs: list[str]
@@ -76,7 +80,7 @@ class Help:
 
 
 def help_of(words: list[str], command: Any) -> Help:
-    """A command's help, whatever the terminal and the environment."""
+    """A command's help, independent of the terminal and the environment."""
     context = command.make_context(
         " ".join(words), [], resilient_parsing=True, terminal_width=_WIDTH, max_content_width=_WIDTH
     )
@@ -87,15 +91,15 @@ def help_of(words: list[str], command: Any) -> Help:
 
 
 def first_sentence(command: Any) -> str:
-    """What a command is for: the sentence that its group's page shows."""
+    """The first sentence of a command's help, which its group's page shows."""
     return help.first_sentence((command.help or "").strip())
 
 
 def command_reference() -> str:
     """The text of docs/commands.md."""
-    found = list(commands())
-    helps = {" ".join(words): help_of(words, command) for words, command in found}
-    leaves = {" ".join(words) for words, command in found if not hasattr(command, "commands")}
+    entries = list(commands())
+    helps = {" ".join(words): help_of(words, command) for words, command in entries}
+    leaves = {" ".join(words) for words, command in entries if not hasattr(command, "commands")}
     everywhere = [
         option
         for option in next(helps[name] for name in sorted(leaves)).options
@@ -109,16 +113,16 @@ def command_reference() -> str:
         _rows(
             ("command", ""),
             [(f"[`{name}`](#{name.replace(' ', '-')})", first_sentence(command))
-             for name, (_, command) in zip(helps, found, strict=True) if name in leaves],
+             for name, (_, command) in zip(helps, entries, strict=True) if name in leaves],
         ),
         "## Options of every command",
         _options(everywhere),
     ]  # fmt: skip
-    for name, (words, _) in zip(helps, found, strict=True):
+    for name, (words, _) in zip(helps, entries, strict=True):
         shown = helps[name]
         parts.append(f"{'###' if len(words) > 2 else '##'} {name}")
         parts.append(f"    {shown.usage}")
-        # A line that begins with the program is an example; it stays a line.
+        # A line that begins with ``cruddur`` is an example, and stays a line of its own.
         parts += [f"    {each}" if each.startswith("cruddur ") else each for each in shown.paragraphs]
         own = [option for option in shown.options if option not in everywhere]
         if own:
@@ -149,7 +153,7 @@ def examples() -> list[str]:
 
 
 def settings_table() -> str:
-    """Every setting there is, one row each."""
+    """The table of all settings, one row each."""
 
     def codes(names: tuple[str, ...]) -> str:
         return ", ".join(f"`{name}`" for name in names) or "–"
@@ -158,16 +162,16 @@ def settings_table() -> str:
         "| key in `cruddur.toml` | setting | variable | with `--prod` | option | if not set |",
         "|---|---|---|---|---|---|",
     ]
-    for known in settings.KNOWN:
-        production = codes(known.variables if known.prod_variables is None else known.prod_variables)
-        meaning = known.meaning.removesuffix("; not used with --prod")
-        if meaning != known.meaning:
+    for setting in settings.KNOWN:
+        production = codes(setting.variables if setting.prod_variables is None else setting.prod_variables)
+        meaning = setting.meaning.removesuffix("; not used with --prod")
+        if meaning != setting.meaning:
             production = "not used"
-        elif known.per_environment:
+        elif setting.per_environment:
             production += ", `[prod]`"
-        otherwise = f"`{known.default}`" if known.default else known.otherwise
-        option = f"`{known.option}`" if known.option else "–"
-        cells = (f"`{known.key}`", meaning, codes(known.variables), production, option, otherwise)
+        otherwise = f"`{setting.default}`" if setting.default else setting.otherwise
+        option = f"`{setting.option}`" if setting.option else "–"
+        cells = (f"`{setting.key}`", meaning, codes(setting.variables), production, option, otherwise)
         rows.append(f"| {' | '.join(cells)} |".replace("–, ", ""))
     return "\n".join(rows)
 
@@ -176,13 +180,13 @@ def settings_table() -> str:
 
 
 def _control(name: str) -> str:
-    """A control with a link to its page."""
+    """A control's name, with a link if its page is known."""
     page = controls.page(name)
     return f"[{name}]({page})" if page else name
 
 
 def audit_parts() -> dict[str, str]:
-    """The policy that an audit needs, and a row for each check."""
+    """The parts of docs/audit.md by name: the ``policy`` that an audit needs, and the table of ``checks``."""
     rows = ["| check | severity | passes if | control | permissions |", "|---|---|---|---|---|"]
     for check in CHECKS:
         needs = ", ".join(f"`{permission}`" for permission in check.permissions)
@@ -193,7 +197,7 @@ def audit_parts() -> dict[str, str]:
 
 
 def filled(path: Path, tables: Mapping[str, str]) -> str:
-    """The text of a page with each table between the comments that name it."""
+    """The text of a page with each table between its comments, ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
     text = path.read_text(encoding="utf-8")
     for name, table in tables.items():
         marked = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.DOTALL | re.MULTILINE)
@@ -203,13 +207,13 @@ def filled(path: Path, tables: Mapping[str, str]) -> str:
     return text
 
 
-# What the pages show. Their rules:
-#   ```console   lines that begin with "$ " are run, and what stands below each is what it printed
-#   ```sh        lines that begin with "cruddur" are run, and have to succeed; those that reach
-#                production are run by tests/docs/test_pages.py, against an account that moto simulates
-#   <!-- run: LINE -->          is run, and not shown
-#   <!-- picture: NAME: LINE --> is run, and the image below it is what it drew: pictures/NAME.svg
-# All of a page runs in order, on one embedded stack that is new and is deleted afterwards.
+# The output in the pages. These parts of a page are run:
+#   ```console   lines that begin with "$ "; their output stands below each
+#   ```sh        lines that begin with "cruddur", which must succeed; tests/docs/test_pages.py runs those that
+#                reach production, against an account that moto simulates
+#   <!-- run: LINE -->           a line that the page does not show
+#   <!-- picture: NAME: LINE --> a line that draws the image below it, pictures/NAME.svg
+# The lines of a page run in order, on a new embedded stack, which is deleted afterwards.
 
 _STEP = re.compile(
     r"^```(?P<kind>console|sh)\n(?P<body>.*?)^```$|^<!-- run: (?P<hidden>[^\n]+) -->$"
@@ -228,70 +232,73 @@ _VOLATILE = (
 )
 
 
-def steady(text: str) -> str:
-    """Text with everything that differs from run to run replaced by its kind: times, ports, ids."""
+def normalized(text: str) -> str:
+    """The text with the name of its kind instead of each part that differs from run to run: times, ports, ids."""
     for pattern, kind in _VOLATILE:
         text = pattern.sub(kind, text)
     return text
 
 
-def played(text: str, run: Callable[[str], str]) -> str:
-    """The same page with the output that its commands print now; ``run`` takes a line and gives what it printed."""
+def with_output(text: str, run: Callable[[str], str]) -> str:
+    """The page with the current output of its commands; ``run`` runs a line and returns its output.
 
-    def step(found: re.Match[str]) -> str:
-        kind, body = found["kind"], found["body"]
+    Output that differs only in times, ports and ids is not replaced.
+    """
+
+    def step(match: re.Match[str]) -> str:
+        kind, body = match["kind"], match["body"]
         if kind == "sh":
-            for line in here(body):
+            for line in local_commands(body):
                 run(line)
         elif kind == "console":
             shown = [line for line in body.splitlines() if line.startswith("$ ")]
             new = "\n".join(f"{line}\n{run(line.removeprefix('$ '))}" for line in shown)
-            return found[0] if steady(new) == steady(body) else f"```{kind}\n{new}```"
-        elif found["name"]:
-            run(f"NO_COLOR= TERM=xterm-256color {found['drawn']} --svg {found['name']}.svg")
+            return match[0] if normalized(new) == normalized(body) else f"```{kind}\n{new}```"
+        elif match["name"]:
+            run(f"NO_COLOR= TERM=xterm-256color {match['drawn']} --svg {match['name']}.svg")
         else:
-            run(found["hidden"])
-        return found[0]
+            run(match["hidden"])
+        return match[0]
 
     return _STEP.sub(step, text)
 
 
 def steps(text: str) -> Iterator[re.Match[str]]:
-    """What a page has that is run: its groups are ``kind`` and ``body``, ``hidden``, or ``name`` and ``drawn``."""
+    """The parts of a page that are run; the match has ``kind`` and ``body``, ``hidden``, or ``name`` and ``drawn``."""
     return _STEP.finditer(text)
 
 
-def here(block: str) -> list[str]:
-    """The commands of a ``sh`` block that are run on this machine's stack."""
+def local_commands(block: str) -> list[str]:
+    """The commands of a ``sh`` block that do not reach production."""
     return [line for line in block.splitlines() if line.startswith("cruddur") and not reaches_production(line)]
 
 
 def reaches_production(line: str) -> bool:
-    """Whether a command would read or write production."""
+    """Whether a command line would read or write production or S3."""
     return re.search(r"--prod\b|--from prod\b|s3://", line) is not None
 
 
 def pages() -> list[Path]:
-    """The pages with commands that are played."""
-    written = [README, *sorted(DOCS.glob("*.md"))]
-    return [path for path in written if path.name not in ELSEWHERE and _STEP.search(path.read_text(encoding="utf-8"))]
+    """The pages with commands that are run here."""
+    all_pages = [README, *sorted(DOCS.glob("*.md"))]
+    return [path for path in all_pages if path.name not in ELSEWHERE and _STEP.search(path.read_text(encoding="utf-8"))]
 
 
 def page(path: Path) -> dict[Path, str]:
-    """What belongs into a page, and into each of its pictures, by running its commands."""
+    """The current content of a page and of each of its pictures, by path. Runs the page's commands."""
     text = path.read_text(encoding="utf-8")
     with fresh_stack() as (run, folder):
-        wanted = {path: played(text, run)}
-        for found in steps(text):
-            if name := found["name"]:
+        wanted = {path: with_output(text, run)}
+        for match in steps(text):
+            if name := match["name"]:
                 target = PICTURES / f"{name}.svg"
                 drawn = (folder / target.name).read_text(encoding="utf-8")
                 before = target.read_text(encoding="utf-8") if target.exists() else ""
-                wanted[target] = before if steady(drawn) == steady(before) else drawn
+                wanted[target] = before if normalized(drawn) == normalized(before) else drawn
     return wanted
 
 
-# A page begins at this time, far from midnight, and the clock runs on from there: it shows the same on every day.
+# The clock of every page starts at this time, far from midnight, so that its output is the same on every day.
 _BEGINNING = datetime(2026, 11, 20, 13, tzinfo=UTC)
 _CLOCK = """\
 from datetime import timedelta
@@ -302,12 +309,12 @@ times._shift = timedelta(microseconds={microseconds})
 
 @contextlib.contextmanager
 def fresh_stack() -> Iterator[tuple[Callable[[str], str], Path]]:
-    """A function that runs a line on an embedded stack of its own, in a terminal of 80 columns without colour.
+    """A function that runs a line on a new embedded stack, in a terminal of 80 columns without colour; and its folder.
 
-    Beside it the folder where it runs.
+    The function returns the output, and raises SystemExit if the line fails.
     """
     with tempfile.TemporaryDirectory(prefix="cruddur-docs-") as folder:
-        Path(folder).chmod(0o711)  # for PostgreSQL's account, where root runs this
+        Path(folder).chmod(0o711)  # so that PostgreSQL's account can enter it if root runs this
         clock = Path(folder, "clock")
         clock.mkdir()
         shift = _BEGINNING - datetime.now(UTC)  # noqa: TID251  # the clock that the commands shift
@@ -341,29 +348,29 @@ def fresh_stack() -> Iterator[tuple[Callable[[str], str], Path]]:
 
 
 def _in_a_terminal(line: str, env: dict[str, str], folder: str) -> tuple[int, str]:
-    # The program that belongs to this interpreter, wherever its scripts are.
+    # cruddur of this interpreter, because PATH may have another one.
     script = 'cruddur() { "$PYTHON" -m cruddur_cli "$@"; }; eval "$1"'
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with subprocess.Popen(
         ["/bin/sh", "-c", script, "sh", line],
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
+        stdout=terminal,
+        stderr=terminal,
         env=env,
         cwd=folder,
     ) as process:
-        os.close(theirs)
+        os.close(terminal)
         received = b""
-        with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
-            while part := os.read(ours, 65536):
+        with contextlib.suppress(OSError):  # Linux raises it once the command has closed the terminal
+            while part := os.read(reader, 65536):
                 received += part
-        os.close(ours)
+        os.close(reader)
     return process.returncode, received.decode().replace("\r\n", "\n")
 
 
 def main() -> int:
-    """The command: 1 where ``--check`` finds something stale."""
+    """Write or check the generated files; 1 if ``--check`` finds a stale one, else 0."""
     wanted = {
         COMMANDS: command_reference(),
         CONFIGURATION: filled(CONFIGURATION, {"settings": settings_table()}),

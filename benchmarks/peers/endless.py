@@ -1,8 +1,8 @@
-"""A DynamoDB that keeps nothing: it takes every write, and its table ``full-N`` has N items whenever it is read.
+"""Runs a DynamoDB that stores nothing: it accepts every write, and a scan of its table ``full-N`` returns N items.
 
-What a command holds in memory is measured against it: an engine that stores a million items takes ten times as long as
-the command itself. It answers batches after a moment, so that as many are under way as the command allows. Prints its
-port; ends with its standard input.
+The memory of commands is measured against it, because an engine that stores a million items takes ten times as long as
+the command itself. It answers batches after a pause, so that a command has as many requests open as it allows. It
+prints its port, and ends with its standard input.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ import threading
 import zlib
 from typing import Any
 
-PAGE = 2_500  # items, about as many as 1 MB holds
-MOMENT_S = 0.01
+PAGE = 2_500  # items, about 1 MB
+PAUSE_S = 0.01
 _ITEM = {
     "message_uuid": "8b1d22bf-cedf-4fbb-b137-63dc54b4770d",
     "message": "Did you see the last episode of Babylon 5? I could not believe how it ended, really.",
@@ -32,38 +32,38 @@ def item(number: int) -> dict[str, dict[str, str]]:
 
 
 def units(table: str) -> dict[str, object]:
-    """Consumed capacity of one request."""
+    """The consumed capacity of one request."""
     return {"TableName": table, "CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}
 
 
-def answer(operation: str, asked: dict[str, Any]) -> dict[str, object]:
-    """The answer to one request."""
-    table = asked.get("TableName", "")
+def answer(operation: str, request: dict[str, Any]) -> dict[str, object]:
+    """The answer to one request. Raises ValueError for an operation that no measured command sends."""
+    table = request.get("TableName", "")
     match operation:
         case "DescribeTable":
-            return {"Table": described(table)}
+            return {"Table": description(table)}
         case "ListTagsOfResource":
             return {"Tags": []}
         case "Query":
             return {"Items": [], "Count": 0, "ScannedCount": 0, "ConsumedCapacity": units(table)}
         case "Scan":
-            return scanned(table, asked)
+            return scan_page(table, request)
         case "PutItem":
             return {"ConsumedCapacity": units(table)}
         case "BatchWriteItem":
-            return {"UnprocessedItems": {}, "ConsumedCapacity": [units(name) for name in asked["RequestItems"]]}
+            return {"UnprocessedItems": {}, "ConsumedCapacity": [units(name) for name in request["RequestItems"]]}
         case "BatchGetItem":
-            tables = asked["RequestItems"]
+            tables = request["RequestItems"]
             nothing: dict[str, object] = {"Responses": {name: [] for name in tables}, "UnprocessedKeys": {}}
             return {**nothing, "ConsumedCapacity": [units(name) for name in tables]}
         case "TransactWriteItems":
-            tables = {details["TableName"] for each in asked["TransactItems"] for details in each.values()}
+            tables = {details["TableName"] for each in request["TransactItems"] for details in each.values()}
             return {"ConsumedCapacity": [units(name) for name in tables]}
     raise ValueError(operation)
 
 
-def described(table: str) -> dict[str, object]:
-    """The table as the application expects it."""
+def description(table: str) -> dict[str, object]:
+    """DescribeTable's description of a table with the keys that the application expects."""
     keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
     group = [{"AttributeName": "message_group_uuid", "KeyType": "HASH"}, keys[1]]
     index = {"IndexName": "message-group-sk-index", "KeySchema": group, "Projection": {"ProjectionType": "ALL"}}
@@ -71,8 +71,8 @@ def described(table: str) -> dict[str, object]:
         "TableName": table,
         "TableArn": f"arn:aws:dynamodb:us-east-1:000000000000:table/{table}",
         "TableStatus": "ACTIVE",
-        "ItemCount": held(table),
-        "TableSizeBytes": held(table) * 400,
+        "ItemCount": item_count(table),
+        "TableSizeBytes": item_count(table) * 400,
         "KeySchema": keys,
         "AttributeDefinitions": [
             {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "message_group_uuid")
@@ -82,19 +82,19 @@ def described(table: str) -> dict[str, object]:
     }
 
 
-def held(table: str) -> int:
-    """How many items a table has."""
+def item_count(table: str) -> int:
+    """The number of items in a table, from its name."""
     return int(table.removeprefix("full-")) if table.startswith("full-") else 0
 
 
-def scanned(table: str, asked: dict[str, Any]) -> dict[str, object]:
-    """The next page of a segment; the segments have the same number of items each."""
-    segment, segments = asked.get("Segment", 0), asked.get("TotalSegments", 1)
-    first, end = held(table) * segment // segments, held(table) * (segment + 1) // segments
-    if "ExclusiveStartKey" in asked:
-        key = asked["ExclusiveStartKey"]
+def scan_page(table: str, request: dict[str, Any]) -> dict[str, object]:
+    """The next page of a segment; all segments have about the same number of items."""
+    segment, segments = request.get("Segment", 0), request.get("TotalSegments", 1)
+    first, end = item_count(table) * segment // segments, item_count(table) * (segment + 1) // segments
+    if "ExclusiveStartKey" in request:
+        key = request["ExclusiveStartKey"]
         first = int(key["sk"]["S"][20:-6]) + 1
-    last = min(first + min(asked.get("Limit", PAGE), PAGE), end)
+    last = min(first + min(request.get("Limit", PAGE), PAGE), end)
     items = [item(number) for number in range(first, last)]
     more = {"LastEvaluatedKey": {name: items[-1][name] for name in ("pk", "sk")}} if last < end else {}
     return {"Items": items, "Count": len(items), "ScannedCount": len(items), "ConsumedCapacity": units(table), **more}
@@ -105,13 +105,13 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            found = dict(zip(("operation", "length"), (b"", b"0"), strict=True))
+            headers = dict(zip(("operation", "length"), (b"", b"0"), strict=True))
             for operation, length in _HEAD.findall(head):
-                found["operation" if operation else "length"] = operation or length
-            content = await reader.readexactly(int(found["length"]))
-            operation = found["operation"].decode()
+                headers["operation" if operation else "length"] = operation or length
+            content = await reader.readexactly(int(headers["length"]))
+            operation = headers["operation"].decode()
             if operation.startswith("Batch"):
-                await asyncio.sleep(MOMENT_S)
+                await asyncio.sleep(PAUSE_S)
             body = json.dumps(answer(operation, json.loads(content))).encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: 1\r\n"

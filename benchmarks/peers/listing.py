@@ -1,4 +1,4 @@
-"""The least that lists a user pool: botocore, page after page. ``db update-cognito-user-ids`` is held against it."""
+"""Lists a user pool with botocore alone, for comparison with ``db update-cognito-user-ids``."""
 
 import os
 import sys
@@ -14,11 +14,11 @@ client: Any = botocore.session.Session().create_client(
     aws_secret_access_key="local",
 )
 params: dict[str, Any] = {"UserPoolId": os.environ["BENCHMARK_POOL"], "Limit": 60}
-found = 0
+count = 0
 while True:
     page = client.list_users(**params)
-    found += len(page["Users"])
+    count += len(page["Users"])
     if not page.get("PaginationToken"):
         break
     params["PaginationToken"] = page["PaginationToken"]
-sys.stdout.write(f"{found}\n")
+sys.stdout.write(f"{count}\n")

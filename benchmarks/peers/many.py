@@ -1,6 +1,6 @@
-"""The least that moves many items: what export, scan and seed are held against, each in a process of its own.
+"""Writes or scans many items with botocore alone, for comparison with export, scan and seed.
 
-python benchmarks/peers/many.py puts|batches ITEMS WIDTH, or scan SEGMENTS WIDTH; endpoint and table from the
+python benchmarks/peers/many.py puts|batches ITEMS WIDTH, or scan SEGMENTS WIDTH. The endpoint and the table are in the
 environment.
 """
 
@@ -45,13 +45,13 @@ def put_batch(first: int) -> None:
 
 def scan(segment: int) -> int:
     params: dict[str, Any] = {"TableName": TABLE, "Segment": segment, "TotalSegments": count}
-    found = 0
+    scanned = 0
     while True:
         page = client.scan(**params)
         sys.stdout.write("".join(json.dumps(each) + "\n" for each in page["Items"]))
-        found += len(page["Items"])
+        scanned += len(page["Items"])
         if "LastEvaluatedKey" not in page:
-            return found
+            return scanned
         params["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 

@@ -1,4 +1,4 @@
-"""The least that reads a conversation: boto3, one query, JSON. ``cruddur ddb get-conversation`` is held against it."""
+"""Reads a conversation with boto3 alone and prints JSON, for comparison with ``cruddur ddb get-conversation``."""
 
 import json
 import os

@@ -20,7 +20,7 @@ def requests(text: str) -> list[str]:
         for line in text.splitlines()
         if re.match(r"(Query|TransactWriteItems|  (Put|Delete|ConditionCheck)) ", line)
     ]
-    return [str(pages.generate().steady(line)) for line in named]
+    return [str(pages.generate().normalized(line)) for line in named]
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_the_page_shows_the_requests_of_each_pattern(
     assert made
     section = PAGE.read_text(encoding="utf-8").split(f"\n## {pattern}:")[1].split("\n## ")[0]
     # A terminal of 80 columns wraps them there.
-    shown = " ".join(pages.generate().steady(" ".join(section.split())).split())
+    shown = " ".join(pages.generate().normalized(" ".join(section.split())).split())
     assert [line for line in made if " ".join(line.split()) not in shown] == []

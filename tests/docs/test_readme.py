@@ -25,8 +25,8 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 def test_a_difference_that_is_no_time_port_or_id_is_seen() -> None:
     page = "```console\n$ cruddur x\nstarted on 127.0.0.1:4711 at 2026-11-20 10:00\n```\n"
-    assert docs.played(page, lambda _: "started on 127.0.0.1:99 at 2027-01-01 23:59\n") == page
-    assert docs.played(page, lambda _: "stopped on 127.0.0.1:99 at 2027-01-01 23:59\n") != page
+    assert docs.with_output(page, lambda _: "started on 127.0.0.1:99 at 2027-01-01 23:59\n") == page
+    assert docs.with_output(page, lambda _: "stopped on 127.0.0.1:99 at 2027-01-01 23:59\n") != page
 
 
 def test_the_settings_table_has_every_setting() -> None:

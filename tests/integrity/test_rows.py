@@ -38,7 +38,7 @@ def test_what_seeding_does_not_write_again_is_counted_as_kept() -> None:
 
     def counted(item: Item) -> tuple[int, int, int, int]:
         found = rows.collect([item], now=NOW, seeded=seeded)
-        return found.other_zone.items, found.kept_zone.items, found.other_form.items, found.kept_form.items
+        return found.other_zone.items, found.unseeded_zone.items, found.other_form.items, found.unseeded_form.items
 
     for sk, of_seed, kept in ((zone, (1, 0, 0, 0), (1, 1, 0, 0)), (form, (0, 0, 1, 0), (0, 0, 1, 1))):
         assert counted({**_message(seeded, sk), "message_uuid": {"S": own}}) == of_seed

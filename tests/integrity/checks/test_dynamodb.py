@@ -364,8 +364,8 @@ def test_examples_of_items_are_followed_by_how_many_more_there_are() -> None:
 )
 def test_keys_in_another_form_are_seeded_again_or_shown(found: Tally, kept: Tally, words: str, remedy: str) -> None:
     for name, account in (
-        ("time-zones-mixed", Rows(other_zone=found, kept_zone=kept)),
-        ("sort-key-form", Rows(other_form=found, kept_form=kept)),
+        ("time-zones-mixed", Rows(other_zone=found, unseeded_zone=kept)),
+        ("sort-key-form", Rows(other_form=found, unseeded_form=kept)),
     ):
         (one,) = _found(name, rows=account)
         assert one.remedy == f"cruddur {remedy} --table t"
