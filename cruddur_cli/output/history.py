@@ -7,13 +7,14 @@ that cannot be written never fails a command.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ NOT_WRITTEN = "This command is not in the history:"
 _MAX_TEXT = 2000
 _MAX_TEXTS = 20
 _LOCK_WAIT_S = 1.0
+_PAUSE_S = 0.01
 _HIDDEN = "…"
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
@@ -165,7 +167,7 @@ def _line(running: _Running, arguments: Sequence[str], exit_code: int, known: Se
     return {
         "at": times.sort_key(running.at),
         "user": _user(),
-        "host": os.uname().nodename if hasattr(os, "uname") else "",
+        "host": os.uname().nodename,
         "folder": _folder(),
         "environment": running.environment,
         "command": shown(command),
@@ -193,7 +195,7 @@ def append(folder: Path, line: bytes) -> None:
                 os.close(descriptor)
                 descriptor = _open(folder / NAME, _APPEND)
             size = os.fstat(descriptor).st_size
-            is_whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+            is_whole = not size or os.pread(descriptor, size, size - 1).startswith(b"\n")
             os.write(descriptor, (b"" if is_whole else b"\n") + line + b"\n")
         finally:
             os.close(descriptor)
@@ -234,49 +236,48 @@ def _check_owner(folder: Path) -> None:
     """Raise PermissionError where root would write into the folder of another user, as under sudo."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     owner = there.stat().st_uid
-    if hasattr(os, "geteuid") and owner != os.geteuid() and (os.geteuid() == 0 or there == folder):
-        raise PermissionError(1, "it belongs to another user", str(there))
+    if owner != os.geteuid() and (os.geteuid() == 0 or there == folder):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(there))
 
 
 def _open(path: Path, flags: int) -> int:
     """A descriptor of a regular file of this user; never waits. Raises OSError, also for a link and for other files."""
-    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
     found = os.fstat(descriptor)
-    is_foreign = hasattr(os, "geteuid") and found.st_uid != os.geteuid()
+    is_foreign = found.st_uid != os.geteuid()
     if stat.S_ISREG(found.st_mode) and not is_foreign:
         return descriptor
     os.close(descriptor)
-    raise PermissionError(1, "it belongs to another user" if is_foreign else "it is not a regular file", str(path))
+    why = "it belongs to another user" if is_foreign else "it is not a regular file"
+    raise PermissionError(errno.EPERM, why, str(path))
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Holds the lock under which a full file is replaced; False where another process keeps it, or locks are unknown.
+    """Holds the lock under which a full file is replaced; False where another process keeps it.
 
     Without it the line is added all the same.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
     descriptor = _open(folder / "lock", _APPEND)
     try:
         deadline = time.monotonic() + _LOCK_WAIT_S
-        is_locked = False
-        while not is_locked:
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_locked = True
-            if time.monotonic() > deadline:
-                break
-            if not is_locked:
-                time.sleep(0.01)
+        is_locked = _lock(descriptor)
+        while not is_locked and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+            is_locked = _lock(descriptor)
         yield is_locked
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    import fcntl  # here, because Windows has none, and shows help
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
 
 
 def _user() -> str:
@@ -285,7 +286,7 @@ def _user() -> str:
     try:
         name = getpass.getuser()
     except (KeyError, OSError, ImportError):
-        name = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+        name = str(os.getuid())
     above = os.environ.get("SUDO_USER")
     return f"{above} (as {name})" if above and above != name else name
 

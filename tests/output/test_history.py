@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -270,3 +271,92 @@ def test_root_writes_nothing_into_the_home_of_another_user(folder: Path, monkeyp
     with pytest.raises(PermissionError):
         history.append(folder, b"{}")
     assert not folder.parent.exists()
+
+
+def test_a_text_is_cut_at_2000_characters_and_20_lines_and_stores_are_kept(folder: Path) -> None:
+    history.begin(prod=False, folder=lambda: folder)
+    history.agreed("x" * 2000)
+    for number in range(21):
+        history.reported(f"line {number}")
+        history.acted_on(f"store {number}", "local")
+    history.reported("y" * 2001)
+    history.end(["x"], 0, secrets=tuple)
+    (entry,), _ = history.read(folder)
+    assert entry.warning == "x" * 2000
+    assert entry.reported == (*(f"line {number}" for number in range(2, 21)), "y" * 1999 + "…")
+    assert entry.stores == tuple(f"store {number}" for number in range(20))
+
+
+def test_the_host_is_named_and_the_time_a_command_took_has_milliseconds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.begin(prod=False, folder=lambda: folder)
+    monkeypatch.setattr(history._running, "began", 1.0)
+    monkeypatch.setattr("time.monotonic", lambda: 5.98765)
+    history.end(["x"], 0, secrets=tuple)
+    (entry,), _ = history.read(folder)
+    assert (entry.host, entry.seconds) == (os.uname().nodename, 4.988)
+
+
+@pytest.mark.parametrize(("size", "is_full"), [(999_998, False), (999_999, True)])
+def test_a_file_of_a_million_bytes_is_full(folder: Path, size: int, is_full: bool) -> None:
+    folder.mkdir(parents=True)
+    (folder / history.NAME).write_bytes(b"\n" * size)
+    history.append(folder, b"{}")
+    assert (folder / history.BEFORE).exists() is is_full
+
+
+def test_lines_follow_each_other_without_gaps(folder: Path) -> None:
+    for line in (b"{1}", b"{2}", b"{3}"):
+        history.append(folder, line)
+    assert (folder / history.NAME).read_bytes() == b"{1}\n{2}\n{3}\n"
+    (folder / history.NAME).write_bytes(b"{1")
+    history.append(folder, b"{2}")
+    assert (folder / history.NAME).read_bytes() == b"{1\n{2}\n"
+
+
+def test_a_full_file_is_replaced_only_under_the_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    monkeypatch.setattr(history, "MAX_BYTES", 3)
+    history.append(folder, b"{1}")
+    monkeypatch.setattr(history, "_LOCK_WAIT_S", 0.05)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        history.append(folder, b"{2}")
+        assert not (folder / history.BEFORE).exists()
+        monkeypatch.setattr(history, "_LOCK_WAIT_S", 60)
+        release = threading.Timer(0.1, fcntl.flock, (held, fcntl.LOCK_UN))
+        release.start()
+        history.append(folder, b"{3}")
+        release.join()
+    assert (folder / history.BEFORE).read_bytes() == b"{1}\n{2}\n"
+    assert (folder / history.NAME).read_bytes() == b"{3}\n"
+
+
+def test_a_user_writes_below_the_folder_of_another_and_not_into_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    history._check_owner(folder)
+    folder.mkdir(parents=True)
+    with pytest.raises(PermissionError) as caught:
+        history._check_owner(folder)
+    assert (caught.value.strerror, caught.value.filename) == ("it belongs to another user", str(folder))
+
+
+def test_the_user_is_the_account_and_who_became_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "root")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert history._user() == "root"
+    monkeypatch.setenv("SUDO_USER", "me")
+    assert history._user() == "me (as root)"
+    monkeypatch.setenv("SUDO_USER", "root")
+    assert history._user() == "root"
+
+    def unnamed() -> str:
+        raise KeyError
+
+    monkeypatch.setattr("getpass.getuser", unnamed)
+    monkeypatch.delenv("SUDO_USER")
+    assert history._user() == str(os.getuid())
