@@ -83,7 +83,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "dynamodb/streams/records": ("streams/processor streams/reader", "ddb/stream ddb/applying"),
     "postgres/migrations/files": ("migrations/runner", "db/migrations"),
     "postgres/migrations/own_runners": ("migrations/python_files", "db/migrations"),
-    "postgres/migrations/python_files": ("", "db/migrations"),
+    "postgres/migrations/python_files": ("migrations/stand_ins migrations/own_runners", "db/migrations"),
     "postgres/migrations/runner": ("", "db/migrations"),
     "postgres/migrations/stand_ins": ("migrations/python_files", "db/migrations"),
     "postgres/production_marker": ("", "commands/stamped"),

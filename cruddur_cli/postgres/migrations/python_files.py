@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
+import importlib.machinery
 import inspect
 import os
 import sys
@@ -71,9 +71,10 @@ def sql(path: Path, function: str) -> str:
         returned = ";\n".join(returned)
     if not isinstance(returned, str):
         raise _bad(path, None, f"{function}() returns {type(returned).__name__}, not SQL")
-    begins = source.find(returned) if returned.strip() else -1
-    padding = "\n" * source.count("\n", 0, begins) if begins > 0 else ""
-    return padding + returned.replace("%%", "%")
+    above = ""
+    if returned.strip() and returned in source:
+        above, _, _ = source.partition(returned)
+    return "\n" * above.count("\n") + returned.replace("%%", "%")
 
 
 def _run(path: Path, tree: ast.Module, function: str, real: frozenset[str]) -> tuple[object, Reason | None]:
@@ -109,12 +110,10 @@ def _is_installed(name: str) -> bool:
     """Whether a package is installed with this program; a module in the current folder does not count."""
     if name in _CLIENTS or not name.isidentifier():
         return False
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return False
-    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    return bool(spec and spec.origin and any(Path(spec.origin).is_relative_to(folder) for folder in folders))
+    spec = importlib.machinery.PathFinder.find_spec(
+        name, [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    )
+    return bool(spec and spec.origin)
 
 
 @contextmanager

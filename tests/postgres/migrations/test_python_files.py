@@ -174,3 +174,20 @@ def test_two_classes_without_a_variable_are_refused_by_name(path: Path) -> None:
 def test_a_list_of_statements_is_sql(path: Path) -> None:
     path.write_text("class M:\n  def migrate_sql(): return ['SELECT 1', 'SELECT 2']\nmigration = M")
     assert python_files.sql(path, "migrate_sql").split() == ["SELECT", "1;", "SELECT", "2"]
+
+
+def test_sql_that_the_file_puts_together_is_on_no_line_of_it(path: Path) -> None:
+    path.write_text("\n\nclass M:\n  def migrate_sql(): return 'SELECT ' + str(1)\nmigration = M")
+    assert python_files.sql(path, "migrate_sql") == "SELECT 1"
+
+
+def test_an_empty_migration_is_no_sql_at_all(path: Path) -> None:
+    for sql in ("", " "):
+        path.write_text(f"\n\nclass M:\n  def migrate_sql(): return '{sql}'\nmigration = M")
+        assert python_files.sql(path, "migrate_sql") == sql
+
+
+def test_a_file_runs_without_what_this_program_imports_from_the_future(path: Path) -> None:
+    path.write_text("def f(x: undefined): pass\nclass M:\n  def migrate_sql(): return 'SELECT 1'\nmigration = M")
+    with pytest.raises(BadInput, match="line 1: NameError: name 'undefined' is not defined"):
+        python_files.sql(path, "migrate_sql")

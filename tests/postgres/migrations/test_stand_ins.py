@@ -174,3 +174,27 @@ def test_an_installed_package_may_make_a_part_of_the_sql(path: Path) -> None:
         "class M:\n  def migrate_sql(): return f\"SELECT '{WHEN:%Y}'\"\nmigration = M"
     )
     assert python_files.sql(path, "migrate_sql").strip() == "SELECT '2026'"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("import psycopg\nSQL = psycopg.sql.Identifier('users').name", "psycopg.sql.Identifier().name"),
+        ("import package_of_nobody\nSQL = package_of_nobody.text", "package_of_nobody.text"),
+        ("from .lib import SQL", ".lib.SQL"),
+    ],
+)
+def test_a_client_or_what_is_not_installed_makes_no_part_of_the_sql(path: Path, text: str, named: str) -> None:
+    path.write_text(f"{text}\nclass M:\n  def migrate_sql(): return SQL\nmigration = M")
+    with pytest.raises(BadInput) as caught:
+        python_files.sql(path, "migrate_sql")
+    assert f"its SQL would come from {named}, which is not available here" in caught.value.message
+
+
+def test_an_installed_package_whose_value_is_still_not_there_is_an_error(path: Path) -> None:
+    path.write_text(
+        "from dateutil.parser import parse\nfrom lib.db import TABLE\n"
+        "class M:\n  def migrate_sql(): return f\"SELECT '{parse('2026-11-20'):%Y}' FROM {TABLE}\"\nmigration = M"
+    )
+    with pytest.raises(BadInput, match=r"line 4: its SQL would come from lib\.db\.TABLE"):
+        python_files.sql(path, "migrate_sql")
