@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..settings import Settings
+    from .show import Draw
 
 Item = TypeVar("Item")
 _HANGING = 4  # columns before the later lines of one change
@@ -153,16 +154,14 @@ class Block:
     What stands above them stays, and so do the last ones. It hides no cursor, so there is nothing to restore.
     """
 
-    def __init__(self) -> None:
-        self._lines = 0
+    def __init__(self, draw: Draw[object]) -> None:
+        self._lines, self._draw = 0, draw
 
     def draw(self, title: str, items: Sequence[object]) -> None:
-        """Show records as a table, under a title."""
-        from . import tables
-
+        """Show records under a title."""
         out = console(sys.stdout)
         with out.capture() as captured:
-            tables.table(out, items)
+            self._draw(out, items)
         text = f"{cut(printable(title), out.width)}\n{captured.get()}"
         if not is_coloured(sys.stdout):
             sys.stdout.write(f"{text}\n")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from ..errors import CruddurError
 from . import history
 from .streams import columns, is_coloured, is_terminal, painted
-from .text import in_production, printable, wrapped
+from .text import in_production, printable, width_of, wrapped
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -153,11 +154,39 @@ def fail(error: CruddurError, program: str, output: str) -> None:
         return
     tell(f"{program}: {error.message}", lead=f"{program}:", style="bold red")
     if error.details:
-        tell("\n".join(f"  {line}" for line in error.details.splitlines()))
+        room = columns(sys.stderr) - 2 if is_terminal(sys.stderr) else None
+        tell("\n".join(f"  {line}" for line in _with_carets(error.details.splitlines(), room)))
     if error.hint:
         # A command is pasted, and a line break would cut it in two; the terminal breaks it by itself.
         is_command = error.hint.startswith("cruddur ")
         tell(f"  next: {error.hint}", is_broken=not is_command, lead="  next:", style="bold")
+
+
+def _with_carets(lines: Sequence[str], room: int | None) -> Iterator[str]:
+    """The lines of details; of one with a caret below it only the part around the caret, if the rest has no room."""
+    for line, below in zip_longest(lines, lines[1:], fillvalue=""):
+        if line.strip() == "^":
+            continue
+        if below.strip() != "^":
+            yield line
+        elif room is None or width_of(printable(line)) <= room:
+            yield from (line, below)
+        else:
+            yield from _around_caret(printable(line), below.index("^"), room)
+
+
+def _around_caret(line: str, place: int, room: int) -> tuple[str, str]:
+    """A part of the line, ``room`` columns wide, and the caret below the sign at ``place``."""
+    number = re.match(r" *\d+ \| ", line)
+    lead = number[0] if number else ""
+    size = room - len(lead) - 2
+    start = max(len(lead), min(place - size // 2, len(line) - size))
+    part = line[start : start + size]
+    while width_of(part) > size:
+        part = part[:-1]
+    begin = "…" if start > len(lead) else ""
+    end = "…" if start + len(part) < len(line) else ""
+    return f"{lead}{begin}{part}{end}", " " * width_of(lead + begin + line[start:place]) + "^"
 
 
 def interrupted(text: str = "") -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cruddur_cli.errors import CannotConnect, Refused
-from cruddur_cli.output import live
+from cruddur_cli.output import live, tables
 from cruddur_cli.output.text import when
 from cruddur_cli.settings import load
 from tests.output.widths import SUB, fits
@@ -117,7 +117,7 @@ def test_a_title_that_is_too_wide_is_cut_or_the_next_one_would_not_cover_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    live.Block().draw("0 sessions of database 'cruddur'", [])
+    live.Block(tables.table).draw("0 sessions of database 'cruddur'", [])
     assert capsys.readouterr().out.splitlines()[0] == "0 sessions of…"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from cruddur_cli import output
 from cruddur_cli.errors import Refused
+from cruddur_cli.output.text import width_of
 from cruddur_cli.settings import load
 
 RED, YELLOW, GREEN, DIM = "\x1b[1;31m", "\x1b[33m", "\x1b[32m", "\x1b[2m"
@@ -56,6 +57,28 @@ def test_no_colour_where_none_is_wanted(
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
     assert not [line for line in told(capsys) if "\x1b" in line]
+
+
+@pytest.mark.parametrize(("room", "place"), [(40, 70), (40, 3), (40, 120), (80, 70)])
+def test_of_a_long_line_the_part_around_the_caret_is_shown_on_one_line(
+    room: int, place: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(room))
+    line = "".join(str(number % 10) for number in range(place)) + "X" + "長い文字 " * 20
+    details = f"12 | {line}\n{'^':>{place + 6}}\nstatement: SELECT 1"
+    output.fail(Refused("No.", details=details), "cruddur x", "table")
+    _, shown, caret, statement = capsys.readouterr().err.splitlines()
+    assert shown.startswith("  12 | ")
+    assert width_of(shown) <= room
+    assert shown[caret.index("^")] == "X"
+    assert statement == "  statement: SELECT 1"
+
+
+def test_through_a_pipe_a_line_with_a_caret_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    details = f"12 | {'x' * 300}\n{'^':>200}"
+    output.fail(Refused("No.", details=details), "cruddur x", "table")
+    assert capsys.readouterr().err == "cruddur x: No.\n" + "".join(f"  {line}\n" for line in details.splitlines())
 
 
 def test_ctrl_c_leaves_one_plain_line_in_place_of_the_sign_that_the_terminal_shows(

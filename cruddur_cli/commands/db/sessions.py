@@ -41,6 +41,8 @@ Idle = Annotated[
 
 
 _INTERVAL_S = 2.0
+# The database is the same for all.
+_DRAW = output.columns("pid", "user", "client_addr", "application_name", "state", "query_age_s")
 
 
 @command()
@@ -137,7 +139,7 @@ def list_sessions(
 
     if watch:
         _watch(s, at, look, interval or _INTERVAL_S)
-    elif not output.show(s, look(), record=sessions.Session):
+    elif not output.show(s, look(), record=sessions.Session, draw=_DRAW):
         output.note(s, _none_found(at, user, application, idle))
 
 
@@ -145,7 +147,7 @@ def _watch(s: Settings, at: connection.Server, look: Callable[[], list[Session]]
     """Show what each look finds until it is interrupted. A server that is away is waited for after the first look."""
     from ...postgres import sessions
 
-    block = live.Block()
+    block = live.Block(_DRAW)
     outage = live.Outage(output.tell, "PostgreSQL")
     found = look()
     while True:
@@ -184,7 +186,8 @@ def kill_all(
         found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
         what = counted(len(found), "session")
         if s.dry_run or not found:
-            output.show(s, found, record=sessions.Session, extra={"ended": 0, "refused": 0, "dry_run": s.dry_run})
+            extra = {"ended": 0, "refused": 0, "dry_run": s.dry_run}
+            output.show(s, found, record=sessions.Session, extra=extra, draw=_DRAW)
             would = f"{'the statements of ' if cancel else ''}{what} would be {'cancelled' if cancel else 'ended'}"
             output.note(s, would if found else _none_found(at, user, application, idle))
             return Exit.DONE
