@@ -1,1 +1,1 @@
-"""The account around the stores: user pool, security group, database instance."""
+"""The parts of the AWS account around the stores: user pool, security group, database instance."""

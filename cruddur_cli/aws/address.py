@@ -1,4 +1,4 @@
-"""This machine's address as the internet sees it: typed by the user, or answered by services that must agree."""
+"""Find this machine's public address: parse the one that the user typed, or ask web services that must agree."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ EVERYWHERE = "0.0.0.0/0"
 _HINT = "name the address yourself: --ip ADDRESS"
 _ASK = "leave out --ip; two web services are then asked for the address"
 _LONGEST = 64  # bytes; an IPv6 address is at most 45 characters
-# "IANA IPv4 Special-Purpose Address Registry" and the one for IPv6: no machine on the internet has these. The ranges
-# for documentation are left out: AWS takes them, and every example uses them.
+# "IANA IPv4 Special-Purpose Address Registry", and the one for IPv6: no machine on the internet has such an address.
+# The ranges for documentation are not in this list, because examples use them, and AWS accepts them.
 _NOT_ON_THE_INTERNET = tuple(
     (ipaddress.ip_network(network), kind)
     for network, kind in (
@@ -39,7 +39,7 @@ _NOT_ON_THE_INTERNET = tuple(
 
 @dataclass(frozen=True)
 class Address:
-    """A network that a rule can allow, most often of one machine (``/32``, ``/128``), and who said so."""
+    """A network for a rule, usually of one machine (``/32``, ``/128``). ``origin`` says where it comes from."""
 
     network: str
     version: int
@@ -47,15 +47,15 @@ class Address:
 
     @property
     def kind(self) -> str:
-        """``IPv4`` or ``IPv6``: a rule takes only one of the two."""
+        """``IPv4`` or ``IPv6``. A rule can have only one of the two."""
         return f"IPv{self.version}"
 
 
 def parse(text: str, *, origin: str, wider: bool = False, anywhere: bool = False) -> Address:
-    """The address that ``text`` names: one machine; with ``wider`` also a network, with ``anywhere`` also ``/0``.
+    """The address of ``text``: of one machine; with ``wider`` also of a network, with ``anywhere`` also ``/0``.
 
-    Raises BadInput for a text that is no address (NotConfigured where it was not typed as an option), and for one that
-    no machine on the internet has; Protected for ``/0`` without ``anywhere``.
+    Raises BadInput if the text is not an address, or not one of a machine on the internet; NotConfigured instead if the
+    text does not come from an option. Raises Protected for ``/0`` without ``anywhere``.
     """
     text = text.strip()
     try:
@@ -72,9 +72,9 @@ def parse(text: str, *, origin: str, wider: bool = False, anywhere: bool = False
         )
     if "%" in text:
         raise _unusable(origin, f"{text!r} names an interface of this machine, not an address on the internet")
-    alone = f"{text.partition('/')[0]}/{network.max_prefixlen}"
+    one_machine = f"{text.partition('/')[0]}/{network.max_prefixlen}"
     if str(network.network_address) != str(ipaddress.ip_address(text.partition("/")[0])):
-        raise _unusable(origin, f"{text!r} has host bits set: the network is {network}, one machine is {alone}")
+        raise _unusable(origin, f"{text!r} has host bits set: the network is {network}, one machine is {one_machine}")
     for special, kind in _NOT_ON_THE_INTERNET:
         if special.version == network.version and special.overlaps(network):
             verb = "is" if network.num_addresses == 1 else "holds addresses that are"
@@ -102,11 +102,13 @@ def _unusable(origin: str, why: str) -> CruddurError:
 
 
 def detect(urls: Sequence[str], *, timeout_s: float = 5.0) -> Address:
-    """The address that every one of the services at ``urls`` says this machine has, asked at once and directly.
+    """This machine's address, on which all services at ``urls`` must agree. They are asked at the same time.
 
-    No proxy is used, because PostgreSQL's connection uses none either: a proxy's address would allow every machine
-    behind it. Redirects are not followed. Raises NotConfigured for fewer than two services or one without HTTPS,
-    CannotConnect where one does not answer in ``timeout_s``, Refused where an answer is no address or they disagree.
+    No proxy is used, because PostgreSQL's connection uses none, and a proxy's address would allow every machine that
+    uses the proxy. Redirects are not followed.
+
+    Raises NotConfigured for fewer than two services or for one without HTTPS, CannotConnect if one does not answer in
+    ``timeout_s`` seconds, and Refused if an answer is not an address or the answers differ.
     """
     hosts = [_check_url(url) for url in urls]
     if len(set(hosts)) < 2:
@@ -116,19 +118,21 @@ def detect(urls: Sequence[str], *, timeout_s: float = 5.0) -> Address:
             hint=_HINT,
         )
     answers = _ask_all(urls, timeout_s)
-    said = [
+    answer_texts = [
         f"{host} {answer if isinstance(answer, CruddurError) else f'says {answer}'}"
         for host, answer in zip(hosts, answers, strict=True)
     ]
     problems = [answer for answer in answers if isinstance(answer, CruddurError)]
     if problems:
-        silent = any(isinstance(problem, CannotConnect) for problem in problems)
-        raise (CannotConnect if silent else Refused)(
-            f"This machine's address could not be confirmed: {', '.join(said)}.", hint=_HINT, code="address_unknown"
+        is_unreachable = any(isinstance(problem, CannotConnect) for problem in problems)
+        raise (CannotConnect if is_unreachable else Refused)(
+            f"This machine's address could not be confirmed: {', '.join(answer_texts)}.",
+            hint=_HINT,
+            code="address_unknown",
         )
     if len(set(answers)) > 1:
         raise Refused(
-            f"The services do not agree on this machine's address: {', '.join(said)}.",
+            f"The services do not agree on this machine's address: {', '.join(answer_texts)}.",
             hint=_HINT,
             code="address_disagreement",
         )
@@ -136,9 +140,9 @@ def detect(urls: Sequence[str], *, timeout_s: float = 5.0) -> Address:
 
 
 def _check_url(url: str) -> str:
-    """The host and port of a service. Plain HTTP only on this machine: elsewhere another machine could answer.
+    """The host and port of a service's URL. Raises NotConfigured if it is not the HTTPS URL of a service.
 
-    Raises NotConfigured.
+    HTTP is allowed only for this machine, because another machine could forge an answer over HTTP.
     """
     try:
         parts = urlsplit(url)
@@ -156,9 +160,10 @@ def _check_url(url: str) -> str:
 
 
 def _ask_all(urls: Sequence[str], timeout_s: float) -> list[str | CruddurError]:
-    """The address that each service gave, or why there is none.
+    """The answer of each service: its address, or the error. It takes at most ``timeout_s`` seconds.
 
-    In threads that are not waited for longer than that: no socket's time-out bounds a name server or a slow trickle.
+    Threads are used, and left behind after that time, because a socket's time-out limits neither a name lookup nor an
+    answer that arrives slowly.
     """
     import threading
     import time
@@ -177,8 +182,8 @@ def _ask_all(urls: Sequence[str], timeout_s: float) -> list[str | CruddurError]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    silent = CannotConnect("did not answer in time")
-    return [answers.get(number, silent) for number in range(len(urls))]
+    no_answer = CannotConnect("did not answer in time")
+    return [answers.get(number, no_answer) for number in range(len(urls))]
 
 
 def _ask(url: str, timeout_s: float) -> str:
@@ -192,7 +197,7 @@ def _ask(url: str, timeout_s: float) -> str:
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"User-Agent": "cruddur", "Accept": "text/plain"})
-        # Closed by itself: of an answer that is not read to its end the connection no longer knows.
+        # The connection does not close an answer that was not read to its end, so `with` closes it.
         with connection.getresponse() as response:
             if response.status != 200:
                 raise Refused(f"answered {response.status} instead of an address")

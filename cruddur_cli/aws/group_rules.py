@@ -1,4 +1,4 @@
-"""The rules of security groups as they are read: what each allows; and lists of them, for errors."""
+"""Read the rules of security groups, and list them in errors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PORT = 5432
 _MINUTE = r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"
 MARK = re.compile(rf"cruddur \S+@\S+ {_MINUTE}(?: until (?P<until>{_MINUTE}))?")
 CLOSED = {"IPv4": "127.0.0.1/32", "IPv6": "::1/128"}
-"""Where a closed rule points: to no machine but the instance itself, so that the rule keeps its id."""
-# What this program writes into a description: when, and until when a rule was wanted.
+"""The source of a closed rule: the loopback address, which no other machine has. So the rule keeps its id."""
+# The parts of a description that this program wrote: the time of the change, and the end of the rule.
 _WRITTEN = re.compile(r"cruddur \S+@\S+ (\d{4}-\d\d-\d\dT\d\d:\d\dZ)")
 _ENDS = re.compile(r"until (\d{4}-\d\d-\d\dT\d\d:\d\dZ)")
 _PAGE = 1000  # "DescribeSecurityGroupRules": 5 to 1000 a page
@@ -32,12 +32,12 @@ _SOURCES = (
 
 
 def written_at(description: str) -> datetime | None:
-    """When this program wrote the rule with that description; None if it did not."""
+    """The time at which this program wrote the description; None if it did not write it."""
     return _parsed(_WRITTEN, description)
 
 
 def ends_at(description: str) -> datetime | None:
-    """When the rule with that description expires; None if the description has no end."""
+    """The time at which a rule with this description expires; None if the description has no end."""
     return _parsed(_ENDS, description)
 
 
@@ -50,12 +50,12 @@ def _parsed(pattern: re.Pattern[str], description: str) -> datetime | None:
 
 
 class EC2(Service):
-    """An opened EC2."""
+    """The opened EC2 service."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of a security group. ``kind`` is what its source is: IPv4, IPv6, prefix list or security group."""
+    """One rule of a security group. ``kind`` is the kind of its source: IPv4, IPv6, prefix list or security group."""
 
     group_id: str
     rule_id: str
@@ -79,7 +79,7 @@ class Rule:
 
     @property
     def expires_at(self) -> datetime | None:
-        """The end that ``--for`` gave the rule; None where it has none, or is closed."""
+        """The time at which the rule expires, from ``--for``; None if it has no end or is closed."""
         found = MARK.search(self.description)
         if found is None or found["until"] is None or self.source in CLOSED.values():
             return None
@@ -95,7 +95,7 @@ class Rule:
 
 
 def rules(ec2: EC2, *, group_ids: Sequence[str] | None = None) -> list[Rule]:
-    """Every rule of the groups, in order; without groups every rule of the region."""
+    """Every rule of the groups, or of the region without groups. Groups that do not exist have no rules."""
     params: dict[str, Any] = {"MaxResults": _PAGE}
     if group_ids is not None:
         params["Filters"] = [{"Name": "group-id", "Values": list(group_ids)}]
@@ -108,13 +108,13 @@ def rules(ec2: EC2, *, group_ids: Sequence[str] | None = None) -> list[Rule]:
 
 
 def expired(ec2: EC2, now: datetime, *, group_ids: Sequence[str] | None = None) -> list[Rule]:
-    """The rules for PostgreSQL whose end has passed, and that still let an address in."""
-    found = [rule for rule in rules(ec2, group_ids=group_ids) if rule.is_postgres]
-    return [rule for rule in found if rule.expires_at is not None and rule.expires_at <= now]
+    """The rules for PostgreSQL whose end has passed, and that are not closed."""
+    for_postgres = [rule for rule in rules(ec2, group_ids=group_ids) if rule.is_postgres]
+    return [rule for rule in for_postgres if rule.expires_at is not None and rule.expires_at <= now]
 
 
 def read(ec2: EC2, rule_id: str) -> Rule | None:
-    """The rule with that id, or None."""
+    """The rule with that id; None if there is none."""
     try:
         answer = aws_client.call(
             ec2.client, "describe_security_group_rules", {"SecurityGroupRuleIds": [rule_id]}, at=ec2.at
@@ -144,26 +144,26 @@ def _rule(entry: dict[str, Any]) -> Rule:
 
 
 def name_it(candidates: Sequence[Rule]) -> str:
-    """The options that name the first of some rules."""
+    """The options that select the first of the rules, for a hint."""
     if not candidates:
         return "--group-id GROUP --rule-id RULE"
     return f"--group-id {candidates[0].group_id} --rule-id {candidates[0].rule_id}"
 
 
 def with_candidates(kind: type[Error], problem: str, ec2: EC2, group_id: str | None, *, code: str) -> Error:
-    """An error that lists the rules that could be meant: those of the group, else those of the region."""
+    """An error that lists the rules for PostgreSQL: those of the group, or those of the region if it has none."""
     try:
         found = rules(ec2, group_ids=[group_id]) if group_id else []
         found = [rule for rule in found if rule.is_postgres] or [rule for rule in rules(ec2) if rule.is_postgres]
     except CruddurError as error:
-        # What is wrong is still that id; that the list cannot be read comes second.
+        # The problem is still the first one, so it stays the message. Why the list cannot be read is a detail.
         return kind(problem, details=f"({error.message})", hint=name_it([]), code=code)
     hint = f"{name_it(found)}, or --discover" if found else "check the region with `cruddur config`"
     return listing(kind, problem, ec2, found, hint=hint, code=code)
 
 
 def listing(kind: type[Error], problem: str, ec2: EC2, found: Sequence[Rule], *, hint: str, code: str) -> Error:
-    """An error with these rules below its sentence: group, its name, rule, what it allows, description."""
+    """An error that lists these rules below its message: group, group name, rule, source, description."""
     names = _group_names(ec2, sorted({rule.group_id for rule in found}))
     listed = [
         {

@@ -1,4 +1,4 @@
-"""The database instance: finds, starts and stops it, and waits for a state."""
+"""Find, start and stop the database instance, and wait for one of its states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import NotConfigured, NotFound, Refused
 from .service import Service, pages
 
 AVAILABLE, STOPPED, STOPPING = "available", "stopped", "stopping"
-# "Viewing Amazon RDS DB instance status": what does not become available by itself.
+# "Viewing Amazon RDS DB instance status": an instance in one of these states does not become available by itself.
 STUCK = (
     "failed", "deleting", "restore-error", "insufficient-capacity", "storage-full", "storage-config-upgrade-failed",
     "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable", "incompatible-create",
@@ -23,12 +23,12 @@ _LONGEST_PAUSE_S = 10.0
 
 
 class RDS(Service):
-    """An opened RDS."""
+    """The opened RDS service."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A database instance. ``restarts_at`` is when AWS starts a stopped one again by itself, where it says so."""
+    """A database instance. ``restarts_at`` is when AWS starts a stopped instance again by itself, or None."""
 
     instance: str
     status: str
@@ -42,14 +42,14 @@ class Instance:
 
 
 def find(rds: RDS, *, name: str | None) -> Instance:
-    """The instance with that name; without one, the only PostgreSQL instance of the region.
+    """The instance with the name ``name``; without a name, the only PostgreSQL instance of the region.
 
-    Raises NotFound where there is none, NotConfigured where several could be meant; both list them.
+    Raises NotFound if there is none, and NotConfigured if there are several without a name. Both list the instances.
     """
     if name:
         return _get(rds, name)
     found = instances(rds)
-    usable = [one for one in found if "postgres" in one.engine]
+    usable = [each for each in found if "postgres" in each.engine]
     if len(usable) == 1:
         return usable[0]
     if usable:
@@ -69,34 +69,37 @@ def find(rds: RDS, *, name: str | None) -> Instance:
 
 def instances(rds: RDS) -> list[Instance]:
     """Every database instance of the region, with any engine."""
-    found = pages(rds, "describe_db_instances", {"MaxRecords": 100}, "DBInstances", token="Marker")
-    return [_instance(entry) for entry in found]
+    entries = pages(rds, "describe_db_instances", {"MaxRecords": 100}, "DBInstances", token="Marker")
+    return [_instance(entry) for entry in entries]
 
 
-def start(rds: RDS, one: Instance) -> Instance:
-    """Start a stopped instance; one that runs, or is about to, comes back as it is. Raises Refused."""
-    return one if runs(one) else _switch(rds, "start_db_instance", one, done={AVAILABLE, "starting"})
+def start(rds: RDS, instance: Instance) -> Instance:
+    """Start a stopped instance, and return it with its new state. An instance that runs or starts is not changed.
 
-
-def runs(one: Instance) -> bool:
-    """Whether an instance takes connections or is about to; other states (`configuring-…`, `backing-up`) count."""
-    return one.status not in {STOPPED, STOPPING, *STUCK}
-
-
-def stop(rds: RDS, one: Instance) -> Instance:
-    """Stop an instance; one that is stopped, or about to be, comes back as it is.
-
-    Raises Refused, in AWS's words, for one that cannot be stopped: "Stopping an Amazon RDS DB instance temporarily"
-    names read replicas, Multi-AZ SQL Server and Aurora.
+    Raises Refused.
     """
-    if one.status in {STOPPED, STOPPING}:
-        return one
-    return _switch(rds, "stop_db_instance", one, done={STOPPED, STOPPING})
+    return instance if runs(instance) else _switch(rds, "start_db_instance", instance, done={AVAILABLE, "starting"})
+
+
+def runs(instance: Instance) -> bool:
+    """Whether an instance accepts connections or will soon, which includes states such as `configuring-…`."""
+    return instance.status not in {STOPPED, STOPPING, *STUCK}
+
+
+def stop(rds: RDS, instance: Instance) -> Instance:
+    """Stop an instance, and return it with its new state. An instance that is stopped or stops is not changed.
+
+    Raises Refused, with AWS's reason, if an instance cannot be stopped: "Stopping an Amazon RDS DB instance
+    temporarily" names read replicas, Multi-AZ SQL Server and Aurora.
+    """
+    if instance.status in {STOPPED, STOPPING}:
+        return instance
+    return _switch(rds, "stop_db_instance", instance, done={STOPPED, STOPPING})
 
 
 def wait(
     rds: RDS,
-    one: Instance,
+    instance: Instance,
     *,
     goal: str,
     wait_s: float,
@@ -104,23 +107,23 @@ def wait(
     pause_s: float = 0.5,
     say: Callable[[str], None] = lambda _: None,
 ) -> Instance:
-    """The instance once it has reached the state ``goal``, or one of ``ends``, or when ``wait_s`` seconds are over.
+    """The instance when it has the state ``goal`` or one of ``ends``, or after ``wait_s`` seconds.
 
-    ``say`` is told every state on the way. Asks after ``pause_s`` first, then less and less often.
+    ``say`` is called with each new state. The first pause is ``pause_s`` seconds; later ones are longer.
     """
     deadline = time.monotonic() + wait_s
-    told = ""
-    while one.status != goal and one.status not in ends:
-        if one.status != told:
-            told = one.status
-            say(f"{one.instance}: {told}")
+    reported = ""
+    while instance.status != goal and instance.status not in ends:
+        if instance.status != reported:
+            reported = instance.status
+            say(f"{instance.instance}: {reported}")
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             break
         time.sleep(min(pause_s, left_s))
         pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.5)
-        one = _get(rds, one.instance)
-    return one
+        instance = _get(rds, instance.instance)
+    return instance
 
 
 def _get(rds: RDS, name: str) -> Instance:
@@ -132,27 +135,27 @@ def _get(rds: RDS, name: str) -> Instance:
         answer = {}
     for entry in answer.get("DBInstances", []):
         return _instance(entry)
-    there = instances(rds)
+    existing = instances(rds)
     raise NotFound(
         f"There is no database instance {name!r} in {rds.region} ({rds.at.label}).",
-        hint=f"--instance {there[0].instance}" if there else "check the region with `cruddur config`",
-        details=_list(there) or None,
+        hint=f"--instance {existing[0].instance}" if existing else "check the region with `cruddur config`",
+        details=_list(existing) or None,
         code="instance_not_found",
     )
 
 
-def _switch(rds: RDS, operation: str, one: Instance, *, done: Collection[str]) -> Instance:
+def _switch(rds: RDS, operation: str, instance: Instance, *, done: Collection[str]) -> Instance:
     try:
-        answer = aws_client.call(rds.client, operation, {"DBInstanceIdentifier": one.instance}, at=rds.at)
+        answer = aws_client.call(rds.client, operation, {"DBInstanceIdentifier": instance.instance}, at=rds.at)
     except Refused as error:
-        # A request whose answer was lost is sent again, and then finds the instance on its way already.
+        # A request whose answer was lost is sent again. It fails if the first one has changed the state already.
         if not str(error.fields.get("aws_code", "")).startswith("InvalidDBInstanceState"):
             raise
-        now = _get(rds, one.instance)
-        if now.status not in done:
-            told = error.adding(f"{one.instance} is {now.status}.")
-            raise told.changed(hint="cruddur rds status --wait 600") from error
-        return now
+        current = _get(rds, instance.instance)
+        if current.status not in done:
+            refused = error.adding(f"{instance.instance} is {current.status}.")
+            raise refused.changed(hint="cruddur rds status --wait 600") from error
+        return current
     return _instance(answer["DBInstance"])
 
 
@@ -172,4 +175,4 @@ def _instance(entry: dict[str, Any]) -> Instance:
 
 
 def _list(found: list[Instance]) -> str:
-    return "\n".join(f"{one.instance}  {one.status}  {one.engine}" for one in found)
+    return "\n".join(f"{each.instance}  {each.status}  {each.engine}" for each in found)

@@ -1,4 +1,4 @@
-"""The inbound rule that lets one machine reach PostgreSQL: found, checked, pointed elsewhere, read back."""
+"""Find, check, change and close the inbound rule that allows one machine to connect to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from .group_rules import EC2, MARK, PORT, Rule
 from .service import pages
 
 _LONGEST = 255
-# "SecurityGroupRuleRequest": what a description may hold.
+# "SecurityGroupRuleRequest": every character that a description must not contain.
 _NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]")
 
 
 @dataclass(frozen=True)
 class RuleChange:
-    """The result for a rule: the network that it allowed before, and the one that it allows now."""
+    """The result for one rule: the network that it allowed before, and the one that it allows now.
+
+    ``result`` is ``updated`` or ``unchanged``.
+    """
 
     group_id: str
     rule_id: str
@@ -33,9 +36,9 @@ class RuleChange:
 
 
 def mark(user: str, host: str, moment: datetime, *, until: datetime | None = None) -> str:
-    """Who pointed the rule here, and when, in characters that AWS takes: ``cruddur me@laptop 2026-11-20T10:00Z``.
+    """A description that says who changed the rule, and when: ``cruddur me@laptop 2026-11-20T10:00Z``.
 
-    With ``until`` it ends in the minute from which the rule has expired.
+    It has only characters that AWS accepts. With ``until``, it ends with the minute in which the rule expires.
     """
     who = "@".join(_NOT_ALLOWED.sub("-", part).replace(" ", "-")[:90] or "unknown" for part in (user, host))
     end = f" until {until.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if until else ""
@@ -43,10 +46,10 @@ def mark(user: str, host: str, moment: datetime, *, until: datetime | None = Non
 
 
 def find(ec2: EC2, *, group_id: str | None, rule_id: str | None) -> Rule:
-    """The rule with that id, in that group where one is named.
+    """The rule with the id ``rule_id``; if ``group_id`` is given, the rule must belong to that group.
 
-    Raises NotConfigured where no rule is named, NotFound where there is none or it is another group's; both list the
-    rules that there are.
+    Raises NotConfigured without a ``rule_id``, and NotFound if there is no such rule or it belongs to another group.
+    Both list the existing rules.
     """
     if rule_id is None:
         problem = "No security group rule is named (DB_SG_RULE_ID)."
@@ -62,9 +65,9 @@ def find(ec2: EC2, *, group_id: str | None, rule_id: str | None) -> Rule:
 
 
 def discover(ec2: EC2, *, group_ids: Sequence[str], address: Address) -> Rule:
-    """The rule in one of the groups that takes such an address: the one that is marked, else the only one.
+    """The rule of the groups that can be set to the address: the only marked one, or else the only one.
 
-    Raises NotFound where there is none, NotConfigured where several could be meant; both list them.
+    Raises NotFound if there is none, and NotConfigured if there are several. Both list the rules.
     """
     found = [rule for rule in group_rules.rules(ec2, group_ids=group_ids) if rule.is_postgres]
     usable = [rule for rule in found if rule.kind == address.kind]
@@ -84,19 +87,22 @@ def discover(ec2: EC2, *, group_ids: Sequence[str], address: Address) -> Rule:
 
 
 def groups_named(ec2: EC2, name: str) -> list[str]:
-    """The ids of the security groups with that name (an id is its own). Raises NotFound, which lists what there is."""
+    """The ids of the security groups with that name; an id is returned as it is.
+
+    Raises NotFound, which lists the existing rules.
+    """
     if name.startswith("sg-"):
         return [name]
     params = {"Filters": [{"Name": "group-name", "Values": [name]}]}
-    found = [str(group["GroupId"]) for group in pages(ec2, "describe_security_groups", params, "SecurityGroups")]
-    if not found:
+    ids = [str(group["GroupId"]) for group in pages(ec2, "describe_security_groups", params, "SecurityGroups")]
+    if not ids:
         problem = f"There is no security group named {name!r} in {ec2.region} ({ec2.at.label})."
         raise group_rules.with_candidates(NotFound, problem, ec2, None, code="group_not_found")
-    return found
+    return ids
 
 
 def check(rule: Rule, address: Address) -> None:
-    """Raise Protected where the rule cannot be set to the address: it allows another kind of source."""
+    """Raise Protected if the rule cannot be set to the address, because it has another port or kind of source."""
     if not rule.is_postgres:
         problem = f"Rule {rule.rule_id} of {rule.group_id} is not an inbound rule for tcp {PORT}; it is {rule}."
     elif rule.kind in {"prefix list", "security group"}:
@@ -116,12 +122,15 @@ def check(rule: Rule, address: Address) -> None:
 def set_address(
     ec2: EC2, rule: Rule, *, address: Address, description: str, ends: bool = False, settle_s: float = 3.0
 ) -> RuleChange:
-    """Point a checked rule at the address and read it back; a rule that allows it already is not changed.
+    """Set the rule to the address, and read it back. A rule that allows the address already is not changed.
 
-    ModifySecurityGroupRules replaces the whole rule, so every field is sent. EC2 is "eventually consistent": what is
-    read back may be old for ``settle_s``. ``ends`` says that the description contains an end, which replaces the
-    one that a rule for the same address has. A person's own description is kept before the mark. With a read-only
-    endpoint nothing is sent. Raises Incomplete where another rule than the one sent is read back.
+    ModifySecurityGroupRules replaces the whole rule, so every field is sent. A description that a person wrote is kept
+    before the mark. ``ends`` says that ``description`` contains an end; then a rule with the same address is changed
+    too. EC2 is "eventually consistent", so the read is repeated for ``settle_s`` seconds. With a read-only endpoint,
+    nothing is sent.
+
+    Raises Protected as ``check``, Refused if another rule of the group allows the address, and Incomplete if the rule
+    that is read back differs.
     """
     check(rule, address)
     text = _describe(rule, description)
@@ -151,11 +160,14 @@ def set_address(
 
 
 def close(ec2: EC2, rule: Rule, *, description: str) -> RuleChange:
-    """Set a rule to an address that no machine has, so that it keeps its id; a closed rule is not changed."""
-    nowhere = group_rules.CLOSED.get(rule.kind)
-    if nowhere is None:
+    """Close a rule: set it to the loopback address, so that it allows no machine and keeps its id.
+
+    A closed rule is not changed. Raises Protected if the rule's source is not an address.
+    """
+    loopback = group_rules.CLOSED.get(rule.kind)
+    if loopback is None:
         raise Protected(f"Rule {rule.rule_id} of {rule.group_id} allows a {rule.kind} ({rule.source}), not an address.")
-    return set_address(ec2, rule, address=Address(nowhere, int(rule.kind[-1]), "revoked"), description=description)
+    return set_address(ec2, rule, address=Address(loopback, int(rule.kind[-1]), "revoked"), description=description)
 
 
 def _read_back(ec2: EC2, rule: Rule, address: Address, description: str, settle_s: float) -> None:
@@ -172,9 +184,9 @@ def _read_back(ec2: EC2, rule: Rule, address: Address, description: str, settle_
             return
         if not backoff.wait():
             break
-    found = "it no longer exists" if now is None else f"it is {now}, {now.description!r}"
+    actual = "it no longer exists" if now is None else f"it is {now}, {now.description!r}"
     raise Incomplete(
-        f"Rule {rule.rule_id} of {rule.group_id} was set to {address.network}, {description!r}; read back: {found}.",
+        f"Rule {rule.rule_id} of {rule.group_id} was set to {address.network}, {description!r}; read back: {actual}.",
         hint="run it again; another person may be changing the same rule",
         code="read_back_differs",
     )
@@ -197,7 +209,10 @@ def _duplicate(ec2: EC2, rule: Rule, address: Address) -> Refused:
 
 
 def _describe(rule: Rule, description: str) -> str:
-    """The mark, after a person's own text; an earlier mark, and the scripts' word, are replaced."""
+    """The rule's new description: the text that a person wrote, then the mark.
+
+    An earlier mark is replaced, and so is ``GITPOD``, the description that the scripts write.
+    """
     own = MARK.sub("", rule.description).strip(" ;")
     own = "" if own == "GITPOD" else _NOT_ALLOWED.sub("-", own)
     return f"{own[: _LONGEST - len(description) - 2]}; {description}" if own else description

@@ -1,4 +1,4 @@
-"""One service of the account, opened; and what all pages of its answers hold."""
+"""An opened AWS service, and the entries of all pages of an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..aws_client.client import Endpoint
 
 @dataclass(frozen=True)
 class Service:
-    """An opened service: EC2 is one, RDS another."""
+    """An opened AWS service, such as EC2 or RDS."""
 
     client: Any
     at: Endpoint
@@ -26,7 +26,10 @@ class Service:
 def pages(
     opened: Service, operation: str, params: dict[str, Any], key: str, *, token: str = "NextToken"
 ) -> Iterator[dict[str, Any]]:
-    """What all pages of an answer hold under ``key``; ``token`` is where the service says that there is another."""
+    """Yield the entries under ``key`` from all pages of an answer. ``token`` is the member with the next page's token.
+
+    It stops at a token that was returned before, so that it always ends.
+    """
     seen: set[str] = set()
     while True:
         answer = aws_client.call(opened.client, operation, params, at=opened.at)

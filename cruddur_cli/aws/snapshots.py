@@ -1,4 +1,4 @@
-"""Snapshots of the database instance: creates one and waits for it, and lists them."""
+"""Create and list snapshots of the database instance."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Snapshot:
 
 
 def name_at(instance: str, moment: datetime) -> str:
-    """The name of a snapshot that a person did not name: the instance and the second."""
+    """The default name of a snapshot: the name of the instance, and the time in seconds."""
     return f"{instance[:230]}-{moment:%Y%m%dt%H%M%Sz}"
 
 
 def check_name(name: str) -> None:
-    """Raise BadInput where RDS would not take it as a snapshot's name."""
+    """Raise BadInput if RDS does not accept the text as a snapshot's name."""
     if not _NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} cannot be a snapshot's name.",
@@ -48,18 +48,24 @@ def check_name(name: str) -> None:
         )
 
 
-def create(rds: RDS, one: Instance, name: str, *, say: Callable[[str], None], wait_s: float) -> tuple[Snapshot, bool]:
-    """The snapshot with that name once it is available, and whether it was made now. Raises BadInput, Refused."""
+def create(
+    rds: RDS, instance: Instance, name: str, *, say: Callable[[str], None], wait_s: float
+) -> tuple[Snapshot, bool]:
+    """Create a snapshot and wait until it is available; return it, and whether this call created it.
+
+    If the instance has a snapshot with that name, that one is returned. Raises BadInput for a name that RDS does not
+    accept, Refused if the snapshot fails or belongs to another instance, CannotConnect after ``wait_s`` seconds.
+    """
     check_name(name)
-    made = True
+    created = True
     try:
-        params = {"DBInstanceIdentifier": one.instance, "DBSnapshotIdentifier": name}
+        params = {"DBInstanceIdentifier": instance.instance, "DBSnapshotIdentifier": name}
         aws_client.call(rds.client, "create_db_snapshot", params, at=rds.at)
     except Refused as error:
         if error.fields.get("aws_code") != "DBSnapshotAlreadyExists":
             raise
-        made = False
-    found = waiting.until(
+        created = False
+    entry = waiting.until(
         lambda: _get(rds, name),
         done=lambda entry: entry.get("Status") not in {"creating", "pending"},
         state=lambda entry: f"snapshot {name}: {entry.get('Status')}, {entry.get('PercentProgress', 0)} %",
@@ -67,23 +73,24 @@ def create(rds: RDS, one: Instance, name: str, *, say: Callable[[str], None], wa
         wait_s=wait_s,
         hint="cruddur rds list-snapshots",
     )
-    snapshot = _snapshot(found)
+    snapshot = _snapshot(entry)
     if snapshot.status != AVAILABLE:
         raise Refused(f"Snapshot {name} of {snapshot.instance} is {snapshot.status}.", code="snapshot_failed")
-    if snapshot.instance != one.instance:
+    if snapshot.instance != instance.instance:
         raise Refused(
-            f"Snapshot {name} is of instance {snapshot.instance}, not of {one.instance}.",
+            f"Snapshot {name} is of instance {snapshot.instance}, not of {instance.instance}.",
             hint="choose another name",
             code="snapshot_of_another_instance",
         )
-    return snapshot, made
+    return snapshot, created
 
 
-def listed(rds: RDS, one: Instance) -> list[Snapshot]:
-    """Every snapshot of an instance, the newest first."""
-    params = {"DBInstanceIdentifier": one.instance}
-    found = [_snapshot(entry) for entry in pages(rds, "describe_db_snapshots", params, "DBSnapshots", token="Marker")]
-    # One that is being made has no time yet: it is the newest.
+def listed(rds: RDS, instance: Instance) -> list[Snapshot]:
+    """Every snapshot of an instance, newest first."""
+    params = {"DBInstanceIdentifier": instance.instance}
+    entries = pages(rds, "describe_db_snapshots", params, "DBSnapshots", token="Marker")
+    # A snapshot that is being created has no time yet, and is the newest.
+    found = map(_snapshot, entries)
     return sorted(found, key=lambda each: (each.created_at is None, str(each.created_at)), reverse=True)
 
 

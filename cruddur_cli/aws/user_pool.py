@@ -1,4 +1,4 @@
-"""The Cognito user pool: who is in it, all pages; and the demo pool of the embedded stack."""
+"""Read the users of the Cognito user pool, and create the demo pool of the embedded stack."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 DEMO_POOL = "cruddur-demo"
 _DEMO_CLIENT = "cruddur-demo"
-# The password of all people in the demo pool, which is on this machine only and holds no real account.
+# The password of all users of the demo pool. The pool exists only on this machine and has no real accounts.
 DEMO_PASSWORD = "Cruddur-demo-1"
 _PAGE = 60  # "ListUsers": at most 60 a page
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One user of the pool; ``handle`` is the attribute ``preferred_username``, which some people lack."""
+    """One user of the pool. ``handle`` is the attribute ``preferred_username``, or None if the user has none."""
 
     handle: str | None
     sub: str
@@ -39,7 +39,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Cognito:
-    """An opened Cognito and the one user pool a command works on."""
+    """The opened Cognito service, and the id of the user pool that a command works on."""
 
     client: Any
     at: Endpoint
@@ -48,27 +48,27 @@ class Cognito:
 
 @contextmanager
 def opened(pool: str | None = None, *, client: Any = None, session: boto3.Session | None = None) -> Iterator[Cognito]:
-    """The user pool with that id, over a ``cognito-idp`` client of boto3 or a client of a session's.
+    """The user pool with the id ``pool``, opened with boto3's ``cognito-idp`` client or with a session.
 
-    Without an id it is the only pool, or the demo pool. A client that was given stays open. Raises NotConfigured
-    without client and session, NotFound without a pool.
+    Without an id, it is the demo pool or the only pool. The given client stays open; a client of the session is closed
+    at the end. Raises NotConfigured without client and session, and NotFound if there is no pool.
     """
     if client is None and session is None:
         raise NotConfigured("A user pool needs a client or a session of boto3.")
-    given = client if client is not None else session.client("cognito-idp")  # type: ignore[union-attr]
+    boto3_client = client if client is not None else session.client("cognito-idp")  # type: ignore[union-attr]
     try:
-        with aws_client.lent(given) as at:
-            yield Cognito(given, at, pool or require_pool(given, at))
+        with aws_client.lent(boto3_client) as at:
+            yield Cognito(boto3_client, at, pool or require_pool(boto3_client, at))
     finally:
         if client is None:
-            given.close()
+            boto3_client.close()
 
 
 def identities(cognito: Cognito) -> Iterator[Identity]:
-    """All people in the pool, from all pages; a page may be empty and still have a next one.
+    """Yield all users of the pool, from all pages. A page can be empty although more pages follow.
 
-    All attributes are asked for: naming ``preferred_username`` fails where one user has none. Raises NotFound for a
-    missing pool, Refused where the service hands out the same page again.
+    The request asks for all attributes, because a request for ``preferred_username`` fails if a user has none. Raises
+    NotFound if there is no pool, and Refused if the service repeats a page.
     """
     params: dict[str, Any] = {"UserPoolId": cognito.pool, "Limit": _PAGE}
     seen: set[str] = set()
@@ -89,7 +89,7 @@ def identities(cognito: Cognito) -> Iterator[Identity]:
 def _identity(user: dict[str, Any]) -> Identity:
     attributes = {attribute["Name"]: attribute.get("Value") for attribute in user.get("Attributes", [])}
     created = user.get("UserCreateDate")
-    if isinstance(created, (int, float)):  # seconds, as every time of this protocol; a client of boto3 gives the time
+    if isinstance(created, (int, float)):  # the protocol has seconds; a boto3 client returns a datetime
         created = datetime.fromtimestamp(created, UTC)
     return Identity(
         handle=attributes.get("preferred_username") or None,
@@ -105,24 +105,24 @@ def _identity(user: dict[str, Any]) -> Identity:
 def pools(client: Any, at: Endpoint) -> dict[str, str]:
     """The name of each user pool by its id."""
     params: dict[str, Any] = {"MaxResults": _PAGE}
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     while True:
         answer = aws_client.call(client, "list_user_pools", params, at=at)
-        found |= {str(pool["Id"]): str(pool.get("Name", "")) for pool in answer.get("UserPools", [])}
+        names |= {str(pool["Id"]): str(pool.get("Name", "")) for pool in answer.get("UserPools", [])}
         if not answer.get("NextToken"):
-            return found
+            return names
         params["NextToken"] = answer["NextToken"]
 
 
 def find_pool(client: Any, at: Endpoint, name: str) -> str | None:
-    """The id of the pool with that name, the only pool where there is just one, else None."""
-    found = pools(client, at)
-    named = [pool for pool, its_name in found.items() if its_name == name]
-    return named[0] if named else next(iter(found)) if len(found) == 1 else None
+    """The id of the pool with that name, or of the only pool; None if no pool has the name and there are several."""
+    names = pools(client, at)
+    named = [pool for pool, its_name in names.items() if its_name == name]
+    return named[0] if named else next(iter(names)) if len(names) == 1 else None
 
 
 def require_pool(client: Any, at: Endpoint) -> str:
-    """The id of the demo pool, or of the only pool. Raises NotFound if there are several or none."""
+    """The id of the demo pool, or of the only pool. Raises NotFound if there is no pool, or several other pools."""
     pool = find_pool(client, at, DEMO_POOL)
     if pool is None:
         raise NotFound(
@@ -134,9 +134,12 @@ def require_pool(client: Any, at: Endpoint) -> str:
 
 
 def make_demo_pool(client: Any, at: Endpoint) -> tuple[str, bool]:
-    """The demo pool's id, and whether the pool or its app client was created just now."""
+    """Create the demo pool and its app client if they are missing; return its id, and whether one was created.
+
+    If there is exactly one other pool, that pool is used.
+    """
     pool = find_pool(client, at, DEMO_POOL)
-    made = pool is None
+    created = pool is None
     if pool is None:
         answer = aws_client.call(client, "create_user_pool", {"PoolName": DEMO_POOL}, at=at)
         pool = str(answer["UserPool"]["Id"])
@@ -149,21 +152,21 @@ def make_demo_pool(client: Any, at: Endpoint) -> tuple[str, bool]:
             "PreventUserExistenceErrors": "ENABLED",
         }
         aws_client.call(client, "create_user_pool_client", params, at=at)
-        made = True
-    return pool, made
+        created = True
+    return pool, created
 
 
 def app_client(cognito: Cognito) -> str | None:
-    """The id of the demo pool's app client, which has no secret; None if it does not exist."""
+    """The id of the demo pool's app client, which has no secret; None if there is none."""
     params = {"UserPoolId": cognito.pool, "MaxResults": _PAGE}
     answer = aws_client.call(cognito.client, "list_user_pool_clients", params, at=cognito.at)
-    found = [each["ClientId"] for each in answer.get("UserPoolClients", []) if each.get("ClientName") == _DEMO_CLIENT]
-    return str(found[0]) if found else None
+    ids = [each["ClientId"] for each in answer.get("UserPoolClients", []) if each.get("ClientName") == _DEMO_CLIENT]
+    return str(ids[0]) if ids else None
 
 
 @dataclass(frozen=True)
 class Token:
-    """An access token of the demo pool: whose it is, and when it expires."""
+    """An access token of the demo pool, with the handle of its user and the time at which it expires."""
 
     handle: str
     access_token: str
@@ -171,10 +174,10 @@ class Token:
 
 
 def token(cognito: Cognito, handle: str) -> Token:
-    """An access token for a person of the demo pool, who signs in with the demo password.
+    """Sign in a user of the demo pool with the demo password; return the access token.
 
-    Raises NotFound for a handle that is not in the pool or a pool without app client, Refused where the person has
-    another password.
+    Raises BadInput for an empty handle, NotFound if the handle is not in the pool or the pool has no app client, and
+    Refused if the user has another password or cannot sign in yet.
     """
     if not handle.strip():
         raise BadInput("The handle is empty.", hint="cruddur cognito list-users")
@@ -222,16 +225,16 @@ def token(cognito: Cognito, handle: str) -> Token:
 
 
 def add_people(cognito: Cognito, people: Sequence[tuple[str, str, str]]) -> int:
-    """Put (handle, display name, e-mail) into the demo pool where the handle is missing; returns how many.
+    """Add the missing ones of ``people`` (handle, display name, e-mail) to the demo pool; return how many were added.
 
-    All of them can then sign in with the demo password, except people who chose their own.
+    All of them can then sign in with the demo password, except users who have set another one.
     """
-    there = {identity.handle: identity for identity in identities(cognito)}
+    existing = {identity.handle: identity for identity in identities(cognito)}
     added = 0
     for handle, name, email in people:
-        if handle in there:
-            if there[handle].status == "FORCE_CHANGE_PASSWORD":
-                _set_password(cognito, there[handle].username)
+        if handle in existing:
+            if existing[handle].status == "FORCE_CHANGE_PASSWORD":
+                _set_password(cognito, existing[handle].username)
             continue
         attributes = {"preferred_username": handle, "name": name, "email": email, "email_verified": "true"}
         params = {
