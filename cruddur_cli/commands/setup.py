@@ -93,7 +93,7 @@ def _show(
     from ..dynamodb import schema
 
     github.keep(s, done_steps, extra=extra, meter=dynamodb.meter)
-    draw = output.newest(_SHOWN, rest=f"cruddur ddb list-conversations{' --prod' if s.prod else ''}")
+    draw = output.newest(_SHOWN, command=f"cruddur ddb list-conversations{' --prod' if s.prod else ''}")
     output.show(
         s,
         groups,

@@ -1,4 +1,4 @@
-"""Shows results on stdout, tells everything else on stderr, keeps the history; the only package that imports rich."""
+"""Prints results on stdout and everything else on stderr, and owns the history; only this package imports rich."""
 
 from .live import progress as progress
 from .show import Draw as Draw
@@ -9,6 +9,7 @@ from .show import columns as columns
 from .show import details as details
 from .show import diagnosis as diagnosis
 from .show import difference as difference
+from .show import draw_nothing as draw_nothing
 from .show import entities as entities
 from .show import findings as findings
 from .show import inbox as inbox
@@ -25,7 +26,6 @@ from .show import show as show
 from .show import show_pages as show_pages
 from .show import stats as stats
 from .show import steps as steps
-from .show import untold as untold
 from .show import used as used
 from .show import when as when
 from .show import write as write

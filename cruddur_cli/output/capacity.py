@@ -1,4 +1,4 @@
-"""What a command used of DynamoDB's capacity: a table on a terminal, one line elsewhere."""
+"""Draws the consumed capacity of a command: a table on a terminal, one line elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .text import counted, units
 
 
 class Operation(Protocol):
-    """What all requests of one DynamoDB operation used."""
+    """What all requests of one DynamoDB operation used together."""
 
     @property
     def operation(self) -> str: ...
@@ -48,14 +48,14 @@ class Consumed(Protocol):
 
 
 class Meter(Protocol):
-    """What knows a command's consumption; ``dynamodb.capacity.meter.Meter`` is one."""
+    """The meter of a command; see ``dynamodb.capacity.meter.Meter``."""
 
     def total(self) -> Consumed: ...
     def operations(self) -> Sequence[Operation]: ...
 
 
 def in_words(total: Consumed) -> str:
-    """The whole of it in one line."""
+    """The total in one line."""
     return (
         f"consumed capacity: {units(total.read_units)} RCU, {units(total.write_units)} WCU in"
         f" {counted(total.requests, 'request')} on {total.table}{_source(total)}"
@@ -63,18 +63,18 @@ def in_words(total: Consumed) -> str:
 
 
 def read(total: Consumed) -> str:
-    """The capacity that was used for reading, as a part of a sentence."""
+    """The capacity that was used for reading, as a part of a sentence: ``12 RCU in 3 requests``."""
     source = "" if total.source == "reported" or not total.requests else f" ({total.source})"
     return f"{units(total.read_units)} RCU{source} in {counted(total.requests, 'request')}"
 
 
 def draw(out: Console, total: Consumed, operations: Sequence[Operation]) -> None:
-    """A row for each operation, and their sum where there are several."""
+    """Draw a row for each operation, and the total if there are several. On a narrow terminal it has fewer columns."""
     indexes = sorted(total.indexes)
     rows = [
-        [one.operation, f"{one.requests:,}", f"{one.items:,}", units(one.read_units), units(one.write_units),
-         *(units(one.indexes.get(name, 0)) for name in indexes)]
-        for one in operations
+        [row.operation, f"{row.requests:,}", f"{row.items:,}", units(row.read_units), units(row.write_units),
+         *(units(row.indexes.get(name, 0)) for name in indexes)]
+        for row in operations
     ]  # fmt: skip
     if len(rows) > 1:
         requests, items = (f"{sum(each):,}" for each in zip(*((o.requests, o.items) for o in operations), strict=True))

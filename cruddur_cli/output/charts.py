@@ -1,4 +1,4 @@
-"""What a table holds, as something to look at: rows by entity, bars by partition and by day."""
+"""Draws the statistics of a table: items by entity, and bars for the largest partitions and for messages by day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class Entity(Protocol):
-    """One kind of item in a table: how many, how large, what they cost."""
+    """The items of one kind: their number, their size, and the units that they use."""
 
     @property
     def entity(self) -> str: ...
@@ -34,7 +34,7 @@ class Entity(Protocol):
 
 
 class Partition(Protocol):
-    """One partition of a table."""
+    """One partition of a table: its key, its items and its size."""
 
     @property
     def pk(self) -> str: ...
@@ -45,7 +45,7 @@ class Partition(Protocol):
 
 
 class Lonely(Protocol):
-    """A group row without the other person's row."""
+    """A group row whose counterpart, the other person's row, is missing."""
 
     @property
     def message_group_uuid(self) -> str: ...
@@ -56,7 +56,7 @@ class Lonely(Protocol):
 
 
 class Stats(Protocol):
-    """What a table holds; see ``dynamodb.stats.Stats``."""
+    """The statistics of a table; see ``dynamodb.stats.Stats``."""
 
     @property
     def entities(self) -> Sequence[Entity]: ...
@@ -80,60 +80,62 @@ class Stats(Protocol):
     def lonely(self) -> Sequence[Lonely]: ...
 
 
-def draw_stats(out: Console, found: Stats, *, capacity: str) -> None:
-    """The whole of ``dynamodb.stats.Stats``; ``capacity`` says what the units mean."""
+def draw_stats(out: Console, statistics: Stats, *, capacity: str) -> None:
+    """Draw all statistics; ``capacity`` explains the units."""
     rows = [
         [
             row.entity, f"{row.items:,}", f"{row.bytes:,}", f"{row.average_bytes:,}", units(row.read_units),
             units(row.write_units),
         ]
-        for row in found.entities
+        for row in statistics.entities
     ]  # fmt: skip
     table_or_blocks(out, ["entity", "items", "bytes", "average", "RCU", "WCU"], rows, right=range(1, 6))
     out.print(Text(capacity, style="dim"))
-    if found.partitions:
-        about = " (approximate: there are too many to count each)" if found.partitions_approximate else ""
+    if statistics.partitions:
+        about = " (approximate: there are too many to count each)" if statistics.partitions_approximate else ""
         _title(out, "Largest partitions", about)
-        widest = max(len(f"{row.bytes:,}") for row in found.partitions)
-        said = [(row, "item, " if row.items == 1 else "items,") for row in found.partitions]
-        _bars(out, [(row.pk, row.items, f"{row.items:,} {word} {row.bytes:>{widest},} bytes") for row, word in said])
-    if found.days:
-        shown = dict(list(found.days.items())[-_DAYS:])
-        left = sum(found.days.values()) + found.earlier - sum(shown.values())
-        before = f", {left:,} on {counted(len(found.days) - len(shown), 'day')} before" if left else ""
+        widest = max(len(f"{row.bytes:,}") for row in statistics.partitions)
+        labelled = [(row, "item, " if row.items == 1 else "items,") for row in statistics.partitions]
+        _bars(
+            out, [(row.pk, row.items, f"{row.items:,} {word} {row.bytes:>{widest},} bytes") for row, word in labelled]
+        )
+    if statistics.days:
+        shown = dict(list(statistics.days.items())[-_DAYS:])
+        earlier = sum(statistics.days.values()) + statistics.earlier - sum(shown.values())
+        before = f", {earlier:,} on {counted(len(statistics.days) - len(shown), 'day')} before" if earlier else ""
         _title(out, "Messages per day", f" (UTC{before})")
         _bars(out, list(_with_gaps(shown)))
-        years = ", ".join(f"{year}: {count:,}" for year, count in found.years.items())
+        years = ", ".join(f"{year}: {count:,}" for year, count in statistics.years.items())
         out.print(Text.assemble(("years", "bold"), f"  {years}"))
-    if found.timeless:
-        out.print(Text(f"{counted(found.timeless, 'message has', 'messages have')} a sort key that is not a time"))
-    if found.lonely_rows is not None:
-        _lonely(out, found)
+    if statistics.timeless:
+        out.print(Text(f"{counted(statistics.timeless, 'message has', 'messages have')} a sort key that is not a time"))
+    if statistics.lonely_rows is not None:
+        _lonely(out, statistics)
 
 
 def _with_gaps(days: Mapping[str, int]) -> Iterator[tuple[str, int | None, str]]:
-    """A bar for each day from the first to the last; days without messages in a row are one line."""
-    before: date | None = None
+    """Yield a bar for each day: name, count and text. Consecutive days without messages are one line."""
+    previous: date | None = None
     for text, count in days.items():
         day = date.fromisoformat(text)
-        empty = (day - before).days - 1 if before else 0
-        if before and empty == 1:
-            yield str(before + timedelta(days=1)), 0, "0"
+        empty = (day - previous).days - 1 if previous else 0
+        if previous and empty == 1:
+            yield str(previous + timedelta(days=1)), 0, "0"
         elif empty:
             yield "…", None, f"{empty:,} days without messages"
         yield text, count, f"{count:,}"
-        before = day
+        previous = day
 
 
-def _lonely(out: Console, found: Stats) -> None:
-    about = "about " if found.lonely_approximate else ""
-    if not found.lonely_rows:
+def _lonely(out: Console, statistics: Stats) -> None:
+    about = "about " if statistics.lonely_approximate else ""
+    if not statistics.lonely_rows:
         out.print(Text("Every conversation is listed for both people."))
         return
-    _title(out, "Conversations that are listed for one person only", f" ({about}{found.lonely_rows:,})")
+    _title(out, "Conversations that are listed for one person only", f" ({about}{statistics.lonely_rows:,})")
     rows = [
         [one_line(row.message_group_uuid), one_line(row.user_uuid), one_line(row.other_user_uuid)]
-        for row in found.lonely
+        for row in statistics.lonely
     ]
     table_or_blocks(out, ["conversation", "row of", "with"], rows)
 
@@ -144,32 +146,34 @@ def _title(out: Console, text: str, about: str) -> None:
 
 
 def _bars(out: Console, rows: Sequence[tuple[str, int | None, str]]) -> None:
-    """A bar each, the longest as long as there is room for, and beside it what there is to say, a number first.
+    """Draw a bar for each row (name, count, text). The longest bar fills the space; a text begins with its number.
 
-    Where there is nothing to count, only that is said.
+    A row whose count is None has no bar, only its text.
     """
-    drawn = [(one_line(name), count, said) for name, count, said in rows if count is not None]
-    digits = max(len(each.split(" ")[0]) for _, _, each in drawn)
-    said = max(digits + len(each) - len(each.split(" ")[0]) for _, _, each in drawn)
+    drawn = [(one_line(name), count, text) for name, count, text in rows if count is not None]
+    digits = max(len(label_text.split(" ")[0]) for _, _, label_text in drawn)
+    text_width = max(digits + len(label_text) - len(label_text.split(" ")[0]) for _, _, label_text in drawn)
     names = max(width_of(name) for name, _, _ in drawn)
-    below = said + 18 > out.width  # then the bar has a line of its own
-    names = min(names, out.width if below else max(10, out.width - said - 14))
-    room = max(4, min(40, out.width - said - 4 - (0 if below else names)))
+    below = text_width + 18 > out.width  # the bar is drawn on its own line
+    names = min(names, out.width if below else max(10, out.width - text_width - 14))
+    room = max(4, min(40, out.width - text_width - 4 - (0 if below else names)))
     most = max(count for _, count, _ in drawn)
-    for name, count, each in rows:
+    for name, count, label_text in rows:
         label = Text(one_line(name), style="dim")
         label.truncate(names, overflow="ellipsis", pad=not below)
         if count is None:
-            out.print(Text.assemble(label, "  ", (each, "dim")), soft_wrap=True)
+            out.print(Text.assemble(label, "  ", (label_text, "dim")), soft_wrap=True)
             continue
         bar = bars(count / most * room, plain="utf" not in out.encoding.lower()) if count else ""
-        number = each.split(" ")[0]
+        number = label_text.split(" ")[0]
         line = Text.assemble(label, "\n  " if below else "  ", (bar.ljust(room), "cyan"), "  ")
-        out.print(line.append(f"{number:>{digits}}{each[len(number) :]}"), no_wrap=True, crop=False, soft_wrap=True)
+        out.print(
+            line.append(f"{number:>{digits}}{label_text[len(number) :]}"), no_wrap=True, crop=False, soft_wrap=True
+        )
 
 
 def bars(length: float, *, plain: bool) -> str:
-    """A bar of so many columns, to an eighth of one; of number signs where the terminal knows no others."""
+    """A bar of ``length`` columns, to an eighth of a column; with ``plain`` it consists of number signs."""
     if plain:
         return "#" * max(1, round(length))
     whole, eighth = divmod(max(1, round(length * 8)), 8)

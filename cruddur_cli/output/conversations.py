@@ -1,4 +1,4 @@
-"""Conversations as a person reads them: a list, a chat, and the single table by entity."""
+"""Draws conversations for a person: a list, a chat, and the items of the single table by entity."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .streams import NARROW
 from .tables import draw_table, natural_width
 from .text import cut, one_line, printable, when, width_of, wrapped
 
-_GAP = 2  # columns between those of a table: below each other, several have the same
-_SENTENCE = 60  # columns of a last message that a list shows at least
+_GAP = 2  # spaces between two columns, so that tables below each other are aligned
+_SENTENCE = 60  # columns that a list has at least for the last message
 
 
 class NamedPerson(Protocol):
-    """Who a row names: the sender of a message, or the other person of a conversation."""
+    """The person that a row names: the sender of a message, or the other person of a conversation."""
 
     @property
     def user_uuid(self) -> str: ...
@@ -56,8 +56,10 @@ class MessageGroup(NamedPerson, Protocol):
 
 
 class Row(Protocol):
-    """One item of the single table: a group row, a message, or an item of no known entity; ``owner`` is what its
-    partition key names."""
+    """One item of the single table: a group row, a message, or an item of an unknown entity.
+
+    ``owner`` is the user or the conversation in its partition key.
+    """
 
     @property
     def owner(self) -> str: ...
@@ -70,19 +72,21 @@ class Row(Protocol):
 
 
 def who(record: NamedPerson) -> str:
-    """The name and handle that a row has, or what there is of them."""
+    """The name and the handle of a row's person, or the one that it has, or the UUID."""
     handle = f"@{record.user_handle}" if record.user_handle else ""
     return one_line(f"{record.user_display_name or ''} {handle}".strip() or record.user_uuid or "unknown person")
 
 
 def _handle(record: NamedPerson) -> str:
-    """The shortest that names a person: what a column of a table has room for."""
+    """The shortest name of a person, for a column of a table."""
     return one_line(f"@{record.user_handle}") if record.user_handle else who(record)
 
 
-def draw_list(out: Console, groups: Sequence[MessageGroup], *, left: str | None = None) -> None:
-    """A person's conversations: with whom, when, the last words, and the id that get-conversation takes; below them
-    what there is to say of those that are ``left`` out."""
+def draw_list(out: Console, groups: Sequence[MessageGroup], *, more: str | None = None) -> None:
+    """Draw a person's conversations: the other person, the time, the last message, and the id for get-conversation.
+
+    ``more`` is a text about the conversations that are not drawn.
+    """
     for number, group in enumerate(groups):
         if number:
             out.print()
@@ -98,15 +102,16 @@ def draw_list(out: Console, groups: Sequence[MessageGroup], *, left: str | None 
             out.print(Text(f"{who(group)}  {at}"))
         out.print(Text(f"  {cut(one_line(group.message), out.width - 2)}"))
         out.print(Text(f"  {printable(group.message_group_uuid)}", style="dim"))
-    if left:
+    if more:
         out.print()
-        out.print(Text(left, style="dim"))
+        out.print(Text(more, style="dim"))
 
 
 def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after: Message | None = None) -> None:
-    """Bubbles, the reader's own on the right; a name only where the speaker changes, a rule where the day does.
+    """Draw messages as a chat: bubbles, those of ``mine`` on the right. Into a pipe, draw one line for each message.
 
-    Plain lines into a pipe.
+    A name is drawn where the sender changes, and a rule where the day changes. ``after`` is the message before the
+    first, which is drawn already.
     """
     if not out.is_terminal:
         for message in messages:
@@ -115,18 +120,18 @@ def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after
         return
     widest = max(20, int(out.width * 0.72))
     day = when(after.created_at, "%A %Y-%m-%d") if after else None
-    speaker = after.user_uuid if after else None
+    sender = after.user_uuid if after else None
     for message in messages:
         today = when(message.created_at, "%A %Y-%m-%d")
         if today != day:
             out.print(Rule(Text(today, style="dim"), style="dim"))
-            day, speaker = today, None
+            day, sender = today, None
         own = mine is not None and message.user_handle == mine
         side: Literal["left", "right"] = "right" if own else "left"
         colour = "cyan" if own else "green"
-        if message.user_uuid != speaker:
+        if message.user_uuid != sender:
             out.print(Align(Text(who(message), style="bold"), side))
-            speaker = message.user_uuid
+            sender = message.user_uuid
         words = wrapped(printable(message.message, keep="\n"), widest - 4, cut=True)
         bubble = Panel(
             Text(words), box=box.ROUNDED, border_style=colour, subtitle=when(message.created_at, "%H:%M"),
@@ -136,7 +141,7 @@ def draw_chat(out: Console, messages: Sequence[Message], mine: str | None, after
 
 
 def draw_items(out: Console, rows: Sequence[Row]) -> None:
-    """Rows of the single table by entity, their keys decoded: groups, messages by conversation, and the rest."""
+    """Draw the items of the single table: group rows, messages by conversation, and other items."""
     conversations: dict[str, list[Message]] = {}
     for row in rows:
         if row.message is not None:
@@ -167,26 +172,26 @@ def _draw_groups(out: Console, groups: Sequence[tuple[str, MessageGroup]]) -> No
         for owner, group in groups
     ]  # fmt: skip
     headers = ["at", "user", "with", "conversation"]
-    if natural_width(headers, keys) + _SENTENCE > out.width:  # the words get the room of an id that is cut anyway
+    if natural_width(headers, keys) + _SENTENCE > out.width:  # the message gets the room of the shortened id
         headers, keys = headers[:3], [row[:3] for row in keys]
     room = max(_SENTENCE, out.width - natural_width(headers, keys) - 3)
-    found = [[*row, _clip(group.message, room)] for row, (_, group) in zip(keys, groups, strict=True)]
-    if out.width < NARROW or not draw_table(out, [*headers, "last message"], found, words=len(headers), gap=_GAP):
-        for at, _, name, *_, message in found:
+    rows = [[*row, _clip(group.message, room)] for row, (_, group) in zip(keys, groups, strict=True)]
+    if out.width < NARROW or not draw_table(out, [*headers, "last message"], rows, words=len(headers), gap=_GAP):
+        for at, _, name, *_, message in rows:
             _entry(out, at, name, message)
 
 
 def _draw_messages(out: Console, uuid: str, messages: Sequence[Message]) -> None:
     key = f"MSG#{printable(uuid)}"
     _section(out, "Messages", key if out.width < NARROW else f"pk = {key}, sk = time", len(messages))
-    found = [[when(message.created_at), _handle(message), _clip(message.message, 200)] for message in messages]
-    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], found, words=2, gap=_GAP):
-        for row in found:
+    rows = [[when(message.created_at), _handle(message), _clip(message.message, 200)] for message in messages]
+    if out.width < NARROW or not draw_table(out, ["at", "from", "message"], rows, words=2, gap=_GAP):
+        for row in rows:
             _entry(out, *row)
 
 
 def _entry(out: Console, at: str, name: str, message: str) -> None:
-    """One row where a table has no room: when and who, and the words below."""
+    """Draw one row without a table: time and name, and the message below."""
     out.print(Text.assemble((f"{at}\n", "dim"), wrapped(name, out.width, cut=True)))
     out.print(Padding(Text(wrapped(message, out.width - 2, cut=True)), (0, 0, 0, 2)))
 
@@ -197,10 +202,10 @@ def _section(out: Console, title: str, keys: str, count: int) -> None:
 
 
 def _id(uuid: str) -> str:
-    """Enough of an id to tell it from others; the whole one stands in the JSON."""
+    """The first 8 characters of an id, which tell it from others; JSON has all of it."""
     return printable(f"{uuid[:8]}…" if len(uuid) > 12 else uuid)
 
 
 def _clip(text: str, most: int) -> str:
-    """The text on one line, of so many columns at most."""
+    """The text on one line, cut to ``most`` columns."""
     return cut(one_line(text), most)

@@ -1,4 +1,4 @@
-"""Findings of ``audit`` and of ``doctor``, drawn for a person."""
+"""Draws the findings of ``audit`` and of ``doctor`` for a person."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .text import one_line, wrapped
 
 _STYLES = {"fail": "bold red", "cannot see": "yellow", "accepted": "bold", "pass": "green"}
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": ""}
-_INDENT = 2  # columns, where a terminal is narrow
+_INDENT = 2  # columns, on a narrow terminal
 
 
 class Finding(Protocol):
-    """What one check of an audit found."""
+    """The finding of one check of ``audit``."""
 
     @property
     def check(self) -> str: ...
@@ -40,7 +40,7 @@ class Finding(Protocol):
 
 
 class Diagnosis(Protocol):
-    """What one check of ``doctor`` found."""
+    """One finding of ``doctor``."""
 
     @property
     def check(self) -> str: ...
@@ -55,42 +55,50 @@ class Diagnosis(Protocol):
 
 
 def draw(out: Console, items: Sequence[Finding]) -> None:
-    """A line for each finding; below a failure its title, controls, and the command that fixes it, in one piece."""
+    """Draw a line for each finding; below a failure, its title, its controls, and the command that fixes it."""
     width = max(map(len, _STYLES))
-    for one in items:
-        about = f" (until {one.accepted_until}: {one_line(one.accepted_reason or '')})" * (one.result == "accepted")
-        _line(out, Text(one.result, style=_STYLES[one.result]), one.check, one_line(one.evidence) + about, width)
-        if one.result == "fail":
-            told = f"{one.title}. {one.severity.capitalize()}; {', '.join(one.controls)}"
-            _below(out, told, width, style="dim")
-            _command(out, one.remedy or "", width)
+    for finding in items:
+        acceptance = f" (until {finding.accepted_until}: {one_line(finding.accepted_reason or '')})" * (
+            finding.result == "accepted"
+        )
+        _line(
+            out,
+            Text(finding.result, style=_STYLES[finding.result]),
+            finding.check,
+            one_line(finding.evidence) + acceptance,
+            width,
+        )
+        if finding.result == "fail":
+            summary = f"{finding.title}. {finding.severity.capitalize()}; {', '.join(finding.controls)}"
+            _below(out, summary, width, style="dim")
+            _command(out, finding.remedy or "", width)
 
 
 def draw_diagnosis(out: Console, items: Sequence[Diagnosis]) -> None:
-    """A line for each finding, and below it the command that fixes it; in a pipe both are one line."""
+    """Draw a line for each finding, and below it the command that fixes it. Into a pipe, both are on one line."""
     width = max(map(len, _SEVERITIES)) + 1
-    for one in items:
-        cost = "" if one.cost == "no capacity" else f" ({one.cost})"
-        said, remedy = one_line(f"{one.evidence}{cost}"), one_line(one.remedy)
+    for finding in items:
+        cost = "" if finding.cost == "no capacity" else f" ({finding.cost})"
+        text, remedy = one_line(f"{finding.evidence}{cost}"), one_line(finding.remedy)
         if not out.is_terminal:
-            out.print(f"{one.severity:<{width}} {one.check}: {said}. {remedy}", soft_wrap=True)
+            out.print(f"{finding.severity:<{width}} {finding.check}: {text}. {remedy}", soft_wrap=True)
             continue
-        _line(out, Text(one.severity, style=_SEVERITIES[one.severity]), one.check, said, width)
+        _line(out, Text(finding.severity, style=_SEVERITIES[finding.severity]), finding.check, text, width)
         _command(out, remedy, width)
 
 
-def _line(out: Console, head: Text, check: str, said: str, width: int) -> None:
-    """What a finding is, and beside it, or below it where that is too narrow, what there is to say."""
+def _line(out: Console, head: Text, check: str, text: str, width: int) -> None:
+    """Draw a finding's result and check, and beside them the text; on a narrow terminal the text is below."""
     name = Text(check, style="bold")
     beside = Text.assemble(head, " " * (width + 1 - len(head)))
     if not out.is_terminal:
-        out.print(Text.assemble(beside, name, "  ", said), soft_wrap=True)
+        out.print(Text.assemble(beside, name, "  ", text), soft_wrap=True)
     elif out.width < NARROW:
         out.print(Text.assemble(head, "  ", name))
-        _below(out, said, width)
+        _below(out, text, width)
     else:
-        text = _indented(out, f"{check}  {said}", width).lstrip()
-        out.print(Text.assemble(beside, name, text.removeprefix(check)), soft_wrap=True)
+        wrapped_text = _indented(out, f"{check}  {text}", width).lstrip()
+        out.print(Text.assemble(beside, name, wrapped_text.removeprefix(check)), soft_wrap=True)
 
 
 def _below(out: Console, text: str, width: int, *, style: str = "") -> None:
@@ -98,7 +106,10 @@ def _below(out: Console, text: str, width: int, *, style: str = "") -> None:
 
 
 def _indented(out: Console, text: str, width: int) -> str:
-    """``text`` behind the margin; on a terminal broken between words, and long ones, such as an ARN, at their signs."""
+    """The text after the margin.
+
+    On a terminal it is wrapped between words; long words, such as ARNs, are split at signs.
+    """
     margin = " " * _margin(out, width)
     if not out.is_terminal:
         return margin + text
@@ -106,7 +117,7 @@ def _indented(out: Console, text: str, width: int) -> str:
 
 
 def _command(out: Console, command: str, width: int) -> None:
-    """A command in one piece: one that is broken into lines cannot be pasted."""
+    """Draw a command without line breaks, so that it can be pasted."""
     out.print(Text(f"{'':{_margin(out, width)}}{command}"), soft_wrap=True)
 
 

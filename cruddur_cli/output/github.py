@@ -1,7 +1,7 @@
-"""What GitHub Actions reads: annotations on stderr, and the summary of the job in a file.
+"""Writes what GitHub Actions reads: annotations on stderr, and the summary of the job into a file.
 
-By GitHub, "Workflow commands for GitHub Actions": the runner reads both streams of a step, an annotation is one line,
-and what ``GITHUB_STEP_SUMMARY`` names is Markdown that each step appends to.
+The rules are GitHub's ("Workflow commands for GitHub Actions"). The runner reads stdout and stderr of a step. An
+annotation is one line. The file that ``GITHUB_STEP_SUMMARY`` names is Markdown, to which each step appends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _ROWS = 200
-_LONGEST = 200_000  # characters of a command; GitHub refuses a step's summary of more than 1 MiB
+_LONGEST = 200_000  # characters of one command's table; GitHub refuses a step's summary of more than 1 MiB
 
 
 def is_runner() -> bool:
@@ -35,49 +35,52 @@ def is_runner() -> bool:
 
 Level = Literal["error", "warning", "notice"]
 LEVELS: Mapping[str, Level] = {"high": "error", "medium": "warning", "low": "notice"}
-"""How a finding of each severity is annotated."""
+"""The level of the annotation for each severity of a finding."""
 
 
 def annotate(
     message: str, *, title: str, file: str | None = None, line: int | None = None, level: Level = "error"
 ) -> None:
-    """An annotation of the step, on stderr; nothing outside of GitHub Actions. A file that is not there is left out."""
+    """Print an annotation of the step on stderr. Outside of GitHub Actions it prints nothing.
+
+    A file that does not exist is left out.
+    """
     if not is_runner():
         return
     properties: dict[str, object] = {}
-    if file is not None and (place := _repository_path(file)) is not None:
-        properties["file"] = place
+    if file is not None and (repository_path := _repository_path(file)) is not None:
+        properties["file"] = repository_path
         if line is not None:
             properties["line"] = line
     properties["title"] = title
-    named = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
-    tell(f"::{level} {named}::{_escaped(message)}", wrap=False)
+    properties_text = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
+    tell(f"::{level} {properties_text}::{_escaped(message)}", wrap=False)
 
 
 def annotate_error(error: CruddurError, program: str) -> None:
-    """The annotation of an error that has a place in a file; nothing for any other error."""
+    """Print the annotation of an error that has a place in a file; for other errors nothing."""
     file, line = error.fields.get("file"), error.fields.get("line")
     if not isinstance(file, str):
         return
-    said = [error.message, error.details, f"next: {error.hint}" if error.hint else None]
-    annotate("\n".join(filter(None, said)), title=program, file=file, line=line if isinstance(line, int) else None)
+    lines = [error.message, error.details, f"next: {error.hint}" if error.hint else None]
+    annotate("\n".join(filter(None, lines)), title=program, file=file, line=line if isinstance(line, int) else None)
 
 
-def annotate_findings(s: Settings, found: Iterable[tuple[str, str, Level, tuple[str, int] | None]]) -> None:
-    """An annotation for each finding: its check, what there is to say, and the file and line it comes from, if any."""
-    for check, said, level, line in found:
-        file, number = line or (None, None)
-        annotate(said, title=f"{s.command}: {check}", file=file, line=number, level=level)
+def annotate_findings(s: Settings, findings: Iterable[tuple[str, str, Level, tuple[str, int] | None]]) -> None:
+    """Print an annotation for each finding: check, text, level, and the file and line that cause it, if known."""
+    for check, text, level, place in findings:
+        file, number = place or (None, None)
+        annotate(text, title=f"{s.command}: {check}", file=file, line=number, level=level)
 
 
 def _repository_path(file: str) -> str | None:
-    """The file as GitHub names it, from the root of the repository; None where there is no such file."""
+    """The file relative to the root of the repository, as GitHub names it; None if it does not exist."""
     path = Path(file)
     if not path.is_file():
         return None
     path = path.parent.resolve() / path.name
-    named = settings.given_environment().get("GITHUB_WORKSPACE")
-    roots = [Path(named).resolve()] if named else []
+    workspace = settings.given_environment().get("GITHUB_WORKSPACE")
+    roots = [Path(workspace).resolve()] if workspace else []
     roots += [folder for folder in path.parents if (folder / ".git").exists()]
     return next((path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)), str(path))
 
@@ -93,18 +96,18 @@ def _property(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # The summary of the job.
 
-_kept: list[Callable[[], str]] = []
+_summary_parts: list[Callable[[], str]] = []
 
 
 def begin() -> None:
-    """Forget what an earlier command of this process kept for its summary."""
-    _kept.clear()
+    """Drop the summary parts of an earlier command in this process."""
+    _summary_parts.clear()
 
 
 def keep_text(s: Settings, text: str) -> None:
-    """Keep Markdown for the summary, if one is wanted and nothing is kept yet."""
-    if s.summary and not _kept:
-        _kept.append(lambda: text)
+    """Use this Markdown as the summary, if one is wanted and no part is set."""
+    if s.summary and not _summary_parts:
+        _summary_parts.append(lambda: text)
 
 
 def keep(
@@ -115,7 +118,7 @@ def keep(
     extra: Mapping[str, object] | None = None,
     meter: Meter | None = None,
 ) -> None:
-    """Keep these records for the summary, instead of those that the command shows."""
+    """Use these records for the summary, instead of the ones that the command shows."""
     for _ in kept(s, items, columns=columns, extra=extra, meter=meter):
         pass
 
@@ -128,38 +131,38 @@ def kept(
     extra: Mapping[str, object] | None = None,
     meter: Meter | None = None,
 ) -> Iterable[R]:
-    """The same items; the first of them are kept as they pass, for the summary, if one is wanted."""
-    if not s.summary or _kept:
+    """The same items, unchanged. As they pass, the first of them are stored for the summary, if one is wanted."""
+    if not s.summary or _summary_parts:
         return items
-    passed = _Passed(columns, extra or {}, meter)
+    records = _FirstRecords(columns, extra or {}, meter)
 
     def passing() -> Iterator[R]:
         for item in items:
-            passed.add([item])
+            records.add([item])
             yield item
 
-    _kept.append(passed.text)
+    _summary_parts.append(records.text)
     return passing()
 
 
 def kept_pages(s: Settings, pages: Iterable[Sequence[R]], *, meter: Meter) -> Iterable[Sequence[R]]:
-    """As ``kept``, for items that come in pages."""
-    if not s.summary or _kept:
+    """``kept`` for items that come in pages."""
+    if not s.summary or _summary_parts:
         return pages
-    passed = _Passed(None, {}, meter)
+    records = _FirstRecords(None, {}, meter)
 
     def passing() -> Iterator[Sequence[R]]:
         for page in pages:
-            passed.add(page)
+            records.add(page)
             yield page
-            del page  # before the next one comes
+            del page  # frees its memory before the next page is read
 
-    _kept.append(passed.text)
+    _summary_parts.append(records.text)
     return passing()
 
 
-class _Passed:
-    """The first records that a command showed, and how many there were."""
+class _FirstRecords:
+    """The first records that a command showed, and the number of all."""
 
     def __init__(self, columns: Sequence[str] | None, extra: Mapping[str, object], meter: Meter | None) -> None:
         self._columns, self._extra, self._meter = columns, extra, meter
@@ -183,15 +186,15 @@ class _Passed:
         if self._meter is not None:
             from . import capacity
 
-            said = capacity.in_words(self._meter.total())
-            parts.append(f"{said[0].upper()}{said[1:]}.")
+            used = capacity.in_words(self._meter.total())
+            parts.append(f"{used[0].upper()}{used[1:]}.")
         return "\n\n".join(filter(None, parts))
 
 
 def append(s: Settings, code: int, error: CruddurError | None = None) -> None:
     """Append the result of a command to the summary of the job, if one is wanted.
 
-    A summary that cannot be written is a warning, and never the command's error.
+    A summary that cannot be written is a warning; the command does not fail because of it.
     """
     if not s.summary:
         return
@@ -199,10 +202,10 @@ def append(s: Settings, code: int, error: CruddurError | None = None) -> None:
     if not path:
         warn(f"--summary: {settings.JOB_SUMMARY} is not set, so no summary was written")
         return
-    said = "done" if not code else f"exit code {code}"
+    outcome = "done" if not code else f"exit code {code}"
     mark = "\N{WHITE HEAVY CHECK MARK}" if not code else "\N{CROSS MARK}"
-    parts = [f"### {mark} `{s.command}`: {said}", *(make() for make in _kept)]
-    _kept.clear()
+    parts = [f"### {mark} `{s.command}`: {outcome}", *(make() for make in _summary_parts)]
+    _summary_parts.clear()
     if error is not None:
         parts.append(_failure(error))
     try:
@@ -213,13 +216,13 @@ def append(s: Settings, code: int, error: CruddurError | None = None) -> None:
 
 
 def _counts(extra: Mapping[str, object]) -> str:
-    said = ["Dry run: nothing was changed"] if extra.get("dry_run") is True else []
-    said += [
+    parts = ["Dry run: nothing was changed"] if extra.get("dry_run") is True else []
+    parts += [
         f"{name.replace('_', ' ')}: {value:,}"
         for name, value in extra.items()
         if isinstance(value, int) and not isinstance(value, bool)
     ]
-    return f"{'; '.join(said)}." if said else ""
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _table(rows: Sequence[object], columns: Sequence[str] | None) -> str:
@@ -233,9 +236,9 @@ def _table(rows: Sequence[object], columns: Sequence[str] | None) -> str:
 
 
 def _failure(error: CruddurError) -> str:
-    """What failed, in a block whose fence is longer than any inside."""
-    said = [error.message, error.details, f"next: {error.hint}" if error.hint else None]
-    text = "\n".join(filter(None, said))
+    """The error as a block of Markdown. Its fence is longer than any fence inside."""
+    lines = [error.message, error.details, f"next: {error.hint}" if error.hint else None]
+    text = "\n".join(filter(None, lines))
     fence = "```"
     while fence in text:
         fence += "`"

@@ -1,4 +1,4 @@
-"""A page of help, in Typer's look: what a group is for, then a frame for each list of what it has."""
+"""Draws a page of help in Typer's look: usage, paragraphs, and a frame for each list of options or commands."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from .streams import NARROW, console, terminal_lines
 from .text import wrapped
 
 _PIPE_WIDTH = 80
-_NAMES = 26  # columns
+_NAMES = 26  # columns that a list has at most for names, unless a word is longer
 _EXAMPLE = re.compile(r"(^|\| )cruddur ", re.MULTILINE)
 _OPTION = r"(?<![\w-])--?[a-z][\w-]*"
 
 
 def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]], *, compact: bool) -> None:
-    """Print the page. ``about`` is paragraphs, the first of which counts most; each list has names and meanings.
+    """Print the page. ``about`` has paragraphs; each list has names and meanings.
 
-    ``compact`` is for a group: headings instead of frames, a line for each command.
+    ``compact`` is for a group: it has headings instead of frames, and a line for each command.
     """
     out = console(sys.stdout, piped=_PIPE_WIDTH)
     if compact:
         _draw_group(out, usage, about, lists)
         return
-    # A group's page does without these, which are a tenth of its time.
+    # A group's page does not need these imports, which take a tenth of its time.
     from rich.padding import Padding
     from rich.panel import Panel
     from rich.table import Table
 
     out.print(Padding(_marked(usage, "bold"), 1))
     for paragraph in about.split("\n\n"):
-        if _EXAMPLE.search(paragraph):  # its lines are the shell's
+        if _EXAMPLE.search(paragraph):  # lines of a shell are not wrapped
             out.print(Padding(Text("$ " + "\n  ".join(line.strip() for line in paragraph.splitlines())), (0, 1, 1, 3)))
         else:
             out.print(Padding(_marked(" ".join(paragraph.split())), (0, 1, 1, 1)))
     for title, entries in lists.items():
-        if out.width < NARROW:  # a frame would leave no room for what is in it
+        if out.width < NARROW:  # a frame would leave no room for the text
             out.print(Text(f" {title}", "bold"))
             for name, meaning in entries:
                 out.print(Padding(Text(name, "bold"), (0, 1, 0, 3)))
@@ -55,7 +55,7 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]],
 
 
 def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-    """Print the page; its parts stand apart where the terminal has room for that."""
+    """Print a group's page, with an empty line between its parts if the terminal has enough lines."""
     with out.capture() as first:
         out.print(_marked(usage, "bold"))
         for paragraph in about.split("\n\n"):
@@ -66,9 +66,9 @@ def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequen
 
 
 def _headed(out: Console, lists: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[str]:
-    """Each list as its lines: a heading, and names with their meanings."""
+    """Yield each list as text: a heading, and the names with their meanings."""
     names = max((len(name) for entries in lists.values() for name, _ in entries), default=0) + 4
-    below = out.width < NARROW  # then the meaning has lines of its own
+    below = out.width < NARROW  # the meaning is drawn below the name
     for title, entries in lists.items():
         with out.capture() as part:
             out.print(Text(title, "bold"))
@@ -81,13 +81,13 @@ def _headed(out: Console, lists: Mapping[str, Sequence[tuple[str, str]]]) -> Ite
                     more = [first, *more]
                 else:
                     out.print(Text.assemble(head, " " * (names - 2 - len(name)), _marked(first)))
-                for each in more:
-                    out.print(Text.assemble(" " * margin, _marked(each)))
+                for line in more:
+                    out.print(Text.assemble(" " * margin, _marked(line)))
         yield part.get()
 
 
 def _width(names: Sequence[str]) -> int:
-    """How wide a column of names is: long ones are broken, between words."""
+    """The width of a column of names. A longer name is broken between words."""
     longest_word = max(len(word) for name in names for word in name.split())
     return min(max(map(len, names)), max(_NAMES, longest_word))
 

@@ -1,8 +1,8 @@
 """Owns the history: what commands changed from this machine, when and by whom, as JSON lines in one file.
 
-A command collects what it acts on and what it changes while it runs, and is written as one line when it ends. A command
-that is refused before it changes anything has no line, and neither has a process that is killed with SIGKILL. A history
-that cannot be written never fails a command.
+While a command runs, this module collects the stores that it acts on and what it reports. When the command ends, it
+writes one line. A command that is refused before it changes anything gets no line, and neither does a process that is
+killed with SIGKILL. A history that cannot be written does not fail a command.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ..errors import BadInput, CruddurError, NotConfigured, NotFound, Protected
 
 NAME = "history.jsonl"
 BEFORE = "history.1.jsonl"
-"""The lines before those in ``NAME``; the file that was before it is deleted."""
+"""The older lines: a full ``NAME`` gets this name, and replaces the file that had it."""
 MAX_BYTES = 1_000_000
 NOT_WRITTEN = "This command is not in the history:"
-"""How a warning begins that ends with what ``end`` returns."""
+"""The beginning of a warning; ``end`` returns the rest."""
 _MAX_TEXT = 2000
 _MAX_TEXTS = 20
 _LOCK_WAIT_S = 1.0
@@ -39,8 +39,11 @@ _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 @dataclass(frozen=True)
 class Entry:
-    """One command that was to change something: ``stores`` it acted on, the ``warning`` that was agreed to, the
-    last lines that it ``reported``, and its ``counts``."""
+    """One command that was to change something.
+
+    ``stores`` are those it acted on, ``warning`` is the question that was confirmed, ``reported`` are the last lines it
+    reported.
+    """
 
     at: datetime
     user: str
@@ -75,22 +78,22 @@ _running: _Running | None = None
 
 
 def begin(*, prod: bool, folder: Callable[[], Path], private: Sequence[str] = ()) -> None:
-    """A command begins that is to change something. ``private`` are arguments that are not written, such as messages.
+    """Start collecting for a command that changes something. ``private`` are arguments that are not written: messages.
 
-    ``folder`` gives the folder of the history when the command ends.
+    ``folder`` returns the folder of the history; it is called when the command ends.
     """
     global _running  # noqa: PLW0603 - a process runs one command
     _running = _Running("production" if prod else "local", [text for text in private if text], folder)
 
 
 def forget() -> None:
-    """Write nothing of the command that runs."""
+    """Stop collecting, and write nothing about the command that runs."""
     global _running  # noqa: PLW0603
     _running = None
 
 
 def acted_on(store: str, environment: str) -> None:
-    """The command acts on a store. One that is not local marks the whole command."""
+    """Record that the command acts on a store. A store that is not local sets the environment of the whole command."""
     if _running is not None:
         if _running.environment == "local":
             _running.environment = environment
@@ -99,23 +102,24 @@ def acted_on(store: str, environment: str) -> None:
 
 
 def agreed(warning: str) -> None:
-    """A person, or an option, agreed to what the command warned of."""
+    """Record that the user, or an option, confirmed this warning."""
     if _running is not None:
         _running.warning = warning
         _running.has_changed = True
 
 
 def reported(text: str, *, is_change: bool = False) -> None:
-    """The command told what it did; ``is_change`` where it has changed a store."""
+    """Record a line that the command reported; ``is_change`` says that it has changed a store."""
     if _running is not None:
         _running.reported.append(text)
         _running.has_changed |= is_change
 
 
 def failed(error: CruddurError) -> None:
-    """The command ended with this error. Some kinds are raised before anything is changed, unless their fields count.
+    """Record that the command ended with this error. If the error means that nothing was changed, it gets no line.
 
-    A setting that is wrong may be found after a store was opened: credentials expire while a command runs.
+    NotConfigured means it only before a store was opened: credentials can expire while a command runs. An error with
+    counts in its fields never means it.
     """
     if _running is None or any(type(value) is int and value for value in error.fields.values()):
         return
@@ -124,17 +128,17 @@ def failed(error: CruddurError) -> None:
 
 
 def counted(counts: Mapping[str, object]) -> None:
-    """The command reported how much it changed."""
+    """Record how much the command changed."""
     if _running is not None:
-        found = {name: value for name, value in counts.items() if type(value) is int}
-        _running.counts.update(found)
+        numbers = {name: value for name, value in counts.items() if type(value) is int}
+        _running.counts.update(numbers)
 
 
 def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Sequence[str]]) -> str | None:
-    """Write the line of the command that ran with these arguments; returns why that was not possible.
+    """Write the line of the command with these arguments; returns why it could not be written, else None.
 
-    A command that succeeded and says that it changed nothing has no line, and neither has one that was refused first.
-    ``secrets`` gives the words that are masked in every text.
+    A command that succeeded and changed nothing has no line, and neither does one that was refused first. ``secrets``
+    returns the words that are masked in every text.
     """
     running = _running
     forget()
@@ -153,13 +157,13 @@ def end(arguments: Sequence[str], exit_code: int, *, secrets: Callable[[], Seque
     return None
 
 
-def _line(running: _Running, arguments: Sequence[str], exit_code: int, known: Sequence[str]) -> dict[str, object]:
+def _line(running: _Running, arguments: Sequence[str], exit_code: int, secrets: Sequence[str]) -> dict[str, object]:
     import shlex
 
     from .. import masking
 
     def shown(text: str) -> str:
-        text = masking.text(text, known)
+        text = masking.text(text, secrets)
         return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}{_HIDDEN}"
 
     words = [_HIDDEN if word in running.private else word for word in arguments]
@@ -181,9 +185,10 @@ def _line(running: _Running, arguments: Sequence[str], exit_code: int, known: Se
 
 
 def append(folder: Path, line: bytes) -> None:
-    """Add a line to the history in ``folder`` with one write, for the owner alone. Raises OSError.
+    """Add a line to the history in ``folder`` with one write. Only its owner can read the file. Raises OSError.
 
-    A line of a process that ended within its write is closed first. A file of ``MAX_BYTES`` becomes ``BEFORE``.
+    If the last line is incomplete, because its process ended while it wrote, the new line begins after a line end. A
+    file of ``MAX_BYTES`` is renamed to ``BEFORE``.
     """
     _check_owner(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -202,8 +207,8 @@ def append(folder: Path, line: bytes) -> None:
 
 
 def read(folder: Path) -> tuple[list[Entry], int]:
-    """The entries in ``folder``, newest first, and how many lines cannot be read. Raises OSError."""
-    found: list[Entry] = []
+    """The entries in ``folder``, newest first, and the number of lines that cannot be read. Raises OSError."""
+    entries: list[Entry] = []
     damaged = 0
     for name in (BEFORE, NAME):
         try:
@@ -213,10 +218,10 @@ def read(folder: Path) -> tuple[list[Entry], int]:
         with os.fdopen(descriptor, "rb") as file:
             for line in file:
                 try:
-                    found.append(_entry(json.loads(line)))
+                    entries.append(_entry(json.loads(line)))
                 except (ValueError, KeyError, TypeError, RecursionError):
                     damaged += bool(line.strip())
-    return sorted(found, key=lambda entry: entry.at, reverse=True), damaged
+    return sorted(entries, key=lambda entry: entry.at, reverse=True), damaged
 
 
 def _entry(line: Any) -> Entry:
@@ -233,19 +238,19 @@ def _entry(line: Any) -> Entry:
 
 
 def _check_owner(folder: Path) -> None:
-    """Raise PermissionError where root would write into the folder of another user, as under sudo."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    owner = there.stat().st_uid
-    if owner != os.geteuid() and (os.geteuid() == 0 or there == folder):
-        raise PermissionError(errno.EPERM, "it belongs to another user", str(there))
+    """Raise PermissionError for a folder of another user, where sudo would make root the owner of the files."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    owner = existing.stat().st_uid
+    if owner != os.geteuid() and (os.geteuid() == 0 or existing == folder):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(existing))
 
 
 def _open(path: Path, flags: int) -> int:
-    """A descriptor of a regular file of this user; never waits. Raises OSError, also for a link and for other files."""
+    """A descriptor of a regular file of this user; never waits. Raises OSError, also for a symbolic link."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
-    found = os.fstat(descriptor)
-    is_foreign = found.st_uid != os.geteuid()
-    if stat.S_ISREG(found.st_mode) and not is_foreign:
+    status = os.fstat(descriptor)
+    is_foreign = status.st_uid != os.geteuid()
+    if stat.S_ISREG(status.st_mode) and not is_foreign:
         return descriptor
     os.close(descriptor)
     why = "it belongs to another user" if is_foreign else "it is not a regular file"
@@ -254,9 +259,9 @@ def _open(path: Path, flags: int) -> int:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Holds the lock under which a full file is replaced; False where another process keeps it.
+    """Hold the lock under which a full file is replaced. Yields False where another process holds it.
 
-    Without it the line is added all the same.
+    The line is added even without the lock.
     """
     descriptor = _open(folder / "lock", _APPEND)
     try:
@@ -287,8 +292,8 @@ def _user() -> str:
         name = getpass.getuser()
     except (KeyError, OSError, ImportError):
         name = str(os.getuid())
-    above = os.environ.get("SUDO_USER")
-    return f"{above} (as {name})" if above and above != name else name
+    sudo_user = os.environ.get("SUDO_USER")
+    return f"{sudo_user} (as {name})" if sudo_user and sudo_user != name else name
 
 
 def _folder() -> str:

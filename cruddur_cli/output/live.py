@@ -1,4 +1,4 @@
-"""Things that take a while: a progress bar, a line that is written over, and records that are shown as they come."""
+"""Shows work that takes time: a progress bar, a line that is overwritten, and records as they arrive."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .show import Draw
 
 Item = TypeVar("Item")
-_HANGING = 4  # columns before the later lines of one change
-# Of a bar: rich's own colours are those that mean errors and questions here, and a grey that is black on white.
+_HANGING = 4  # columns by which the later lines of one change are indented
+# The colours of a progress bar. rich's own mean errors and questions here, and its grey looks black on white.
 _BAR = {
     "bar.back": "dim",
     "bar.complete": "cyan",
@@ -36,8 +36,10 @@ _BAR = {
 
 @contextmanager
 def progress(s: Settings, text: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr where a person watches, and the terminal can take it back; comes with a function that advances it
-    by a number of items."""
+    """A function that advances a progress bar on stderr by a number of items.
+
+    There is no bar with ``--quiet``, or where stderr is not a terminal with colours: only there it can be removed.
+    """
     if s.quiet or not is_coloured(sys.stderr):
         yield lambda _: None
         return
@@ -47,7 +49,7 @@ def progress(s: Settings, text: str, total: int | None) -> Iterator[Callable[[in
 
 @contextmanager
 def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, with rate and remaining time, that leaves nothing behind."""
+    """A progress bar on stderr, with rate and remaining time. It is removed at the end."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -62,7 +64,7 @@ def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.theme import Theme
 
     class Rate(ProgressColumn):
-        """How many items a second."""
+        """The number of items a second."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
@@ -82,28 +84,28 @@ def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 class StatusLine:
-    """One line on stderr that is written over. It hides no cursor, so there is nothing to restore."""
+    """One line on stderr that is overwritten. The cursor is not hidden, so nothing has to be restored."""
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown
 
     def update(self, text: str) -> None:
-        """Show ``text`` in place of what stood there."""
+        """Show ``text`` instead of the previous text."""
         if self._shown:
             self._write(f"\r\x1b[K{printable(text)[: columns(sys.stderr) - 1]}")
 
     def tell(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self.clear()
         tell(text)
 
     def warn(self, text: str) -> None:
-        """A warning that stays."""
+        """Print a warning that stays."""
         self.clear()
         warn(text)
 
     def clear(self) -> None:
-        """Leave nothing behind."""
+        """Remove the line."""
         if self._shown:
             self._write("\r\x1b[K")
 
@@ -118,7 +120,7 @@ class StatusLine:
 
 @contextmanager
 def line(s: Settings) -> Iterator[StatusLine]:
-    """A line that is written over where a person watches stderr, and silent elsewhere; cleared at the end."""
+    """A line that is overwritten on a terminal, and not shown elsewhere; cleared at the end."""
     shown = StatusLine(not s.quiet and is_coloured(sys.stderr))
     try:
         yield shown
@@ -127,14 +129,14 @@ def line(s: Settings) -> Iterator[StatusLine]:
 
 
 class Outage:
-    """A store that a command waits for: told once when it is away, and once when ``store`` answers again."""
+    """A store that a command waits for: reported once when it stops answering, and once when it answers again."""
 
     def __init__(self, tell: Callable[[str], None], store: str) -> None:
         self._tell, self._store = tell, store
         self.lasts = False
 
     def begins(self, error: CruddurError) -> None:
-        """The store did not answer. Raises the error where waiting does not help."""
+        """Report that the store did not answer. Raises the error if waiting does not help."""
         if not isinstance(error, CannotConnect) and error.code != "throttled":
             raise error
         if not self.lasts:
@@ -142,16 +144,16 @@ class Outage:
         self.lasts = True
 
     def ends(self) -> None:
-        """The store answered."""
+        """Report that the store answered."""
         if self.lasts:
             self._tell(f"{self._store} answers again.")
         self.lasts = False
 
 
 class Block:
-    """Lines on stdout that are written over by the next ones; where colours are not shown, the next ones follow.
+    """Lines on stdout that the next lines overwrite. Without colours the next lines follow instead.
 
-    What stands above them stays, and so do the last ones. It hides no cursor, so there is nothing to restore.
+    The cursor is not hidden, so nothing has to be restored.
     """
 
     def __init__(self, draw: Draw[object]) -> None:
@@ -173,19 +175,19 @@ class Block:
         sys.stdout.flush()
 
     def leave(self) -> None:
-        """Keep what is shown: other lines follow."""
+        """Keep the lines that are shown, because other lines follow."""
         self._lines = 0
 
 
 def as_they_come(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items; what was written of one is on its way before the next is waited for."""
+    """The same items; stdout is flushed after each, before the next one is waited for."""
     for item in items:
         yield item
         sys.stdout.flush()
 
 
 class StreamRecord(Protocol):
-    """One change of the table, as its stream tells it."""
+    """One change of the table, from its stream."""
 
     @property
     def at(self) -> datetime | None: ...
@@ -200,22 +202,22 @@ class StreamRecord(Protocol):
 
 
 def stream_line(item: StreamRecord) -> str:
-    """One change of the table for a person, in one line: when, what was done, to which entity, what it says."""
-    said = item.item.get("message", "")
+    """One change of the table in one line: time, event, entity and text."""
+    text = item.item.get("message", "")
     who = item.item.get("user_handle") or item.item.get("user_display_name") or item.item.get("user_uuid") or ""
     match item.entity:
         case "message":
-            about = f"message in {item.owner} from {who}: {said}" if said else f"message in {item.owner}"
+            description = f"message in {item.owner} from {who}: {text}" if text else f"message in {item.owner}"
         case "group":
             group = item.item.get("message_group_uuid", "")
-            about = f"group row of {item.owner}" + (f", {group} with {who}: {said}" if said or group else "")
+            description = f"group row of {item.owner}" + (f", {group} with {who}: {text}" if text or group else "")
         case _:
-            about = f"other item {item.item}"
-    return f"{when(item.at)}  {item.event:6}  {about}"
+            description = f"other item {item.item}"
+    return f"{when(item.at)}  {item.event:6}  {description}"
 
 
 def stream_record(item: StreamRecord) -> None:
-    """Show one change of the table; on a terminal its line is broken between words."""
+    """Print one change of the table; on a terminal its line is wrapped between words."""
     line = one_line(stream_line(item))
     if is_terminal(sys.stdout):
         line = wrapped(line, columns(sys.stdout) - _HANGING).replace("\n", f"\n{'':{_HANGING}}")

@@ -1,4 +1,4 @@
-"""JSON, JSON lines, CSV and Markdown: for programs, item by item, UTC times, nothing that a terminal would obey."""
+"""Writes JSON, JSON lines, CSV and Markdown for programs: item by item, times in UTC, no control characters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, TextIO
 from ..times import sort_key
 from .text import printable
 
-# JSON escapes C0 by itself; these are legal in it, and terminals and editors obey them.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>|~#@]")
+# JSON escapes the C0 controls. It allows these characters, but terminals and editors interpret them.
 _UNESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 
 
@@ -32,7 +32,7 @@ def write(
 ) -> int:
     """Write items in the named format (``json``, ``jsonl``, ``csv`` or ``markdown``); returns their number.
 
-    ``header`` are the names of the columns where there is no item to have them from.
+    ``header`` has the names of the columns for the case that there is no item.
     """
     if output == "csv":
         return _csv(items, stream, columns, header)
@@ -49,26 +49,29 @@ def write(
             stream.write("\n")
         count += 1
     if output == "json":
-        rest = {"count": count, **extra}
+        summary = {"count": count, **extra}
         if capacity is not None:
-            rest["consumed_capacity"] = capacity()
-        stream.write(("\n" if count else "") + "], " + dumps(rest)[1:] + "\n")
+            summary["consumed_capacity"] = capacity()
+        stream.write(("\n" if count else "") + "], " + dumps(summary)[1:] + "\n")
     return count
 
 
 def dumps(value: Any) -> str:
-    """One line of JSON, UTF-8 where stdout is; records become objects, instants UTC in the sort keys' own form."""
+    """One line of JSON, in UTF-8 if stdout uses it.
+
+    Records are objects; times are in UTC, in the format of the sort keys.
+    """
     return encoder()(value)
 
 
 def encoder() -> Callable[[Any], str]:
-    """``dumps`` for many values: what does not depend on the value is worked out once."""
+    """A function like ``dumps``, for many values: it checks the encoding of stdout only once."""
     ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     encode = json.JSONEncoder(default=_plain, ensure_ascii=ascii_only).encode
 
     def line(value: Any) -> str:
         text = encode(value)
-        # Most lines hold nothing to look for, and looking costs more than encoding.
+        # Most lines have no such character, and the substitution takes longer than the encoding.
         if text.isascii() and "\x7f" not in text:
             return text
         return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -77,13 +80,13 @@ def encoder() -> Callable[[Any], str]:
 
 
 def write_lines(pages: Iterable[Sequence[Any]], stream: TextIO) -> int:
-    """JSON lines of whole pages at a time; returns how many there were."""
+    """Write pages of items as JSON lines, each page at once; returns the number of items."""
     line, count = encoder(), 0
     for page in pages:
         if page:
             stream.write("\n".join(map(line, page)) + "\n")
             count += len(page)
-        del page  # before the next one comes
+        del page  # frees its memory before the next page is read
     return count
 
 
@@ -106,24 +109,26 @@ def _plain(value: Any) -> Any:
 
 
 def _rows(items: Iterable[Any], columns: Sequence[str] | None, header: Sequence[str] | None) -> Iterator[list[Any]]:
-    """The names of the columns, then a row of cells for each item. Attributes that are no column stand together, as
-    JSON, in a last one: ``other``."""
-    loose, begun = columns is not None, False
+    """Yield the header, then a row of cells for each item.
+
+    With ``columns``, a last column ``other`` has the remaining attributes as JSON.
+    """
+    has_other, has_header = columns is not None, False
     for item in items:
         row = _plain(item) if dataclasses.is_dataclass(item) else dict(item)
         if columns is None:
             columns = list(row)
-        if not begun:
-            yield [*columns, "other"] if loose else list(columns)
-            begun = True
+        if not has_header:
+            yield [*columns, "other"] if has_other else list(columns)
+            has_header = True
         cells = [_cell(row.pop(name, None)) for name in columns]
-        yield [*cells, dumps(row) if row else ""] if loose else cells
-    if not begun and (header or columns):
+        yield [*cells, dumps(row) if row else ""] if has_other else cells
+    if not has_header and (header or columns):
         yield [*columns, "other"] if columns is not None else list(header or ())
 
 
 def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None, header: Sequence[str] | None) -> int:
-    """RFC 4180 rows under a header."""
+    """Write a header and rows, as RFC 4180 says."""
     import csv
 
     out = csv.writer(stream, lineterminator="\n")
@@ -134,7 +139,7 @@ def _csv(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None, he
 
 
 def _markdown(items: Iterable[Any], stream: TextIO, columns: Sequence[str] | None, header: Sequence[str] | None) -> int:
-    """A table of GitHub Flavored Markdown, whose cells hold text and never markup."""
+    """Write a table of GitHub Flavored Markdown. Its cells are text: markup is escaped."""
     count = 0
     for count, row in enumerate(_rows(items, columns, header)):
         stream.write("| " + " | ".join(_escaped(str(cell)) for cell in row) + " |\n")
@@ -151,6 +156,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"  # as in JSON
     if value is None or isinstance(value, (str, int, float)):
-        # CSV has no way to write a control character but as itself.
+        # CSV cannot escape a control character.
         return "" if value is None else printable(value, keep="\n\t") if isinstance(value, str) else value
     return sort_key(value) if isinstance(value, datetime) else dumps(value).strip('"')

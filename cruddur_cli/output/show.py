@@ -1,4 +1,4 @@
-"""Shows a command's records on stdout, the way that ``-o`` says, and what they cost."""
+"""Prints a command's records on stdout, in the format of ``-o``, and the capacity that the command used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 S = TypeVar("S")
-_owed: ContextVar[list[Callable[[], None]] | None] = ContextVar("owed", default=None)  # what a command tells at its end
+# What a command prints at its end.
+_at_end: ContextVar[list[Callable[[], None]] | None] = ContextVar("owed", default=None)
 Draw: TypeAlias = "Callable[[Console, Sequence[R]], None]"
 
 
@@ -41,13 +42,14 @@ def show(
     extra: Mapping[str, object] | None = None,
     picture: Draw[R] | None = None,
 ) -> int:
-    """Print ``items`` (frozen dataclasses or dicts) the way that ``-o`` says; returns how many there were.
+    """Print ``items`` (frozen dataclasses or dicts) in the format of ``-o``; returns their number.
 
-    ``draw`` draws them for a person, else it is a table. ``meter`` is read after the last item, so that it tells the
-    whole command's consumption. ``record`` is the class of the items: where there is no item, its fields are the header
-    of CSV and Markdown. ``extra`` goes beside ``items`` in JSON. ``picture`` draws them for --svg, where a terminal
-    shows more than ``draw`` does. Machine formats are written item by item and take any iterator; a table and a picture
-    need them all.
+    ``draw`` draws them for a person; the default is a table. ``picture`` draws them for ``--svg``, where a terminal
+    shows more than ``draw`` does. ``record`` is the class of the items: without items, its fields are the header of CSV
+    and Markdown. ``extra`` is added beside ``items`` in JSON. ``meter`` is read after the last item, so that it has the
+    whole command's consumption.
+
+    Machine formats are written item by item, from any iterator. A table and a picture need all items in memory.
     """
     history.counted(extra or {})
     items = github.kept(s, items, columns=columns, extra=extra, meter=meter)
@@ -55,13 +57,13 @@ def show(
         items = list(items)
         save_picture(s, items, picture or draw)
     if s.output == "table":
-        found = list(items)
-        if s.svg != "-" and (draw is not None or found):
-            (draw or table)(console(sys.stdout), found)
+        rows = list(items)
+        if s.svg != "-" and (draw is not None or rows):
+            (draw or table)(console(sys.stdout), rows)
         sys.stdout.flush()
         if meter is not None:
             used(s, meter)
-        return len(found)
+        return len(rows)
     from . import machine
 
     total = meter.total if meter is not None else None
@@ -76,7 +78,7 @@ def show(
 
 
 def write(document: object) -> None:
-    """A document on stdout as it is: text, or an object as JSON."""
+    """Print a document unchanged: a text, or an object as JSON."""
     from . import machine
 
     sys.stdout.write(document if isinstance(document, str) else machine.dumps(document) + "\n")
@@ -84,7 +86,7 @@ def write(document: object) -> None:
 
 
 def show_pages(s: Settings, pages: Iterable[Sequence[object]], *, meter: Meter) -> int:
-    """``show`` for ``-o jsonl`` and items that come in pages, each of which is written as one text."""
+    """``show`` for ``-o jsonl`` and items that come in pages. Each page is written at once."""
     from . import machine
 
     pages = github.kept_pages(s, pages, meter=meter)
@@ -97,39 +99,39 @@ def show_pages(s: Settings, pages: Iterable[Sequence[object]], *, meter: Meter) 
 
 @contextmanager
 def capacity_last() -> Iterator[None]:
-    """Around a command: what it used is told behind everything else that it tells."""
-    owed: list[Callable[[], None]] = []
-    token = _owed.set(owed)
+    """Around a command: the capacity that it used is printed after everything else."""
+    reports: list[Callable[[], None]] = []
+    token = _at_end.set(reports)
     try:
         yield
     finally:
-        _owed.reset(token)
-        for tell_used in owed:
-            tell_used()
+        _at_end.reset(token)
+        for report in reports:
+            report()
 
 
 def used(s: Settings, meter: Meter, *, brief: bool = False) -> None:
-    """What a command consumed, on stderr: a table at its end on a terminal; one line elsewhere, or at once where it is
-    to be ``brief``.
+    """Print what a command consumed on stderr. It prints nothing with ``--quiet``.
 
-    Silent with --quiet.
+    On a terminal it is a table at the command's end. Elsewhere it is one line; with ``brief`` it is one line, printed
+    now.
     """
     if s.quiet:
         return
     from . import capacity
 
-    def tell_used() -> None:
+    def report() -> None:
         total, operations = meter.total(), meter.operations()
         if brief or not operations or not is_terminal(sys.stderr):
             tell(capacity.in_words(total), style="dim")
         else:
             capacity.draw(console(sys.stderr), total, operations)
 
-    owed = _owed.get()
-    if brief or owed is None:
-        tell_used()
+    reports = _at_end.get()
+    if brief or reports is None:
+        report()
     else:
-        owed.append(tell_used)
+        reports.append(report)
 
 
 def read(meter: Meter) -> str:
@@ -140,25 +142,25 @@ def read(meter: Meter) -> str:
 
 
 def save_picture(s: Settings, items: Sequence[R], draw: Draw[R] | None) -> None:
-    """Write the file that --svg names: ``items`` as ``draw`` draws them, else as a table."""
+    """Write the picture of ``--svg``; ``draw`` draws the items, by default as a table."""
     from . import picture
 
     assert s.svg
     picture.save(s.svg, s.command, lambda out: (draw or table)(out, items))
 
 
-# How a kind of record is drawn for a person. rich is imported only when one of them draws.
+# Functions that draw records for a person. They import rich only when they draw.
 
 
 def table(out: Console, items: Sequence[object]) -> None:
-    """Records as a table, one column a field."""
+    """Draw records as a table, one column for each field."""
     from . import tables
 
     tables.table(out, items)
 
 
 def columns(*names: str) -> Draw[object]:
-    """Records as a table of these fields; the others stand in the JSON."""
+    """Draw records as a table of these fields. JSON has the others, too."""
 
     def draw(out: Console, items: Sequence[object]) -> None:
         from . import tables
@@ -169,14 +171,14 @@ def columns(*names: str) -> Draw[object]:
 
 
 def details(out: Console, items: Sequence[object]) -> None:
-    """Each record as lines of name and value."""
+    """Draw each record as lines of name and value."""
     from . import tables
 
     tables.details(out, items)
 
 
 def plain(line: Callable[[R], str]) -> Draw[R]:
-    """Each record as one line of text, which ``line`` makes of it."""
+    """Draw each record as one line, which ``line`` returns; it is not wrapped."""
 
     def draw(out: Console, items: Sequence[R]) -> None:
         from .text import printable
@@ -188,7 +190,7 @@ def plain(line: Callable[[R], str]) -> Draw[R]:
 
 
 def lines(line: Callable[[R], str]) -> Draw[R]:
-    """Each record as one sentence, which ``line`` makes of it, broken between words."""
+    """Draw each record as one sentence, which ``line`` returns; it is wrapped between words."""
 
     def draw(out: Console, items: Sequence[R]) -> None:
         for item in items:
@@ -198,7 +200,7 @@ def lines(line: Callable[[R], str]) -> Draw[R]:
 
 
 def sentence(out: Console, text: str, *, style: str = "", hanging: int = 0) -> None:
-    """A text on a line. On a terminal it is broken between words; later lines begin after ``hanging`` spaces."""
+    """Print a text. On a terminal it is wrapped between words, and later lines are indented by ``hanging`` spaces."""
     from .text import one_line, wrapped
 
     first, *more = (wrapped(one_line(text), out.width - hanging) if out.is_terminal else one_line(text)).split("\n")
@@ -206,7 +208,7 @@ def sentence(out: Console, text: str, *, style: str = "", hanging: int = 0) -> N
 
 
 class Difference(Protocol):
-    """One object that is otherwise than it should be; a side that lacks it is None."""
+    """One object that differs from what is expected; ``expected`` or ``actual`` is None where it does not exist."""
 
     @property
     def object(self) -> str: ...
@@ -217,7 +219,7 @@ class Difference(Protocol):
 
 
 def difference(out: Console, items: Sequence[Difference]) -> None:
-    """What differs as lines of a diff: ``-`` what there is, ``+`` what should be there."""
+    """Draw differences as lines of a diff: ``-`` is the actual object, ``+`` the expected one."""
     for item in items:
         for sign, text, style in (("-", item.actual, "red"), ("+", item.expected, "green")):
             if text is not None:
@@ -225,21 +227,21 @@ def difference(out: Console, items: Sequence[Difference]) -> None:
 
 
 def people(out: Console, items: Sequence[Identity]) -> None:
-    """Identities as a table of what tells who a person is."""
+    """Draw identities as a table."""
     from . import tables
 
     tables.people(out, items)
 
 
 def settings(out: Console, items: Sequence[Setting]) -> None:
-    """Settings with their values and origins."""
+    """Draw settings with their values and origins."""
     from . import tables
 
     tables.settings(out, items)
 
 
 def inbox(out: Console, items: Sequence[MessageGroup]) -> None:
-    """A person's conversations."""
+    """Draw a person's conversations."""
     from . import conversations
 
     conversations.draw_list(out, items)
@@ -256,12 +258,12 @@ class Step(Protocol):
     def changed(self) -> bool: ...
 
 
-def untold(out: Console, items: Sequence[object]) -> None:
-    """Nothing: each of the items was told on stderr already."""
+def draw_nothing(out: Console, items: Sequence[object]) -> None:
+    """Draw nothing, because the items were printed on stderr already."""
 
 
 def steps(*, dry_run: bool) -> Draw[Step]:
-    """The steps of a set-up as they were told."""
+    """Draw the steps of a set-up, as they were printed on stderr."""
 
     def draw(out: Console, items: Sequence[Step]) -> None:
         from rich.text import Text
@@ -275,7 +277,7 @@ def steps(*, dry_run: bool) -> Draw[Step]:
 
 
 def below(first: Draw[S], items: Sequence[S], draw: Draw[R]) -> Draw[R]:
-    """``draw`` below other records, which ``first`` draws."""
+    """Draw other records first, with ``first``, and these records below them."""
 
     def draw_both(out: Console, more: Sequence[R]) -> None:
         first(out, items)
@@ -284,35 +286,35 @@ def below(first: Draw[S], items: Sequence[S], draw: Draw[R]) -> Draw[R]:
     return draw_both
 
 
-def newest(most: int, *, rest: str) -> Draw[MessageGroup]:
-    """A person's newest conversations, and how many more the command ``rest`` lists."""
+def newest(most: int, *, command: str) -> Draw[MessageGroup]:
+    """Draw the ``most`` newest conversations, and how many more the command ``rest`` lists."""
 
     def draw(out: Console, items: Sequence[MessageGroup]) -> None:
         from . import conversations
 
         conversations.draw_list(
-            out, items[:most], left=f"{len(items) - most:,} more: {rest}" if len(items) > most else None
+            out, items[:most], more=f"{len(items) - most:,} more: {command}" if len(items) > most else None
         )
 
     return draw
 
 
 def findings(out: Console, items: Sequence[Finding]) -> None:
-    """Findings of an audit, failures first, each with the command that fixes it."""
+    """Draw the findings of an audit, each failure with the command that fixes it."""
     from . import finding_lines
 
     finding_lines.draw(out, items)
 
 
 def diagnosis(out: Console, items: Sequence[Diagnosis]) -> None:
-    """Findings of ``doctor``, each with the command that fixes it."""
+    """Draw the findings of ``doctor``, each with the command that fixes it."""
     from . import finding_lines
 
     finding_lines.draw_diagnosis(out, items)
 
 
 def chat(mine: str | None, *, after: Message | None = None) -> Draw[Message]:
-    """Messages as a chat, those of the person with the handle ``mine`` on the right; ``after`` is drawn already."""
+    """Draw messages as a chat, those of the handle ``mine`` on the right; ``after`` is the last message drawn."""
 
     def draw(out: Console, items: Sequence[Message]) -> None:
         from . import conversations
@@ -323,33 +325,36 @@ def chat(mine: str | None, *, after: Message | None = None) -> Draw[Message]:
 
 
 def entities(out: Console, items: Sequence[Row]) -> None:
-    """Rows of the single table, grouped by entity."""
+    """Draw rows of the single table, grouped by entity."""
     from . import conversations
 
     conversations.draw_items(out, items)
 
 
-def stats(found: Stats) -> Draw[object]:
-    """A table's statistics as bars and tables; what is drawn is ``found``, of which the items are a part."""
+def stats(statistics: Stats) -> Draw[object]:
+    """Draw a table's statistics as bars and tables.
+
+    They are drawn from ``found``; the items that ``show`` gets are only a part of it.
+    """
     units = "RCU: reading all of it once, eventually consistent; WCU: writing each item once, the index included"
 
     def draw(out: Console, _: Sequence[object]) -> None:
         from . import charts
 
-        charts.draw_stats(out, found, capacity=units)
+        charts.draw_stats(out, statistics, capacity=units)
 
     return draw
 
 
 def page(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]], *, compact: bool = False) -> None:
-    """A page of help on stdout: usage, paragraphs, and lists of names and what they mean."""
+    """Print a page of help: usage, paragraphs, and lists of names and meanings."""
     from . import help_page
 
     help_page.draw(usage, about, lists, compact=compact)
 
 
 def when(sort_key: str) -> str:
-    """A sort key's time as a person reads it, in local time."""
+    """The time in a sort key, as local time for a person."""
     from ..times import instant
     from . import text
 

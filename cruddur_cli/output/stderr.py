@@ -1,4 +1,4 @@
-"""What is told beside the data: narration, warnings, questions and errors, on stderr."""
+"""Prints everything beside the data on stderr: progress, warnings, questions and errors."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 def tell(
     text: str, *, wrap: bool = True, is_broken: bool = True, lead: str = "", style: str = "", bold: str = ""
 ) -> None:
-    """A line on stderr, free of anything that a terminal would obey; a closed stderr is no error.
+    """Print a line on stderr without control characters. A closed stderr is no error.
 
-    On a terminal it is broken between words, if ``is_broken``; ``wrap`` is False for what a program reads. Else
-    passwords in URLs and SQL are masked. Where the terminal shows colours, ``lead``, the beginning of the text, has the
-    ``style``, or all of it where ``lead`` is empty; and ``bold``, a part of it, is bold.
+    On a terminal it is wrapped between words, unless ``is_broken`` is False. Passwords in URLs and SQL are masked.
+    ``wrap=False`` is for text that a program reads: it is neither wrapped nor masked. With colours, ``lead`` (the
+    beginning of the text, or all of it if ``lead`` is empty) has the ``style``, and the part ``bold`` is bold.
     """
     if sys.stderr is None:
         return
-    # Else there is nothing to mask, and no reason to load what masks.
+    # Other texts contain no password, and loading the module takes time.
     if wrap and ("@" in text or "=" in text or "password" in text.lower()):
         from .. import masking
 
@@ -49,24 +49,27 @@ def tell(
 
 
 def note(s: Settings, text: str) -> None:
-    """One line of narration; silent with --quiet. One that begins with ✓ tells of a change, as in ``done``."""
+    """Print a line about the command's work; nothing with ``--quiet``.
+
+    A line that begins with ✓ is printed by ``done``.
+    """
     if text.startswith("✓ "):
         done(s, text[2:])
         return
-    text = _here(s, text)
+    text = _with_prod(s, text)
     history.reported(text)
     if not s.quiet:
         tell(text)
 
 
 def outcome(s: Settings, text: str, *, changed: bool) -> None:
-    """A step that changed something or found nothing to do, as ``done`` and ``unchanged`` show it."""
+    """Print the result of a step with ``done`` if it changed something, else with ``unchanged``."""
     (done if changed else unchanged)(s, text)
 
 
 def done(s: Settings, text: str) -> None:
-    """A step that changed something, and is committed, or in a dry run would change it; silent with --quiet."""
-    text = _here(s, text)
+    """Print a change that is committed, or that a dry run would make; nothing with ``--quiet``."""
+    text = _with_prod(s, text)
     history.reported(text, is_change=True)
     if s.quiet:
         return
@@ -77,18 +80,21 @@ def done(s: Settings, text: str) -> None:
 
 
 def unchanged(s: Settings, text: str) -> None:
-    """A step that found nothing to do; silent with --quiet."""
+    """Print that a step had nothing to do; nothing with ``--quiet``."""
     if not s.quiet:
-        tell(f"· {_here(s, text)}", style="dim")
+        tell(f"· {_with_prod(s, text)}", style="dim")
 
 
-def _here(s: Settings, text: str) -> str:
-    """``text`` with its commands as a person runs them in this environment."""
+def _with_prod(s: Settings, text: str) -> str:
+    """The text, with ``--prod`` added to its commands where this command has it."""
     return in_production(text) if s.prod else text
 
 
 def acting(s: Settings, what: str, *, aws: bool = False, remote: bool = False) -> None:
-    """What a change acts on, in one line; even with --quiet where that is production, the account, or remote."""
+    """Print in one line what a command changes.
+
+    For production, the AWS account and remote stores it is printed even with ``--quiet``.
+    """
     environment = s.environment if s.prod else "AWS" if aws else "remote" if remote else s.environment
     history.acted_on(what, environment)
     line = f"{environment}: {what}" + (" (dry run)" if s.dry_run else "")
@@ -99,51 +105,50 @@ def acting(s: Settings, what: str, *, aws: bool = False, remote: bool = False) -
 
 
 def reads_production(s: Settings, what: str) -> None:
-    """What of production a command looks at, in one line; silent with --quiet."""
+    """Print in one line what of production a command reads; nothing with ``--quiet``."""
     if not s.quiet:
         tell(f"production: {what}", lead="production:", style="bold red")
 
 
 def trace(s: Settings) -> Callable[[str], None] | None:
-    """What tells each request with --debug; else None."""
+    """A function that prints each request, with ``--debug``; else None."""
     return (lambda text: tell(f"debug: {text}")) if s.debug else None
 
 
 def warn(text: str) -> None:
-    """Something that a person should know even with --quiet."""
+    """Print a warning, even with ``--quiet``."""
     tell(f"warning: {text}", lead="warning:", style="yellow")
 
 
 def ask(question: str, *, about: str = "", bold: str = "") -> str:
-    """The answer to a question, without the line's end. ``about`` is what it is about, and ``bold`` the part of that
-    which a person must not overlook.
+    """Ask a question on stderr; returns the answer without the line end.
 
-    Not ``input()`` or ``typer.confirm()``: they ask on stdout, which is for data.
+    ``about`` is printed before the question; its part ``bold`` is bold. ``input()`` and ``typer.confirm()`` are not
+    used, because they ask on stdout, which is for data.
     """
     text = wrapped(printable(f"{about} {question}".strip()), columns(sys.stderr) - 1)
     if is_coloured(sys.stderr):
-        asked = max(0, len(text) - len(printable(question)))
-        said, question = text[:asked], text[asked:]
-        text = _emphasized(said, bold) + painted(question, "yellow")
+        start = max(0, len(text) - len(printable(question)))
+        text = _emphasized(text[:start], bold) + painted(text[start:], "yellow")
     sys.stderr.write(text + " ")
     sys.stderr.flush()
     answer = ""
     try:
         answer = sys.stdin.readline()
     finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: the cursor still stands behind the question
+        if not answer.endswith("\n"):  # after Ctrl-C or Ctrl-D the cursor is still behind the question
             tell("")
     return answer.strip()
 
 
 def _emphasized(text: str, part: str) -> str:
-    """``text`` with the first place of ``part`` bold, also where that is broken into lines."""
-    found = re.search(r"\s+".join(map(re.escape, printable(part).split())), text) if part else None
-    return text[: found.start()] + painted(found[0], "bold") + text[found.end() :] if found else text
+    """The text with the first occurrence of ``part`` bold, even if it is wrapped."""
+    match = re.search(r"\s+".join(map(re.escape, printable(part).split())), text) if part else None
+    return text[: match.start()] + painted(match[0], "bold") + text[match.end() :] if match else text
 
 
 def fail(error: CruddurError, program: str, output: str) -> None:
-    """Say what failed: one sentence with the program's name, details, and what to run next; an object with -o json."""
+    """Print an error: the program's name and a sentence, details, and the next command; with -o json an object."""
     if output in {"json", "jsonl"}:
         from . import machine
 
@@ -157,7 +162,7 @@ def fail(error: CruddurError, program: str, output: str) -> None:
         room = columns(sys.stderr) - 2 if is_terminal(sys.stderr) else None
         tell("\n".join(f"  {line}" for line in _with_carets(error.details.splitlines(), room)))
     if error.hint:
-        # A command is pasted, and a line break would cut it in two; the terminal breaks it by itself.
+        # A line break would stop a command from being pasted; the terminal itself wraps it.
         is_command = error.hint.startswith("cruddur ")
         tell(f"  next: {error.hint}", is_broken=not is_command, lead="  next:", style="bold")
 
@@ -190,7 +195,7 @@ def _around_caret(line: str, place: int, room: int) -> tuple[str, str]:
 
 
 def interrupted(text: str = "") -> None:
-    """The one line that Ctrl-C leaves; it takes the place of the ``^C`` that a terminal shows."""
+    """Print the one line after Ctrl-C; it overwrites the ``^C`` that the terminal shows."""
     if is_terminal(sys.stderr):
         with suppress(OSError, ValueError):
             sys.stderr.write("\r")
@@ -198,31 +203,34 @@ def interrupted(text: str = "") -> None:
 
 
 def masked(error: CruddurError) -> CruddurError:
-    """The error as it may be shown: without known secrets, and without words that no person could read."""
+    """The error without known secrets, and with very long words cut."""
     from .. import masking, settings
 
     error = masking.error(error, settings.secrets())
-    # A hint may hold longer words, because it is pasted.
+    # A hint may have longer words, because it is pasted.
     hint = _shortened(error.hint, longest=10_000) if error.hint else None
     return error.changed(message=_shortened(error.message), hint=hint)
 
 
 def _shortened(text: str, *, longest: int = 400) -> str:
-    """A text in which a word that no person could read, a handle of 100,000 letters say, is cut."""
+    """The text with each word of ``longest`` or more characters cut, such as a handle of 100,000 letters."""
 
-    def cut(found: re.Match[str]) -> str:
-        return f"{found[0][:60]}… ({len(found[0]):,} characters)"
+    def cut(match: re.Match[str]) -> str:
+        return f"{match[0][:60]}… ({len(match[0]):,} characters)"
 
     return re.sub(rf"\S{{{longest},}}", cut, text)
 
 
 def tell_traceback(error: BaseException) -> None:
-    """The traceback of an error, without locals (they hold connection URLs) and with every known secret masked."""
+    """Print the traceback of an error.
+
+    It has no local variables (they contain connection URLs), and secrets are masked.
+    """
     from .. import masking, settings
 
     tell(masking.debug_traceback(error, settings.secrets()))
 
 
 def summary(extra: Mapping[str, object]) -> str:
-    """``written 122, unchanged 0`` for the counts of a command that changed something."""
+    """``written 122, unchanged 0``: the counts of a command as text."""
     return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in extra.items() if isinstance(value, int))

@@ -1,4 +1,4 @@
-"""Records as a table, or as lines of name and value; the one style that every table has."""
+"""Draws records as a table, or as lines of name and value; the one style of all tables."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from rich.text import Text
 from .streams import NARROW
 from .text import one_line, pieces, when, width_of, wrapped
 
-_UUID = 36  # columns; what is wider than one is broken in any case
+_UUID = 36  # columns; wider words are broken if necessary
 _SENTENCE = 20  # columns that a column of sentences has at least
-_GAP = 3  # columns between two, where there is room; else 2
-_SHORT = 9  # columns of an id that gave way: enough to tell it from others
+_GAP = 3  # spaces between two columns, if there is room; else 2
+_SHORT = 9  # columns of a shortened id: enough to tell it from others
 _UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _UNBROKEN = re.compile(rf"[\d.,]+|{_UUID_TEXT.pattern}", re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?")
-_NUMBERS_THAT_NAME = {"pid", "port"}  # 5,432 is no port
+_NUMBERS_THAT_NAME = {"pid", "port"}  # written without separators: 5432, not 5,432
 
 
 def table(out: Console, items: Sequence[object]) -> None:
-    """Records as a table, one column a field; where that would cut words in half, one line a field."""
+    """Draw records as a table, one column for each field; as lines of name and value where it does not fit."""
     if not items:
         return
     values = [fields(item) for item in items]
-    names = _told(values)
+    names = _present_fields(values)
     headers = [name.replace("_", " ") for name in names]
     rows = [[cell(name, row[name]) for name in names] for row in values]
     right = {
@@ -43,13 +43,13 @@ def table(out: Console, items: Sequence[object]) -> None:
     }  # fmt: skip
     if draw_table(out, headers, rows, right=right):
         return
-    # Where a table has no room for whole ids, the last column of them is cut before the table becomes blocks.
+    # If the table does not fit, the last column of ids is shortened first.
     ids = [n for n, name in enumerate(names) if n and any(_UUID_TEXT.fullmatch(str(row[name])) for row in values)]
     table_or_blocks(out, headers, rows, right=right, gives_way=ids[-1] if ids else None)
 
 
-def _told(values: Sequence[Mapping[str, object]]) -> list[str]:
-    """The fields that at least one record has."""
+def _present_fields(values: Sequence[Mapping[str, object]]) -> list[str]:
+    """The fields that at least one record has a value for; all of them if there is none."""
     return [name for name in values[0] if any(row[name] is not None for row in values)] or list(values[0])
 
 
@@ -67,21 +67,21 @@ class Identity(Protocol):
 
 
 def people(out: Console, items: Sequence[Identity]) -> None:
-    """Identities as a table of what tells who a person is; the rest stands in the JSON."""
+    """Draw identities as a table. JSON has more fields."""
     rows = [
         [cell("handle", who.handle), cell("email", who.email), who.status.replace("_", " ").lower(), who.sub]
         for who in items
     ]
     headers = ["handle", "email", "status", "sub"]
     if natural_width(headers, rows) > out.width and all(row[2] == "confirmed" for row in rows):
-        # What is the same for all gives way first, so that a sub stays whole and can be copied.
+        # A column with the same value for all is left out first, so that a sub stays whole and can be copied.
         headers, rows = [*headers[:2], headers[3]], [[*row[:2], row[3]] for row in rows]
     if rows:
         table_or_blocks(out, headers, rows, gives_way=len(headers) - 1)
 
 
 class Setting(Protocol):
-    """One setting: its value, or None, and where that comes from or what is used instead."""
+    """One setting: its value or None, and its origin, or what is used instead of a value."""
 
     @property
     def setting(self) -> str: ...
@@ -92,7 +92,7 @@ class Setting(Protocol):
 
 
 def settings(out: Console, items: Sequence[Setting]) -> None:
-    """Settings as a table: value and origin, or dim what is used in place of a value; as lines where it is narrow."""
+    """Draw settings as a table: value and origin, or what is used instead, dim. As lines on a narrow terminal."""
     unset = {number for number, one in enumerate(items) if one.value is None}
     rows = [
         [one.setting, one.origin, ""] if one.value is None
@@ -112,9 +112,9 @@ def settings(out: Console, items: Sequence[Setting]) -> None:
 
 
 def details(out: Console, items: Sequence[object]) -> None:
-    """Each record as lines of name and value; of several records, without the fields that none has."""
+    """Draw each record as lines of name and value. Fields that none of several records has are left out."""
     records = [fields(item) for item in items]
-    names = _told(records) if len(records) > 1 else list(records[0] if records else ())
+    names = _present_fields(records) if len(records) > 1 else list(records[0] if records else ())
     rows = [[cell(name, record[name]) for name in names] for record in records]
     draw_blocks(out, [name.replace("_", " ") for name in names], rows)
 
@@ -127,7 +127,7 @@ def table_or_blocks(
     right: Collection[int] = (),
     gives_way: int | None = None,
 ) -> None:
-    """A table, or a line for each field where a table would cut words in half."""
+    """Draw a table, or a line for each field where a table would break words."""
     if not draw_table(out, headers, rows, right=right, gives_way=gives_way):
         draw_blocks(out, headers, rows)
 
@@ -145,17 +145,18 @@ def draw_table(
     dim_rows: Collection[int] = (),
     total: bool = False,
 ) -> bool:
-    """A table, if it fits without cutting words, numbers or ids in half; else False, and nothing is drawn.
+    """Draw a table if it fits without breaking words, numbers or ids; else draw nothing and return False.
 
-    ``right`` names the columns of numbers, ``gives_way`` a column of ids that is shortened before another one's words
-    are wrapped, ``words`` a column of sentences, whose longest words may be cut. There are ``gap`` columns between two,
-    if there is room. The whole table is ``dim``, or the ``dim_rows``. With ``total`` the last row adds up the others.
+    ``right`` are the columns of numbers. ``gives_way`` is a column of ids, which are shortened before words of other
+    columns are wrapped. ``words`` is a column of sentences, whose longest words may be broken. Between two columns are
+    ``gap`` spaces, if there is room. ``dim`` draws the whole table dim, ``dim_rows`` some rows. With ``total`` the last
+    row is the sum of the others.
     """
     columns = [[header, *(row[n] for row in rows)] for n, header in enumerate(headers)]
     fitted = _fit(columns, out.width, words, gap)
     if gives_way is not None and (fitted is None or any(map(_is_wrapped, columns, fitted[0]))):
         name, *ids = columns[gives_way]
-        columns[gives_way] = [name, *(one if len(one) <= _SHORT else f"{one[: _SHORT - 1]}…" for one in ids)]
+        columns[gives_way] = [name, *(value if len(value) <= _SHORT else f"{value[: _SHORT - 1]}…" for value in ids)]
         fitted = _fit(columns, out.width, words, gap)
     if fitted is None:
         return False
@@ -178,22 +179,22 @@ def draw_table(
 
 
 def draw_blocks(out: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A line for each field: its name, and beside it the value, or below it an id that has no room there."""
+    """Draw a line for each field: its name, and the value beside it. An id that does not fit there is below it."""
     names = max(map(width_of, headers), default=0) + 2
     room = max(1, out.width - names)
     for number, row in enumerate(rows):
         if number:
             out.print()
-        for header, one in zip(headers, row, strict=True):
-            if any(width_of(word) > room and _UNBROKEN.fullmatch(word) for word in one.split()):
-                name, value = f"{header}\n", wrapped(one, out.width, cut=True)
+        for header, cell_text in zip(headers, row, strict=True):
+            if any(width_of(word) > room and _UNBROKEN.fullmatch(word) for word in cell_text.split()):
+                name, value = f"{header}\n", wrapped(cell_text, out.width, cut=True)
             else:
-                name, value = f"{header:<{names}}", wrapped(one, room, cut=True).replace("\n", f"\n{'':{names}}")
+                name, value = f"{header:<{names}}", wrapped(cell_text, room, cut=True).replace("\n", f"\n{'':{names}}")
             out.print(Text.assemble((name, "dim"), value), soft_wrap=True)
 
 
 def fields(item: object) -> Mapping[str, object]:
-    """A record's fields by name: of a dataclass, or of a mapping as it is."""
+    """The fields of a record by name: those of a dataclass, or the mapping itself. Raises TypeError."""
     if dataclasses.is_dataclass(item):
         return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
     if isinstance(item, Mapping):
@@ -202,7 +203,7 @@ def fields(item: object) -> Mapping[str, object]:
 
 
 def cell(name: str, value: object) -> str:
-    """A value for a person: local time, thousands separated, on one line."""
+    """A value as text for a person: times are local, thousands are separated, on one line."""
     if value is None:
         return "–"
     if name in _NUMBERS_THAT_NAME:
@@ -221,46 +222,47 @@ def cell(name: str, value: object) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {inner}" for key, inner in value.items()) or "–"
     if isinstance(value, (list, tuple)):
-        return ", ".join(cell(name, one) for one in value) or "–"
+        return ", ".join(cell(name, element) for element in value) or "–"
     return one_line(str(value)) or "–"
 
 
 def natural_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """The width of a table that breaks no cell."""
+    """The width of a table in which no cell is wrapped."""
     return sum(max(map(width_of, column)) for column in zip(headers, *rows, strict=True)) + _GAP * (len(headers) - 1)
 
 
 def _is_wrapped(cells: Sequence[str], width: int) -> bool:
-    return any(width_of(one) > width for one in cells)
+    return any(width_of(cell) > width for cell in cells)
 
 
 def _fit(
     columns: Sequence[Sequence[str]], room: int, words: int | None = None, gap: int = _GAP
 ) -> tuple[list[int], int] | None:
-    """A width for each column and the gap between them; None where a table would have to cut words.
+    """A width for each column, and the gap between them; None where a table would have to break words.
 
-    What is longer than a UUID is broken in any case, at a sign if it has one. When room is short, shorter words are
-    too, those of the first column, which tells rows apart, last; numbers and UUIDs never. Column ``words`` holds
-    sentences, and needs no more than _SENTENCE.
+    Words wider than a UUID may always be broken, at a sign if they have one. If there is little room, shorter words may
+    be broken too, those of the first column last, because it tells rows apart. Numbers and UUIDs are never broken.
+    Column ``words`` has sentences, and needs only _SENTENCE columns.
     """
     natural = [max(map(width_of, cells)) for cells in columns]
     gaps = len(columns) - 1
     if sum(natural) + gap * gaps <= room:
         return natural, gap
-    left = room - 2 * gaps
-    for first, whole in ((_UUID, _UUID), (_UUID, 20), (_UUID, 12), (20, 20)):
+    available = room - 2 * gaps
+    for unbroken_first, unbroken in ((_UUID, _UUID), (_UUID, 20), (_UUID, 12), (20, 20)):
         widths = [
-            min(most, _SENTENCE if n == words else _needed(cells, whole if n else first))
+            min(most, _SENTENCE if n == words else _needed(cells, unbroken if n else unbroken_first))
             for n, (cells, most) in enumerate(zip(columns, natural, strict=True))
         ]
-        if sum(widths) > left:
+        if sum(widths) > available:
             continue
         longest = [max(width_of(word) for cell in cells for word in ["", *cell.split()]) for cells in columns]
-        for n in sorted(range(len(widths)), key=lambda n: longest[n] - widths[n]):  # what lacks least first
-            if n != words and 0 < longest[n] - widths[n] <= left - sum(widths):
+        # The column that lacks the least comes first.
+        for n in sorted(range(len(widths)), key=lambda n: longest[n] - widths[n]):
+            if n != words and 0 < longest[n] - widths[n] <= available - sum(widths):
                 widths[n] = longest[n]
-        while sum(widths) < min(left, sum(natural)):
-            # The narrowest first: a time gets its line, and the message beside it the rest.
+        while sum(widths) < min(available, sum(natural)):
+            # The narrowest column grows first: a time then fits on its line, and the message gets the rest.
             n = min((n for n, width in enumerate(widths) if width < natural[n]), key=widths.__getitem__)
             widths[n] += 1
         return widths, 2
@@ -268,7 +270,7 @@ def _fit(
 
 
 def _needed(cells: Sequence[str], whole: int) -> int:
-    """The width of a column that breaks no word of up to ``whole`` columns, and longer ones only after a sign."""
+    """The width of a column that breaks no word of up to ``whole`` columns, and longer words only after a sign."""
     most = 0
     for word in {word for cell in cells for word in ([cell] if _TIME.fullmatch(cell) else cell.split())}:
         size = width_of(word)

@@ -1,4 +1,4 @@
-"""Text that a terminal cannot mistake for a command, that fits it, and that counts as people do."""
+"""Makes text safe for a terminal, fits it into columns, and writes counts, times and units for a person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-# C0 and C1 controls, DEL, and the marks that change the direction of what follows them.
+# C0 and C1 controls, DEL, and the marks that change the direction of the following text.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 # A command that takes --prod, and the text up to the next command.
 _COMMAND = re.compile(
@@ -20,10 +20,10 @@ _PIECES = re.compile(r"[^/@,:;=&?_-]*[/@,:;=&?_-]+|[^/@,:;=&?_-]+")
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """``text`` with every control character shown as a picture of itself, except those in ``keep``."""
+    """The text with a visible symbol for each control character, except those in ``keep``."""
 
-    def picture(found: re.Match[str]) -> str:
-        char = found[0]
+    def picture(match: re.Match[str]) -> str:
+        char = match[0]
         if char in keep:
             return char
         code = ord(char)
@@ -35,31 +35,31 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def in_production(text: str) -> str:
-    """``text`` with ``--prod`` behind each command of ``cruddur`` that it names, where the command takes the option.
+    """The text with ``--prod`` added to each command of ``cruddur`` in it, where the command takes the option.
 
-    A command that a person runs after one with ``--prod`` would else act on the stores of this machine.
+    Without it, a command that the user runs next would act on the stores of this machine.
     """
 
-    def named(found: re.Match[str]) -> str:
-        command, rest = found[1], found[2]
-        is_said = re.search(r"--(prod|from prod|help)\b|^`? on a local ", rest)
-        return f"{command}{rest}" if is_said else f"{command} --prod{rest}"
+    def add_prod(match: re.Match[str]) -> str:
+        command, rest = match[1], match[2]
+        has_it = re.search(r"--(prod|from prod|help)\b|^`? on a local ", rest)
+        return f"{command}{rest}" if has_it else f"{command} --prod{rest}"
 
-    return _COMMAND.sub(named, text) if "cruddur " in text else text
+    return _COMMAND.sub(add_prod, text) if "cruddur " in text else text
 
 
 def one_line(text: str) -> str:
-    """``text`` on one line: line ends become a visible sign, other controls as in ``printable``."""
+    """The text on one line: line ends become ``⏎``, other control characters become symbols."""
     return printable(text.replace("\r\n", "\n").replace("\n", " ⏎ "))
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """``1 item``, ``2,000 items``, ``2 people``: a number and what there is that many of."""
+    """A number and its noun: ``1 item``, ``2,000 items``, ``2 people``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def when(moment: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
-    """An instant in local time, in the one form that every screen uses."""
+    """A time in the local time zone, in the one format of all output."""
     try:
         return "at an unknown time" if moment is None else moment.astimezone().strftime(form)
     except (OverflowError, ValueError):
@@ -67,65 +67,66 @@ def when(moment: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
 
 
 def units(number: float) -> str:
-    """Capacity units, all their digits and no more: ``0.5``, ``1,234,567``."""
+    """Capacity units with all their digits: ``0.5``, ``1,234,567``."""
     return f"{number:,.2f}".rstrip("0").rstrip(".")
 
 
 def width_of(text: str) -> int:
-    """How many columns a terminal gives to a text on one line."""
+    """The number of columns that a terminal uses for a text on one line."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # what a table counts by, too
+    from rich.cells import cell_len  # rich uses it for tables, too
 
     return cell_len(text)
 
 
 def cut(text: str, most: int) -> str:
-    """``text``, or as much of it as ``most`` columns hold with a sign that there is more; behind a word, if one ends
-    in the last third."""
+    """The text, or its beginning and ``…`` where it is wider than ``most`` columns.
+
+    It is cut after a word, if one ends in the last third.
+    """
     if width_of(text) <= most:
         return text
     from rich.cells import set_cell_size
 
-    kept = set_cell_size(text, most - 1).rstrip()
-    words = kept if text[len(kept) :].startswith(" ") else kept.rpartition(" ")[0].rstrip()
-    return f"{words if width_of(words) >= most * 2 // 3 else kept}…"
+    beginning = set_cell_size(text, most - 1).rstrip()
+    whole_words = beginning if text[len(beginning) :].startswith(" ") else beginning.rpartition(" ")[0].rstrip()
+    return f"{whole_words if width_of(whole_words) >= most * 2 // 3 else beginning}…"
 
 
 def wrapped(text: str, width: int, *, cut: bool = False) -> str:
-    """``text`` with its lines broken between words, indented as they began; those of
-    an item in a list stand below its words.
+    """The text, with its lines wrapped between words at ``width`` columns, and indented as they begin.
 
-    A word that is wider stays whole, so that it can be copied; with ``cut`` it is broken, where it can be after a
-    sign.
+    In a numbered list the later lines are indented to the item's text. A wider word stays whole, so that it can be
+    copied; with ``cut`` it is broken, after a sign if it has one.
     """
     return "\n".join(part for line in text.split("\n") for part in _wrap(line, width, cut))
 
 
 def pieces(word: str) -> list[str]:
-    """What a word can be broken into: ``https://``, ``message-``, ``group-``."""
+    """The pieces into which a word may be broken: ``https://``, ``message-``, ``group-``."""
     return _PIECES.findall(word)
 
 
 def _wrap(line: str, width: int, cut: bool) -> list[str]:
     if width_of(line) <= width:
         return [line]
-    begin = _BEGIN.match(line)
-    lead = begin[0] if begin and begin.end() < width // 2 else ""
+    prefix = _BEGIN.match(line)
+    lead = prefix[0] if prefix and prefix.end() < width // 2 else ""
     room = max(1, width - len(lead))
-    lines, begun = [], ""
+    lines, current = [], ""
     for glue, part in _parts(line[len(lead) :], room, cut):
-        if begun and width_of(begun + glue + part) > room:
-            lines.append(begun)
-            begun = part
+        if current and width_of(current + glue + part) > room:
+            lines.append(current)
+            current = part
         else:
-            begun += (glue if begun else "") + part
-    first, *more = [*lines, begun]
-    return [lead + first, *(" " * len(lead) + each for each in more)]
+            current += (glue if current else "") + part
+    first, *more = [*lines, current]
+    return [lead + first, *(" " * len(lead) + line_ for line_ in more)]
 
 
 def _parts(line: str, room: int, cut: bool) -> Iterator[tuple[str, str]]:
-    """What stays together, and what stands before it where it does not begin a line."""
+    """Yield each part that must not be broken, and before it the spaces that separate it from the part before."""
     for glue, word in _WORDS.findall(line):
         if not cut or width_of(word) <= room:
             yield glue, word

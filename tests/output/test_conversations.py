@@ -56,7 +56,7 @@ def test_a_scan_gives_its_room_to_the_words_and_times_stay_whole(
 
 def test_a_list_that_ends_early_says_how_many_are_left(capsys: pytest.CaptureFixture[str]) -> None:
     found = [queries.decode(group(f"message {n}")).group for n in range(5)]
-    output.newest(3, rest="cruddur x")(streams.console(sys.stdout), [each for each in found if each is not None])
+    output.newest(3, command="cruddur x")(streams.console(sys.stdout), [each for each in found if each is not None])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "message" in line] == [f"  message {n}" for n in range(3)]
     assert lines[-2:] == ["", "2 more: cruddur x"]

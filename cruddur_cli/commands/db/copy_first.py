@@ -1,4 +1,4 @@
-"""What commands share that could lose a database of production: the offer of a copy first."""
+"""Offers a copy of production's database before a command could lose its data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from ..shared.options import LONGEST_S, Copy
 
 
 def offer(s: Settings, at: connection.Server, chosen: Copy | None) -> None:
-    """Keep a copy of production's database, as chosen or as a person answers; without a terminal only say how.
+    """Make a copy of production's database: the chosen one, or the one that the user answers. Other databases get none.
 
-    Raises where the copy fails: then nothing may be lost.
+    Without a terminal to ask on, it only warns that no copy is made. Raises the error of a copy that fails, so that the
+    command loses nothing.
     """
     if not s.prod or s.dry_run:
         return
@@ -36,26 +37,26 @@ def offer(s: Settings, at: connection.Server, chosen: Copy | None) -> None:
 
 def _snapshot(s: Settings, at: connection.Server) -> None:
     with connections.rds(s) as rds:
-        one = instance.find(rds, name=s.db_instance)
-        if one.endpoint != at.host:
+        db = instance.find(rds, name=s.db_instance)
+        if db.endpoint != at.host:
             raise Protected(
-                f"Instance {one.instance} is at {one.endpoint}: its snapshot would not contain {at.label}.",
+                f"Instance {db.instance} is at {db.endpoint}: its snapshot would not contain {at.label}.",
                 hint="--backup dump, or set CRUDDUR_DB_INSTANCE",
                 code="another_instance",
             )
-        name = snapshots.name_at(one.instance, times.now())
-        done, _ = snapshots.create(rds, one, name, say=lambda text: output.note(s, text), wait_s=LONGEST_S)
+        name = snapshots.name_at(db.instance, times.now())
+        snapshot, _ = snapshots.create(rds, db, name, say=lambda text: output.note(s, text), wait_s=LONGEST_S)
     output.tell(
-        f"snapshot {done.snapshot} is available: aws rds restore-db-instance-from-db-snapshot "
-        f"--db-snapshot-identifier {done.snapshot} --db-instance-identifier {one.instance}-restored"
+        f"snapshot {snapshot.snapshot} is available: aws rds restore-db-instance-from-db-snapshot "
+        f"--db-snapshot-identifier {snapshot.snapshot} --db-instance-identifier {db.instance}-restored"
     )
 
 
 def _dump(s: Settings, at: connection.Server) -> None:
     path = Path.cwd() / f"{at.database}-{times.now():%Y%m%dT%H%M%SZ}.sql"
-    found = [program for program in (shutil.which("pg_dump"), stack.pg_dump()) if program]
+    candidates = [program for program in (shutil.which("pg_dump"), stack.pg_dump()) if program]
     output.note(s, f"writing {path}")
-    size = programs.dump(at, path, programs=found)
+    size = programs.dump(at, path, programs=candidates)
     output.tell(
         f"dump {path} is written ({size:,} bytes): cruddur db schema-load --file {path} --prod, into an empty database"
     )

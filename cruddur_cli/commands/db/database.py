@@ -1,4 +1,4 @@
-"""``cruddur db``: the PostgreSQL database and the people in it."""
+"""``cruddur db``: creates, loads, seeds, drops and pings the PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def setup(s: Settings, no_migrate: NoMigrate = False) -> None:
     at = targets.server(s)
     confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
     planned = migration_step.plan(s, at, wanted=not no_migrate)
-    done: list[steps.Step] = []
-    has_tables = setup_steps.make_database(s, at, done, planned)
-    _finish(s, at, done, planned, has_tables=has_tables)
+    done_steps: list[steps.Step] = []
+    has_tables = setup_steps.make_database(s, at, done_steps, planned)
+    _finish(s, at, done_steps, planned, has_tables=has_tables)
 
 
 @command(changes=True, waits=True)
@@ -47,13 +47,13 @@ def create(s: Settings) -> None:
     at = targets.server(s)
     connections.acting_on(s, at)
     with connection.opened_maintenance(at) as conn:
-        made = not s.dry_run and database.create(conn, at.database)
-        there = not made and database.exists(conn, at.database)
-    if s.prod and made:
+        is_created = not s.dry_run and database.create(conn, at.database)
+        exists = not is_created and database.exists(conn, at.database)
+    if s.prod and is_created:
         with connections.postgres(s, at=at) as conn:
             production_marker.write(conn)
-    result = "created" if made else "exists already" if there else "would be created"
-    output.outcome(s, f"database {at.database}: {result}", changed=not there)
+    result = "created" if is_created else "exists already" if exists else "would be created"
+    output.outcome(s, f"database {at.database}: {result}", changed=not exists)
 
 
 @command(changes=True, asks=True)
@@ -117,28 +117,30 @@ def reset(s: Settings, no_migrate: NoMigrate = False, backup: CopyFirst = None) 
     planned = migration_step.plan(s, at, wanted=not no_migrate)
     connections.acting_on(s, at)
     scripts = load_sql.Scripts(s)
-    done = rebuild.clear(s, at, planned, scripts, backup)
-    has_tables = setup_steps.make_database(s, at, done, planned, is_reset=True, scripts=scripts)
-    _finish(s, at, done, planned, has_tables=has_tables)
+    done_steps = rebuild.clear(s, at, planned, scripts, backup)
+    has_tables = setup_steps.make_database(s, at, done_steps, planned, is_reset=True, scripts=scripts)
+    _finish(s, at, done_steps, planned, has_tables=has_tables)
 
 
 def _finish(
     s: Settings,
     at: connection.Server,
-    done: list[steps.Step],
+    done_steps: list[steps.Step],
     planned: migration_step.Plan,
     *,
     has_tables: bool,
 ) -> None:
-    """The last steps of ``setup`` and ``reset``, and what they say at the end."""
+    """Run the last steps of ``setup`` and ``reset``, and print the result."""
     from ..shared import migration_step, setup_steps, steps
 
-    pending = migration_step.apply(s, at, done, planned, has_tables=has_tables)
-    unsynced = setup_steps.sync_step(s, done, starts=False)
-    extra = {**steps.changes(done), "pending": pending, "dry_run": s.dry_run}
-    github.keep(s, done, extra=extra)
-    output.show(s, done, record=steps.Step, extra=extra, draw=output.untold, picture=output.steps(dry_run=s.dry_run))
-    migration_step.report(s, done, pending, unsynced)
+    pending = migration_step.apply(s, at, done_steps, planned, has_tables=has_tables)
+    unsynced = setup_steps.sync_step(s, done_steps, starts=False)
+    extra = {**steps.changes(done_steps), "pending": pending, "dry_run": s.dry_run}
+    github.keep(s, done_steps, extra=extra)
+    output.show(
+        s, done_steps, record=steps.Step, extra=extra, draw=output.draw_nothing, picture=output.steps(dry_run=s.dry_run)
+    )
+    migration_step.report(s, done_steps, pending, unsynced)
 
 
 @command(changes=True, asks=True, reports=True, also=SCHEMA_FILE | STATEMENT_TIMEOUT)
@@ -208,20 +210,20 @@ def seed(s: Settings) -> None:
         load_sql.confirm_seed(s, at, script, effects)
         with connections.postgres(s, at=at) as conn:
             setup_steps.refuse_mock_data(s, conn, at)
-            before = database.rows(conn)
+            rows_before = database.rows(conn)
             written = 0 if s.dry_run else load_sql.seed(s, conn, at, script)
-            tables = database.rows(conn)
+            rows_after = database.rows(conn)
     except CruddurError as error:
         raise load_sql.unchanged(error) from error
-    deleted = database.added(tables, before)
+    deleted = database.added(rows_after, rows_before)
     extra = {"written": written, **({"deleted": deleted} if effects else {}), "dry_run": s.dry_run}
-    output.show(s, tables, record=database.TableRows, extra=extra)
+    output.show(s, rows_after, record=database.TableRows, extra=extra)
     if s.dry_run:
         output.note(s, f"{script}; users and activities that are missing would be added")
     else:
-        added = database.named(database.more(before, tables))
-        said = f"{added} added" + (f", {counted(deleted, 'row')} deleted" if deleted else "")
-        output.outcome(s, said, changed=written > 0 or deleted > 0)
+        added = database.named(database.more(rows_before, rows_after))
+        outcome = f"{added} added" + (f", {counted(deleted, 'row')} deleted" if deleted else "")
+        output.outcome(s, outcome, changed=written > 0 or deleted > 0)
 
 
 @command(shows=True, waits=True)
@@ -238,7 +240,7 @@ def ping(s: Settings) -> None:
 
 
 def _refuse_production(s: Settings, at: connection.Server) -> None:
-    """Raise Protected for what may be production: --prod, a remote host or RDS, the server of PROD_CONNECTION_URL."""
+    """Raise Protected if this may be production: --prod, a remote host or RDS, or the host of PROD_CONNECTION_URL."""
     from ...postgres import connection
     from ..shared import targets
 
@@ -246,24 +248,24 @@ def _refuse_production(s: Settings, at: connection.Server) -> None:
         raise Protected("db release-copy is for copies of production, never for production itself.")
     if targets.is_foreign(at):
         raise Protected(f"{at.label} is not on this machine or its network, so it may be production itself.")
-    theirs = settings.load({"prod": True})
-    if theirs.connection_url is None:
+    production = settings.load({"prod": True})
+    if production.connection_url is None:
         return
-    origin = theirs.origins["connection_url"]
-    parameters = connection.completed(connection.parse_url(theirs.connection_url, origin=origin))
+    origin = production.origins["connection_url"]
+    parameters = connection.completed(connection.parse_url(production.connection_url, origin=origin))
     host = str(parameters.get("hostaddr") or parameters.get("host") or "")
     if connection.port(parameters) == at.port and _addresses(host) & _addresses(at.address or at.host):
         raise Protected(f"{at.label} is on the server that {origin} names, so it may be production itself.")
 
 
 def _addresses(hosts: str) -> set[str]:
-    """Where the names lead; the names themselves where they do not resolve, and one word for this machine."""
+    """The names and the addresses of hosts, with ``localhost`` for every name of this machine."""
     from ...local import addresses
 
-    found: set[str] = set()
+    result: set[str] = set()
     for host in hosts.split(","):
         names = {host.lower()}
         with suppress(OSError):
             names |= {str(entry[4][0]) for entry in socket.getaddrinfo(host or "localhost", None)}
-        found |= {"localhost"} if not host or names & addresses.LOOPBACK or host.startswith("/") else names
-    return found
+        result |= {"localhost"} if not host or names & addresses.LOOPBACK or host.startswith("/") else names
+    return result

@@ -1,4 +1,4 @@
-"""``cruddur db diff``: the schema of the database against what the checkout's files make."""
+"""``cruddur db diff``: compares the database's schema with what the checkout's files create."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def diff(s: Settings) -> int:
         is_production = production_marker.is_production(conn)
         pending = sum(row.state == "pending" for row in migration_runner.status(conn, files))
     expected = expected_schema.of_files(s, at, script, files, is_production=is_production)
-    found = differences.tables_as_wholes(differences.compare(actual, expected))
+    findings = differences.tables_as_wholes(differences.compare(actual, expected))
     with_migrations = f", and {counted(len(files), 'migration')}" if files else ""
     output.note(s, f"{at.label} against {script}{with_migrations}")
     output.show(
         s,
-        found,
+        findings,
         draw=output.difference,
         record=differences.Difference,
         extra={"pending": pending, "objects": len(actual)},
     )
     if pending:
         output.note(s, f"{counted(pending, 'migration')} pending: cruddur db migrate{' --prod' if s.prod else ''}")
-    if found:
-        output.note(s, counted(len(found), "difference"))
+    if findings:
+        output.note(s, counted(len(findings), "difference"))
     else:
         output.unchanged(s, f"no difference: {counted(len(actual), 'object')}")
-    return Exit.NO if found else Exit.DONE
+    return Exit.NO if findings else Exit.DONE

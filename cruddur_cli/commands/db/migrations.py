@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Written:
-    """A migration that was written: its number, its name, its file."""
+class NewMigration:
+    """The migration that was written: its version, its name and its file."""
 
     version: str
     name: str
@@ -67,58 +67,58 @@ def migrate(
 
     if mark_applied is not None and redo is not None:
         raise BadInput("--mark-applied and --redo exclude each other.", hint="give one of them")
-    folder, found = _found(s)
+    folder, files = _files(s)
     at = targets.server(s)
     with connections.postgres(s, changes=True, at=at) as conn:
         if mark_applied is not None:
-            _mark(s, conn, found, mark_applied)
+            _mark(s, conn, files, mark_applied)
             return
         if redo is not None:
-            done = [_redo(s, conn, found, redo, at)]
+            rows = [_redo(s, conn, files, redo, at)]
         elif s.dry_run:
-            done = migration_runner.pending(conn, found)
-            versions = {row.version for row in done}
-            migration_step.report_code(s, [one for one in found if one.version in versions])
+            rows = migration_runner.pending(conn, files)
+            versions = {row.version for row in rows}
+            migration_step.report_code(s, [migration for migration in files if migration.version in versions])
         else:
-            done = migration_step.migrate(s, conn, at, found)
+            rows = migration_step.migrate(s, conn, at, files)
     output.show(
-        s, done, record=migration_runner.Status, extra={"applied": 0 if s.dry_run else len(done), "dry_run": s.dry_run}
+        s, rows, record=migration_runner.Status, extra={"applied": 0 if s.dry_run else len(rows), "dry_run": s.dry_run}
     )
-    what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}applied"
-    said = what if done else f"nothing is pending: {counted(len(found), 'migration')} in {folder}"
-    output.outcome(s, said, changed=bool(done))
+    what = f"{counted(len(rows), 'migration')} {'would be ' * s.dry_run}applied"
+    outcome = what if rows else f"nothing is pending: {counted(len(files), 'migration')} in {folder}"
+    output.outcome(s, outcome, changed=bool(rows))
 
 
-def _redo(s: Settings, conn: Connection[Any], found: list[Migration], version: str, at: Server) -> Status:
+def _redo(s: Settings, conn: Connection[Any], files: list[Migration], version: str, at: Server) -> Status:
     from ...postgres.migrations import files as migration_files
     from ...postgres.migrations import runner as migration_runner
 
     if not s.dry_run:
-        return migration_runner.redo(conn, found, version, server=at, say=lambda text: output.note(s, text))
-    migration_files.up(migration_runner.find(found, version))
-    return _row(conn, found, version)
+        return migration_runner.redo(conn, files, version, server=at, say=lambda text: output.note(s, text))
+    migration_files.up(migration_runner.find(files, version))
+    return _row(conn, files, version)
 
 
-def _mark(s: Settings, conn: Connection[Any], found: list[Migration], version: str) -> None:
-    """Record one migration as applied, and show it as it is then."""
+def _mark(s: Settings, conn: Connection[Any], files: list[Migration], version: str) -> None:
+    """Record one migration as applied, and show its new state."""
     from ...postgres.migrations import runner as migration_runner
 
-    migration_runner.find(found, version)
+    migration_runner.find(files, version)
     if s.dry_run:
-        is_marked = _row(conn, found, version).state != "applied"
+        is_marked = _row(conn, files, version).state != "applied"
     else:
-        is_marked = migration_runner.mark_applied(conn, found, version, say=lambda text: output.note(s, text))
-    marked = is_marked and not s.dry_run
-    output.show(s, [_row(conn, found, version)], extra={"applied": 0, "marked": int(marked), "dry_run": s.dry_run})
+        is_marked = migration_runner.mark_applied(conn, files, version, say=lambda text: output.note(s, text))
+    is_written = is_marked and not s.dry_run
+    output.show(s, [_row(conn, files, version)], extra={"applied": 0, "marked": int(is_written), "dry_run": s.dry_run})
     would = "would be " if s.dry_run else ""
-    said = f"{version}: {would}recorded as applied" if is_marked else f"{version}: recorded as applied already"
-    output.outcome(s, said, changed=is_marked)
+    outcome = f"{version}: {would}recorded as applied" if is_marked else f"{version}: recorded as applied already"
+    output.outcome(s, outcome, changed=is_marked)
 
 
-def _row(conn: Connection[Any], found: list[Migration], version: str) -> Status:
+def _row(conn: Connection[Any], files: list[Migration], version: str) -> Status:
     from ...postgres.migrations import runner as migration_runner
 
-    return next(row for row in migration_runner.status(conn, found) if row.version == version)
+    return next(row for row in migration_runner.status(conn, files) if row.version == version)
 
 
 @command(shows=True, waits=True, reports=True)
@@ -133,13 +133,13 @@ def migration_status(s: Settings) -> int:
     from ..shared import connections, load_sql
 
     folder = load_sql.find_migrations(s)
-    found = migration_files.find(folder) if folder is not None and folder.exists() else []
+    files = migration_files.find(folder) if folder is not None and folder.exists() else []
     with connections.postgres(s) as conn:
-        rows = migration_runner.status(conn, found)
+        rows = migration_runner.status(conn, files)
     count = {state: sum(row.state == state for row in rows) for state in ("applied", "pending", "adopted")}
     output.show(s, rows, record=migration_runner.Status, extra=count)
     for row in rows:
-        if row.version not in {migration.version for migration in found}:
+        if row.version not in {migration.version for migration in files}:
             output.warn(f"{row.version} {row.name} was applied, and its file is not in {folder or 'a folder here'}")
     if count["adopted"]:
         output.note(
@@ -147,7 +147,7 @@ def migration_status(s: Settings) -> int:
             f"{count['adopted']} adopted: recorded by another program. If the database lacks one: "
             "cruddur db migrate --redo VERSION",
         )
-    nothing = "nothing is pending" if found else "nothing is pending: there are no migrations here"
+    nothing = "nothing is pending" if files else "nothing is pending: there are no migrations here"
     if count["pending"]:
         output.note(s, f"{count['pending']} pending: cruddur db migrate")
     else:
@@ -166,11 +166,11 @@ def new_migration(
     """
     from ...postgres.migrations import files as migration_files
 
-    folder, found = _found(s)
-    made = migration_files.create(folder, name, now_ns=times.now_ns(), existing=found, dry_run=s.dry_run)
-    written = Written(made.version, made.name, str(made.path))
+    folder, files = _files(s)
+    migration = migration_files.create(folder, name, now_ns=times.now_ns(), existing=files, dry_run=s.dry_run)
+    written = NewMigration(migration.version, migration.name, str(migration.path))
     output.show(s, [written], draw=output.details, extra={"written": int(not s.dry_run), "dry_run": s.dry_run})
-    output.done(s, f"migration {made.version}: {'would be ' * s.dry_run}created")
+    output.done(s, f"migration {migration.version}: {'would be ' * s.dry_run}created")
     output.note(s, "Fill in its up part and its down part, then: cruddur db migrate")
 
 
@@ -201,38 +201,40 @@ def rollback(
 
     if steps is not None and to is not None:
         raise BadInput("--steps and --to exclude each other.", hint="give one of them")
-    _, found = _found(s)
+    _, files = _files(s)
     at = targets.server(s)
     connections.acting_on(s, at)
     with connections.postgres(s, at=at) as conn:
-        undo = migration_runner.to_undo(conn, found, steps=steps or 1, to=to)
-        applied = [row.version for row in migration_runner.status(conn, found) if row.state != "pending"]
-        if undo and not s.dry_run:
+        to_undo = migration_runner.to_undo(conn, files, steps=steps or 1, to=to)
+        applied = [row.version for row in migration_runner.status(conn, files) if row.state != "pending"]
+        if to_undo and not s.dry_run:
             if not s.prod:
                 production_marker.refuse(conn, at.label)
             with locks.guarded(conn, at):
-                held = database.named(database.filled(database.rows(conn)))
+                contents = database.named(database.filled(database.rows(conn)))
             conn.commit()  # no transaction stays open during the question
-            what = f"Everything that {_named(undo)} created in {at.label}"
-            losing = f"the database holds {held}"
+            what = f"Everything that {_named(to_undo)} created in {at.label}"
+            losing = f"the database holds {contents}"
             confirm.destroy(s, what=what, name=at.database, losing=losing, remote=targets.is_foreign(at))
         if s.dry_run:
-            versions = {migration.version for migration in undo}
-            done = [row for row in migration_runner.status(conn, found) if row.version in versions][::-1]
+            versions = {migration.version for migration in to_undo}
+            rows = [row for row in migration_runner.status(conn, files) if row.version in versions][::-1]
         else:
-            done = migration_runner.rollback(conn, found, undo=undo, server=at, say=lambda text: output.note(s, text))
+            rows = migration_runner.rollback(
+                conn, files, undo=to_undo, server=at, say=lambda text: output.note(s, text)
+            )
     output.show(
         s,
-        done,
+        rows,
         record=migration_runner.Status,
-        extra={"rolled_back": 0 if s.dry_run else len(done), "dry_run": s.dry_run},
+        extra={"rolled_back": 0 if s.dry_run else len(rows), "dry_run": s.dry_run},
     )
-    what = f"{counted(len(done), 'migration')} {'would be ' * s.dry_run}rolled back"
-    why = f"the newest migration that is applied is {applied[-1]}" if applied else "no migration is applied"
-    output.outcome(s, what if done else f"nothing to roll back: {why}", changed=bool(done))
+    what = f"{counted(len(rows), 'migration')} {'would be ' * s.dry_run}rolled back"
+    reason = f"the newest migration that is applied is {applied[-1]}" if applied else "no migration is applied"
+    output.outcome(s, what if rows else f"nothing to roll back: {reason}", changed=bool(rows))
 
 
-def _found(s: Settings) -> tuple[Path, list[Migration]]:
+def _files(s: Settings) -> tuple[Path, list[Migration]]:
     from ...postgres.migrations import files as migration_files
     from ..shared import load_sql
 
@@ -240,7 +242,7 @@ def _found(s: Settings) -> tuple[Path, list[Migration]]:
     return folder, migration_files.find(folder) if folder.exists() else []
 
 
-def _named(undo: Sequence[Migration]) -> str:
-    named = [f"{migration.version} {migration.name}".strip() for migration in undo]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    return ", ".join(named[:5]) + more
+def _named(migrations: Sequence[Migration]) -> str:
+    names = [f"{migration.version} {migration.name}".strip() for migration in migrations]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

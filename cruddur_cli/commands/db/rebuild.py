@@ -1,4 +1,4 @@
-"""How ``db reset`` destroys a database: only after it has shown that it can build it again."""
+"""Drops or empties a database for ``db drop`` and ``db reset``; a reset first tries the files that it will load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def drop(s: Settings, at: Server, backup: Copy | None) -> bool:
-    """Count what will be lost and who is connected, ask, drop; False where there is no such database."""
+    """Count what will be lost and print who is connected, ask, drop; False where the database does not exist."""
     if not _ask(s, at, "dropped"):
         return False
     if not s.dry_run:
@@ -39,30 +39,30 @@ def clear(
     scripts: load_sql.Scripts,
     backup: Copy | None,
 ) -> list[steps.Step]:
-    """Drop the database for a ``reset``, or empty it where this role may not create one, once it can be built again.
+    """Drop the database for a ``reset``, or empty it where this role may not create one; returns the steps.
 
-    Schema, seed and migrations are loaded first into a database beside it, or in a transaction that is rolled back.
-    Returns what was done. Raises what they are refused for, with nothing changed.
+    Before that, schema, seed and migrations are loaded into a database beside it, or in a transaction that is rolled
+    back. Raises the errors of these files; then nothing is changed.
     """
     migration_step.check(planned, None)
     assert scripts.schema
     assert scripts.seed
-    recreates = False
+    can_recreate = False
     with suppress(NotFound), connection.opened_maintenance(at) as conn:
         if not database.exists(conn, at.database):
             return _nothing_to_clear(s, at)
-        recreates = database.can_recreate(conn, at.database)
-    if not recreates:
+        can_recreate = database.can_recreate(conn, at.database)
+    if not can_recreate:
         output.note(s, f"{at.user} cannot drop and create this database here, so it is emptied instead")
-    if not _ask(s, at, "dropped" if recreates else "emptied"):
+    if not _ask(s, at, "dropped" if can_recreate else "emptied"):
         return _nothing_to_clear(s, at)
     if s.dry_run:
         return []
-    done: list[steps.Step] = []
+    done_steps: list[steps.Step] = []
     try:
-        tried = recreates and _try_beside(s, at, scripts, planned)
+        is_tried = can_recreate and _try_beside(s, at, scripts, planned)
         copy_first.offer(s, at, backup)
-        if tried:
+        if is_tried:
             with connection.opened_maintenance(at) as conn:
                 database.drop(conn, at.database)
             result = "dropped"
@@ -73,18 +73,18 @@ def clear(
         raise
     except CruddurError as error:
         raise error.adding(load_sql.NOTHING) from error
-    steps.done(s, done, f"database {at.database}", result, changed=True)
-    return done
+    steps.done(s, done_steps, f"database {at.database}", result, changed=True)
+    return done_steps
 
 
 def _nothing_to_clear(s: Settings, at: Server) -> list[steps.Step]:
-    """Ask what ``setup`` asks: nothing is lost, but mock data will be written."""
+    """Confirm as ``setup`` does: nothing is lost, but mock data will be written."""
     confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
     return []
 
 
 def _ask(s: Settings, at: Server, verb: str) -> bool:
-    """Say who is connected and ask whether the database may be lost; False where there is none."""
+    """Print who is connected, and ask if the database may be lost; False where the database does not exist."""
     connected: list[sessions.Session] = []
     with suppress(NotFound), connection.opened_maintenance(at) as conn:
         if not database.exists(conn, at.database):
@@ -94,8 +94,8 @@ def _ask(s: Settings, at: Server, verb: str) -> bool:
         losing = database.tell_rows(conn)
     if verb == "dropped":
         for session in connected:
-            where = session.client_addr or "here"
-            output.note(s, f"connected: {session.user} from {where} ({session.application_name})")
+            client = session.client_addr or "here"
+            output.note(s, f"connected: {session.user} from {client} ({session.application_name})")
         losing += f"; {counted(len(connected), 'session ends', 'sessions end')}" if connected else ""
     if s.dry_run:
         output.note(s, f"{at.label} would be {verb}: {losing}")
@@ -106,9 +106,9 @@ def _ask(s: Settings, at: Server, verb: str) -> bool:
 
 
 def _try_beside(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan) -> bool:
-    """Load everything into an empty database beside it; False where that cannot be reached, as behind some poolers.
+    """Load everything into an empty database beside this one, and roll it back, roles included.
 
-    Raises what a file is refused for. It is rolled back, and so is what belongs to the whole server, such as roles.
+    False where the new database cannot be reached, as through some poolers. Raises the errors of the files.
     """
     quiet = replace(s, quiet=True)
     with try_database.beside(at) as beside:
@@ -127,18 +127,18 @@ def _load(
     s: Settings, conn: Connection[Any], at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan
 ) -> None:
     load_sql.schema(s, conn, at, scripts.schema)
-    made = expected_schema.described(conn)
+    definitions = expected_schema.described(conn)
     load_sql.seed(s, conn, at, scripts.seed)
     migration_step.rehearse(s, conn, at, planned)
-    expected_schema.store(conn, scripts.schema, planned.files, made)
+    expected_schema.store(conn, scripts.schema, planned.files, definitions)
 
 
 def _empty(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan) -> None:
-    """Empty the database and load schema and seed, in one transaction, in which the migrations are tried as well."""
+    """Empty the database, load schema and seed, and try the migrations, in one transaction."""
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
         locks.take(conn, say=lambda text: output.note(s, text))
-        stamped = production_marker.is_production(conn)
+        is_marked = production_marker.is_production(conn)
         database.empty(conn)
         _load(s, conn, at, scripts, planned)
-        if stamped:
+        if is_marked:
             production_marker.write(conn)

@@ -1,4 +1,4 @@
-"""``cruddur db connect``, ``sessions`` and ``kill-all``: who talks to the database."""
+"""``cruddur db connect``, ``sessions`` and ``kill-all``: opens psql, lists sessions of the database, and ends them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def connect(
         history.forget()
         raise
     history.reported(f"{Path(program).name} was opened; what was done in it is not recorded", is_change=True)
-    # psql takes the place of this process, and its arguments may hold what people wrote.
+    # psql replaces this process. Its arguments are not recorded, because they may contain messages.
     problem = history.end(["db", "connect", *(["--prod"] if s.prod else [])], Exit.DONE, secrets=settings.secrets)
     if problem is not None:
         output.warn(f"{history.NOT_WRITTEN} {problem}")
@@ -82,14 +82,14 @@ def connect(
 
 
 def _check(s: Settings, at: connection.Server) -> None:
-    """Connect before psql does: it would wait for minutes, and has another exit code for everything."""
+    """Connect before psql does: psql would wait for minutes, and would return other exit codes."""
     from ...postgres import connection
 
     try:
         with connection.opened(at, trace=output.trace(s)):
             pass
     except NotConfigured as error:
-        # psql asks for the password itself on a terminal.
+        # On a terminal, psql asks for the password.
         if "no password supplied" not in error.message or not output.is_terminal(sys.stdin):
             raise
 
@@ -133,32 +133,32 @@ def list_sessions(
         )
     at = targets.server(s)
 
-    def look() -> list[Session]:
+    def read() -> list[Session]:
         with connection.opened_maintenance(at) as conn:
             return sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
 
     if watch:
-        _watch(s, at, look, interval or _INTERVAL_S)
-    elif not output.show(s, look(), record=sessions.Session, draw=_DRAW):
+        _watch(s, at, read, interval or _INTERVAL_S)
+    elif not output.show(s, read(), record=sessions.Session, draw=_DRAW):
         output.note(s, _none_found(at, user, application, idle))
 
 
-def _watch(s: Settings, at: connection.Server, look: Callable[[], list[Session]], interval_s: float) -> NoReturn:
-    """Show what each look finds until it is interrupted. A server that is away is waited for after the first look."""
+def _watch(s: Settings, at: connection.Server, read: Callable[[], list[Session]], interval_s: float) -> NoReturn:
+    """Show each new list until Ctrl-C. After the first list, it waits for a server that does not answer."""
     from ...postgres import sessions
 
     block = live.Block(_DRAW)
     outage = live.Outage(output.tell, "PostgreSQL")
-    found = look()
+    listed = read()
     while True:
         now = times.now()
         if not outage.lasts and s.output != "table":
-            output.show(s, found, record=sessions.Session, extra={"at": now})
+            output.show(s, listed, record=sessions.Session, extra={"at": now})
         elif not outage.lasts:
-            block.draw(f"{when(now, '%Y-%m-%d %H:%M:%S')}  {counted(len(found), 'session')} of {at.label}", found)
+            block.draw(f"{when(now, '%Y-%m-%d %H:%M:%S')}  {counted(len(listed), 'session')} of {at.label}", listed)
         time.sleep(interval_s)
         try:
-            found = look()
+            listed = read()
             outage.ends()
         except CannotConnect as error:
             if not outage.lasts:
@@ -183,19 +183,19 @@ def kill_all(
     at = targets.server(s)
     connections.acting_on(s, at, "sessions of ")
     with connection.opened_maintenance(at) as conn:
-        found = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
-        what = counted(len(found), "session")
-        if s.dry_run or not found:
+        matches = sessions.find(conn, at.database, user=user, application=application, idle_s=idle)
+        what = counted(len(matches), "session")
+        if s.dry_run or not matches:
             extra = {"ended": 0, "refused": 0, "dry_run": s.dry_run}
-            output.show(s, found, record=sessions.Session, extra=extra, draw=_DRAW)
-            would = f"{'the statements of ' if cancel else ''}{what} would be {'cancelled' if cancel else 'ended'}"
-            output.note(s, would if found else _none_found(at, user, application, idle))
+            output.show(s, matches, record=sessions.Session, extra=extra, draw=_DRAW)
+            text = f"{'the statements of ' if cancel else ''}{what} would be {'cancelled' if cancel else 'ended'}"
+            output.note(s, text if matches else _none_found(at, user, application, idle))
             return Exit.DONE
         connections.refuse_stamped(s, at)
         verb = "The statements of {} of {} will be cancelled" if cancel else "{} of {} will be ended"
         sentence = f"{verb.format(what, at.label)}, and their uncommitted changes are lost."
         confirm.agree(s, sentence, name=at.database, remote=targets.is_foreign(at), losing=what)
-        ended = sessions.end(conn, found, cancel=cancel)
+        ended = sessions.end(conn, matches, cancel=cancel)
     refused = sum(row.result == "refused" for row in ended)
     output.show(
         s, ended, record=sessions.Ended, extra={"ended": len(ended) - refused, "refused": refused, "dry_run": False}

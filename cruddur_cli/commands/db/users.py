@@ -1,4 +1,4 @@
-"""``cruddur db add-user`` and ``update-cognito-user-ids``: the people in PostgreSQL."""
+"""``cruddur db add-user`` and ``update-cognito-user-ids``: adds people to PostgreSQL, and writes their Cognito ids."""
 
 from __future__ import annotations
 
@@ -47,10 +47,12 @@ def add_user(
     output.outcome(s, f"{user.handle}: {result}", changed=added)
     if added and not s.dry_run:
         if s.prod or s.user_pool_id:
-            then = f"once {user.handle} has signed up: cruddur db update-cognito-user-ids{' --prod' if s.prod else ''}"
+            advice = (
+                f"once {user.handle} has signed up: cruddur db update-cognito-user-ids{' --prod' if s.prod else ''}"
+            )
         else:
-            then = "`cruddur setup` adds the person to the demo user pool"
-        output.note(s, f"{user.handle} cannot sign in yet; {then}")
+            advice = "`cruddur setup` adds the person to the demo user pool"
+        output.note(s, f"{user.handle} cannot sign in yet; {advice}")
 
 
 @command(shows=True, changes=True)
@@ -70,19 +72,19 @@ def update_cognito_user_ids(
     results, skipped = setup_steps.sync(s, create=create)
     counts = {name: sum(row.result == name for row in results) for name in ("updated", "unchanged", "created")}
     output.show(s, results, record=users.SyncResult, extra={**counts, "dry_run": s.dry_run})
-    left = sorted({row.result for row in results} - set(counts))
-    # The table says it already; a program that reads the items finds each of them named here alone.
-    named = skipped[:_NAMED] if s.output == "table" and len(skipped) > 2 * _NAMED else skipped
-    for row in named:
+    other_results = sorted({row.result for row in results} - set(counts))
+    # The skipped people are not among the items, so a program gets all of them here; a long list is cut for a person.
+    listed = skipped[:_NAMED] if s.output == "table" and len(skipped) > 2 * _NAMED else skipped
+    for row in listed:
         output.note(s, f"skipped: {row.username} ({row.sub}) has no preferred_username")
-    if len(named) < len(skipped):
+    if len(listed) < len(skipped):
         output.note(
-            s, f"skipped: {len(skipped) - len(named):,} more; in all {len(skipped):,} have no preferred_username"
+            s, f"skipped: {len(skipped) - len(listed):,} more; in all {len(skipped):,} have no preferred_username"
         )
-    said = output.summary(counts)
+    text = output.summary(counts)
     if s.dry_run:
-        said = f"would be updated {counts['updated']:,}, would be created {counts['created']:,}, " + output.summary(
+        text = f"would be updated {counts['updated']:,}, would be created {counts['created']:,}, " + output.summary(
             {"unchanged": counts["unchanged"]}
         )
-    output.note(s, said + "".join(f", {name} {sum(r.result == name for r in results)}" for name in left))
-    return Exit.NO if "duplicate handle" in left else Exit.DONE
+    output.note(s, text + "".join(f", {name} {sum(r.result == name for r in results)}" for name in other_results))
+    return Exit.NO if "duplicate handle" in other_results else Exit.DONE

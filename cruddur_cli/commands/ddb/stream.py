@@ -144,7 +144,7 @@ def tail(
                 s,
                 shown_changes,
                 record=records.StreamRecord,
-                draw=output.untold,
+                draw=output.draw_nothing,
                 picture=output.lines(live.stream_line),
             )
 

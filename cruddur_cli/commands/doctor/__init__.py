@@ -1,1 +1,1 @@
-"""``cruddur doctor``: what is wrong in the stores, and the command that fixes it."""
+"""``cruddur doctor``: finds what is wrong in the stores, and names the command that fixes it."""

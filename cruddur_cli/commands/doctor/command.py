@@ -1,4 +1,4 @@
-"""The command ``cruddur doctor``: read, check, fix what may be fixed, show."""
+"""The command ``cruddur doctor``: reads the stores, runs the checks, fixes findings with ``--fix``, and shows them."""
 
 from __future__ import annotations
 
@@ -50,59 +50,62 @@ def doctor(
 
     if fix and source is not None:
         raise BadInput("--fix changes the table, and --from reads an export instead.", hint="leave one of them out")
-    looking = examination.looking(s)
-    with examination.table(looking, source) as dynamodb:
-        facts, found, fixed = _examine(s, looking, dynamodb, fix=fix)
+    read_only = examination.read_only(s)
+    with examination.table(read_only, source) as dynamodb:
+        facts, findings, fixed = _examine(s, read_only, dynamodb, fix=fix)
         meter = getattr(dynamodb, "meter", None)
         extra = {"checks": len(CHECKS), "fixed": fixed, "sampled": model.is_sample(facts)}
-        output.show(s, found, draw=output.diagnosis, record=model.Finding, meter=meter, extra=extra)
-    if found and github.is_runner():
-        _annotate(s, facts, found)
+        output.show(s, findings, draw=output.diagnosis, record=model.Finding, meter=meter, extra=extra)
+    if findings and github.is_runner():
+        _annotate(s, facts, findings)
     for line in model.notes(facts):
         output.note(s, line)
-    if fix and found:
-        output.note(s, f"not fixed: {', '.join(one.check for one in found)}")
-    if not found:
+    if fix and findings:
+        output.note(s, f"not fixed: {', '.join(finding.check for finding in findings)}")
+    if not findings:
         output.note(s, f"{len(CHECKS)} checks: nothing is wrong")
-    return Exit.NO if found else Exit.DONE
+    return Exit.NO if findings else Exit.DONE
 
 
 def _examine(
-    s: Settings, looking: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, fix: bool
+    s: Settings, read_only: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, fix: bool
 ) -> tuple[Facts, list[Finding], int]:
-    """The facts and the findings, after the fixes where they are asked for; how many checks these have satisfied."""
+    """The facts, the findings, and how many checks ``--fix`` has satisfied.
+
+    With ``fix`` they are read again after the fixes.
+    """
     from ...dynamodb.client import DynamoDB
     from ...integrity import model
     from ...integrity.checks import CHECKS
     from . import examination, fixes
 
     if fix and isinstance(dynamodb, DynamoDB):
-        examination.refuse_to_fix_a_sample(looking, dynamodb)
-    facts = examination.facts(looking, dynamodb, whole=fix)
-    found = model.findings(CHECKS, facts)
-    fixable = [one for one in found if one.fixable]
+        examination.refuse_to_fix_a_sample(read_only, dynamodb)
+    facts = examination.facts(read_only, dynamodb, whole=fix)
+    findings = model.findings(CHECKS, facts)
+    fixable = [finding for finding in findings if finding.fixable]
     if not (fix and fixable and isinstance(dynamodb, DynamoDB)):
-        return facts, found, 0
-    fixes.agree(looking, fixable, dynamodb)
+        return facts, findings, 0
+    fixes.agree(read_only, fixable, dynamodb)
     fixes.fix(s, fixable, facts, limiter=dynamodb.limiter)
-    dynamodb.tags.clear()  # they may have changed
-    facts = examination.facts(looking, dynamodb, whole=True)
-    found = model.findings(CHECKS, facts)
-    return facts, found, len({one.check for one in fixable} - {one.check for one in found})
+    dynamodb.tags.clear()  # a fix may have changed them
+    facts = examination.facts(read_only, dynamodb, whole=True)
+    findings = model.findings(CHECKS, facts)
+    return facts, findings, len({finding.check for finding in fixable} - {finding.check for finding in findings})
 
 
-def _annotate(s: Settings, facts: Facts, found: Sequence[Finding]) -> None:
+def _annotate(s: Settings, facts: Facts, findings: Sequence[Finding]) -> None:
     from ..shared import checkout_lines
 
     github.annotate_findings(
         s,
         (
             (
-                one.check,
-                f"{one.evidence}.\nnext: {one.remedy}",
-                github.LEVELS[one.severity],
-                checkout_lines.of_doctor(s, facts, one),
+                finding.check,
+                f"{finding.evidence}.\nnext: {finding.remedy}",
+                github.LEVELS[finding.severity],
+                checkout_lines.of_doctor(s, facts, finding),
             )
-            for one in found
+            for finding in findings
         ),
     )

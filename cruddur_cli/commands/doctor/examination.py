@@ -1,4 +1,7 @@
-"""Reads what ``doctor`` judges: each store by itself, so that one which cannot be read does not hide the others."""
+"""Reads the facts that the checks of ``doctor`` judge.
+
+Each store is read by itself, so that a store that cannot be read does not hide the others.
+"""
 
 from __future__ import annotations
 
@@ -35,24 +38,24 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 T = TypeVar("T")
-# Without --max-units, production's table is read for no more than this: 8 MB, eventually consistent.
+# Read capacity units for production's table without --max-units: 8 MB, eventually consistent.
 _PRODUCTION_UNITS = 1_000.0
 _DAY = timedelta(days=1)
 _THROTTLE_METRICS = ("ReadThrottleEvents", "WriteThrottleEvents")
-# To find what is wrong, to write names, and to check what was fixed.
+# How often --fix reads the table: to find what is wrong, to write names, and to check the result.
 _FIX_READS = 3
 
 
-def looking(s: Settings) -> Settings:
-    """The settings of a command that only looks: every store refuses writes, and no engine is started."""
+def read_only(s: Settings) -> Settings:
+    """The settings of a command that only reads: every store refuses writes, and no engine is started."""
     return replace(s, dry_run=True, starts_engines=False)
 
 
 def facts(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, whole: bool) -> Facts:
-    """Everything that the checks get to see. An export is read instead of a table; ``whole`` never reads a sample."""
-    in_database = _tried(lambda: _database(s))
+    """The facts for all checks. An export is read instead of the table; with ``whole`` the table is never sampled."""
+    in_database = _or_problem(lambda: _database(s))
     in_table = _in_table(s, dynamodb, whole)
-    pool = None if _has_no_pool(s) else _tried(lambda: _pool(s))
+    pool = None if _has_no_pool(s) else _or_problem(lambda: _pool(s))
     stores = {"postgres": in_database, "dynamodb": in_table, "cognito": pool}
     is_empty = in_table.code == "table_not_found" if isinstance(in_table, Problem) else not in_table.rows.items
     has_others = is_empty and isinstance(dynamodb, DynamoDB) and not s.prod
@@ -71,15 +74,18 @@ def facts(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, *, who
 
 
 def _in_table(s: Settings, dynamodb: DynamoDB | Problem | input_files.Source, whole: bool) -> TableFacts | Problem:
-    """What the table holds, or why it cannot be read. A file that cannot is no finding: raises BadInput."""
+    """The facts of the table, or the problem that stops it from being read.
+
+    Raises BadInput for an export that cannot be read.
+    """
     if isinstance(dynamodb, input_files.Source):
         return _exported(dynamodb)
-    return dynamodb if isinstance(dynamodb, Problem) else _tried(lambda: _described(s, dynamodb, whole))
+    return dynamodb if isinstance(dynamodb, Problem) else _or_problem(lambda: _described(s, dynamodb, whole))
 
 
 @contextmanager
 def table(s: Settings, export: str | None) -> Iterator[DynamoDB | Problem | input_files.Source]:
-    """The message store, opened; or why it cannot be; or the export that is read instead. Raises BadInput."""
+    """The message store, opened; or the problem that stops it from being opened; or the export. Raises BadInput."""
     if export is not None:
         yield input_files.find(export, None)
         return
@@ -93,12 +99,12 @@ def table(s: Settings, export: str | None) -> Iterator[DynamoDB | Problem | inpu
 
 
 def problem(error: CruddurError) -> Problem:
-    """An error as a fact."""
+    """The error of a store, as a fact for the checks."""
     credentials = error.fields.get("credentials")
     return Problem(error.message, error.hint, f"{credentials}_credentials" if credentials else error.code)
 
 
-def _tried(read: Callable[[], T]) -> T | Problem:
+def _or_problem(read: Callable[[], T]) -> T | Problem:
     try:
         return read()
     except CruddurError as error:
@@ -134,18 +140,18 @@ def _database(s: Settings) -> Database:
 
 
 def _differences(s: Settings, conn: Connection[Any]) -> list[Difference] | None:
-    """What the schema has otherwise than its files make it; None where that is not known on this machine."""
+    """How the schema differs from the expected one; None where the expected schema is not known on this machine."""
     try:
         folder = load_sql.find_migrations(s)
-        found = migration_files.find(folder) if folder is not None and folder.exists() else []
-        expected = expected_schema.stored(s, expected_schema.applied(conn, found))
+        files = migration_files.find(folder) if folder is not None and folder.exists() else []
+        expected = expected_schema.stored(s, expected_schema.applied(conn, files))
     except CruddurError:
         return None
     return None if expected is None else differences.compare(catalogue.definitions(conn), expected)
 
 
 def _expected(s: Settings) -> str:
-    """What the schema is compared with, for a person; empty where it cannot be read."""
+    """The schema file with which the schema is compared, as text; empty where it cannot be read."""
     try:
         script = load_sql.read_schema(s)
     except CruddurError:
@@ -154,27 +160,27 @@ def _expected(s: Settings) -> str:
 
 
 def _ahead(conn: Connection[Any]) -> float:
-    """How far the server's clock is ahead of this machine's, in seconds."""
-    before = times.of_this_machine()
+    """How many seconds the server's clock is ahead of this machine's."""
+    sent_at = times.of_this_machine()
     server = database.clock(conn)
-    after = times.of_this_machine()
-    return (server - (before + (after - before) / 2)).total_seconds()
+    received_at = times.of_this_machine()
+    return (server - (sent_at + (received_at - sent_at) / 2)).total_seconds()
 
 
 def _migrations(s: Settings, conn: Connection[Any]) -> tuple[Any, frozenset[str]]:
-    """The state of each migration of this checkout, None outside of one; and the versions that have a file."""
+    """The state of each migration, None outside of a checkout; and the versions that have a file."""
     try:
         folder = load_sql.find_migrations(s)
         if folder is None or not folder.exists():
             return None, frozenset()
-        found = migration_files.find(folder)
-        return migration_runner.status(conn, found), frozenset(each.version for each in found)
+        files = migration_files.find(folder)
+        return migration_runner.status(conn, files), frozenset(migration.version for migration in files)
     except CruddurError as error:
         return problem(error), frozenset()
 
 
 def _exported(source: input_files.Source) -> TableFacts:
-    """An export, which says nothing of the table itself."""
+    """The facts of an export. It says nothing about the table's keys, index and stream, so these are as expected."""
     expected = tables.expected()
     return TableFacts(
         label=source.name,
@@ -194,32 +200,32 @@ def _exported(source: input_files.Source) -> TableFacts:
 
 
 def _described(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
-    with observations.observed(dynamodb.client) as seen:
-        found = _read_table(s, dynamodb, whole)
-    number, unseen = _throttled_in_a_day(s, dynamodb.at) if s.prod and dynamodb.at.url is None else (None, "")
+    with observations.observed(dynamodb.client) as observed:
+        table_facts = _read_table(s, dynamodb, whole)
+    throttled, unseen = _throttled_in_a_day(s, dynamodb.at) if s.prod and dynamodb.at.url is None else (None, "")
     return replace(
-        found,
-        ahead_s=seen.ahead_s,
-        throttled=seen.throttled,
-        throttled_in_a_day=number,
+        table_facts,
+        ahead_s=observed.ahead_s,
+        throttled=observed.throttled,
+        throttled_in_a_day=throttled,
         unseen_metrics=unseen,
     )
 
 
 def _throttled_in_a_day(s: Settings, at: aws_client.Endpoint) -> tuple[int | None, str]:
-    """How many requests to the table and its index were throttled in the last 24 hours; None and the reason if unknown.
+    """How many requests to table and index were throttled in 24 hours, and ""; or None, and why it is not known.
 
-    Asks AWS: only for a table that is there. Source: "DynamoDB metrics and dimensions".
+    It asks CloudWatch, for an existing table only. Source: "DynamoDB metrics and dimensions".
     """
-    here = aws_client.Endpoint("cloudwatch", None, at.region, read_only=True)
+    at_cloudwatch = aws_client.Endpoint("cloudwatch", None, at.region, read_only=True)
     try:
-        with aws_client.opened(here, trace=output.trace(s)) as client:
-            return round(sum(_throttle_events(client, here, s.table))), ""
+        with aws_client.opened(at_cloudwatch, trace=output.trace(s)) as client:
+            return round(sum(_throttle_events(client, at_cloudwatch, s.table))), ""
     except CruddurError as error:
         return None, error.message
 
 
-def _throttle_events(client: Any, here: aws_client.Endpoint, table: str) -> Iterator[float]:
+def _throttle_events(client: Any, at: aws_client.Endpoint, table: str) -> Iterator[float]:
     of_table = [{"Name": "TableName", "Value": table}]
     of_index = [*of_table, {"Name": "GlobalSecondaryIndexName", "Value": schema.INDEX}]
     end = times.now()
@@ -234,31 +240,34 @@ def _throttle_events(client: Any, here: aws_client.Endpoint, table: str) -> Iter
                 "Period": int(_DAY.total_seconds()),
                 "Statistics": ["Sum"],
             }
-            answer = aws_client.call(client, "get_metric_statistics", params, at=here)
+            answer = aws_client.call(client, "get_metric_statistics", params, at=at)
             yield from (point["Sum"] for point in answer["Datapoints"])
 
 
 def _read_table(s: Settings, dynamodb: DynamoDB, whole: bool) -> TableFacts:
-    described = tables.description(dynamodb)
-    found = tables.of_description(described)
+    description = tables.description(dynamodb)
+    table = tables.of_description(description)
     expected = tables.expected()
-    named = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", [])}
-    index = named.get(schema.INDEX)
-    keys, _, projection = found.indexes.get(schema.INDEX, "").rpartition(", projection ")
-    is_provisioned = found.billing != "on demand"
-    knows_tags = not described["TableArn"].startswith(tables.UNTAGGED)
+    indexes = {
+        index_description["IndexName"]: index_description
+        for index_description in description.get("GlobalSecondaryIndexes", [])
+    }
+    index = indexes.get(schema.INDEX)
+    keys, _, projection = table.indexes.get(schema.INDEX, "").rpartition(", projection ")
+    is_provisioned = table.billing != "on demand"
+    knows_tags = not description["TableArn"].startswith(tables.UNTAGGED)
     return TableFacts(
         label=dynamodb.at.label,
-        keys=found.keys,
+        keys=table.keys,
         expected_keys=expected.keys,
         index_keys=keys if index else None,
         expected_index_keys=expected.index_keys,
         projection=projection if index else None,
-        write_capacity=_write_capacity(described) if is_provisioned else None,
+        write_capacity=_write_capacity(description) if is_provisioned else None,
         index_write_capacity=_write_capacity(index) if is_provisioned and index else None,
-        stream_view=found.stream,
+        stream_view=table.stream,
         is_production=tables.is_production(dynamodb) if knows_tags else None,
-        rows=_rows(s, dynamodb, described, whole),
+        rows=_rows(s, dynamodb, description, whole),
         stream_off=tables.stream_off(dynamodb.table, dynamodb.at.url),
     )
 
@@ -268,9 +277,9 @@ def _write_capacity(described: dict[str, Any]) -> int | None:
 
 
 def _has_no_pool(s: Settings) -> bool:
-    """Whether it would be the demo pool, and the engine that has it is not installed here."""
-    named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
-    return (s.prod and not s.user_pool_id) or (not named and "AWS" in extra.missing())
+    """Whether there is no pool to read: it would be the demo pool, and its engine is not installed."""
+    is_named = s.prod or s.cognito_endpoint or s.aws_endpoint or s.user_pool_id
+    return (s.prod and not s.user_pool_id) or (not is_named and "AWS" in extra.missing())
 
 
 def _pool(s: Settings) -> Pool:
@@ -290,12 +299,12 @@ def _pool(s: Settings) -> Pool:
 def _has_embedded_database(s: Settings) -> bool:
     try:
         return targets.server(s).embedded
-    except CruddurError:  # which is a finding of its own
+    except CruddurError:  # another check reports it
         return False
 
 
 def _others(s: Settings, dynamodb: DynamoDB) -> Iterator[OtherStore]:
-    """The other DynamoDBs of this machine that have items in a table of the same name."""
+    """Yield the other DynamoDBs of this machine that have items in a table of the same name."""
     places = {s.local_dynamodb: f"DynamoDB at {s.local_dynamodb}"}
     if embedded := stack.aws_endpoint():
         places[embedded] = "the embedded DynamoDB"
@@ -311,29 +320,31 @@ def _others(s: Settings, dynamodb: DynamoDB) -> Iterator[OtherStore]:
             continue
 
 
-def _rows(s: Settings, dynamodb: DynamoDB, described: dict[str, Any], whole: bool) -> Rows:
-    """The account of the table's items: of all of them, or of as many as the units allow, from all over the table."""
+def _rows(s: Settings, dynamodb: DynamoDB, description: dict[str, Any], whole: bool) -> Rows:
+    """The summary of the table's items: of all items, or of a sample that the limit of units allows."""
     scanning.give_memory_back()
-    items, size = described.get("ItemCount", 0), described.get("TableSizeBytes", 0)
-    most = _most_units(s)
-    expected = capacity_guard.of_scan(described)
-    if most is not None and dynamodb.limiter is None:
-        provisioned = estimates.throughput(described)
-        # What is sampled fits into burst capacity; a whole table in production leaves half to the application.
+    items, size = description.get("ItemCount", 0), description.get("TableSizeBytes", 0)
+    max_units = _most_units(s)
+    estimate = capacity_guard.of_scan(description)
+    if max_units is not None and dynamodb.limiter is None:
+        provisioned = estimates.throughput(description)
+        # A sample fits into burst capacity. Reading a whole table in production leaves half to the application.
         rate = provisioned.read / 2 if s.prod and whole and provisioned is not None else None
         unit = "capacity units" if whole else "RCU"
-        output.tell(f"{capacity_guard.sentence(expected, rate=rate)}; at most {most:g} {unit} are used")
+        output.tell(f"{capacity_guard.sentence(estimate, rate=rate)}; at most {max_units:g} {unit} are used")
         mean = size / items if items else 0.0
-        dynamodb.limiter = RateLimiter(max_units=most, rate=rate, indexes=[schema.GROUPS], item_bytes=mean)
-    is_sample = most is not None and not whole and expected.read_units > most
-    if is_sample and most is not None:
-        pages = scanning.sample(dynamodb, int(items * most / expected.read_units), parts=max(1, int(most / 2)))
+        dynamodb.limiter = RateLimiter(max_units=max_units, rate=rate, indexes=[schema.GROUPS], item_bytes=mean)
+    is_sample = max_units is not None and not whole and estimate.read_units > max_units
+    if is_sample and max_units is not None:
+        pages = scanning.sample(
+            dynamodb, int(items * max_units / estimate.read_units), parts=max(1, int(max_units / 2))
+        )
     else:
         pages = scanning.pages(dynamodb, plan=scanning.plan(dynamodb, items=items, size=size))
-    affordable = _Affordable(pages)
-    found = integrity_rows.collect(affordable, now=times.now(), seeded=SEEDED_GROUP)
-    found.is_sample = is_sample or affordable.is_cut
-    return found
+    items_until_limit = _UntilLimit(pages)
+    rows = integrity_rows.collect(items_until_limit, now=times.now(), seeded=SEEDED_GROUP)
+    rows.is_sample = is_sample or items_until_limit.is_cut
+    return rows
 
 
 def _most_units(s: Settings) -> float | None:
@@ -341,28 +352,31 @@ def _most_units(s: Settings) -> float | None:
 
 
 def refuse_to_fix_a_sample(s: Settings, dynamodb: DynamoDB) -> None:
-    """Return if the table can be read as often as a fix reads it. Raises Protected, before anything is read."""
-    most = _most_units(s)
-    if most is None:
+    """Raise Protected if the limit of units is too low for reading the table as often as ``--fix`` does.
+
+    It reads no item.
+    """
+    max_units = _most_units(s)
+    if max_units is None:
         return
     try:
-        described = tables.description(dynamodb)
-    except CruddurError:  # which is a finding
+        description = tables.description(dynamodb)
+    except CruddurError:  # a check reports it
         return
-    units = capacity_guard.of_scan(described).read_units
-    # A limit that is nearly reached makes pages small, and each is rounded up.
+    units = capacity_guard.of_scan(description).read_units
+    # Near the limit, pages get small, and the units of each page are rounded up.
     needed = math.ceil(1.2 * _FIX_READS * units) + 10
-    if needed > most:
+    if needed > max_units:
         raise Protected(
             f"--fix reads all of table {dynamodb.table} up to {_FIX_READS} times, {units:,.10g} RCU each, and the limit"
-            f" is {most:g} capacity units. Nothing was read.",
+            f" is {max_units:g} capacity units. Nothing was read.",
             hint=f"--max-units {needed}",
             code="max_units",
         )
 
 
-class _Affordable:
-    """The items of pages until the limit of units ends them."""
+class _UntilLimit:
+    """The items of pages, until the limit of units is reached; ``is_cut`` says that it was."""
 
     def __init__(self, pages: Iterator[list[Any]]) -> None:
         self._pages = pages

@@ -1,4 +1,4 @@
-"""Fixes what ``doctor`` finds and may fix: each fixable check has its function here."""
+"""Fixes the findings of ``doctor`` that are fixable: one function for each kind of fix."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from ..shared import confirm, connections, setup_steps, targets
 Fix = Callable[[Settings, DynamoDB, Facts], None]
 
 
-def agree(s: Settings, found: Sequence[Finding], dynamodb: DynamoDB) -> None:
-    """Say what will be fixed, and return if it may be. Raises Protected."""
-    for one in found:
-        output.tell(f"{one.check}: {one.evidence} ({one.cost})")
-    names = ", ".join(dict.fromkeys(one.check for one in found))
+def agree(s: Settings, findings: Sequence[Finding], dynamodb: DynamoDB) -> None:
+    """Print what will be fixed, and ask. Raises Protected."""
+    for finding in findings:
+        output.tell(f"{finding.check}: {finding.evidence} ({finding.cost})")
+    names = ", ".join(dict.fromkeys(finding.check for finding in findings))
     confirm.agree(s, f"doctor will fix: {names}.", name=s.table, remote=_is_remote(s, dynamodb))
 
 
-def fix(s: Settings, found: Iterable[Finding], facts: Facts, *, limiter: RateLimiter | None) -> None:
-    """Fix these findings, each by itself: a warning names one that cannot be fixed, and the others continue.
+def fix(s: Settings, findings: Iterable[Finding], facts: Facts, *, limiter: RateLimiter | None) -> None:
+    """Fix the findings. A fix that fails is a warning, and the next one runs.
 
-    Raises Incomplete where the limit of capacity units ends it.
+    Raises Incomplete where the limit of capacity units is reached.
     """
     s = replace(s, starts_engines=False)
-    wanted = {one.check for one in found}
+    checks_to_fix = {finding.check for finding in findings}
     with connections.dynamodb(s, changes=True) as dynamodb:
         dynamodb.limiter = limiter
-        for how in (each for each, checks in FIXES.items() if wanted & checks):
+        for run_fix in (candidate for candidate, checks in FIXES.items() if checks_to_fix & checks):
             try:
-                how(s, dynamodb, facts)
+                run_fix(s, dynamodb, facts)
             except CruddurError as error:
                 if error.code == "max_units":
                     raise error.adding("What was fixed until then is kept.") from error
@@ -56,18 +56,26 @@ def _is_remote(s: Settings, dynamodb: DynamoDB) -> bool:
 
 def _conversations(s: Settings, dynamodb: DynamoDB, facts: Facts) -> None:
     assert isinstance(facts.table, TableFacts)
-    kept = facts.table.rows.conversations
-    wrong = sorted(group for group, one in kept.items() if any(test(one) for test in table_checks.WRONG.values()))
+    conversations = facts.table.rows.conversations
+    wrong = sorted(
+        group
+        for group, conversation in conversations.items()
+        if any(test(conversation) for test in table_checks.WRONG.values())
+    )
     fixed = 0
     with output.progress(s, "fixing", len(wrong)) as advance:
         for group in wrong:
             fixed += repair.group(dynamodb, group)
             advance(1)
-    left = len(wrong) - fixed
+    number_left = len(wrong) - fixed
     output.note(
         s,
         f"group rows of {counted(fixed, 'conversation')} fixed"
-        + (f"; {counted(left, 'conversation')} not fixed: no message and no row says who takes part" if left else ""),
+        + (
+            f"; {counted(number_left, 'conversation')} not fixed: no message and no row says who takes part"
+            if number_left
+            else ""
+        ),
     )
 
 
@@ -110,9 +118,9 @@ FIXES: dict[Fix, frozenset[str]] = {
     _conversations: frozenset(table_checks.WRONG),
     _names: frozenset({"names-changed"}),
     _demo_pool: frozenset({"cognito-only-here"}),
-    # A person who is new in the demo pool has an id that is to be written.
+    # After _demo_pool: a person who was added to the pool has a new id, which is written to the database.
     _ids: frozenset({"cognito-only-here", "cognito-id-mock", "cognito-id-of-another"}),
     _mark_database: frozenset({"database-not-marked"}),
     _mark_table: frozenset({"table-not-marked"}),
 }
-"""Each fix, in the order in which they run, and the checks whose findings it fixes."""
+"""Each fix and the checks whose findings it fixes, in the order in which the fixes run."""

@@ -1,4 +1,4 @@
-"""Reads what ``doctor`` judges of this machine: its settings, its clock and the embedded stack. Changes nothing."""
+"""Reads the facts about this machine for ``doctor``: its settings, clock and embedded stack. Changes nothing."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _HIDDEN = ("connection_url", "dynamodb_endpoint", "aws_endpoint", "table", "regi
 
 
 def stopped_engines(stores: Iterable[object]) -> list[str]:
-    """The embedded engines that are in use and do not run, by what reading the stores has said."""
-    said = [each.sentence for each in stores if isinstance(each, Problem) and each.code == "engine_stopped"]
-    return [name for name in _ENGINES if any(f"embedded {name} " in text for text in said)]
+    """The embedded engines that are needed but not running, from the problems of the stores."""
+    sentences = [store.sentence for store in stores if isinstance(store, Problem) and store.code == "engine_stopped"]
+    return [name for name in _ENGINES if any(f"embedded {name} " in text for text in sentences)]
 
 
 def read(s: Settings, stores: Mapping[str, object], *, clocks: Iterable[Clock]) -> Machine:
-    """What the checks of this machine get to see; ``stores`` are what was read of each, or a Problem."""
+    """The facts about this machine; ``stores`` has for each store its facts, or a Problem."""
     stopped = stopped_engines(stores.values())
-    chosen = settings.given_environment().get("CRUDDUR_HOME", "")
+    home_variable = settings.given_environment().get("CRUDDUR_HOME", "")
     folder, problem = None, ""
     if not s.prod:
         try:
             folder = home.locate()
         except CruddurError as error:
             problem = error.message.rstrip(".")
-    is_relative = bool(chosen) and not s.prod and not Path(chosen).expanduser().is_absolute()
+    is_relative = bool(home_variable) and not s.prod and not Path(home_variable).expanduser().is_absolute()
     is_used = bool(stopped) or any(
-        isinstance(each, Problem) and each.code == "state_directory" for each in stores.values()
+        isinstance(store, Problem) and store.code == "state_directory" for store in stores.values()
     )
     if folder is not None and is_used:
         problem = home.problem(folder)
     missing = [name for name in extra.missing() if name in stopped]
     silent = [name for name in stopped if folder and home.is_held(folder / _ENGINES[name] / "alive")]
-    without = {*missing, *silent}
+    unusable = {*missing, *silent}
     return Machine(
         contradictions=list(_contradictions(s)),
         folder=str((folder.resolve() if is_relative else folder) if folder else ""),
@@ -57,10 +57,10 @@ def read(s: Settings, stores: Mapping[str, object], *, clocks: Iterable[Clock]) 
         not_installed=missing,
         install=extra.install() if missing else "",
         silent=silent,
-        taken_ports=dict(_taken(folder, [name for name in stopped if name not in without])) if folder else {},
+        taken_ports=dict(_taken(folder, [name for name in stopped if name not in unusable])) if folder else {},
         folder_problem=problem if is_used else "",
         folder_is_missing=folder is not None and settings.home() is not None and not folder.exists(),
-        relative_folder=chosen if is_relative else "",
+        relative_folder=home_variable if is_relative else "",
         unresolved=list(_unresolved(s)),
         clocks=list(clocks),
         expiry=credentials.expiry() if _uses_aws(s) else None,
@@ -68,7 +68,7 @@ def read(s: Settings, stores: Mapping[str, object], *, clocks: Iterable[Clock]) 
 
 
 def _free(folder: Path | None) -> int | None:
-    """The free space of the embedded stack; None where there is no stack."""
+    """The free bytes on the disk of the embedded stack; None where there is no stack."""
     try:
         return shutil.disk_usage(folder).free if folder is not None and folder.is_dir() else None
     except OSError:
@@ -76,7 +76,7 @@ def _free(folder: Path | None) -> int | None:
 
 
 def _taken(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """The engines that do not run and on whose port another program listens."""
+    """Yield each stopped engine whose port another program uses, with the port."""
     ports = home.read(folder / "ports.json")
     for name in names:
         port = ports.get(_ENGINES[name])
@@ -89,23 +89,23 @@ def _taken(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, int]]:
 
 
 def _contradictions(s: Settings) -> Iterator[Contradiction]:
-    given = settings.given_environment()
+    environment = settings.given_environment()
     pairs = [("AWS_REGION", "AWS_DEFAULT_REGION", "")]
     if not s.prod:
         pairs.append(("CONNECTION_URL", "DATABASE_URL", ""))
         pairs.append(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "for DynamoDB"))
         pairs.append(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "for the stream too"))
-    for used, other, why in pairs:
-        if given.get(used) and given.get(other) and _plain(given[used]) != _plain(given[other]):
-            yield Contradiction(used, other, why)
+    for used, other, remark in pairs:
+        if environment.get(used) and environment.get(other) and _plain(environment[used]) != _plain(environment[other]):
+            yield Contradiction(used, other, remark)
     with suppress(CruddurError):
-        for variable, value, below, key in settings.overridden(s, _HIDDEN):
-            if _plain(value) != _plain(below):
+        for variable, value, file_value, key in settings.overridden(s, _HIDDEN):
+            if _plain(value) != _plain(file_value):
                 yield Contradiction(variable, key)
 
 
 def _plain(value: str) -> str:
-    """A value in one spelling: addresses of this machine have several."""
+    """A value in one form, so that different addresses of this machine compare as equal."""
     try:
         parts = urlsplit(value)
         if not parts.scheme or not parts.netloc:
@@ -123,14 +123,14 @@ def _plain(value: str) -> str:
 
 
 def _unresolved(s: Settings) -> Iterator[Unresolved]:
-    named = [("postgres", "connection_url", s.connection_url)]
+    addresses_ = [("postgres", "connection_url", s.connection_url)]
     if s.dynamodb_endpoint:
-        named.append(("dynamodb", "dynamodb_endpoint", s.dynamodb_endpoint))
+        addresses_.append(("dynamodb", "dynamodb_endpoint", s.dynamodb_endpoint))
     elif s.aws_endpoint and not s.prod:
-        named.append(("dynamodb", "aws_endpoint", s.aws_endpoint))
+        addresses_.append(("dynamodb", "aws_endpoint", s.aws_endpoint))
     if s.cognito_endpoint:
-        named.append(("cognito", "cognito_endpoint", s.cognito_endpoint))
-    for store, setting, url in named:
+        addresses_.append(("cognito", "cognito_endpoint", s.cognito_endpoint))
+    for store, setting, url in addresses_:
         for host in _hosts(store, url or "", s.origins[setting]):
             if not _resolves(host):
                 used = host if s.prod else targets.resolved(host)
@@ -138,11 +138,11 @@ def _unresolved(s: Settings) -> Iterator[Unresolved]:
 
 
 def _hosts(store: str, url: str, origin: str) -> list[str]:
-    """The names in an address that have to be looked up; none where it cannot be read, which the store says."""
+    """The host names in an address that need a lookup; none where it cannot be parsed (another check reports it)."""
     try:
         if store == "postgres":
-            found = connection.parse_url(url, origin=origin) if url else {}
-            hosts = [] if found.get("hostaddr") else str(found.get("host") or "").split(",")
+            parameters = connection.parse_url(url, origin=origin) if url else {}
+            hosts = [] if parameters.get("hostaddr") else str(parameters.get("host") or "").split(",")
         else:
             hosts = [urlsplit(url).hostname or ""]
     except (CruddurError, ValueError):
@@ -162,7 +162,7 @@ def _resolves(host: str) -> bool:
 
 
 def _uses_aws(s: Settings) -> bool:
-    """Whether a store of this environment is in AWS itself."""
+    """Whether a store of this environment is in AWS."""
     if s.prod:
         return s.dynamodb_endpoint is None or (s.user_pool_id is not None and s.cognito_endpoint is None)
     if not s.user_pool_id or s.cognito_endpoint:

@@ -1,1 +1,1 @@
-"""``cruddur local``: the embedded stack, and programs that use it."""
+"""``cruddur local``: manages the embedded stack, and runs programs that use it."""

@@ -1,4 +1,4 @@
-"""Owns the variables that lead the application to the stores that ``setup`` filled, and how they are written."""
+"""Owns the variables with which the application uses the stores that ``setup`` filled, and their output formats."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from ..shared.options import Form
 
 
 def variables(s: Settings) -> dict[str, str]:
-    """Each variable and its value: the same stores that a command without ``--prod`` talks to.
+    """The variables and their values, for the stores that a command without ``--prod`` uses.
 
-    Starts the embedded engines that are needed. Secrets that are in this environment already are not repeated.
+    Starts the embedded engines that are needed. A CONNECTION_URL of this environment that names the same database is
+    left out, because it may contain a password.
     """
     refuse_prod(s)
-    found = {"CRUDDUR_HOME": str(home.locate())}
+    result = {"CRUDDUR_HOME": str(home.locate())}
     server = targets.server(s)
-    read = connection.as_libpq_reads(os.environ.get("CONNECTION_URL", ""))
-    if server.embedded or not read or read.items() - server.parameters.items():
-        found["CONNECTION_URL"] = _url(server)
+    given_parameters = connection.as_libpq_reads(os.environ.get("CONNECTION_URL", ""))
+    if server.embedded or not given_parameters or given_parameters.items() - server.parameters.items():
+        result["CONNECTION_URL"] = _url(server)
     at = targets.message_endpoint(s)
     region = at.region or aws_client.LOCAL_REGION
-    found |= {
-        # The application hands this one to DynamoDB itself; the others are the SDK's.
+    result |= {
+        # The application passes this one to its DynamoDB client; the SDK reads the others.
         "AWS_ENDPOINT_URL": at.url or "",
         "AWS_ENDPOINT_URL_DYNAMODB": at.url or "",
         "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": at.url or "",
@@ -42,10 +43,10 @@ def variables(s: Settings) -> dict[str, str]:
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-    # DynamoDB Local keeps separate tables for each key, so a person's own key stays.
+    # DynamoDB Local has separate tables for each access key, so the user's own key is kept.
     if at.embedded or not (os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY")):
-        found |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), aws_client.DUMMY_CREDENTIAL)
-    return found | _pool(s)
+        result |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), aws_client.DUMMY_CREDENTIAL)
+    return result | _pool(s)
 
 
 def _pool(s: Settings) -> dict[str, str]:
@@ -67,39 +68,42 @@ def _pool(s: Settings) -> dict[str, str]:
 
 
 def _url(at: connection.Server) -> str:
-    """The connection URL, percent-encoded so that no file or shell reads a sign in it as its own."""
-    given = {name: str(value) for name, value in at.parameters.items() if value is not None}
-    named = {name: given.pop(name, "") for name in ("user", "password", "host", "port", "dbname")}
-    password = f":{quote(named['password'], safe='')}" if named["password"] else ""
-    host = named["host"] or at.host
+    """The connection URL, percent-encoded so that no file format and no shell interprets a character of it."""
+    parameters = {name: str(value) for name, value in at.parameters.items() if value is not None}
+    main = {name: parameters.pop(name, "") for name in ("user", "password", "host", "port", "dbname")}
+    password = f":{quote(main['password'], safe='')}" if main["password"] else ""
+    host = main["host"] or at.host
     # Several hosts have commas between them, an IPv6 address is in brackets, a socket's folder is percent-encoded.
-    place = f"[{host}]" if ":" in host and "," not in host else quote(host, safe=",:[]")
-    options = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
+    authority = f"[{host}]" if ":" in host and "," not in host else quote(host, safe=",:[]")
+    options = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
     return (
-        f"postgresql://{quote(named['user'] or at.user, safe='')}{password}@{place}:{named['port'] or at.port}"
+        f"postgresql://{quote(main['user'] or at.user, safe='')}{password}@{authority}:{main['port'] or at.port}"
         f"/{quote(at.database, safe='')}" + (f"?{options}" if options else "")
     )
 
 
 def refuse_prod(s: Settings) -> None:
-    """Raise BadInput where a command that is about this machine alone was given ``--prod``."""
+    """Raise BadInput for ``--prod`` with a command that is only about this machine."""
     if s.prod:
         raise BadInput(
             "--prod has no meaning here: the embedded stack is on this machine.", again=Again(without=("--prod",))
         )
 
 
-def written(found: Mapping[str, str], form: Form) -> str:
-    """The variables as the text of a form. Raises NotConfigured for a value that a dotenv file cannot hold."""
+def formatted(values: Mapping[str, str], form: Form) -> str:
+    """The variables as text in this form. Raises NotConfigured for a value that a dotenv file cannot have."""
     if form is Form.JSON:
-        return json.dumps(found, indent=2)
+        return json.dumps(values, indent=2)
     if form is Form.SHELL:
-        return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in found.items())
-    return "\n".join(f"{name}={_plain(name, value)}" for name, value in found.items())
+        return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())
+    return "\n".join(f"{name}={_plain(name, value)}" for name, value in values.items())
 
 
 def _plain(name: str, value: str) -> str:
-    """A value that every reader of dotenv files takes as it is, GITHUB_ENV's among them: without quotes."""
+    """A value without quotes, which every reader of dotenv files (also GITHUB_ENV) reads unchanged.
+
+    Raises NotConfigured.
+    """
     if re.search(r"[\n\r$\\`]|^[\s'\"]|\s$|(^|\s)#", value):
         raise NotConfigured(
             f"The value of {name} has a character that a dotenv file cannot have (a line end, $, \\, ` or a quote).",

@@ -1,4 +1,4 @@
-"""``cruddur local``: the embedded stack on this machine."""
+"""``cruddur local``: starts, stops and shows the embedded stack, and runs programs that use it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def env(s: Settings) -> None:
     """
     from . import application
 
-    output.write(application.written(application.variables(s), Form(s.output)) + "\n")
+    output.write(application.formatted(application.variables(s), Form(s.output)) + "\n")
 
 
 @command(passes_on=True)
@@ -102,14 +102,14 @@ def show_logs(
 
     application.refuse_prod(s)
     secrets = settings.secrets()
-    found = [
+    log_lines = [
         replace(line, line=masking.text(line.line, secrets))
         for name in ([engine] if engine else Name)
         for line in logs.last(name.value, lines)
     ]
     width = max(len(name.value) for name in Name)
     if not output.show(
-        s, found, draw=output.plain(lambda item: f"{item.engine:<{width}} | {item.line}"), record=logs.LogLine
+        s, log_lines, draw=output.plain(lambda item: f"{item.engine:<{width}} | {item.line}"), record=logs.LogLine
     ):
         output.note(s, "The engines have written nothing: none was started, or `cruddur local reset` deleted the logs.")
 
@@ -133,9 +133,9 @@ def reset(s: Settings) -> None:
         output.note(s, f"{losing} would be deleted")
         return
     confirm.destroy(s, what="The embedded stack", name="cruddur", losing=losing, remote=False)
-    kept = stack.reset()
-    _show_deleted(s, {folder: "kept" if folder in kept else "deleted" for folder in folders})
-    for folder in kept:
+    kept_folders = stack.reset()
+    _show_deleted(s, {folder: "kept" if folder in kept_folders else "deleted" for folder in folders})
+    for folder in kept_folders:
         output.note(s, f"{folder} was kept: it holds files of other programs")
     output.done(s, "the embedded stack is deleted; `cruddur setup` creates a new one")
     if settings.given_environment().get("AWS_COGNITO_USER_POOL_CLIENT_ID"):
@@ -144,7 +144,7 @@ def reset(s: Settings) -> None:
 
 @dataclass(frozen=True)
 class Deleted:
-    """A folder of the embedded stack, and what was done with it."""
+    """One folder of the embedded stack, and what happened to it."""
 
     folder: str
     result: str

@@ -1,4 +1,4 @@
-"""Runs a program in the foreground: signals reach it, and returns its exit code."""
+"""Runs a program in the foreground: passes signals on to it, and returns its exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import BadInput
 
-# What ends, stops or tells a program something. What a terminal sends goes to its whole foreground group by itself.
+# Signals that are passed on. Those from the terminal are not: it sends them to the whole foreground group.
 _PASSED_ON = [
     signal.SIGINT,
     signal.SIGQUIT,
@@ -26,30 +26,30 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """The program's exit code, or 128 + n where signal n ended it.
+    """Run a program and return its exit code, or 128 + n where signal n ended it.
 
-    Raises BadInput for a program that is not there or cannot be run.
+    Raises BadInput for a program that does not exist or cannot be run.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the exit code away
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_PASSED_ON, signal.SIGCHLD])
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, the exit code is lost
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, [*_PASSED_ON, signal.SIGCHLD])
     try:
-        die_with_us = _death_signal()
+        set_death_signal = _death_signal()
 
         def ready() -> None:
-            die_with_us()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            set_death_signal()
+            signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
         program = shutil.which(command[0], path=environ.get("PATH", os.defpath))
         if program is None:
             raise BadInput(f"There is no program {command[0]!r} on the PATH.", code="no_program")
         try:
-            # Nothing else runs in this process that a fork could catch half-way.
+            # preexec_fn is safe here, because this process has no other thread.
             process = subprocess.Popen(command, executable=program, env=environ, preexec_fn=ready)  # noqa: PLW1509
         except OSError as error:
             raise BadInput(f"{command[0]} cannot be run: {error.strerror}.", code="no_program") from error
         code = _wait(process)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
     return code if code >= 0 else 128 - code
 
 
@@ -62,18 +62,21 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def _next_signal() -> tuple[int, bool]:
-    """The next signal for this process, and whether it came from the terminal, which has sent it to the program too."""
+    """The next signal for this process, and whether it came from the terminal, which also sent it to the program."""
     signals = [*_PASSED_ON, signal.SIGCHLD]
-    if sys.platform == "darwin":  # which does not say who sent it
+    if sys.platform == "darwin":  # macOS has no sigwaitinfo, so the sender is unknown
         number = signal.sigwait(signals)
-        typed = number in {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH} and os.isatty(0)
-        return number, typed and os.tcgetpgrp(0) == os.getpgrp()
-    found = signal.sigwaitinfo(signals)
-    return found.si_signo, found.si_code > 0
+        is_typed = number in {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH} and os.isatty(0)
+        return number, is_typed and os.tcgetpgrp(0) == os.getpgrp()
+    info = signal.sigwaitinfo(signals)
+    return info.si_signo, info.si_code > 0
 
 
 def _death_signal() -> Callable[[], None]:
-    """What makes the kernel end the program when this process is killed; does nothing where the kernel cannot."""
+    """A function that makes the kernel end the program when this process is killed.
+
+    On Linux only; else it does nothing.
+    """
     if sys.platform != "linux":
         return lambda: None
     import ctypes

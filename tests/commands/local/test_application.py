@@ -29,11 +29,11 @@ def as_github_reads(text: str) -> dict[str, str]:
 )
 def test_github_env_gets_each_value_as_it_is(value: str) -> None:
     variables = {"CONNECTION_URL": value, "AWS_REGION": "us-east-1"}
-    assert as_github_reads(application.written(variables, Form.DOTENV)) == variables
+    assert as_github_reads(application.formatted(variables, Form.DOTENV)) == variables
 
 
 @pytest.mark.parametrize("value", ["a\nPATH=/tmp", "a\r", "$HOME", "a\\b", "`x`", " a", "a ", "'a'", '"a', "a #b", "#"])
 def test_a_value_that_readers_of_dotenv_read_differently_is_refused(value: str) -> None:
     with pytest.raises(NotConfigured, match="CRUDDUR_HOME has a character") as caught:
-        application.written({"CRUDDUR_HOME": value}, Form.DOTENV)
+        application.formatted({"CRUDDUR_HOME": value}, Form.DOTENV)
     assert caught.value.hint == "cruddur local env -o shell, or -o json"
