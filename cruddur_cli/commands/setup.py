@@ -45,8 +45,9 @@ def setup(
 ) -> None:
     """Create what is missing in every store. Safe to run every time.
 
-    It creates the database, users, user pool, table and conversation, and applies pending migrations. With --prod, or
-    on a server outside this machine and its network, it only counts pending migrations.
+    It creates the database, users, user pool, table and conversation, and applies pending migrations. It asks
+    before a migration deletes existing rows or columns. With --prod, or on a server outside this machine and its
+    network, it only counts pending migrations.
     """
     from ..dynamodb.conversations import queries
     from .shared import confirm, connections, load_sql, migration_step, people, seeding, setup_steps, steps, targets

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def setup(s: Settings, no_migrate: NoMigrate = False) -> None:
     """Create the database, tables and users if missing. Safe to run every time.
 
-    Then apply pending migrations, and write the users' Cognito ids. With --prod, or on a server outside this machine
-    and its network, it only counts pending migrations.
+    Then apply pending migrations, and write the users' Cognito ids. It asks before a migration deletes existing rows or
+    columns. With --prod, or on a server outside this machine and its network, it only counts pending migrations.
     """
     from ..shared import confirm, migration_step, setup_steps, targets
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ... import output
-from ...errors import CruddurError, NotFound, Refused
+from ...errors import CruddurError, NotFound, Protected, Refused
 from ...output.text import counted
-from ...postgres import database
+from ...postgres import database, locks, production_marker
 from ...postgres.connection import Server
 from ...postgres.migrations import files as migration_files
 from ...postgres.migrations import runner as migration_runner
 from ...postgres.migrations.files import Migration
 from ...settings import Settings
+from . import confirm as confirming
 from . import connections, load_sql, targets
 from .steps import Step, done
 
@@ -54,6 +55,34 @@ def check(planned: Plan, conn: Connection[Any] | None) -> None:
         return
     for migration in planned.files:
         migration_files.up(migration)
+
+
+def confirm(s: Settings, at: Server, planned: Plan) -> None:
+    """Ask if the pending migrations would delete rows or columns of a database that exists. Raises Protected.
+
+    A dry run only says it. Nothing is asked about rows that are overwritten, which a migration may do to fill a column.
+    """
+    if not (planned.is_applied and planned.files):
+        return
+    # A dry run needs a writable connection, too; everything is rolled back.
+    with connections.postgres(s, at=replace(at, read_only=False)) as conn, locks.guarded(conn, at):
+        if "users" in database.missing_tables(conn):
+            return
+        production_marker.refuse(conn, at.label)
+        locks.take(conn, say=lambda text: output.note(s, text))
+        effects = migration_runner.losses(conn, planned.files, server=at)
+    lost = replace(effects, losses=tuple(loss for loss in effects.losses if loss.deleted or loss.columns))
+    if not lost:
+        return
+    sentence = f"Pending migrations delete rows or columns of {at.label}: {lost}."
+    if s.dry_run:
+        output.note(s, sentence)
+        return
+    try:
+        confirming.agree(s, sentence, name=at.database, remote=False, losing=str(lost))
+    except Protected as error:
+        hint = f"{error.hint}, or --no-migrate to leave the migrations out" if error.hint else None
+        raise error.changed(hint=hint) from error
 
 
 def report_code(s: Settings, loaded: Iterable[Migration]) -> None:

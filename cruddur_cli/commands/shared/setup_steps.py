@@ -117,6 +117,8 @@ def make_database(
         for step in (of_database, Step("tables", "would be created", True), Step("users", "would be seeded", True)):
             done(s, steps, step.step, step.result, changed=step.changed)
         return False
+    if exists and not is_reset:
+        migration_step.confirm(s, at, planned)
     try:
         loaded = _load(s, at, planned, scripts, check)
     except CannotConnect:

@@ -12,8 +12,8 @@ from ...errors import BadInput, CannotConnect, CruddurError, Refused
 from ...times import sort_key
 from .. import catalogue, locks
 from ..connection import Server
+from ..sql_files import rehearsal, splitter
 from ..sql_files import runner as sql_runner
-from ..sql_files import splitter
 from . import files as migration_files
 from .files import Migration, version_key
 
@@ -248,6 +248,32 @@ def rehearse(
                 contained.append(migration)
         look()
     return contained
+
+
+def losses(conn: Connection[Any], files: Sequence[Migration], *, server: Server) -> rehearsal.Effects:
+    """What the pending migrations destroy of the rows that the database has; all is rolled back.
+
+    A migration that fails ends it: ``migrate`` stops there, too. They are unknown if a migration needs the commit of an
+    earlier one. Raises BadInput.
+    """
+    applied = _state(conn, files).applied
+    pending = [migration for migration in files if migration.version not in applied]
+
+    def apply() -> None:
+        for migration in pending:
+            try:
+                with conn.transaction():
+                    _up(conn, migration, server, None)
+            except Refused as error:
+                if error.fields.get("sqlstate") == _NEEDS_COMMIT:
+                    raise rehearsal.Unknown(f"{migration.version} needs the commit of an earlier migration") from error
+                if error.code == "locked":
+                    raise
+                return
+
+    # Each ends its last statement by itself, as a line of a comment may end it.
+    text = "\n;\n".join(migration_files.up(migration) for migration in pending)
+    return rehearsal.run(conn, server, text, apply) if pending else rehearsal.Effects()
 
 
 def build(conn: Connection[Any], files: Sequence[Migration], *, server: Server, commits: bool) -> None:

@@ -50,16 +50,25 @@ _SEQUENCES = f"""
 
 @dataclass(frozen=True)
 class Loss:
-    """One table that loses rows: how many are deleted, and how many are overwritten (``changed``)."""
+    """One table that loses rows: how many are deleted, and how many are overwritten (``changed``).
+
+    ``columns`` is the number of columns that the table loses.
+    """
 
     table: str
     deleted: int
     changed: int
+    columns: int = 0
 
     def __str__(self) -> str:
         deleted = database.rows_of(self.table, self.deleted) if self.deleted else ""
         changed = f"{database.rows_of(self.table, self.changed)} overwritten" if self.changed else ""
-        return ", ".join(filter(None, [deleted, changed]))
+        columns = f" ({self.columns} {'column' if self.columns == 1 else 'columns'} dropped)" if self.columns else ""
+        return ", ".join(filter(None, [deleted, changed])) + columns
+
+
+class Unknown(Exception):
+    """Raised inside a rehearsal that cannot go on; its text says why."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def run(
 
     ``execute`` is not called if the database has no rows, or if a rollback would not undo the file. Nor is it called
     with ``is_production``, because a rehearsal locks tables. Raises what ``execute`` raises, because a file that fails
-    destroys nothing; a lock that another session holds makes the effects ``unknown`` instead.
+    destroys nothing; a lock that another session holds makes the effects ``unknown`` instead, and so does Unknown.
     """
     before = _tables(conn)
     filled = _filled(before)
@@ -114,11 +123,11 @@ def run(
             return Effects(tuple(Loss(table.name, table.rows, 0) for table in filled.values()), unknown=why)
         execute()
         return _compare(conn, before, filled)
-    except Refused as error:
-        if error.code != "locked":
+    except (Refused, Unknown) as error:
+        if isinstance(error, Refused) and error.code != "locked":
             raise
-        losses = tuple(Loss(table.name, table.rows, 0) for table in filled.values())
-        return Effects(losses, unknown="another session holds a lock on what the file changes")
+        why = str(error) if isinstance(error, Unknown) else "another session holds a lock on what the file changes"
+        return Effects(tuple(Loss(table.name, table.rows, 0) for table in filled.values()), unknown=why)
     finally:
         if not conn.closed:
             conn.rollback()
@@ -211,10 +220,11 @@ def _compare(conn: Connection[Any], before: dict[int, _Table], filled: dict[int,
         assert row is not None
         untouched, total = row
         touched = max(0, table.rows - untouched)
-        if not touched and table.columns - set(columns):
+        dropped = len(table.columns - set(columns))
+        if not touched and dropped:
             touched, total = table.rows, untouched + table.rows  # every row loses a column
         deleted = max(0, touched - (total - untouched))
         if touched:
-            losses.append(Loss(table.name, deleted, touched - deleted))
+            losses.append(Loss(table.name, deleted, touched - deleted, dropped))
     staying = tuple(table.name for oid, table in before.items() if oid in after)
     return Effects(tuple(losses), staying)

@@ -13,7 +13,7 @@ from cruddur_cli.commands.shared import seed_files
 from tests import dumps
 from tests.commands.conftest import Here
 
-BIO, NICK = "16811528612904313", "16811528612904314"
+BIO, NICK, THIRD = "16811528612904313", "16811528612904314", "16811528612904315"
 
 
 @pytest.fixture
@@ -107,6 +107,50 @@ def test_a_dry_run_says_what_would_be_applied(environment: dict[str, str], check
     assert here("db", "setup", "--no-migrate").code == 0
     assert steps(here("db", "setup", "-n", "-o", "json").out)["migrations"] == "2 would be applied"
     assert here("db", "setup", "-n", "--no-migrate").err.splitlines()[-1].startswith("2 migrations are pending")
+
+
+LOSSES = {
+    "DELETE FROM public.activities": "4 activities.",
+    "TRUNCATE public.users CASCADE": "4 users.",
+    "ALTER TABLE public.users DROP COLUMN email": "4 users overwritten (1 column dropped).",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "migration"),
+    [(("setup",), "DELETE FROM public.activities"), *((("db", "setup"), migration) for migration in LOSSES)],
+)
+def test_a_setup_asks_before_migrations_delete_rows_or_columns(
+    environment: dict[str, str], checkout: Path, here: Here, command: tuple[str, ...], migration: str
+) -> None:
+    assert here(*command).code == 0
+    (checkout / "migrations" / f"{THIRD}_lose.sql").write_text(f"-- migrate:up\n{migration};\n-- migrate:down\n")
+    before = dumps.rows(environment["CONNECTION_URL"])
+    ran = here(*command)
+    assert ran.code == 6
+    assert "Pending migrations delete rows or columns of " in ran.err
+    assert f": {LOSSES[migration]} Not confirmed" in ran.err
+    assert "pass --yes, or --no-migrate" in ran.err
+    dry = here(*command, "--dry-run")
+    assert (dry.code, LOSSES[migration] in dry.err) == (0, True)
+    assert here(*command, "--no-migrate").code == 0
+    assert dumps.rows(environment["CONNECTION_URL"]) == before
+    ran = here("db", "setup", "--yes")
+    assert (ran.code, "✓ migrations: 1 applied" in ran.err) == (0, True), ran.err
+    assert dumps.rows(environment["CONNECTION_URL"]) != before
+
+
+def test_a_setup_asks_nothing_if_migrations_only_fill_a_column(
+    environment: dict[str, str], checkout: Path, here: Here
+) -> None:
+    assert here("db", "setup").code == 0
+    (checkout / "migrations" / f"{THIRD}_fill.sql").write_text(
+        "-- migrate:up\nUPDATE public.users SET bio = handle; DELETE FROM public.activities WHERE false;\n"
+    )
+    ran = here("db", "setup")
+    assert (ran.code, "✓ migrations: 1 applied" in ran.err) == (0, True), ran.err
+    with psycopg.connect(environment["CONNECTION_URL"]) as conn:
+        assert conn.execute("SELECT count(*) FROM users WHERE bio = handle").fetchone() == (4,)
 
 
 @pytest.mark.parametrize("command", [("setup",), ("db", "setup"), ("db", "reset", "--yes")])

@@ -128,6 +128,34 @@ def test_rollback_asks_for_what_it_was_told_once(at: Server, files: Folder) -> N
     assert tables(at) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("second", "third", "lost", "unknown"),
+    [
+        ("DELETE FROM a WHERE i > 1", "DROP TABLE b", "1 row of a, 1 row of b", ""),
+        ("SELECT 1 -- no end", "DELETE FROM a", "2 a", ""),
+        ("DELETE FROM a WHERE i > 1", "SELECT 1 / 0", "1 row of a", ""),
+        ("SELECT 1 / 0", "DELETE FROM a", "no rows", ""),
+        ("ALTER TYPE mood ADD VALUE 'sad'", "SELECT 'sad'::mood", "2 a, 1 row of b", f"{THIRD} needs the commit"),
+    ],
+)
+def test_what_pending_migrations_destroy_is_counted_and_stays(
+    at: Server, files: Folder, second: str, third: str, lost: str, unknown: str
+) -> None:
+    files.write(
+        FIRST, "a", "CREATE TABLE a (i int); CREATE TABLE b (i int); CREATE TYPE mood AS ENUM ('fine');"
+        "INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (1);",
+    )  # fmt: skip
+    assert migrate(at, files) == [FIRST]
+    with connection.opened(at) as conn:
+        assert migration_runner.losses(conn, files.found(), server=at).staying == ()
+    files.write(SECOND, "b", second)
+    files.write(THIRD, "c", third)
+    with connection.opened(at) as conn:
+        found = migration_runner.losses(conn, files.found(), server=at)
+    assert (str(found).partition(" (")[0], unknown in found.unknown, bool(found.unknown)) == (lost, True, bool(unknown))
+    assert (tables(at), applied(at, files)) == (["a", "b"], [FIRST])
+
+
 def test_a_failing_one(at: Server, files: Folder) -> None:
     three(files)
     files.write(SECOND, "b", "CREATE TABLE b (i int);\nINSERT INTO nowhere VALUES (1);")
