@@ -70,7 +70,7 @@ def _action(verb: str, about: Mapping[str, Any], *, transaction: bool) -> tuple[
     times = 2 if transaction else 1
     if verb == "Put":
         units = put_units(None, about["Item"], [GROUPS], transaction=transaction)
-        share = "".join(f" and {each:g} in {name}" for name, each in units.indexes.items() if each)
+        share = "".join(f" and {each:g} in {name}" for name, each in units.indexes.items())
         return f"{_key(about['Item'])}{suffix}", f"{units.table:g} WCU{share}"
     if verb == "ConditionCheck":
         return f"{_key(about['Key'])}{suffix}", f"{times} WCU per 4 KB of the stored item, rounded up"

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from ...errors import Refused
 from ...times import sort_key, text_before_offset
 from .. import schema
-from ..capacity.meter import least_units
 from ..client import DynamoDB
 from ..schema import GROUPS, Item, Message, Person, message_item, read_message
 from . import participants, transactions
@@ -106,10 +106,7 @@ def advance(
         return replace(step, actions=actions, needs_claim=step.needs_claim or find_stored is not None)
 
     if dry_run:
-        planned = plan(0)
-        request = {"TransactItems": planned.actions}
-        dynamodb.meter.plan(least_units("TransactWriteItems", request, dynamodb.table, indexes=[GROUPS]))
-        return planned.result
+        return transactions.dry_run(dynamodb, plan)
     return transactions.carry_out(dynamodb, group, plan)[0]
 
 
@@ -123,11 +120,9 @@ def overwrite(
     """
     first, second = people
 
-    def plan(attempt: int) -> TransactionPlan[tuple[int, int]]:
+    def plan(_: int) -> TransactionPlan[tuple[int, int]]:
         both = participants.find(dynamodb, group, first, people=(first, second)).people
         needs_claim = any(not participant.rows for participant in both)
-        if needs_claim and not attempt and not dry_run:  # everything is read again, under a claim
-            return TransactionPlan((0, 0), needs_claim=True)
         newest = last if dry_run else _newest(dynamodb, group, last)
         outsiders = [owner for owner in participants.owners(dynamodb, group) if owner not in {first.uuid, second.uuid}]
         old = [row for owner in outsiders for row in participants.read(dynamodb, group, owner).rows]
@@ -147,10 +142,7 @@ def overwrite(
         )
 
     if dry_run:
-        planned = plan(0)
-        request = {"TransactItems": planned.actions}
-        dynamodb.meter.plan(least_units("TransactWriteItems", request, dynamodb.table, indexes=[GROUPS]))
-        return planned.result
+        return transactions.dry_run(dynamodb, plan)
     results = transactions.carry_out(dynamodb, group, plan)
     return sum(written for written, _ in results), sum(deleted for _, deleted in results)
 
@@ -248,7 +240,7 @@ def _row(group: str, participant: Participant, last: Last) -> Item:
     """
     old = participant.rows[0] if participant.rows else {}
     sk = canonical = sort_key(last.age[0])
-    for number in range(1, 1000):
+    for number in count(1):
         if sk not in participant.taken:
             break
         sk = f"{canonical[:-6]}{number:03}{canonical[-6:]}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 from ...errors import Refused
+from ..capacity.meter import least_units
 from ..client import DynamoDB
+from ..schema import GROUPS
 
 Action = dict[str, Any]
 Result = TypeVar("Result")
@@ -40,10 +43,9 @@ def carry_out(dynamodb: DynamoDB, name: str, plan: Callable[[int], TransactionPl
 
     Raises Refused, with the code ``busy`` when the conflicts do not end in time.
     """
-    backoff, claim, results, attempt = dynamodb.backoff(), _Claim(dynamodb, name), [], 0
-    while True:
+    backoff, claim, results = dynamodb.backoff(), _Claim(dynamodb, name), list[Result]()
+    for attempt in count():
         step = plan(attempt)
-        attempt += 1
         if step.needs_claim and not claim.held:
             claim.take()
             continue
@@ -65,7 +67,16 @@ def carry_out(dynamodb: DynamoDB, name: str, plan: Callable[[int], TransactionPl
         results.append(step.result)
         if not step.unfinished:
             claim.delete()
-            return results
+            break
+    return results
+
+
+def dry_run(dynamodb: DynamoDB, plan: Callable[[int], TransactionPlan[Result]]) -> Result:
+    """The result of the first plan, which is not carried out; the write units that it takes are added to the meter."""
+    planned = plan(0)
+    request = {"TransactItems": planned.actions}
+    dynamodb.meter.plan(least_units("TransactWriteItems", request, dynamodb.table, indexes=[GROUPS]))
+    return planned.result
 
 
 def _is_conflict(error: Refused) -> bool:

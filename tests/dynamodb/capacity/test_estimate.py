@@ -37,6 +37,14 @@ def test_a_scan_by_hand(size: int, consistent: bool, segments: int, units: float
     assert (estimate.read_units, estimate.write_units, estimate.items, estimate.bytes) == (units, 0.0, 7, size)
 
 
+def test_a_scan_is_one_segment_and_eventually_consistent_unless_it_says_otherwise() -> None:
+    assert estimates.scan(items=1, bytes=8192) == Estimate(read_units=1.0, items=1, bytes=8192)
+
+
+def test_an_estimate_of_nothing_is_none_of_anything() -> None:
+    assert Estimate() == estimates.add([]) == Estimate(0.0, 0.0, {}, items=0, bytes=0, at_most=False, seconds=None)
+
+
 def test_reading_an_index_is_its_share() -> None:
     assert estimates.query(items=8, bytes=16_000, index="i") == Estimate(
         read_units=2.0, indexes={"i": 2.0}, items=8, bytes=16_000
@@ -68,6 +76,7 @@ def test_time_counts_five_minutes_of_unused_capacity() -> None:
     assert estimates.seconds_at(45_150, 150) == 1.0
     assert estimates.seconds_at(45_000, 150, burst_s=0) == 300.0
     assert estimates.seconds_at(1, 0) == math.inf
+    assert estimates.seconds_at(301, 1) == 1.0
     assert estimates.seconds_at(0, 0) == 0.0
 
 
@@ -99,6 +108,8 @@ def test_throughput_is_what_describe_table_says(dynamodb: DynamoDB) -> None:
     description: dict[str, Any] = dynamodb.call("describe_table", TableName=dynamodb.table)["Table"]
     assert estimates.throughput(description) == Throughput(5.0, 5.0, {schema.INDEX: (5.0, 5.0)})
     assert estimates.throughput({"BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}}) is None
+    assert estimates.throughput({}) == Throughput(0.0, 0.0)
+    assert estimates.throughput({"GlobalSecondaryIndexes": [{"IndexName": "i"}]}) == Throughput(0, 0, {"i": (0.0, 0.0)})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -178,6 +178,53 @@ def item(size: int, **more: str) -> dict[str, dict[str, Any]]:
     return made | {"m": {"S": "x" * (size - item_size(made) - 1)}}
 
 
+def test_the_limits_are_those_of_the_documentation() -> None:
+    limits = (rules.ITEM_LIMIT, rules.PAGE_LIMIT, rules.READ_BLOCK, rules.WRITE_BLOCK)
+    assert limits == (409_600, 1_048_576, 4096, 1024)
+
+
+def test_a_read_is_eventually_consistent_unless_it_says_otherwise() -> None:
+    assert [rules.read_units(size) for size in (0, 1, 4096, 4097)] == [0.5, 0.5, 0.5, 1.0]
+    assert [rules.read_units(size, consistent=True) for size in (0, 4096, 4097)] == [1.0, 1.0, 2.0]
+    assert [rules.read_units(size, transaction=True) for size in (0, 4096, 4097)] == [2.0, 2.0, 4.0]
+
+
+def test_a_write_is_no_transaction_unless_it_says_so() -> None:
+    assert [rules.write_units(size) for size in (0, 1, 1024, 1025)] == [1.0, 1.0, 1.0, 2.0]
+    assert [rules.write_units(size, transaction=True) for size in (0, 1024, 1025)] == [2.0, 2.0, 4.0]
+    assert (rules.put_units(None, item(1025)).total, rules.delete_units(item(1025)).total) == (2.0, 2.0)
+    assert rules.put_units(None, item(1025), transaction=True).total == 4.0
+    assert rules.delete_units(None, transaction=True).total == 2.0
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "lowest"),
+    [
+        ("15", 2, 0),
+        ("1.5", 2, -1),
+        ("-0.25", 2, -2),
+        ("120", 2, 1),
+        ("1.50", 2, -1),
+        ("0012.30e4", 3, 3),
+        ("9.99E+125", 3, 123),
+        ("1e-130", 1, -130),
+    ],
+)
+def test_the_significant_digits_of_a_number_and_the_power_of_the_last(number: str, digits: int, lowest: int) -> None:
+    assert rules.significant(number) == (digits, lowest)
+
+
+@pytest.mark.parametrize("number", ["0", "-0.00", "0E-999"])
+def test_zero_has_no_significant_digit(number: str) -> None:
+    assert rules.significant(number)[0] == 0
+
+
+@pytest.mark.parametrize("value", [{"S": "x", "N": "1"}, {}, {"X": "1"}])
+def test_a_value_of_no_type_or_two_has_no_size(value: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"DynamoDB has no type|unpack"):
+        item_size({"a": value})
+
+
 @pytest.mark.parametrize(
     ("old", "new", "units"),
     [

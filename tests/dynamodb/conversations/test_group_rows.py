@@ -12,7 +12,7 @@ import pytest
 
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.dynamodb.conversations import participants
-from cruddur_cli.dynamodb.conversations.group_rows import Moved, advance
+from cruddur_cli.dynamodb.conversations.group_rows import Moved, advance, overwrite
 from cruddur_cli.dynamodb.conversations.model import Message, Person
 from cruddur_cli.errors import Refused
 from cruddur_cli.times import instant, sort_key
@@ -273,9 +273,49 @@ def test_a_row_on_its_way_in_older_code_is_waited_for(dynamodb: DynamoDB, monkey
 
     monkeypatch.setattr(time, "sleep", put)
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
-    assert len(pauses) == 1
+    assert pauses == [0.3]
     assert rows(dynamodb) == both(SK, "hello")
     assert len(everything(dynamodb)) == 2
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize("overwrites", [False, True])
+def test_a_row_that_is_missing_is_created_under_a_claim(dynamodb: DynamoDB, missing: int, overwrites: bool) -> None:
+    write(dynamodb, pair()[missing:])
+    claims = faults.asked(dynamodb.client, "PutItem")
+    if overwrites:
+        overwrite(dynamodb, GROUP, (ME, OTHER), message())
+    else:
+        advance(dynamodb, GROUP, message(), people=(ME, OTHER))
+    assert len(claims) == (missing > 0)
+    assert rows(dynamodb) == both(SK, "hello")
+
+
+def test_what_decides_about_rows_is_read_consistently(dynamodb: DynamoDB) -> None:
+    write(dynamodb, pair())
+    queries, gets = (faults.asked(dynamodb.client, operation) for operation in ("Query", "GetItem"))
+    overwrite(dynamodb, GROUP, (ME, OTHER), message())
+    faults.cancels(dynamodb.client, "TransactionConflict", times=1)
+    advance(dynamodb, GROUP, message("next", at=NOW + timedelta(seconds=1)), write_message=True)
+    participants.between(dynamodb, ME, OTHER)
+    of_the_table = [each.get("ConsistentRead", False) for each in queries if "IndexName" not in each]
+    assert (set(of_the_table), len(of_the_table)) == ({True}, 2 + 1 + 2 * 2 + 2)
+    assert [each["ConsistentRead"] for each in gets] == [True]
+
+
+def test_a_transaction_deletes_three_rows_of_each_person(dynamodb: DynamoDB) -> None:
+    """Ten actions are the most that DynamoDB Local of 2020 takes."""
+    each = ((ME, OTHER), (OTHER, ME))
+    for group in ("moved", "overwritten"):
+        stray = [f"2026-{10 + (group == 'moved')}-01T08:{n:02}:00" for n in range(7)]
+        write(dynamodb, [group_row(*side, sk, "stray", group=group) for sk in stray for side in each])
+    sent = faults.asked(dynamodb.client, "TransactWriteItems")
+    advance(dynamodb, "moved", message(), write_message=True)
+    assert [len(request["TransactItems"]) for request in sent] == [1 + 2 * (1 + 3), 2 * (1 + 3), 2 * (1 + 1)]
+    sent.clear()
+    assert overwrite(dynamodb, "overwritten", (ME, OTHER), message()) == (2, 14)
+    assert [len(request["TransactItems"]) for request in sent] == [2 + 6, 6, 2]
+    assert len(rows(dynamodb, "moved")) == len(rows(dynamodb, "overwritten")) == 2
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems"])
@@ -332,8 +372,11 @@ def test_a_lost_answer_is_asked_for_with_the_same_token(dynamodb: DynamoDB, time
     assert len(everything(dynamodb)) == 3
 
 
-def test_a_dry_run_counts_and_writes_nothing(dynamodb: DynamoDB) -> None:
+def test_a_dry_run_counts_and_writes_nothing(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> None:
     write(dynamodb, [pair()[0]])
     before = everything(dynamodb)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     assert advance(dynamodb, GROUP, message(), write_message=True, dry_run=True) == Moved(1, 0, 1)
     assert everything(dynamodb) == before
+    assert pauses == [], "a dry run waits for nobody"

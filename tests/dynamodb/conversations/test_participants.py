@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from cruddur_cli.dynamodb.client import DynamoDB
+from cruddur_cli.dynamodb.conversations import participants
 from cruddur_cli.dynamodb.conversations.group_rows import Moved, advance
 from cruddur_cli.dynamodb.conversations.model import Person
 from cruddur_cli.times import instant
+from tests import faults
 from tests.dynamodb.conversations.test_group_rows import OLD, SK, both, message, pair, rows
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, everything, group_row, message_row, write
 
@@ -88,3 +90,87 @@ def test_more_doubled_rows_than_a_transaction_takes(dynamodb: DynamoDB) -> None:
     assert advance(dynamodb, GROUP, message(), write_message=True) == Moved(0, 0, 2)
     assert rows(dynamodb) == both(SK, "hello")
     assert len(everything(dynamodb)) == 3
+
+
+def found(dynamodb: DynamoDB, sender: Person) -> tuple[list[tuple[str, str | None]], bool, bool]:
+    """Who is found, each with the other person; whether a row cannot be known, and whether the sender is a stranger."""
+    people = participants.find(dynamodb, GROUP, sender)
+    sides = [(each.owner, each.other.uuid if each.other else None) for each in people.people]
+    return sides, people.missing is not None, people.stranger
+
+
+BOTH = [(ME.uuid, OTHER.uuid), (OTHER.uuid, ME.uuid)]
+
+
+def test_people_are_found_from_the_rows(dynamodb: DynamoDB) -> None:
+    write(dynamodb, pair())
+    assert found(dynamodb, ME) == (BOTH, False, False)
+    assert found(dynamodb, OTHER) == (BOTH[::-1], False, False)
+    assert found(dynamodb, THIRD) == (sorted(BOTH), True, True)
+
+
+def test_people_are_found_from_the_messages_where_both_rows_are_lost(dynamodb: DynamoDB) -> None:
+    asked = faults.asked(dynamodb.client, "Query")
+    assert found(dynamodb, ME) == ([], True, True)
+    assert max(each.get("Limit", 0) for each in asked) == 200
+    write(dynamodb, [message_row(OLD, "to myself")])
+    assert found(dynamodb, ME) == ([], True, False)
+    assert found(dynamodb, OTHER) == ([(OTHER.uuid, ME.uuid), (ME.uuid, OTHER.uuid)], False, True)
+    write(dynamodb, [message_row(SK, "to you", sender=OTHER)])
+    assert found(dynamodb, ME) == (BOTH, False, False)
+    assert found(dynamodb, THIRD) == ([], True, True)
+
+
+def test_a_conversation_with_oneself_has_one_row(dynamodb: DynamoDB) -> None:
+    write(dynamodb, [group_row(ME, ME, OLD, "before")])
+    assert found(dynamodb, ME) == ([(ME.uuid, ME.uuid)], False, False)
+    assert advance(dynamodb, GROUP, message()) == Moved(1, 0, 0)
+    assert [row[:3] for row in rows(dynamodb)] == [(ME.uuid, SK, "hello")]
+
+
+def nameless(row: Any) -> Any:
+    return {name: value for name, value in row.items() if not name.startswith("user_")}
+
+
+def test_a_row_that_names_nobody_is_the_partners_where_it_is_the_only_one(dynamodb: DynamoDB) -> None:
+    mine, theirs = pair()
+    write(dynamodb, [nameless(theirs)])
+    assert found(dynamodb, ME) == (BOTH, False, False)
+    assert found(dynamodb, THIRD) == ([(THIRD.uuid, OTHER.uuid), (OTHER.uuid, THIRD.uuid)], False, False)
+    write(dynamodb, [nameless(mine)])
+    assert found(dynamodb, THIRD) == ([(ME.uuid, None), (OTHER.uuid, None)], True, True)
+
+
+def test_a_row_that_names_nobody_moves_with_those_of_others(dynamodb: DynamoDB) -> None:
+    write(dynamodb, [nameless(pair()[0]), group_row(OTHER, THIRD, OLD, "x"), group_row(THIRD, OTHER, OLD, "x")])
+    assert found(dynamodb, ME) == (
+        [(ME.uuid, None), (OTHER.uuid, THIRD.uuid), (THIRD.uuid, OTHER.uuid)], False, False,
+    )  # fmt: skip
+
+
+def test_a_row_of_no_conversation_names_none_between_two_people(dynamodb: DynamoDB) -> None:
+    def between(prefer: str | None = None) -> str | None:
+        known = participants.between(dynamodb, ME, OTHER, prefer=prefer)
+        return known[0] if known else None
+
+    write(dynamodb, [{name: value for name, value in pair(SK)[0].items() if name != "message_group_uuid"}])
+    assert between() is None
+    write(dynamodb, [group_row(ME, THIRD, OLD, "x", group="g3"), group_row(ME, OTHER, OLD[:-7], "x", group="g1")])
+    assert between() == "g1"
+    write(dynamodb, [group_row(OTHER, ME, SK, "x", group="g2")])
+    assert [between("g1"), between("g3"), between()] == ["g1", "g2", "g2"]
+
+
+def test_the_members_of_a_conversation_are_the_people_of_its_rows(dynamodb: DynamoDB) -> None:
+    assert participants.members(dynamodb, GROUP) == set()
+    write(dynamodb, [message_row(OLD, "hello", sender=THIRD), nameless(message_row(SK, "by nobody"))])
+    assert participants.members(dynamodb, GROUP) == {THIRD.uuid}
+    write(dynamodb, [pair()[0]])
+    assert participants.members(dynamodb, GROUP) == {ME.uuid, OTHER.uuid}
+    write(dynamodb, [nameless(pair()[0])])
+    assert participants.members(dynamodb, GROUP) == {ME.uuid}
+
+
+def test_the_handles_of_a_conversation_are_those_that_its_rows_name(dynamodb: DynamoDB) -> None:
+    write(dynamodb, [*pair(), nameless(group_row(THIRD, ME, OLD, "x")), group_row(ME, THIRD, SK, "x", group="g2")])
+    assert participants.handles(dynamodb, GROUP) == {"andrewbrown", "bayko"}

@@ -24,10 +24,12 @@ from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.conversations import send as sending
 from cruddur_cli.dynamodb.conversations import transactions
 from cruddur_cli.dynamodb.conversations.model import Person
+from cruddur_cli.dynamodb.conversations.transactions import TransactionPlan
 from cruddur_cli.errors import Refused
 from cruddur_cli.integrity import rows as integrity_rows
 from cruddur_cli.integrity.checks.dynamodb import WRONG
-from tests.dynamodb.rows import ME, OTHER, everything
+from tests import faults
+from tests.dynamodb.rows import ME, OTHER, everything, write
 
 MESSAGES = int(os.environ.get("TEST_RACE_MESSAGES", "160"))
 CONVERSATIONS = int(os.environ.get("TEST_RACE_CONVERSATIONS", "20"))
@@ -192,9 +194,99 @@ def test_two_people_who_start_at_once_meet_in_one_conversation(dynamodb: DynamoD
         ([], False),
         (["ValidationError"], False),
         (["ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded"], False),
+        (["ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"], True),
     ],
 )
 def test_only_another_writer_is_a_reason_to_try_again(codes: list[str], is_overtaken: bool) -> None:
     response = {"CancellationReasons": [{"Code": code} for code in codes]}
     error = Refused("x", fields={"response": response})
     assert transactions._is_conflict(error) is is_overtaken
+
+
+ITEM = {"pk": {"S": "MSG#g"}, "sk": {"S": "1"}}
+
+
+def put(dynamodb: DynamoDB) -> dict[str, Any]:
+    return {"Put": {"TableName": dynamodb.table, "Item": ITEM}}
+
+
+def test_a_plan_is_told_which_attempt_it_is(dynamodb: DynamoDB) -> None:
+    attempts: list[int] = []
+
+    def plan(attempt: int) -> TransactionPlan[str]:
+        attempts.append(attempt)
+        return TransactionPlan(f"{attempt}", [put(dynamodb)], unfinished=len(attempts) < 4)
+
+    faults.cancels(dynamodb.client, "TransactionConflict", times=2)
+    assert transactions.carry_out(dynamodb, "g", plan) == ["2", "3"]
+    assert attempts == [0, 1, 2, 3]
+    assert everything(dynamodb) == [ITEM]
+
+
+def test_a_dry_run_is_the_first_plan_and_counts_its_units(dynamodb: DynamoDB) -> None:
+    attempts: list[int] = []
+
+    def plan(attempt: int) -> TransactionPlan[str]:
+        attempts.append(attempt)
+        row = {**ITEM, "message_group_uuid": {"S": "g"}}
+        return TransactionPlan("done", [{"Put": {"TableName": dynamodb.table, "Item": row}}], needs_claim=True)
+
+    assert transactions.dry_run(dynamodb, plan) == "done"
+    assert (attempts, dynamodb.meter.planned) == ([0], 4.0)
+    assert everything(dynamodb) == []
+
+
+@pytest.mark.parametrize(("needs_claim", "claims", "actions"), [(True, 1, 2), (False, 0, 1)])
+def test_a_claim_is_taken_once_where_one_is_needed(
+    dynamodb: DynamoDB, needs_claim: bool, claims: int, actions: int
+) -> None:
+    taken, sent, deleted = (
+        faults.asked(dynamodb.client, name) for name in ("PutItem", "TransactWriteItems", "DeleteItem")
+    )
+    plan = TransactionPlan("done", [put(dynamodb)], needs_claim=needs_claim)
+    assert transactions.carry_out(dynamodb, "g", lambda _: plan) == ["done"]
+    assert [len(requests) for requests in (taken, sent, deleted)] == [claims, 1, 0]
+    assert len(sent[0]["TransactItems"]) == actions
+    assert everything(dynamodb) == [ITEM]
+
+
+def test_a_claim_that_was_not_needed_in_the_end_is_deleted(dynamodb: DynamoDB) -> None:
+    deleted = faults.asked(dynamodb.client, "DeleteItem")
+
+    def plan(attempt: int) -> TransactionPlan[int]:
+        return TransactionPlan(attempt) if attempt else TransactionPlan(attempt, [put(dynamodb)], needs_claim=True)
+
+    assert transactions.carry_out(dynamodb, "g", plan) == [1]
+    assert len(deleted) == 1
+    assert everything(dynamodb) == []
+
+
+def test_a_claim_that_another_writer_took_over_is_left_to_it(dynamodb: DynamoDB) -> None:
+    claim = {"pk": {"S": "CLAIM#g"}, "sk": {"S": "CLAIM"}, "claimed_by": {"S": "another"}}
+
+    def plan(attempt: int) -> TransactionPlan[int]:
+        if attempt:
+            write(dynamodb, [claim])
+            return TransactionPlan(attempt)
+        return TransactionPlan(attempt, [put(dynamodb)], needs_claim=True)
+
+    assert transactions.carry_out(dynamodb, "g", plan) == [1]
+    assert everything(dynamodb) == [claim]
+
+
+def test_a_claim_is_taken_again_after_a_conflict(dynamodb: DynamoDB) -> None:
+    taken = faults.asked(dynamodb.client, "PutItem")
+    faults.cancels(dynamodb.client, "TransactionConflict", times=1)
+    plan = TransactionPlan("done", [put(dynamodb)], needs_claim=True)
+    assert transactions.carry_out(dynamodb, "g", lambda _: plan) == ["done"]
+    assert len(taken) == 2
+    assert everything(dynamodb) == [ITEM]
+
+
+def test_other_errors_of_a_claim_are_told(dynamodb: DynamoDB) -> None:
+    def plan(attempt: int) -> TransactionPlan[int]:
+        return TransactionPlan(attempt) if attempt else TransactionPlan(attempt, [put(dynamodb)], needs_claim=True)
+
+    faults.answers(dynamodb.client, "DeleteItem", "AccessDeniedException")
+    with pytest.raises(Refused, match="lack the permission dynamodb:DeleteItem"):
+        transactions.carry_out(dynamodb, "g", plan)
