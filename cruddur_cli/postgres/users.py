@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _SHOWN_HANDLES = 20
+# What no address lacks. 254 is the longest path of SMTP without its brackets (RFC 5321, 4.5.3.1.3).
+_EMAIL = re.compile(r"(?=.{3,254}$)[^\s@]+@[^\s@]+")
 # The first is the name in the application, the second the name in some of its copies.
 _ID_COLUMNS = ("cognito_user_id", "cognito_user_uuid")
 _SYNC = """
@@ -203,12 +205,14 @@ def add(
     """The person with that handle, added if there is none; and whether they were added.
 
     ``uuid`` is derived from the handle by default. A person who got that UUID from a copy is renamed instead. Raises
-    BadInput for an impossible handle or UUID, for a UUID that a person has, and for a handle that differs from an
-    existing one only in case.
+    BadInput for an impossible handle, e-mail address or UUID, for a UUID that a person has, and for a handle that
+    differs from an existing one only in case.
     """
     handle = handle.removeprefix("@")
     if not re.fullmatch(r"[^\s@/#]{1,64}", handle) or not handle.isprintable():
         raise BadInput(f"{handle!r} cannot be a handle: 1 to 64 characters without spaces, '@', '/' and '#'.")
+    if email is not None and not (_EMAIL.fullmatch(email) and email.isprintable()):
+        raise BadInput(f"{email!r} is not an e-mail address, such as {handle}@example.com.")
     conn.execute("LOCK TABLE public.users IN SHARE ROW EXCLUSIVE MODE" if not dry_run else "SELECT 1")
     known = handles(conn)
     if handle in known:

@@ -69,6 +69,22 @@ def test_a_person_has_the_name_and_the_email_that_were_given(conn: psycopg.Conne
     assert row(conn, "mira") == (user.uuid, "mira", "Mira Lund", "mira@cruddur.test", "MOCK")
 
 
+@pytest.mark.parametrize(
+    "email", ["", "mira", "mira@", "@cruddur.test", "mi ra@cruddur.test", "mira@cruddur@test", "a@b\x07", "a\n@b",
+              f"{'m' * 242}@cruddur.test"],
+)  # fmt: skip
+def test_what_is_no_email_address_is_refused(conn: psycopg.Connection[Any], email: str) -> None:
+    for handle in ("mira", "bayko"):
+        with pytest.raises(BadInput, match="is not an e-mail address"):
+            users.add(conn, handle, email=email)
+    assert "mira" not in users.handles(conn)
+
+
+@pytest.mark.parametrize("email", ["a@b", "mira+test@cruddur.test", "mïra@crüddur.test", f"{'m' * 241}@cruddur.test"])
+def test_unusual_email_addresses_are_stored(conn: psycopg.Connection[Any], email: str) -> None:
+    assert users.add(conn, "mira", email=email)[0].email == email
+
+
 def test_a_person_who_exists_is_not_changed_and_not_counted_as_added(conn: psycopg.Connection[Any]) -> None:
     first, _ = users.add(conn, "mira", name="Mira Lund")
     again, added = users.add(conn, "mira", name="Another", email="another@example.com")
