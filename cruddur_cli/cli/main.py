@@ -64,13 +64,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    debug, wanted = "--debug" in arguments[: _end(arguments)], "table"
+    debug, output_format = "--debug" in arguments[: _end(arguments)], "table"
     try:
         _fill_closed_streams()
         settings.keep_environment()
         arguments = _set_up_colours(arguments)
         _handle_signals()
-        wanted = _wanted_output(arguments[: _end(arguments)])
+        output_format = _output_format(arguments[: _end(arguments)])
         code = _dispatch(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> int:
         history.failed(error)
         if debug:
             output.tell_traceback(error)
-        _print_error(error, arguments, wanted)
+        _print_error(error, arguments, output_format)
         return error.exit_code
     except KeyboardInterrupt:
         output.interrupted()
@@ -98,7 +98,7 @@ def _run(arguments: list[str]) -> int:
             output.tell_traceback(error)
         if isinstance(error, OSError):
             _silence_stdout()  # on a full disk, Python would print a second error when it flushes stdout
-        _print_error(_unexpected(error), arguments, wanted)
+        _print_error(_unexpected(error), arguments, output_format)
         return Exit.NO
 
 
@@ -119,9 +119,9 @@ def _dispatch(arguments: list[str]) -> int:
         completion_scripts.complete_first_tab()
     # A shell that completes sets this variable.
     is_completion = f"_{PROGRAM.upper()}_COMPLETE" in os.environ
-    wanted = tree.completed() if is_completion else arguments[:3] or ["--help"]
+    command_words = tree.completed() if is_completion else arguments[:3] or ["--help"]
     try:
-        code = tree.tree(*wanted)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = tree.tree(*command_words)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except SystemExit as error:  # rich and typer exit by themselves when the reader of a pipe has ended
@@ -229,7 +229,7 @@ def _refuse_early_options(arguments: list[str]) -> None:
         raise BadInput(f"{moved[0]} goes after the command.", hint=shlex.join([PROGRAM, *rest, *moved]))
 
 
-def _wanted_output(arguments: list[str]) -> str:
+def _output_format(arguments: list[str]) -> str:
     """The output format in the arguments. It is read here because errors of the command line are printed in it too."""
     for number, word in enumerate(arguments):
         if word in {"-o", "--output"} and number + 1 < len(arguments):
@@ -240,7 +240,7 @@ def _wanted_output(arguments: list[str]) -> str:
     return "table"
 
 
-def _print_error(error: CruddurError, arguments: list[str], wanted: str) -> None:
+def _print_error(error: CruddurError, arguments: list[str], output_format: str) -> None:
     if error.again is not None:
         from . import suggestions
 
@@ -260,7 +260,7 @@ def _print_error(error: CruddurError, arguments: list[str], wanted: str) -> None
         from ..output import github
 
         github.annotate_error(error, program)
-    output.fail(error, program, wanted)
+    output.fail(error, program, output_format)
 
 
 def _unexpected(error: Exception) -> CruddurError:

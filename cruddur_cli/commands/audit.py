@@ -95,15 +95,15 @@ def audit(
     settings.check_table_name(s.table, s.origins["table"])
     path = _accepted_file(accepted, no_accepted)
     entries = _accepted(path)
-    seen = _collect(s, vpc, function)
-    findings = report.findings(CHECKS, seen, entries)
-    for line in report.notes(findings, entries, seen):
+    account = _collect(s, vpc, function)
+    findings = report.findings(CHECKS, account, entries)
+    for line in report.notes(findings, entries, account):
         output.warn(line)
     if s.output != AuditOutput.SARIF:  # code scanning shows these findings, to fewer people than a job's log
         failures = [finding for finding in findings if report.is_bad([finding], strict=strict)]
         if failures and github.is_runner():
             _annotate(s, failures, path)
-    _show(s, findings, seen.scope, strict=strict)
+    _show(s, findings, account.scope, strict=strict)
     counts = report.counts(findings)
     output.note(s, f"{len(findings)} checks: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     return Exit.NO if report.is_bad(findings, strict=strict) else Exit.DONE

@@ -86,10 +86,10 @@ def update_sg_rule(
     from ..aws.group_rules import PORT
     from .shared import confirm, connections, targets
 
-    here = _address(s, anywhere)
+    address = _address(s, anywhere)
     expires_at = _expiry(duration)
     with connections.ec2(s) as ec2:
-        rule = _discover(s, ec2, here) if discover else security_group.find(ec2, **_ids(s))
+        rule = _discover(s, ec2, address) if discover else security_group.find(ec2, **_ids(s))
         output.acting(
             s, f"rule {rule.rule_id} of security group {rule.group_id}, {_place(ec2)}", aws=targets.is_far(ec2.at)
         )
@@ -97,13 +97,13 @@ def update_sg_rule(
             sentence = f"The whole internet will be able to try to connect at tcp {PORT} through rule {rule.rule_id}."
             confirm.agree(s, sentence, name=rule.rule_id, remote=targets.is_far(ec2.at))
         mark = security_group.mark(_user(), platform.node(), times.now(), until=expires_at)
-        change = security_group.set_address(ec2, rule, address=here, description=mark, ends=expires_at is not None)
+        change = security_group.set_address(ec2, rule, address=address, description=mark, ends=expires_at is not None)
         code = _warn_of_expired_rules(s, ec2)
     updated = int(change.result == "updated")
     output.show(s, [change], extra={"updated": updated, "unchanged": 1 - updated, "dry_run": s.dry_run})
     verb = "would be updated: it would allow" if updated and s.dry_run else "allows" if updated else "already allows"
-    before = f", not {change.before}" if change.before != change.after else ", as before; its description is new"
-    output.note(s, f"{change.rule_id} {verb} {change.after} ({here.origin})" + before * updated)
+    old_source = f", not {change.before}" if change.before != change.after else ", as before; its description is new"
+    output.note(s, f"{change.rule_id} {verb} {change.after} ({address.origin})" + old_source * updated)
     return code
 
 
@@ -365,7 +365,7 @@ def _ids(s: Settings) -> dict[str, str | None]:
     return {"group_id": s.security_group_id, "rule_id": s.security_group_rule_id}
 
 
-def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
+def _discover(s: Settings, ec2: EC2, address: Address) -> Rule:
     """The rule, found by the group's name or by the database instance.
 
     Ids from variables are not used, because they may be old.
@@ -384,7 +384,7 @@ def _discover(s: Settings, ec2: EC2, here: Address) -> Rule:
         with connections.rds(s) as rds:
             db = instance.find(rds, name=s.db_instance)
         groups, source = list(db.security_groups), f"database instance {db.instance}"
-    rule = security_group.discover(ec2, group_ids=groups, address=here)
+    rule = security_group.discover(ec2, group_ids=groups, address=address)
     output.note(s, f"found by {source}: export DB_SG_ID={rule.group_id} DB_SG_RULE_ID={rule.rule_id}")
     return rule
 

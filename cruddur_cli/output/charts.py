@@ -157,14 +157,14 @@ def _bars(out: Console, rows: Sequence[tuple[str, int | None, str]]) -> None:
     below = text_width + 18 > out.width  # the bar is drawn on its own line
     names = min(names, out.width if below else max(10, out.width - text_width - 14))
     room = max(4, min(40, out.width - text_width - 4 - (0 if below else names)))
-    most = max(count for _, count, _ in drawn)
+    largest = max(count for _, count, _ in drawn)
     for name, count, label_text in rows:
         label = Text(one_line(name), style="dim")
         label.truncate(names, overflow="ellipsis", pad=not below)
         if count is None:
             out.print(Text.assemble(label, "  ", (label_text, "dim")), soft_wrap=True)
             continue
-        bar = bars(count / most * room, plain="utf" not in out.encoding.lower()) if count else ""
+        bar = bars(count / largest * room, plain="utf" not in out.encoding.lower()) if count else ""
         number = label_text.split(" ")[0]
         line = Text.assemble(label, "\n  " if below else "  ", (bar.ljust(room), "cyan"), "  ")
         out.print(

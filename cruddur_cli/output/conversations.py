@@ -72,7 +72,7 @@ class Row(Protocol):
 
 
 def who(record: NamedPerson) -> str:
-    """The name and the handle of a row's person, or the one that it has, or the UUID."""
+    """The name and the handle of a row's person; one of them, or the UUID, where the row has no more."""
     handle = f"@{record.user_handle}" if record.user_handle else ""
     return one_line(f"{record.user_display_name or ''} {handle}".strip() or record.user_uuid or "unknown person")
 

@@ -90,15 +90,15 @@ def draw_diagnosis(out: Console, items: Sequence[Diagnosis]) -> None:
 def _line(out: Console, head: Text, check: str, text: str, width: int) -> None:
     """Draw a finding's result and check, and beside them the text; on a narrow terminal the text is below."""
     name = Text(check, style="bold")
-    beside = Text.assemble(head, " " * (width + 1 - len(head)))
+    result_text = Text.assemble(head, " " * (width + 1 - len(head)))
     if not out.is_terminal:
-        out.print(Text.assemble(beside, name, "  ", text), soft_wrap=True)
+        out.print(Text.assemble(result_text, name, "  ", text), soft_wrap=True)
     elif out.width < NARROW:
         out.print(Text.assemble(head, "  ", name))
         _below(out, text, width)
     else:
         wrapped_text = _indented(out, f"{check}  {text}", width).lstrip()
-        out.print(Text.assemble(beside, name, wrapped_text.removeprefix(check)), soft_wrap=True)
+        out.print(Text.assemble(result_text, name, wrapped_text.removeprefix(check)), soft_wrap=True)
 
 
 def _below(out: Console, text: str, width: int, *, style: str = "") -> None:

@@ -46,12 +46,12 @@ def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]],
                 out.print(Padding(_marked(meaning), (0, 1, 0, 7)))
             out.print()
             continue
-        inside = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        inside.add_column(style="bold", width=_width([name for name, _ in entries]))
-        inside.add_column(ratio=1)
+        grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        grid.add_column(style="bold", width=_width([name for name, _ in entries]))
+        grid.add_column(ratio=1)
         for name, meaning in entries:
-            inside.add_row(name, _marked(meaning))
-        out.print(Panel(inside, title=title, title_align="left", border_style="dim"))
+            grid.add_row(name, _marked(meaning))
+        out.print(Panel(grid, title=title, title_align="left", border_style="dim"))
 
 
 def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:

@@ -227,7 +227,7 @@ def read(folder: Path) -> tuple[list[Entry], int]:
 def _entry(line: Any) -> Entry:
     """The entry of a line. Raises ValueError, KeyError or TypeError for a line that ``end`` did not write."""
     at = times.instant(line["at"])
-    values = {one.name: line[one.name] for one in fields(Entry)}
+    values = {field_.name: line[field_.name] for field_ in fields(Entry)}
     texts = {name: tuple(map(str, line[name])) for name in ("stores", "reported")}
     counts = {name: int(number) for name, number in dict(line["counts"]).items()}
     is_text = all(isinstance(values[name], str) for name in ("user", "host", "folder", "environment", "command"))
@@ -253,8 +253,8 @@ def _open(path: Path, flags: int) -> int:
     if stat.S_ISREG(status.st_mode) and not is_foreign:
         return descriptor
     os.close(descriptor)
-    why = "it belongs to another user" if is_foreign else "it is not a regular file"
-    raise PermissionError(errno.EPERM, why, str(path))
+    reason = "it belongs to another user" if is_foreign else "it is not a regular file"
+    raise PermissionError(errno.EPERM, reason, str(path))
 
 
 @contextmanager
@@ -276,7 +276,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _lock(descriptor: int) -> bool:
-    import fcntl  # here, because Windows has none, and shows help
+    import fcntl  # imported here, because Windows has no fcntl, and `--help` has to work there
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -72,13 +72,13 @@ def bar(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
     out = console(sys.stderr)
     out.push_theme(Theme(_BAR))
-    shown: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    column_list: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     if out.width >= NARROW:
-        shown = [SpinnerColumn(), *shown, Rate(), TimeRemainingColumn()]
+        column_list = [SpinnerColumn(), *column_list, Rate(), TimeRemainingColumn()]
     else:
         count = 2 * len(str(total)) + 1 if total else 11
-        shown[1] = BarColumn(max(1, out.width - len(text) - count - 2))
-    with Progress(*shown, console=out, transient=True) as progress:
+        column_list[1] = BarColumn(max(1, out.width - len(text) - count - 2))
+    with Progress(*column_list, console=out, transient=True) as progress:
         task = progress.add_task(text, total=total)
         yield lambda count: progress.advance(task, count)
 
@@ -121,11 +121,11 @@ class StatusLine:
 @contextmanager
 def line(s: Settings) -> Iterator[StatusLine]:
     """A line that is overwritten on a terminal, and not shown elsewhere; cleared at the end."""
-    shown = StatusLine(not s.quiet and is_coloured(sys.stderr))
+    status = StatusLine(not s.quiet and is_coloured(sys.stderr))
     try:
-        yield shown
+        yield status
     finally:
-        shown.clear()
+        status.clear()
 
 
 class Outage:

@@ -74,7 +74,7 @@ def encoder() -> Callable[[Any], str]:
         # Most lines have no such character, and the substitution takes longer than the encoding.
         if text.isascii() and "\x7f" not in text:
             return text
-        return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        return _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
     return line
 

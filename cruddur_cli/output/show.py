@@ -270,8 +270,8 @@ def steps(*, dry_run: bool) -> Draw[Step]:
 
         for item in items:
             sign, style = ("+" if dry_run else "✓", "green" * (not dry_run)) if item.changed else ("·", "dim")
-            rest = Text(f" {item.step}: {item.result}", "" if item.changed else "dim")
-            out.print(Text.assemble((sign, style), rest))
+            text = Text(f" {item.step}: {item.result}", "" if item.changed else "dim")
+            out.print(Text.assemble((sign, style), text))
 
     return draw
 

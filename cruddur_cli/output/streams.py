@@ -89,7 +89,7 @@ class _Trimmed:
 
     def write(self, text: str) -> int:
         """Write whole lines, as a rich console does."""
-        return self._stream.write(_PADDING.sub(lambda found: "".join(re.findall(_STYLE, found[0])), text))
+        return self._stream.write(_PADDING.sub(lambda match: "".join(re.findall(_STYLE, match[0])), text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -41,9 +41,9 @@ def in_production(text: str) -> str:
     """
 
     def add_prod(match: re.Match[str]) -> str:
-        command, rest = match[1], match[2]
-        has_it = re.search(r"--(prod|from prod|help)\b|^`? on a local ", rest)
-        return f"{command}{rest}" if has_it else f"{command} --prod{rest}"
+        command, following = match[1], match[2]
+        has_it = re.search(r"--(prod|from prod|help)\b|^`? on a local ", following)
+        return f"{command}{following}" if has_it else f"{command} --prod{following}"
 
     return _COMMAND.sub(add_prod, text) if "cruddur " in text else text
 

@@ -16,7 +16,7 @@ from ..shared.options import LONGEST_S, Copy
 
 
 def offer(s: Settings, at: connection.Server, chosen: Copy | None) -> None:
-    """Make a copy of production's database: the chosen one, or the one that the user answers. Other databases get none.
+    """Make a copy of production's database, as ``chosen`` or as the user answers. Other databases get none.
 
     Without a terminal to ask on, it only warns that no copy is made. Raises the error of a copy that fails, so that the
     command loses nothing.

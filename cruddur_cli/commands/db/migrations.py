@@ -147,11 +147,11 @@ def migration_status(s: Settings) -> int:
             f"{count['adopted']} adopted: recorded by another program. If the database lacks one: "
             "cruddur db migrate --redo VERSION",
         )
-    nothing = "nothing is pending" if files else "nothing is pending: there are no migrations here"
+    none_pending = "nothing is pending" if files else "nothing is pending: there are no migrations here"
     if count["pending"]:
         output.note(s, f"{count['pending']} pending: cruddur db migrate")
     else:
-        output.unchanged(s, nothing)
+        output.unchanged(s, none_pending)
     return Exit.NO if count["pending"] else Exit.DONE
 
 

@@ -111,10 +111,10 @@ def _try_beside(s: Settings, at: Server, scripts: load_sql.Scripts, planned: mig
     False where the new database cannot be reached, as through some poolers. Raises the errors of the files.
     """
     quiet = replace(s, quiet=True)
-    with try_database.beside(at) as beside:
+    with try_database.beside(at) as temporary:
         try:
-            with connections.postgres(quiet, at=beside) as conn:
-                _load(quiet, conn, beside, scripts, planned)
+            with connections.postgres(quiet, at=temporary) as conn:
+                _load(quiet, conn, temporary, scripts, planned)
                 conn.rollback()
         except NotFound as error:
             if error.code != "database_not_found":

@@ -248,7 +248,7 @@ def _description(production: DynamoDB) -> dict[str, Any]:
     try:
         return tables.description(production)
     except NotFound as error:
-        hint = "is it the right name? `cruddur config --prod` shows the table and where the setting comes from"
+        hint = "check the table's name: `cruddur config --prod` shows it, and where the setting comes from"
         raise error.changed(hint=hint) from error
 
 
@@ -264,7 +264,7 @@ def _user(s: Settings, handle: str) -> users.Profile:
         hint = (
             "pass one of these with --handle: copy looks for the person in the production database"
             if error.code == "user_not_found" and error.details
-            else "is it the right database? `cruddur config --prod` shows the database and where the setting comes from"
+            else "check the database's address: `cruddur config --prod` shows it, and where the setting comes from"
         )
         raise error.changed(hint=hint) from error
 

@@ -154,7 +154,7 @@ def of_person(description: Mapping[str, Any]) -> Estimate:
     It is as if all conversations were theirs, and each took a query of the index and one of the table, both rounded up.
     How many they have is known only after reading.
     """
-    indexes = {each["IndexName"]: each for each in description.get("GlobalSecondaryIndexes", ())}
+    indexes = {one_index["IndexName"]: one_index for one_index in description.get("GlobalSecondaryIndexes", ())}
     index = indexes.get(schema.INDEX, {})
     table = of_scan(description)
     # ministack reports every index as empty.

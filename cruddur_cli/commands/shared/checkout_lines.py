@@ -99,10 +99,10 @@ def _migrations(s: Settings) -> Sequence[files.Migration]:
 def _of_names(s: Settings, facts: Facts, check: str) -> Line | None:
     def names() -> Iterator[str]:
         if check == "variables-contradict":
-            for each in facts.machine.contradictions:
-                yield from (each.used.split()[0], each.other.split()[0])
+            for conflict in facts.machine.contradictions:
+                yield from (conflict.used.split()[0], conflict.other.split()[0])
         else:
-            origins = {each.origin for each in facts.machine.unresolved}
+            origins = {conflict.origin for conflict in facts.machine.unresolved}
             yield from (name for name, origin in s.origins.items() if origin in origins)
 
     return _setting(s, tuple(names()), otherwise=False)

@@ -160,13 +160,13 @@ def _backups(s: Settings) -> Iterator[Value]:
 
 
 def _tables(s: Settings) -> Iterator[Value]:
-    after: dict[str, str] = {}
+    start_key: dict[str, str] = {}
     for _ in range(_MOST // 100):
-        answer = _dynamodb(s, "ListTables", after)
+        answer = _dynamodb(s, "ListTables", start_key)
         yield from ((name, "") for name in answer["TableNames"])
         if "LastEvaluatedTableName" not in answer:
             return
-        after = {"ExclusiveStartTableName": answer["LastEvaluatedTableName"]}
+        start_key = {"ExclusiveStartTableName": answer["LastEvaluatedTableName"]}
 
 
 def _conversations(s: Settings) -> Iterator[Value]:

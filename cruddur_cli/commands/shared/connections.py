@@ -71,9 +71,11 @@ def dynamodb(
     at = at or targets.message_endpoint(s)
     remote = at.url is not None and targets.is_far(at)
     if changes or remote or (s.prod and at.url):  # an endpoint of [prod] is printed for reads, too
-        where = f" at {at.url}" if at.embedded else f" ({s.origins['dynamodb_endpoint']})" if s.prod and at.url else ""
+        origin_text = (
+            f" at {at.url}" if at.embedded else f" ({s.origins['dynamodb_endpoint']})" if s.prod and at.url else ""
+        )
         in_region = f" in {at.region}" if at.region else ""  # without one, boto3 takes the profile's region
-        output.acting(s, f"table {s.table}{in_region}, {at.label}{where}", remote=remote)
+        output.acting(s, f"table {s.table}{in_region}, {at.label}{origin_text}", remote=remote)
     with message_store.opened(at, s.table, computed=at.embedded, trace=output.trace(s)) as opened:
         if s.explain:
             opened.client.meta.events.register("provide-client-params.dynamodb.*", _explain)

@@ -96,8 +96,8 @@ def _built(s: Settings, at: Server, script: Script, files: Sequence[Migration]) 
         with connection.opened_maintenance(at) as conn:
             is_allowed = database.can_create(conn)
         if is_allowed:
-            with try_database.beside(at) as beside, connections.postgres(quiet, at=beside) as conn:
-                return _run_files(quiet, conn, beside, script, files, commits=True)
+            with try_database.beside(at) as temporary, connections.postgres(quiet, at=temporary) as conn:
+                return _run_files(quiet, conn, temporary, script, files, commits=True)
     output.note(s, f"{at.user} cannot create a database here: the files are tried in a transaction that is rolled back")
     connections.refuse_stamped(s, at)
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):

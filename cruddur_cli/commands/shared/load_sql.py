@@ -110,9 +110,9 @@ def _read(s: Settings, name: str) -> Script:
         path = locate(s, name)
     if path is None:
         if name == SCHEMA and (alternatives := _making_users(Path.cwd())):
-            named = ", ".join(str(path) for path in alternatives[:3])
+            file_names = ", ".join(str(path) for path in alternatives[:3])
             output.warn(
-                f"not loaded, because no file is named schema.sql: {named}; to load a file with the table users,"
+                f"not loaded, because no file is named schema.sql: {file_names}; to load a file with the table users,"
                 " pass --file FILE"
             )
         return Script(name, seed_files.text(_BUILT_IN[name]), _BUILT_IN[name], is_built_in=True)
@@ -173,17 +173,17 @@ def locate(s: Settings, name: str) -> Path | None:
         return _shown(base / Path(configured).expanduser(), here)
     places = [place / DATABASE for place in (here, *here.parents) if (place / DATABASE).is_dir()]
     if name == MIGRATIONS:
-        usual = places[0] / name if places else None
-        beside = None if usual and usual.is_dir() else _beside_schema(here)
-        paths = [path for path in (beside, usual) if path]
+        usual_folder = places[0] / name if places else None
+        beside_schema = None if usual_folder and usual_folder.is_dir() else _beside_schema(here)
+        paths = [path for path in (beside_schema, usual_folder) if path]
         return _shown(paths[0], here) if paths else None
     if places and (places[0] / name).is_file():
         return _shown(places[0] / name, here)
     paths = _candidates(here, name)
     if len(paths) > 1:
-        named = ", ".join(str(_shown(path, here)) for path in paths[:8])
+        file_names = ", ".join(str(_shown(path, here)) for path in paths[:8])
         raise NotConfigured(
-            f"There are {len(paths)} files that may be the {name.partition('.')[0]}: {named}.",
+            f"There are {len(paths)} files that may be the {name.partition('.')[0]}: {file_names}.",
             hint=f"pass one of them with {_OPTIONS[name]}, or set {_SETTINGS[name]} in cruddur.toml",
             code="several_files",
         )
@@ -207,12 +207,12 @@ def checkout(here: Path) -> Path | None:
 def _making_users(here: Path) -> list[Path]:
     """The SQL files in the checkout around ``here`` that create a table ``users``: schemas of another name."""
     root = checkout(here)
-    found = []
+    schemas = []
     for path in sorted(_sql_files(root)) if root else []:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if _MAKES_USERS.search(file.read(_LOOKED_AT)):
-                found.append(_shown(path, here))
-    return found
+                schemas.append(_shown(path, here))
+    return schemas
 
 
 def _candidates(here: Path, name: str) -> list[Path]:
@@ -227,10 +227,12 @@ def _candidates(here: Path, name: str) -> list[Path]:
 
 
 def _sql_files(root: Path) -> Iterator[Path]:
-    for folders, (folder, inside, names) in enumerate(os.walk(root)):
+    for folders, (folder, subfolders, names) in enumerate(os.walk(root)):
         depth = len(Path(folder).relative_to(root).parts)
-        wanted = [name for name in inside if not name.startswith(".") and name.lower() not in _SKIPPED | {MIGRATIONS}]
-        inside[:] = sorted(wanted) if depth < _DEPTH and folders < _FOLDERS else []
+        visible = [
+            name for name in subfolders if not name.startswith(".") and name.lower() not in _SKIPPED | {MIGRATIONS}
+        ]
+        subfolders[:] = sorted(visible) if depth < _DEPTH and folders < _FOLDERS else []
         yield from (Path(folder) / name for name in names if name.lower().endswith(".sql"))
 
 

@@ -91,8 +91,8 @@ def _now() -> float:
     return times.of_this_machine().timestamp()
 
 
-def _age_s(found: dict[str, object], name: str) -> float:
-    value = found.get(name)
+def _age_s(note: dict[str, object], name: str) -> float:
+    value = note.get(name)
     return _now() - value if isinstance(value, int | float) else math.inf
 
 

@@ -110,8 +110,8 @@ def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: Plan) -> N
             )
         deleted = database.more(database.rows(conn), rows_before)
         if deleted:
-            again = "; `cruddur db seed` adds them again" if not database.missing_tables(conn) else ""
-            output.warn(f"the migrations delete rows that were just seeded: {database.named(deleted)}{again}")
+            seed_hint = "; `cruddur db seed` adds them again" if not database.missing_tables(conn) else ""
+            output.warn(f"the migrations delete rows that were just seeded: {database.named(deleted)}{seed_hint}")
 
     try:
         contained = migration_runner.rehearse(conn, planned.files, server=at, look=check_result)

@@ -96,7 +96,7 @@ def make_database(
     scripts = scripts or load_sql.Scripts(s)
     if not is_reset:
         connections.acting_on(s, at)
-        _say_other_checkout(s, at)
+        _report_other_checkout(s, at)
     would = "would be " if s.dry_run else ""
     try:
         with connection.opened_maintenance(at) as conn:
@@ -131,17 +131,17 @@ def make_database(
     return not (s.dry_run and any(step.changed and step.step == "tables" for step in loaded))
 
 
-def _say_other_checkout(s: Settings, at: connection.Server) -> None:
-    """Print that the embedded stack is that of another checkout, too, unless this checkout was set up in it before."""
+def _report_other_checkout(s: Settings, at: connection.Server) -> None:
+    """Print that other checkouts use this embedded stack too, unless this checkout was set up in it before."""
     from . import load_sql
 
-    here = load_sql.checkout(Path.cwd()) if at.embedded else None
-    others = [] if here is None else home.other_checkouts(home.locate(), here)
+    checkout = load_sql.checkout(Path.cwd()) if at.embedded else None
+    others = [] if checkout is None else home.other_checkouts(home.locate(), checkout)
     if others:
-        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        rest_text = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
         output.note(
             s,
-            f"the embedded stack in {home.locate()} is also that of {others[-1]}{more}; for a stack of its own:"
+            f"the embedded stack in {home.locate()} is also that of {others[-1]}{rest_text}; for a stack of its own:"
             " `home` in [local] of cruddur.toml",
         )
 
@@ -149,10 +149,10 @@ def _say_other_checkout(s: Settings, at: connection.Server) -> None:
 def _note_checkout(s: Settings, at: connection.Server) -> None:
     from . import load_sql
 
-    here = load_sql.checkout(Path.cwd()) if at.embedded and not s.dry_run else None
-    if here is not None:
+    checkout = load_sql.checkout(Path.cwd()) if at.embedded and not s.dry_run else None
+    if checkout is not None:
         with suppress(OSError, CruddurError):
-            home.note_checkout(home.locate(), here)
+            home.note_checkout(home.locate(), checkout)
 
 
 def _load(
@@ -296,9 +296,9 @@ def _read_pool(s: Settings, at: aws_client.Endpoint, *, is_announced: bool) -> l
     With ``is_announced`` the demo pool is not printed: the set-up did it when it filled the pool.
     """
     with connections.cognito(s, at=at) as cognito:
-        where = f"{user_pool.DEMO_POOL}, {at.label} at {at.url}" if at.embedded else f"{cognito.pool}, {at.label}"
+        pool_name = f"{user_pool.DEMO_POOL}, {at.label} at {at.url}" if at.embedded else f"{cognito.pool}, {at.label}"
         if not (is_announced and at.embedded):
-            output.note(s, f"read: user pool {where}")
+            output.note(s, f"read: user pool {pool_name}")
         return list(user_pool.identities(cognito))
 
 

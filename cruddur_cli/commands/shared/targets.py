@@ -91,12 +91,12 @@ def message_endpoint(s: Settings) -> aws_client.Endpoint:
         url, embedded = s.dynamodb_endpoint, False
     elif s.dynamodb_endpoint or s.aws_endpoint:
         name = "dynamodb_endpoint" if s.dynamodb_endpoint else "aws_endpoint"
-        named, origin = getattr(s, name), s.origins[name]
-        url, embedded = _local_url(named, origin), False
+        named_url, origin = getattr(s, name), s.origins[name]
+        url, embedded = _local_url(named_url, origin), False
         if addresses.is_aws(url):
             url, embedded = _embedded_aws(s), True
-        elif url != named:
-            label = f"DynamoDB at {url} ({origin} says {urlsplit(named).hostname}, which does not resolve here)"
+        elif url != named_url:
+            label = f"DynamoDB at {url} ({origin} says {urlsplit(named_url).hostname}, which does not resolve here)"
     elif _is_dynamodb(_local_url(s.local_dynamodb, s.origins["local_dynamodb"])):
         url, embedded = s.local_dynamodb, False
     else:
