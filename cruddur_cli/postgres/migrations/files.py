@@ -151,13 +151,21 @@ def create(folder: Path, name: str, *, now_ns: int, existing: Iterable[Migration
     """Create a file of SQL with an empty up and an empty down part; the migration.
 
     Its number is the time ``now_ns``, in nanoseconds since 1970, or later if an existing migration has a later one.
-    Raises BadInput for a name without a letter or digit or of more than 150 characters, and if the file cannot be
-    written.
+    Raises BadInput for a name without a letter or digit or of more than 150 characters, for the name of an existing
+    migration, and if the file cannot be written.
     """
     cleaned = re.sub(r"\W+", "_", name).strip("_")
     if not cleaned or len(cleaned) > 150:
         raise BadInput(f"{name!r} cannot name a migration: letters and digits, as in add_bio_column.")
-    keys = [version_key(migration.version) for migration in existing]
+    others = list(existing)
+    same = next((other for other in others if other.name.casefold() == cleaned.casefold()), None)
+    if same is not None:
+        raise BadInput(
+            f"There is a migration {same.name!r} already: {same.path}.",
+            hint="choose another name, or write the SQL into that file if it is not applied yet",
+            code="migration_exists",
+        )
+    keys = [version_key(migration.version) for migration in others]
     version = max([now_ns // 100, *(ticks + 1 for is_time, ticks in keys if is_time)])
     migration = Migration(str(version), cleaned, folder / f"{version}_{cleaned}.sql")
     if dry_run:

@@ -153,6 +153,17 @@ def test_a_name_has_at_most_150_characters(files: Folder) -> None:
             migration_files.create(files.path, name, now_ns=NOW, existing=[])
 
 
+@pytest.mark.parametrize("name", ["add bio", "add_bio", "Add-Bio"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_second_migration_of_the_same_name_is_refused(files: Folder, name: str, dry_run: bool) -> None:
+    first = migration_files.create(files.path, "add bio", now_ns=NOW, existing=[])
+    with pytest.raises(BadInput, match=f"a migration 'add_bio' already: {first.path}") as caught:
+        migration_files.create(files.path, name, now_ns=NOW + 10**9, existing=files.found(), dry_run=dry_run)
+    assert caught.value.code == "migration_exists"
+    assert [one.path for one in files.found()] == [first.path]
+    migration_files.create(files.path, "add bio again", now_ns=NOW, existing=files.found())
+
+
 def test_the_folder_of_a_new_migration_is_made_once_and_not_by_a_dry_run(files: Folder) -> None:
     folder = files.path / "a" / "b"
     planned = migration_files.create(folder, "one", now_ns=NOW, existing=[], dry_run=True)
