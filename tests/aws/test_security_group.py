@@ -330,3 +330,56 @@ def test_the_emulator_agrees_with_what_is_sent_and_read(emulator: str) -> None:
 
 def test_the_time_of_the_mark_is_utc() -> None:
     assert security_group.mark("me", "laptop", datetime(2026, 11, 20, 10, tzinfo=UTC)) == MARK
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ("", ""),
+        ("GITPOD", ""),
+        ("GITPOD of Ann", "GITPOD of Ann; "),
+        ("Büro <1>", "B-ro -1-; "),
+        (" ; of Ann ; ", "of Ann; "),
+        ("x" * 217, "x" * 217 + "; "),
+        ("x" * 219, "x" * 218 + "; "),
+    ],
+)
+def test_a_description_has_at_most_255_characters_with_the_mark(own: str, kept: str) -> None:
+    rule = group_rules._rule({"Description": own})
+    described = security_group._describe(rule, MARK)
+    assert described == f"{kept}{MARK}"
+    assert len(described) <= 255
+
+
+def test_a_mark_has_ninety_characters_of_user_and_host_and_ends_in_utc() -> None:
+    east = timezone(timedelta(hours=2))
+    moment, until = datetime(2026, 11, 20, 12, tzinfo=east), datetime(2026, 11, 20, 14, 30, tzinfo=east)
+    who = f"{'u' * 90}@{'h' * 90}"
+    assert security_group.mark("u" * 91, "h" * 91, moment) == f"cruddur {who} 2026-11-20T10:00Z"
+    assert security_group.mark("a b", "", moment, until=until) == (
+        "cruddur a-b@unknown 2026-11-20T10:00Z until 2026-11-20T12:30Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "is_same"),
+    [
+        ("198.51.100.7/32", "198.51.100.7", True),
+        ("198.51.100.7/24", "198.51.100.0/24", True),
+        ("198.51.100.7/32", "198.51.100.8/32", False),
+        ("sg-1", "sg-1", False),
+        ("198.51.100.7", "sg-1", False),
+    ],
+)
+def test_networks_are_the_same_however_they_are_written(one: str, two: str, is_same: bool) -> None:
+    assert security_group._same_network(one, two) is is_same
+
+
+def test_a_command_that_adds_a_rule_is_that_of_the_address() -> None:
+    assert security_group._authorize(GROUP, HERE) == (
+        f"aws ec2 authorize-security-group-ingress --group-id {GROUP} --protocol tcp --port 5432 --cidr 203.0.113.7/32"
+    )
+    assert security_group._authorize(GROUP, HERE_6) == (
+        f"aws ec2 authorize-security-group-ingress --group-id {GROUP}"
+        " --ip-permissions 'IpProtocol=tcp,FromPort=5432,ToPort=5432,Ipv6Ranges=[{CidrIpv6=2001:db8::7/128}]'"
+    )
