@@ -28,9 +28,9 @@ def frame(payload: bytes) -> bytes:
 
 def frames(content: bytes) -> tuple[list[bytes], int]:
     """The payloads of the frames before the first broken one, and the offset of that one (the end without one)."""
-    payloads, offset, size = [], 0, len(content)
-    while offset + HEAD.size <= size:
-        length, checksum = HEAD.unpack_from(content, offset)
+    payloads, offset = [], 0
+    while len(head := content[offset : offset + HEAD.size]) == HEAD.size:
+        length, checksum = HEAD.unpack(head)
         payload = content[offset + HEAD.size : offset + HEAD.size + length]
         if not length or len(payload) < length or checksum != _checksum(payload):
             break
@@ -52,7 +52,8 @@ def continues(content: bytes, offset: int) -> bool:
     if overruns(content, offset):
         return False
     after = offset + HEAD.size + HEAD.unpack_from(content, offset)[0]
-    return bool(frames(content[after:])[0])
+    payloads, _ = frames(content[after:])
+    return bool(payloads)
 
 
 def sync(descriptor: int) -> None:

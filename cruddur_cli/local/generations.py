@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -96,7 +97,7 @@ class Contents:
                     chunk, size = {}, 0
             yield {"items": {table: chunk}}
         for stream, (first, records) in self.streams.items():
-            for offset in range(0, max(1, len(records)), CHUNK_ITEMS):
+            for offset in range(0, len(records), CHUNK_ITEMS) or [0]:
                 yield {"records": {stream: (first + offset, records[offset : offset + CHUNK_ITEMS])}}
 
     def prune(self) -> None:
@@ -261,8 +262,9 @@ def load(folder: Path) -> Loaded:
     contents = _read_snapshot(generation_folder(folder, first) / "snapshot", first, expected)
     with closing(frames.Mark(folder / MARK)) as file:
         mark = file.read()
-    last = max([first, *_numbers(folder), *([mark[0]] if mark else [])])
-    while last > max(first, mark[0] if mark else 0) and not (generation_folder(folder, last) / "log").exists():
+    known = max([first, *([mark[0]] if mark else [])])
+    last = max([known, *_numbers(folder)])
+    while last > known and not (generation_folder(folder, last) / "log").exists():
         # The disk was full, or the power was cut, before the generation had a log.
         shutil.rmtree(generation_folder(folder, last))
         last -= 1
@@ -271,13 +273,12 @@ def load(folder: Path) -> Loaded:
         # The generation was begun just before a power cut.
         shutil.rmtree(generation_folder(folder, last))
         logs, last = logs[:-1], last - 1
-    for log, after in zip(logs, [*logs[1:], None], strict=True):
+    for log, after in zip_longest(logs, logs[1:]):
         _check(log, after, mark, notes)
         for change in log.changes:
             contents.apply(decoded(change))
     size = logs[-1].end or begin_log(folder, last)
-    if logs[-1].end < len(logs[-1].content):
-        os.truncate(logs[-1].path, size)
+    os.truncate(logs[-1].path, size)
     return Loaded(contents, first, last, size, sum(log.end for log in logs), notes)
 
 
@@ -354,8 +355,9 @@ def _read_snapshot(path: Path, generation: int, expected: dict[str, int] | None)
         where = f"at byte {end} of {len(content)}" if end < len(content) else "or of another time"
         raise Damaged(f"{path} is damaged {where}: the tables and users saved in it cannot be read")
     values = [decoded(payload) for payload in payloads]
-    _check_format(path, values[:1])
-    if not values or values[0].get("snapshot") != generation or values[-1].get("end") != len(values) - 1:
+    header = values[0] if values else {}
+    _check_format(path, header)
+    if header.get("snapshot") != generation or values[-1].get("end") != len(values) - 1:
         raise Damaged(f"{path} is cut short: the tables and users saved in it cannot be read")
     contents = Contents()
     for value in values[1:-1]:
@@ -391,14 +393,15 @@ class _Log:
 def _read_log(path: Path, generation: int) -> _Log:
     content = _content(path, "what was written since the last snapshot")
     payloads, end = frames.frames(content)
-    _check_format(path, [json.loads(payload) for payload in payloads[:1]])
-    if payloads and json.loads(payloads[0]).get("log") != generation:
+    header = json.loads(payloads[0]) if payloads else {}
+    _check_format(path, header)
+    if payloads and header.get("log") != generation:
         raise Damaged(f"{path} belongs to another generation")
     return _Log(path, generation, content, payloads, end)
 
 
-def _check_format(path: Path, headers: list[dict[str, Any]]) -> None:
-    if any(header.get("format", FORMAT) != FORMAT for header in headers):
+def _check_format(path: Path, header: dict[str, Any]) -> None:
+    if header.get("format", FORMAT) != FORMAT:
         raise Damaged(f"{path} was written by a later version of cruddur")
 
 
@@ -414,7 +417,7 @@ def _check(log: _Log, after: _Log | None, mark: tuple[int, int] | None, notes: l
     was_cut = acknowledged > size and frames.overruns(log.content, log.end)
     if log.end < min(acknowledged, size) and not was_cut:
         raise Damaged(_damage(log))
-    if log.end < size and mark is None and frames.continues(log.content, log.end):
+    if mark is None and frames.continues(log.content, log.end):
         raise Damaged(_damage(log))
     if acknowledged > log.end:
         notes.append(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,51 @@ def test_no_flipped_bit_goes_unnoticed(folder: Path, name: str) -> None:
         assert path.read_bytes() == flipped, "what is damaged is not touched"
     path.write_bytes(whole)
     assert count(load(folder).contents) == WRITES
+
+
+def test_a_frame_is_a_length_a_checksum_of_both_and_the_payload() -> None:
+    """Files of earlier versions are read by it."""
+    assert frames.frame(b"x") == struct.pack("<II", 1, zlib.crc32(b"\x01\0\0\0x")) + b"x"
+
+
+def test_a_broken_frame_is_told_by_where_it_ends() -> None:
+    one, two = frames.frame(b"one"), frames.frame(b"two")
+    broken = one[:-1] + b"!"
+    assert not frames.overruns(one, 0)
+    assert not frames.overruns(frames.HEAD.pack(0, 0), 0)
+    assert frames.overruns(one[:-1], 0)
+    assert frames.overruns(one[:7], 0)
+    assert frames.overruns(one, len(one))
+    assert frames.continues(broken + two, 0)
+    assert frames.continues(two + broken + two, len(two))
+    for content in (broken, one[:-1], one[:7], b"", broken + b"garbage after it", broken + two[:-1]):
+        assert not frames.continues(content, 0)
+
+
+def test_frames_before_a_broken_one_are_read() -> None:
+    one, two = frames.frame(b"one"), frames.frame(b"two")
+    for after in (b"", b"1234567", b"12345678", frames.HEAD.pack(0, 0), two[:-1]):
+        assert frames.frames(one + after) == ([b"one"], len(one))
+    assert frames.frames(one + two) == ([b"one", b"two"], len(one + two))
+    assert frames.frames(frames.frame(b"")) == ([], 0)
+
+
+def test_a_log_and_its_mark_are_the_owner_s_alone_and_the_mark_has_one_length(tmp_path: Path) -> None:
+    log, marked = tmp_path / "log", tmp_path / "mark"
+    assert frames.create(log, b"x") == log.stat().st_size
+    mark = frames.Mark(marked)
+    for number in (1, 10**12):
+        mark.write(number, number)
+        assert mark.read() == (number, number)
+        content = marked.read_bytes()
+        assert (len(content), content[-1:]) == (64, b"\n")
+    mark.close()
+    assert [path.stat().st_mode & 0o777 for path in (log, marked)] == [0o600, 0o600]
+
+
+def test_a_write_that_the_system_splits_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, content, offset: real(descriptor, content[:3], offset))
+    with (tmp_path / "file").open("wb") as file:
+        frames.write_all(file.fileno(), b"0123456789", 2)
+    assert (tmp_path / "file").read_bytes() == b"\0\0" + b"0123456789"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +61,8 @@ def test_the_data_is_found_without_the_pointer(folder: Path, damage: bytes | Non
     assert generations.exist(folder)
     loaded = load(folder)
     assert count(loaded.contents) == WRITES
-    assert "nothing is lost" in loaded.notes[0]
+    problem = "is missing" if damage is None else "is damaged"
+    assert loaded.notes == [f"{pointer} {problem}: the data was found without it, and nothing is lost"]
 
 
 def test_an_empty_snapshot_in_whole_frames_is_noticed(folder: Path) -> None:
@@ -221,3 +224,154 @@ def test_records_inside_the_change_are_read_as_well() -> None:
     contents = Contents()
     contents.apply(generations.decoded(json.dumps({"records": {"a": [2, [{"n": 1}, {"n": 2}]]}}).encode()))
     assert contents.streams == {"a": (2, [b'{"n":1}', b'{"n":2}'])}
+
+
+def test_empty_contents_count_from_nothing() -> None:
+    assert (Contents().counter, list(Contents().changes())) == (0, [{"documents": {}, "counter": 0}])
+
+
+def test_a_snapshot_has_at_most_2000_items_or_records_in_a_frame() -> None:
+    rows: dict[str, dict[str, Any]] = {f"p{number}": {"s": {}} for number in range(4001)}
+    contents = Contents(items={"t": rows}, streams={"a": (3, []), "b": (5, [b"1"] * 2001)})
+    _, *changes = contents.changes()
+    assert [len(change["items"]["t"]) for change in changes[:3]] == [2000, 2000, 1]
+    records = [change["records"] for change in changes[3:]]
+    assert [{name: (first, len(held)) for name, (first, held) in one.items()} for one in records] == [
+        {"a": (3, 0)},
+        {"b": (5, 2000)},
+        {"b": (2005, 1)},
+    ]
+
+
+@pytest.mark.parametrize(("age", "is_kept"), [(0, True), (86_400, True), (86_401, False)])
+def test_a_stream_record_is_kept_for_a_day(monkeypatch: pytest.MonkeyPatch, age: int, is_kept: bool) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    record = json.dumps({"dynamodb": {"ApproximateCreationDateTime": 1_800_000_000 - age}}).encode()
+    contents = Contents(documents=dict(TABLES), streams={"stream": (0, [record])})
+    contents.prune()
+    assert contents.streams == {"stream": (0, [record]) if is_kept else (1, [])}
+
+
+@pytest.mark.parametrize(("age", "is_kept"), [(0, True), (600, True), (601, False)])
+def test_the_token_of_a_transaction_is_kept_for_ten_minutes(
+    monkeypatch: pytest.MonkeyPatch, age: int, is_kept: bool
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    token = {key("dynamodb", "tokens", "1"): json.dumps({"completed_at": 1_800_000_000 - age})}
+    contents = Contents(documents=dict(token))
+    contents.prune()
+    assert contents.documents == (token if is_kept else {})
+
+
+@pytest.mark.parametrize("name", ["current.json", "acknowledged", "generation-2/log", "generation-1/snapshot"])
+def test_one_file_of_generations_says_that_there_is_data(tmp_path: Path, name: str) -> None:
+    generation_folder(tmp_path, 1).mkdir()
+    assert not generations.exist(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert generations.exist(tmp_path)
+
+
+def test_generations_are_the_owner_s_alone(folder: Path) -> None:
+    generations.begin_log(folder, 2)
+    modes = {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in folder.rglob("generation-*")}
+    assert modes == {"generation-1": 0o700, "generation-2": 0o700}
+    assert (generation_folder(folder, 1) / "snapshot").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_large_snapshot_is_synced_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "CHUNK_ITEMS", 1)
+    monkeypatch.setattr(generations, "SYNC_BYTES", 2500)
+    generation_folder(tmp_path, 1).mkdir()
+    syncs: list[int] = []
+    monkeypatch.setattr(frames, "sync", syncs.append)
+    rows: dict[str, dict[str, Any]] = {f"p{number}": {"s": {"n": {"S": "x" * 950}}} for number in range(12)}
+    generations.write(tmp_path, 1, Contents(items={"t": rows}))
+    assert len(syncs) == 4
+
+
+def test_what_cannot_be_removed_of_old_generations_stays(folder: Path) -> None:
+    (folder / "generation-0").write_text("a file")
+    generations.remove_before(folder, 2)
+    assert [path.name for path in folder.glob("generation-*")] == ["generation-0"]
+
+
+def test_the_pointer_has_a_checksum_over_its_values_in_one_order(folder: Path) -> None:
+    """Earlier versions wrote it so."""
+    generations.set_current(folder, 7, {"size": 1, "checksum": 2})
+    pointer = json.loads((folder / generations.POINTER).read_bytes())
+    text = b'{"generation": 7, "snapshot": {"checksum": 2, "size": 1}}'
+    assert pointer == {"generation": 7, "snapshot": {"size": 1, "checksum": 2}, "checksum": zlib.crc32(text)}
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_log_that_was_begun_and_acknowledged_is_kept(folder: Path, is_marked: bool) -> None:
+    append(folder, 1, [write(0)])
+    size = generations.begin_log(folder, 2)
+    if is_marked:
+        frames.Mark(folder / generations.MARK).write(2, size)
+    else:
+        (folder / generations.MARK).unlink()
+    loaded = load(folder)
+    assert (count(loaded.contents), loaded.generation, loaded.notes) == (1, 2 if is_marked else 1, [])
+    assert generation_folder(folder, 2).exists() is is_marked
+
+
+def test_a_log_without_any_frame_is_begun_again(folder: Path) -> None:
+    path = generation_folder(folder, 1) / "log"
+    for content in (b"", b"garbage that is no frame"):
+        (folder / generations.MARK).unlink(missing_ok=True)
+        path.write_bytes(content)
+        loaded = load(folder)
+        assert (loaded.contents, loaded.notes, loaded.size) == (Contents(), [], path.stat().st_size)
+        assert frames.frames(path.read_bytes()) == ([b'{"log": 1, "format": 1}'], loaded.size)
+
+
+def test_a_closed_log_has_all_that_the_next_one_says(folder: Path) -> None:
+    ends = append(folder, 1, [write(0), write(1)])
+    generations.begin_log(folder, 2)
+    append(folder, 2, [{"follows": ends[-1]}])
+    path = generation_folder(folder, 1) / "log"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Damaged, match=f"{path} is damaged at byte {ends[1]} of {ends[-1]}: "):
+        load(folder)
+
+
+def test_a_snapshot_is_refused_with_what_is_wrong_with_it(folder: Path) -> None:
+    path = generation_folder(folder, 1) / "snapshot"
+    whole = path.read_bytes()
+
+    def said() -> str:
+        with pytest.raises(Damaged) as caught:
+            load(folder)
+        return str(caught.value).removeprefix(f"{path} ").partition(":")[0]
+
+    path.write_bytes(whole[:-1])
+    assert said() == f"is damaged at byte {frames.frames(whole[:-1])[1]} of {len(whole) - 1}"
+    for end, generation in ((1, 1), (2, 2)):
+        path.write_bytes(
+            b"".join(frames.frame(json.dumps(one).encode()) for one in ({"snapshot": generation}, {}, {"end": end}))
+        )
+        assert said() == "is damaged or of another time"
+        (folder / generations.POINTER).rename(folder / "aside")
+        assert said() == "is cut short"
+        (folder / "aside").rename(folder / generations.POINTER)
+
+
+def test_a_cut_log_with_damage_before_the_cut_is_refused(folder: Path) -> None:
+    ends = append(folder, 1, [write(number) for number in range(WRITES)])
+    path = generation_folder(folder, 1) / "log"
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[ends[1] + 20] ^= 4
+    path.write_bytes(damaged[:-3])
+    with pytest.raises(Damaged, match=f"is damaged at byte {ends[1]} of {len(whole) - 3}: "):
+        load(folder)
+    damaged = bytearray(whole)
+    damaged[ends[1] + 3] ^= 4  # the length, beyond the end of the file
+    path.write_bytes(damaged)
+    with pytest.raises(Damaged, match=f"is damaged at byte {ends[1]} of {len(whole)}: "):
+        load(folder)
+    path.write_bytes(whole[:-3])
+    (note,) = load(folder).notes
+    assert f"its last {len(whole) - ends[-2]} bytes are missing" in note

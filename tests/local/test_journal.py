@@ -66,7 +66,23 @@ def test_a_sync_that_fails_is_an_error_for_all_who_wait_and_is_tried_again(
     run(test, tmp_path)
 
 
-def test_a_log_begins_only_when_the_one_before_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_appended_is_written_before_it_is_synced(tmp_path: Path) -> None:
+    """So that it outlives the process."""
+
+    async def test(path: Path, mark: Mark) -> None:
+        log = Log(path, 1, path.stat().st_size, mark)
+        for number in range(3):
+            log.append(b"%d" % number)
+        assert read(path) == [FIRST, b"0", b"1", b"2"]
+        assert mark.read() is None
+
+    run(test, tmp_path)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_log_begins_only_when_the_one_before_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
     async def test(path: Path, mark: Mark) -> None:
         before = Log(path, 1, path.stat().st_size, mark)
         second = path.with_name("second")
@@ -75,7 +91,7 @@ def test_a_log_begins_only_when_the_one_before_is_on_the_disk(tmp_path: Path, mo
         monkeypatch.setattr(frames, "sync", lambda descriptor: synced.append(second.stat().st_size))
         before.append(b"a")
         after = Log(second, 2, size, mark, after=before)
-        await after.durable(after.append(b"b"))
+        await after.durable(after.append(b"b"), alone=alone)
         assert synced == [size, second.stat().st_size]
         assert (read(path), read(second)) == ([FIRST, b"a"], [FIRST, b"b"])
         assert mark.read() == (2, second.stat().st_size)

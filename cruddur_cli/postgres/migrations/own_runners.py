@@ -62,7 +62,7 @@ def find_other_work(owner: type, name: str, file: ast.Module) -> int | None:
 def _definition(owner: type, name: str, raw: Any, file: ast.Module) -> _Function | None:
     """The function in the file's syntax tree, found by its first line, or by name if a decorator replaced it."""
     functions = [node for node in ast.walk(file) if isinstance(node, _Function)]
-    function = getattr(raw, "__func__", raw) if isinstance(raw, staticmethod | classmethod) else raw
+    function = getattr(raw, "__func__", raw)  # of a static or a class method
     if inspect.isfunction(function):
         first = function.__code__.co_firstlineno
         return next((one for one in functions if first == _first(one)), None)
@@ -105,7 +105,7 @@ class _Names:
     def _block(self, body: Sequence[ast.stmt], *, handles: bool = False) -> int:
         return sum(self._statement(statement, handles=handles) for statement in body)
 
-    def _statement(self, node: ast.stmt, *, handles: bool = False) -> int:
+    def _statement(self, node: ast.stmt, *, handles: bool) -> int:
         match node:
             case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Global() | ast.Nonlocal() | ast.Return(value=None):
                 return 0

@@ -44,6 +44,7 @@ OWN = {
         "for one in M.migrate_sql().split(';'):\n      if one.strip(): db.query_commit(one)\n"
         "      else: db.query_commit('DELETE FROM users')"
     ),
+    "a raise in the end": "db.query_commit(M.migrate_sql())\n    raise SystemExit",
     "a call in an expression": "db.query_commit(M.migrate_sql())\n    x = (1, db.query_commit('DELETE FROM users'))",
     "a name given in an expression": "db.query_commit(M.migrate_sql())\n    x = [VALUES := 1]",
     "values beside a label": "db.query_commit(M.migrate_sql(), 'label', VALUES)",
@@ -106,6 +107,8 @@ USUAL = {
     "a function of the application": "db.run(M.migrate_sql())",
     "a function of this file": "hand(M.migrate_sql())",
     "a helper by name": "M.hand_on(sql=M.migrate_sql(), params={})",
+    "a helper that renames": "M.renames(M.migrate_sql(), {})",
+    "a helper that renames its default": "M.renames(M.migrate_sql())",
     "four functions deep": "h4(M.migrate_sql())",
     "SQL for a connection": "db.query_commit(M.migrate_sql(db))",
     "stripped": "db.query_commit(M.migrate_sql().strip())",
@@ -129,6 +132,7 @@ class M:
   def with_values(sql, params={{'a': 1}}): db.query_commit(sql)
   def with_some(sql, label=None, params={{'a': 1}}): db.query_commit(sql)
   def again(sql): M.again(sql)
+  def renames(sql, params={{}}): values = params; db.query_commit(sql, values)
 class Other:
   def migrate_sql(): return 'SELECT 3'
   def both(sql): db.query_commit(sql)
