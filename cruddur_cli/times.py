@@ -23,6 +23,7 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _DAYS = {"today": timedelta(0), "yesterday": timedelta(days=1)}
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 
@@ -157,7 +158,10 @@ def window(*, year: int | None, since: str | None, until: str | None, local: tzi
 
 
 def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
-    """The time in UTC for the text of an option; without an offset the text is local time. Raises BadInput."""
+    """The time in UTC for the text of an option; without an offset the text is local time. Raises BadInput.
+
+    A date at an end of the calendar is that end, if its time zone or the included period leads beyond it.
+    """
     from dateutil.parser import ParserError
     from dateutil.parser import parse as parse_date
     from dateutil.relativedelta import relativedelta
@@ -188,13 +192,24 @@ def parse(text: str, option: str, local: tzinfo | None = None) -> datetime:
                 raise ValueError(typed)
             parsed, period = parse_date(text, default=today.replace(month=1, day=1)), _period(parts)
         if option == "--until" and period:
-            parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
+            try:
+                parsed += relativedelta(**{period: 1})  # type: ignore[arg-type]
+            except (OverflowError, ValueError):
+                return _LAST
         if parsed.tzinfo is None and local is not None:
             parsed = parsed.replace(tzinfo=local)
-        return parsed.astimezone(UTC)
+        return _in_utc(parsed)
     except (ParserError, OverflowError, ValueError) as error:
         hint = "write 2026-11-20, 2026-11-20T10:00Z, today, yesterday, 1h or 7d"
         raise BadInput(f"{option} {text!r} is not a time.", hint=hint) from error
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """An instant in UTC; the first or the last one of the calendar where UTC leads beyond it, as from 0001-01-01."""
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        return _FIRST if moment.year == 1 else _LAST
 
 
 def _parts(text: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import random
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -158,7 +159,6 @@ def test_what_people_type_is_local_time_unless_it_says(since: str | None, until:
         (2026, "2026-01-01", None),
         (0, None, None),
         (9999, None, None),
-        (None, "0001-01-01T00:00+14:00", None),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(year: int | None, since: str | None, until: str | None) -> None:
@@ -325,6 +325,34 @@ def test_a_day_or_a_length_of_time_is_counted_from_now(
 def test_yesterday_is_the_persons_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "now", lambda: utc(2026, 11, 20, 20))
     assert window(year=None, since="yesterday", until=None, local=KOLKATA).since == utc(2026, 11, 19, 18, 30)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+@pytest.mark.parametrize(
+    ("option", "typed"),
+    [
+        ("since", "0001-01-01"), ("since", "0001-01-01T00:00+14:00"),
+        ("until", "9999-12-31"), ("until", "9999-12"), ("until", "9999"), ("until", "9999-12-31T23:59:59-12:00"),
+    ],
+)  # fmt: skip
+def test_a_date_at_an_end_of_the_calendar_leaves_no_row_out(
+    monkeypatch: pytest.MonkeyPatch, zone: str, option: str, typed: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        since, until = (typed if option == name else None for name in ("since", "until"))
+        found = window(year=None, since=since, until=until)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found.holds(utc(1, 1, 2))
+    assert found.holds(utc(9999, 12, 31))
+    low, high = found.texts()
+    assert low is None or low <= "0001-01-01T00:00"
+    assert high is None or high > "9999-12-31T23:59"
+    if found.since:
+        assert text_before_offset(found.since) <= "0001-01-01"
 
 
 @pytest.mark.parametrize("typed", ["99999999999d", "1x", "the day before"])
