@@ -1,7 +1,7 @@
-"""Whether an answer comes from the service that was asked: checked before anything is taken from it.
+"""Check that an answer comes from the AWS service, before the answer is used.
 
-botocore takes an empty body, or a page of HTML with status 200, for an answer without members; with a single attempt it
-does not compare ``x-amz-crc32`` either. The rules hold for AWS, ministack and DynamoDB Local, by what each sends.
+botocore reads an empty body, or an HTML page with status 200, as an answer without members. With a single attempt it
+does not check ``x-amz-crc32`` either. The checks here accept what AWS, ministack and DynamoDB Local send.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 NAMES = {
     "dynamodb": "DynamoDB", "dynamodbstreams": "DynamoDB Streams", "cognito-idp": "Cognito", "ec2": "EC2", "rds": "RDS",
 }  # fmt: skip
-# What no answer to these operations lacks ("API reference" of each service). Writes may answer with an empty object.
+# A member that every answer to the operation has ("API reference" of each service). Answers to other operations, such
+# as writes, can be empty objects.
 _MEMBERS: dict[str, tuple[str, type]] = {
     "ListTables": ("TableNames", list),
     "DescribeTable": ("Table", dict),
@@ -56,39 +57,39 @@ _MEMBERS: dict[str, tuple[str, type]] = {
     "CreateUserPool": ("UserPool", dict),
     "AdminCreateUser": ("User", dict),
 }
-_ONE = Lock()
-# The turn of a thread that reads pages beside others, see below.
+_PARSING = Lock()
+# The turn that the current thread shares with other threads; see `Turn`.
 TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)
 _ROOT = rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?(\w+)[\s>/]"
 
 
 class Turn:
-    """Lets one of several threads hold a parsed answer; the others wait with theirs unparsed, a tenth of its size.
+    """Lets only one of several threads have a parsed answer, which takes ten times as much memory as an unparsed one.
 
-    A thread that has it in ``TURN`` takes it before an answer is parsed, and gives it back when the answer is used.
-    Taking it twice, or giving back what another thread holds, changes nothing.
+    A thread with a turn in ``TURN`` takes it before it parses an answer, and gives it back after the answer was used.
+    To take it twice, or to give back what another thread has, has no effect.
     """
 
     def __init__(self) -> None:
         self._lock, self._owner = Lock(), 0
 
     def take(self) -> None:
-        """Wait until no other thread has it."""
+        """Wait until no other thread has the turn, and take it."""
         if self._owner != get_ident():
             self._lock.acquire()
             self._owner = get_ident()
 
     def give_back(self) -> None:
-        """Let another thread have it."""
+        """Give the turn back, so that another thread can take it."""
         if self._owner == get_ident():
             self._owner = 0
             self._lock.release()
 
 
 class Foreign(Exception):
-    """An answer that is not the service's; the text continues "what answers is not DynamoDB: ".
+    """The answer is not from the service; the message continues "The server … is not DynamoDB: ".
 
-    ``damaged`` says that it is the service's and changed on its way. ``status`` is that of HTTP.
+    ``damaged`` means that it is from the service and was changed on its way. ``status`` is the HTTP status.
     """
 
     def __init__(self, why: str, *, status: int, damaged: bool = False) -> None:
@@ -97,9 +98,9 @@ class Foreign(Exception):
 
 
 def check(model: Any, response: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The object that an answer in JSON is; None for XML, for an error, and where none is due. Raises Foreign.
+    """The object of an answer in JSON; None for XML, for an error, and for an answer without content. Raises Foreign.
 
-    ``model`` is botocore's of the operation, ``response`` its status, headers and body as they came.
+    ``model`` is botocore's model of the operation. ``response`` has the raw status, headers and body.
     """
     status, raw = response["status_code"], response["body"]
     headers = {str(name).lower(): str(value) for name, value in response["headers"].items()}
@@ -118,8 +119,8 @@ def check(model: Any, response: Mapping[str, Any]) -> dict[str, Any] | None:
     if not raw and model.output_shape is None and "x-amzn-requestid" in headers:  # TagResource answers with nothing
         return None
     kind = headers.get("content-type", "")
-    known = "x-amzn-requestid" in headers and not kind.startswith("text/html")
-    if not known and not kind.startswith(("application/x-amz-json-", "application/json")):
+    has_request_id = "x-amzn-requestid" in headers and not kind.startswith("text/html")
+    if not has_request_id and not kind.startswith(("application/x-amz-json-", "application/json")):
         raise Foreign(f"it answers {model.name} with {kind.partition(';')[0] or 'no content type'}", status=status)
     answer = _object(model.name, raw, status)
     name, expected = _MEMBERS.get(model.name, ("", dict))
@@ -131,9 +132,9 @@ def check(model: Any, response: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _check_sum(headers: Mapping[str, str], raw: bytes, status: int) -> None:
-    said = headers.get("x-amz-crc32")
-    # Of a compressed body the sum is that of the compressed bytes; nothing here asks for one.
-    if said is not None and "content-encoding" not in headers and said != str(zlib.crc32(raw)):
+    expected = headers.get("x-amz-crc32")
+    # The checksum of a compressed body is that of its compressed bytes, which are not available here.
+    if expected is not None and "content-encoding" not in headers and expected != str(zlib.crc32(raw)):
         raise Foreign("its checksum is not that of what arrived", status=status, damaged=True)
 
 
@@ -141,8 +142,9 @@ def _object(operation: str, raw: bytes, status: int) -> dict[str, Any]:
     try:
         if (turn := TURN.get()) is not None:
             turn.take()
-        # Parsing takes several times what comes of it, and gains nothing from threads: one at a time is enough.
-        with _ONE:
+        # Parsing takes several times the memory of its result, and threads do not make it faster. So parse one at a
+        # time.
+        with _PARSING:
             answer = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise Foreign(f"its answer to {operation} is {'not JSON' if raw else 'empty'}", status=status) from error
@@ -156,35 +158,36 @@ def _check_error(status: int, headers: Mapping[str, str], raw: bytes) -> None:
     if named and not raw:
         return
     try:
-        said = json.loads(raw)
+        body = json.loads(raw)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or not (named or isinstance(said.get("__type", said.get("code")), str)):
+        body = None
+    if not isinstance(body, dict) or not (named or isinstance(body.get("__type", body.get("code")), str)):
         raise Foreign(f"it answers with status {status}, and no error of AWS", status=status)
 
 
 def _check_xml(operation: str, status: int, headers: Mapping[str, str], raw: bytes) -> None:
-    found = re.match(_ROOT, raw[:1000])
-    root = found[1].decode() if found else ""
+    match = re.match(_ROOT, raw[:1000])
+    root = match[1].decode() if match else ""
     if root not in ({f"{operation}Response"} if status < 300 else {"Response", "ErrorResponse"}):
         kind = headers.get("content-type", "").partition(";")[0] or "no content type"
         raise Foreign(f"it answers {operation} with {f'a {root} in ' if root else ''}{kind}", status=status)
 
 
 def speaks(url: str, service: str, target: str, body: str, expected: str, *, timeout_s: float) -> bool:
-    """Whether the server at ``url`` answers ``target``, a request of an AWS JSON service, with ``expected`` in it.
+    """Whether the server at ``url`` answers ``target``, a request of an AWS JSON service, with ``expected`` in the body.
 
-    The request is unsigned and holds no credential. Raises TimeoutError where a server accepts and does not answer.
+    The request is unsigned and has no credentials. Raises TimeoutError if a server accepts the connection and does not
+    answer.
     """
     import http.client
 
     try:
-        said = posted(url, service, target, body, timeout_s=timeout_s, most=65536)
+        answer = posted(url, service, target, body, timeout_s=timeout_s, most=65536)
     except TimeoutError:
         raise
     except (OSError, http.client.HTTPException, ValueError):
         return False
-    return expected in said.decode("utf-8", "replace")
+    return expected in answer.decode("utf-8", "replace")
 
 
 def posted(
@@ -198,10 +201,10 @@ def posted(
     region: str = "us-east-1",
     most: int | None = None,
 ) -> bytes:
-    """What a server answers to a request of an AWS JSON service, at most ``most`` bytes of it. Loads no SDK.
+    """The body of a server's answer to a request of an AWS JSON service, at most ``most`` bytes. Loads no SDK.
 
-    Nothing is signed: engines of this machine read the key and the region, and check no signature. Raises OSError,
-    TimeoutError among them, HTTPException, and ValueError for a URL that is none.
+    The request is not signed: engines on this machine read the key and the region, and check no signature. Raises
+    OSError (also TimeoutError), HTTPException, and ValueError for an invalid URL.
     """
     import http.client
     from urllib.parse import urlsplit

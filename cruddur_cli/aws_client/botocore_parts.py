@@ -1,6 +1,6 @@
-"""The only module that uses what botocore does not promise to keep; ``tests/aws_client`` pins each part.
+"""The only module that uses undocumented parts of botocore. ``tests/aws_client`` tests each part.
 
-Where a part is gone, the slow path is taken: botocore's own loader, or its own walk through the model.
+If a later botocore lacks a part, a slower documented way is used: botocore's own loader, or its own parser.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Handler of each answer: botocore's model of the operation and what came; returns the parsed answer, where
-# botocore does not have to parse it.
-Take = Callable[[Any, Mapping[str, Any]], dict[str, Any] | None]
+# A handler of answers. It gets botocore's model of the operation and the raw answer, and returns the parsed answer, or
+# None if botocore must parse it.
+AnswerHandler = Callable[[Any, Mapping[str, Any]], dict[str, Any] | None]
 
 
-def on_answers(client: Any, take: Take) -> Callable[[], None]:
-    """Have ``take`` see every answer before it is parsed, by the event before-parse.
+def on_answers(client: Any, take: AnswerHandler) -> Callable[[], None]:
+    """Call ``take`` with every answer before botocore parses it; return a function that unregisters it.
 
-    It gets the raw answer, and a dict that is added to the parsed one: so an answer can be read in another way. Neither
-    is documented. Without the dict botocore parses the body itself. A second registration changes nothing; what comes
-    back takes one away.
+    It uses the event before-parse, which has the raw answer, and a dict that botocore adds to the parsed answer. Both
+    are undocumented. Without that dict, botocore parses the body itself. A second registration has no effect, and has
+    to be unregistered too.
     """
 
     def handle(
@@ -40,9 +40,9 @@ def on_answers(client: Any, take: Take) -> Callable[[], None]:
 
 
 def on_requests(client: Any, operation: str, set_aside: Callable[..., Any], put_back: Callable[..., Any]) -> None:
-    """Have a request's parameters set aside before botocore walks through them, and put back into its body.
+    """Call ``set_aside`` before botocore checks and encodes a request's parameters, and ``put_back`` before it is sent.
 
-    Both events carry one ``context``, the parameters, and the body that is to be sent.
+    Both get the same ``context``. ``set_aside`` gets the parameters, ``put_back`` the request with its body.
     """
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register(f"before-parameter-build.{service}.{operation}", set_aside)
@@ -50,10 +50,10 @@ def on_requests(client: Any, operation: str, set_aside: Callable[..., Any], put_
 
 
 def quicken(session: Any, service: str, *, local: bool) -> None:
-    """Spare a session two readings of botocore's loader that cost a command a third of its start-up.
+    """Make a session's client creation faster: without this it takes a third of a command's start-up time.
 
-    It looks into every service's folder, twice, to learn that ours exist; and it reads where AWS has endpoints even
-    when the endpoint is given.
+    botocore's loader looks into the folder of every service, twice, to find the one service. It also reads the list of
+    AWS endpoints if the endpoint is given. This loader does neither.
     """
     from botocore.loaders import Loader
 
@@ -62,7 +62,7 @@ def quicken(session: Any, service: str, *, local: bool) -> None:
 
     class Quick(Loader):
         def list_available_services(self, type_name: str) -> list[str]:
-            # The others are where a profile's credentials come from.
+            # A profile's credentials can come from the services after the first.
             return [service, "sts", "sso", "sso-oidc", "signin"]
 
         def load_data_with_path(self, name: str) -> Any:

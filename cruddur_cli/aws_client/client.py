@@ -1,4 +1,7 @@
-"""The only module that creates AWS clients: endpoint, credentials, time-outs, retries, and what errors mean."""
+"""Create AWS clients, send requests with retries, and translate the SDK's errors.
+
+Every AWS client of this package is created here, so that endpoints, credentials, time-outs and retries follow one rule.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,21 @@ if TYPE_CHECKING:
     import boto3
 
 LOCAL_REGION = "us-east-1"
-# Key and secret for engines that take any: letters and digits alone, as DynamoDB Local wants it.
+# The key and the secret for engines that accept any. DynamoDB Local accepts only letters and digits.
 DUMMY_CREDENTIAL = "cruddurlocal"
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Every time-out of what is asked over the network, in seconds.
+    """Every time-out of requests to AWS, in seconds.
 
-    ``connect`` and ``read`` are of one request. ``unreachable`` is how long a server that refuses connections, or is
-    not the service, is asked again; ``busy`` how long a service that answers "later" is, counted from the last
-    progress. ``busy_audit`` is that of each of an audit's about fifty reads, ``busy_lambda`` that of one request of the
-    stream's function. ``table`` is how long a table may take to be made, changed or deleted. ``silent_tries`` requests
-    without any answer are enough: three times ``read`` is half of the 30 seconds after which every command has ended.
+    ``connect`` and ``read`` limit one request. ``unreachable`` limits retries while a server refuses connections or is
+    not the service. ``busy`` limits retries while the service answers "later"; it counts from the last progress.
+    ``busy_audit`` replaces it for each of an audit's about fifty reads, ``busy_lambda`` for each request of the stream
+    function. ``table`` limits the wait until a table is created, changed or deleted.
+
+    ``silent_tries`` is not a time: it is the number of requests without an answer after which the client gives up.
+    Three times ``read`` is half of the 30 seconds in which every command must end.
     """
 
     connect: float = 3.0
@@ -43,7 +48,7 @@ class Timeouts:
 
 
 TIMEOUTS = Timeouts()
-# Codes that mean "later", not "no": "Error retries and exponential backoff in AWS".
+# Codes of requests that may succeed later: "Error retries and exponential backoff in AWS".
 THROTTLED = {
     "ThrottlingException",
     "Throttling",
@@ -70,17 +75,19 @@ _CREDENTIALS = {
     "MissingAuthenticationToken",
     "SignatureDoesNotMatch",
 }
-# What EC2, RDS, DynamoDB and Cognito call it when the credentials are good and the policy is not.
+# Codes of EC2, RDS, DynamoDB and Cognito for valid credentials whose policy does not allow the action.
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 _READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where one AWS service is: ``url`` None is AWS itself, in ``region`` (None: the profile's).
+    """The endpoint of one AWS service. If ``url`` is None, it is AWS itself, in ``region`` (None: the profile's).
 
-    ``own`` is True for an endpoint that ``[prod]`` names, such as one of a VPC: it takes credentials for AWS. ``label``
-    is its name in messages; default: the service and where it is. ``advice`` says what to do if it is out of reach.
+    ``own`` is True for an endpoint in ``[prod]``, such as that of a VPC, which needs credentials for AWS. ``embedded``
+    is True for the embedded engine. With ``read_only``, requests that are not reads are refused before they are sent.
+    ``label`` is its name in messages; the default is the service and its place. ``advice`` is the hint if it cannot be
+    reached.
     """
 
     service: str
@@ -101,20 +108,21 @@ class Endpoint:
 
     @property
     def local(self) -> bool:
-        """Whether it is an engine of the developer's own: nothing that is configured for AWS counts there."""
+        """Whether it is an engine of the developer's own, where no setting for AWS applies."""
         return self.url is not None and not self.own
 
 
 def open_client(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> Any:
-    """A botocore client for one endpoint. Nothing is sent yet, except what a profile's credentials need.
+    """A botocore client for one endpoint. It sends no request, except those that a profile's credentials need.
 
-    At a local endpoint neither profiles, configuration files, proxies nor an instance's metadata count. With
-    ``read_only`` a request that is not a read is refused before it is made. Raises NotConfigured.
+    At a local endpoint, profiles, configuration files, proxies and an instance's metadata are ignored. With
+    ``at.read_only``, a request that is not a read raises AssertionError before it is sent. ``trace`` gets a line for
+    each request. Raises NotConfigured.
     """
     with _configuring(at):
         prepared, options = _prepared(at)
         client = prepared.create_client(at.service, endpoint_url=at.url, **options)
-    botocore_parts.on_answers(client, _take)
+    botocore_parts.on_answers(client, _check_answer)
     if at.service == "dynamodb":
         botocore_parts.on_requests(client, "BatchWriteItem", fast_json.set_aside, fast_json.put_back)
     if at.read_only:
@@ -125,10 +133,10 @@ def open_client(at: Endpoint, *, trace: Callable[[str], None] | None = None) -> 
 
 
 def session(at: Endpoint) -> boto3.Session:
-    """A session of boto3 with the region and the credentials of an endpoint, for programs that use this as a library.
+    """A boto3 session with the region and the credentials of an endpoint, for programs that use the library.
 
-    ``session(at).client("dynamodb", endpoint_url=at.url)`` is a client for it. Commands open botocore's client, which
-    boto3 makes too, because boto3 takes 50 ms to load. Raises NotConfigured.
+    ``session(at).client("dynamodb", endpoint_url=at.url)`` is a client for the endpoint. Commands create the client
+    with botocore instead, as boto3 does, because boto3 takes 50 ms to load. Raises NotConfigured.
     """
     import boto3
 
@@ -141,20 +149,20 @@ def session(at: Endpoint) -> boto3.Session:
 
 @contextmanager
 def lent(client: Any) -> Iterator[Endpoint]:
-    """Where a client of boto3 leads; until the end of the block its answers are checked as those of our own are."""
+    """The endpoint of a boto3 client. In the block, the client's answers are checked like those of ``open_client``."""
     from urllib.parse import urlsplit
 
     service, url, region = client.meta.service_model.service_name, client.meta.endpoint_url, client.meta.region_name
     aws = (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
-    forget = botocore_parts.on_answers(client, _take)
+    unregister = botocore_parts.on_answers(client, _check_answer)
     try:
         yield Endpoint(service, None if aws else url, region)
     finally:
-        forget()
+        unregister()
 
 
 def _prepared(at: Endpoint) -> tuple[Any, dict[str, Any]]:
-    """A botocore session for one endpoint, and what its client is made with."""
+    """A botocore session for one endpoint, and the options of its client."""
     from botocore.config import Config
     from botocore.session import Session
 
@@ -162,7 +170,7 @@ def _prepared(at: Endpoint) -> tuple[Any, dict[str, Any]]:
         "ignore_configured_endpoint_urls": True,
         "connect_timeout": TIMEOUTS.connect,
         "read_timeout": TIMEOUTS.read,
-        # Retried in call(): botocore's own pauses differ between 1.43 and 1.44.
+        # `call` retries: botocore's own pauses differ between 1.43 and 1.44.
         "retries": {"mode": "standard", "total_max_attempts": 1},
         "max_pool_connections": 32,
     }
@@ -205,8 +213,8 @@ def _configuring(at: Endpoint) -> Iterator[None]:
         raise NotConfigured(f"{at.label}: {error}") from error
 
 
-def _take(model: Any, response: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Check an answer; returned as it is where botocore does not have to parse it."""
+def _check_answer(model: Any, response: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Check an answer; return it parsed, or None if botocore must parse it. Raises Foreign."""
     answer = answers.check(model, response)
     if answer is None or not fast_json.is_plain(model.name):
         return None
@@ -215,7 +223,7 @@ def _take(model: Any, response: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def refuse_dummies(label: str) -> None:
-    """Raises NotConfigured where the environment holds the credentials of ``cruddur local env``, which AWS refuses."""
+    """Raise NotConfigured if the environment has the credentials of ``cruddur local env``, which AWS refuses."""
     if DUMMY_CREDENTIAL in (os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")):
         raise NotConfigured(
             f"{label} needs AWS credentials, and AWS_ACCESS_KEY_ID has the dummy value of `cruddur local env`.",
@@ -225,7 +233,10 @@ def refuse_dummies(label: str) -> None:
 
 
 def _local_credentials(at: Endpoint) -> dict[str, str | None]:
-    """DynamoDB Local keeps separate tables per access key, so a key that is set counts there as it does for the app."""
+    """The credentials for a local engine: those of the environment if both are set, otherwise dummies.
+
+    DynamoDB Local has separate tables for each access key, so it must get the key that the application uses.
+    """
     key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if at.embedded or not key or not secret:
         return {"aws_access_key_id": DUMMY_CREDENTIAL, "aws_secret_access_key": DUMMY_CREDENTIAL}
@@ -238,9 +249,10 @@ def _refuse_writes(model: Any, **_: Any) -> None:
 
 
 class Backoff:
-    """The one policy of trying again: how long, and with which pauses. Threads may share one.
+    """The policy of all retries: for how long, and with which pauses. Threads may share a Backoff.
 
-    ``busy_s`` counts from the last progress, of any thread; ``unreachable_s`` is for what does not answer at all.
+    ``busy_s`` limits retries from the last progress of any thread. ``unreachable_s`` replaces it for a server that
+    cannot be reached. ``most_s`` is the longest pause. All are in seconds.
     """
 
     def __init__(
@@ -256,21 +268,21 @@ class Backoff:
         self._since, self._tries, self._silent = None, 0, {}
 
     def wait(self, *, busy: bool = True, silent: bool = False) -> bool:
-        """Sleep before the next try, longer each time and jittered; False when it is time to give up.
+        """Sleep before the next attempt, for a growing random time; return False if it is time to give up.
 
-        ``busy`` False is a server that cannot be reached, or is another one than was asked for. ``silent`` is an
-        answer that did not come within the read time-out.
+        ``busy=False`` means that the server cannot be reached or is not the service. ``silent`` means that there was no
+        answer within the read time-out.
         """
         now = time.monotonic()
-        # Threads that share it may forget the time in between: progress of one is progress of all.
+        # Another thread may reset `_since` meanwhile, because the progress of one thread is the progress of all.
         since = self._since
         if since is None:
             since = self._since = now
         self._tries += 1
         if silent:
             thread = get_ident()
-            mine = self._silent[thread] = self._silent.get(thread, 0) + 1
-            if mine >= TIMEOUTS.silent_tries:
+            count = self._silent[thread] = self._silent.get(thread, 0) + 1
+            if count >= TIMEOUTS.silent_tries:
                 return False
         limit_s = self._busy_s if busy or silent else self._unreachable_s
         left_s = limit_s - (now - since)
@@ -286,10 +298,11 @@ class Backoff:
 def call(
     client: Any, operation: str, params: Mapping[str, Any], *, at: Endpoint, backoff: Backoff | None = None
 ) -> Any:
-    """The answer to one request (``operation`` in snake case), retried while the service is busy or out of reach.
+    """The answer to one request, retried while the service is busy or cannot be reached.
 
-    Every request of this project may be repeated safely. Raises our errors: CannotConnect (also for an answer that is
-    not the service's), NotConfigured, NotFound, Refused (whose ``fields["aws_code"]`` is the service's own code).
+    ``operation`` is in snake case. Every request of this package can be repeated safely. Raises CannotConnect, also for
+    an answer that is not the service's; NotConfigured for missing or refused credentials; NotFound; and Refused, with
+    the service's own error code in ``fields["aws_code"]``.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -304,11 +317,11 @@ def call(
                 continue
             raise _translate(error, at) from error
         except (answers.Foreign, ResponseParserError) as error:
-            # In front of AWS stand load balancers, which say 503 in HTML.
+            # A load balancer of AWS answers 503 in HTML while the service is busy.
             if backoff.wait(busy=at.url is None and getattr(error, "status", 0) >= 500):
                 continue
             raise _foreign(error, at) from error
-        except RuntimeError as error:  # botocore's own for credentials that have expired
+        except RuntimeError as error:  # botocore raises it for expired credentials
             if "expired" not in str(error):
                 raise
             raise NotConfigured(
@@ -325,10 +338,10 @@ def call(
 
 
 def speaks(url: str, service: str, target: str, body: str, expected: str, *, timeout_s: float | None = None) -> bool:
-    """Whether the server at ``url`` speaks one AWS JSON service: whether it answers ``target`` with ``expected``.
+    """Whether the server at ``url`` is an AWS JSON service: whether its answer to ``target`` contains ``expected``.
 
-    Raises CannotConnect where a server accepts and does not answer: it may be the very store that is asked for, and
-    nothing may be written to another one in its place.
+    Raises CannotConnect if a server accepts the connection and does not answer. It may be the right store, so the
+    command must not use another one instead.
     """
     try:
         return answers.speaks(url, service, target, body, expected, timeout_s=timeout_s or TIMEOUTS.read)
@@ -340,11 +353,11 @@ def speaks(url: str, service: str, target: str, body: str, expected: str, *, tim
 
 
 FALSE_ANSWERS = {"damaged_answer", "not_the_service"}
-"""The codes of the errors that say that something answered, and that it is not to be believed."""
+"""The codes of errors that mean that a server answered, but that its answer cannot be trusted."""
 
 
 def _foreign(error: Exception, at: Endpoint) -> CannotConnect:
-    """The error for answers that are not the service's, try after try."""
+    """The error for an answer that is damaged or not the service's, after all retries."""
     if isinstance(error, answers.Foreign) and error.damaged:
         return CannotConnect(
             f"The answer of {at.label} arrives damaged: its checksum (x-amz-crc32) differs in every attempt.",
@@ -410,12 +423,12 @@ def _translate(error: Any, at: Endpoint) -> CruddurError:
 
 
 def _denied(error: Any, at: Endpoint, fields: dict[str, Any]) -> Refused:
-    """AWS's sentence is followed by a page of encoded policy; what a person needs is the action that is missing."""
+    """The error for a missing permission. It names the action; AWS's message has a page of encoded policy after it."""
     import re
 
     text = error.response.get("Error", {}).get("Message") or ""
-    named = re.search(r"perform:? ([a-z0-9-]+:[A-Za-z]+)", text)
-    action = named[1] if named else f"{at.service}:{error.operation_name}"
+    match = re.search(r"perform:? ([a-z0-9-]+:[A-Za-z]+)", text)
+    action = match[1] if match else f"{at.service}:{error.operation_name}"
     return Refused(
         f"{at.label}: these credentials lack the permission {action}.",
         hint=f"allow {action} in their policy; aws sts get-caller-identity shows whose they are",

@@ -1,4 +1,4 @@
-"""When the credentials for AWS expire, by what the environment and the files of a home say. Sends nothing."""
+"""Find out when the AWS credentials expire, from the environment and the files of ``~/.aws``. Sends no request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-# Programs that write temporary keys into the credentials file write one of these beside them.
-_WRITTEN = ("x_security_token_expires", "aws_expiration", "expiration")
+# Programs that write temporary keys into the credentials file also write one of these settings.
+_EXPIRY_SETTINGS = ("x_security_token_expires", "aws_expiration", "expiration")
 
 
 @dataclass(frozen=True)
 class Expiry:
-    """When credentials expire, whose they are, and the command that renews them."""
+    """The time at which credentials expire (``at``), what they are, and the command that renews them."""
 
     what: str
     at: datetime
@@ -26,9 +26,9 @@ class Expiry:
 
 
 def expiry() -> Expiry | None:
-    """When the credentials expire that the SDK would use; None where that is not known, or they are renewed.
+    """The expiry of the credentials that the SDK would use; None if it is unknown, or if the SDK renews them.
 
-    The order is that of the SDK: the keys in the environment, then the profile's.
+    As in the SDK, keys in the environment come before the profile.
     """
     if all(os.environ.get(name) for name in _KEYS):
         moment = _parsed(os.environ.get("AWS_CREDENTIAL_EXPIRATION"))
@@ -45,23 +45,23 @@ def expiry() -> Expiry | None:
     return _of_profile(config, profile, set())
 
 
-def _of_profile(config: Mapping[str, Any], profile: str, passed: set[str]) -> Expiry | None:
-    found = config.get("profiles", {}).get(profile)
-    if found is None or profile in passed:
+def _of_profile(config: Mapping[str, Any], profile: str, visited: set[str]) -> Expiry | None:
+    settings = config.get("profiles", {}).get(profile)
+    if settings is None or profile in visited:
         return None
-    if "sso_session" in found or "sso_start_url" in found:
-        moment = _token(str(found.get("sso_session") or found.get("sso_start_url")))
+    if "sso_session" in settings or "sso_start_url" in settings:
+        moment = _token_expiry(str(settings.get("sso_session") or settings.get("sso_start_url")))
         remedy = f"aws sso login --profile {profile}"
         return None if moment is None else Expiry(f"the SSO token of profile {profile}", moment, remedy)
-    for name in _WRITTEN:
-        if (moment := _parsed(found.get(name))) is not None:
+    for name in _EXPIRY_SETTINGS:
+        if (moment := _parsed(settings.get(name))) is not None:
             return Expiry(f"the credentials of profile {profile}", moment, f"aws sso login --profile {profile}")
-    source = found.get("source_profile")
-    return _of_profile(config, str(source), {*passed, profile}) if source else None
+    source = settings.get("source_profile")
+    return _of_profile(config, str(source), {*visited, profile}) if source else None
 
 
-def _token(name: str) -> datetime | None:
-    """When a token of the SSO cache expires; None for one that is missing, or that the SDK renews by itself."""
+def _token_expiry(name: str) -> datetime | None:
+    """The time at which a token of the SSO cache expires; None if it is missing, or if the SDK renews it."""
     key = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
     try:
         token = json.loads((Path.home() / ".aws" / "sso" / "cache" / f"{key}.json").read_text())
@@ -75,7 +75,7 @@ def _parsed(text: object) -> datetime | None:
     from dateutil.parser import ParserError, parse
 
     try:
-        found = parse(str(text or "").replace("UTC", "Z"))
+        moment = parse(str(text or "").replace("UTC", "Z"))
     except (ParserError, OverflowError, ValueError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

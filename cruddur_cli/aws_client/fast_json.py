@@ -1,7 +1,7 @@
-"""Takes botocore's slow ways out of requests and answers that carry many items; every other one is left to it.
+"""Encode and decode requests and answers with many items with ``json`` instead of botocore, which is faster.
 
-botocore walks its model for each value of each item, 40 µs an item. DynamoDB's wire format *is* the format that
-botocore hands out, but for binary values, so the C parser of ``json`` does the same in 3 µs.
+botocore applies its model to each value of each item, which takes 40 µs per item. DynamoDB's wire format is the same as
+the format that botocore returns, except for binary values. So the C parser of ``json`` gives the same result in 3 µs.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import base64
 import json
 from typing import Any
 
-# A page of users is long as well; their times stay seconds.
+# A page of users is also long. Its times stay numbers of seconds.
 _ANSWERS = {"Scan", "Query", "BatchGetItem", "ListUsers"}
 _REQUESTS = "cruddur_requests"
 
 
 def is_plain(operation: str) -> bool:
-    """Whether the JSON of an answer is what callers get, so that botocore need not walk through its model."""
+    """Whether the JSON of an operation's answer has the form that botocore returns, so that botocore can be skipped."""
     return operation in _ANSWERS
 
 
 def decode(raw: bytes, answer: dict[str, Any]) -> None:
-    """Make binary values bytes, in place, where ``raw``, which the answer was parsed from, has any."""
+    """Replace base64 texts of binary values in ``answer`` by bytes. ``raw`` is the JSON of the answer."""
     if b'"B"' not in raw and b'"BS"' not in raw:
         return
     for item in answer.get("Items") or ():
@@ -30,7 +30,7 @@ def decode(raw: bytes, answer: dict[str, Any]) -> None:
     for items in responses.values() if isinstance(responses, dict) else ():
         for item in items:
             _decode(item)
-    # A place to go on from, or keys that were left, go back as they came: through botocore, which takes bytes.
+    # These keys are sent again with the next request, through botocore, which expects bytes.
     _decode(answer.get("LastEvaluatedKey") or {})
     for left in (answer.get("UnprocessedKeys") or {}).values():
         for key in left["Keys"]:
@@ -38,7 +38,7 @@ def decode(raw: bytes, answer: dict[str, Any]) -> None:
 
 
 def _decode(values: dict[str, Any]) -> None:
-    """Binary values in place: base64 text on the wire, bytes in Python."""
+    """Replace base64 texts of binary values by bytes, in place."""
     for value in values.values():
         _decode_value(value)
 
@@ -58,7 +58,10 @@ def _decode_value(value: dict[str, Any]) -> None:
 
 
 def set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    """Keep the requests from the model; what it sees in their place is one of the right form, to the same table."""
+    """Replace the requests of a BatchWriteItem by one short request for the same table, and save them in ``context``.
+
+    So botocore does not encode the items.
+    """
     requests = params.get("RequestItems")
     if isinstance(requests, dict) and all(requests.values()):
         context[_REQUESTS] = requests
@@ -66,7 +69,7 @@ def set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None
 
 
 def put_back(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    """Write the requests that were set aside into the body, as they are."""
+    """Write the saved requests into the body of the request."""
     if _REQUESTS in context:
         body = {**json.loads(params["body"]), "RequestItems": context.pop(_REQUESTS)}
         params["body"] = json.dumps(body, default=_binary).encode()

@@ -1,4 +1,4 @@
-"""What the answers of a service say beside their content: its clock, and that it throttles."""
+"""Observe the clock of a service and its throttling, from the answers to a client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from .client import THROTTLED
 
 @dataclass
 class Observed:
-    """What was seen so far. ``ahead_s``: how far the service's clock is ahead of this machine's, None if unknown."""
+    """The observations so far.
+
+    ``ahead_s`` is how many seconds the service's clock is ahead of this machine's, or None. ``throttled`` is the number
+    of throttled requests.
+    """
 
     ahead_s: float | None = None
     throttled: int = 0
@@ -22,10 +26,10 @@ class Observed:
 
 @contextmanager
 def observed(client: Any) -> Iterator[Observed]:
-    """What the answers to a client say until the end of the block; requests that are repeated count each time."""
+    """The observations of all answers to a client in the block. A repeated request counts each time."""
     seen = Observed()
 
-    def look(
+    def observe(
         response_dict: Mapping[str, Any] | None = None, parsed_response: Mapping[str, Any] | None = None, **_: Any
     ) -> None:
         if ((parsed_response or {}).get("Error") or {}).get("Code") in THROTTLED:
@@ -34,15 +38,18 @@ def observed(client: Any) -> Iterator[Observed]:
             seen.ahead_s = _ahead(response_dict.get("headers") or {})
 
     event = f"response-received.{client.meta.service_model.service_id.hyphenize()}"
-    client.meta.events.register(event, look)
+    client.meta.events.register(event, observe)
     try:
         yield seen
     finally:
-        client.meta.events.unregister(event, look)
+        client.meta.events.unregister(event, observe)
 
 
 def _ahead(headers: Mapping[str, str]) -> float | None:
-    """Source: HTTP Semantics (RFC 9110), "Date": the time at which the answer was made, in whole seconds."""
+    """How many seconds the service's clock is ahead, from the header Date; None without that header.
+
+    Date is the time at which the answer was created, in whole seconds (RFC 9110, HTTP Semantics).
+    """
     written = next((value for name, value in headers.items() if name.lower() == "date"), None)
     if written is None:
         return None

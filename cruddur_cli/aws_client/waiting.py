@@ -1,4 +1,4 @@
-"""Waits for what AWS does by itself and tells how far it is: backups, restores, exports, imports, snapshots."""
+"""Wait for jobs of AWS and report their progress: backups, restores, exports, imports, snapshots."""
 
 from __future__ import annotations
 
@@ -8,48 +8,49 @@ from typing import TypeVar
 
 from ..errors import CannotConnect
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 Say = Callable[[str], None]
-_TELL_AGAIN_S = 30.0
+_REPORT_AGAIN_S = 30.0
 
 
 def until(
-    ask: Callable[[], Found],
+    ask: Callable[[], Answer],
     *,
-    done: Callable[[Found], bool],
-    state: Callable[[Found], str],
+    done: Callable[[Answer], bool],
+    state: Callable[[Answer], str],
     say: Say,
     wait_s: float,
     hint: str,
     longest_pause_s: float = 10.0,
-) -> Found:
-    """What ``ask`` answers once it is ``done``. ``say`` is told each new ``state``, and every 30 seconds the time.
+) -> Answer:
+    """Call ``ask`` until its answer is ``done``, and return that answer.
 
-    Asks often at first, then every ``longest_pause_s``. Raises CannotConnect after ``wait_s``; ``hint`` says how to
-    wait again, because AWS continues what it began.
+    ``say`` is called with each new ``state``, and every 30 seconds with the state and the elapsed time. The pauses grow
+    up to ``longest_pause_s``. Raises CannotConnect after ``wait_s`` seconds. AWS continues the job then, and ``hint``
+    says how to wait for it again.
     """
-    began = told_at = time.monotonic()
-    pause_s, told = 0.05, ""
+    began = reported_at = time.monotonic()
+    pause_s, reported = 0.05, ""
     while True:
-        found = ask()
-        if done(found):
-            return found
-        text, now = state(found), time.monotonic()
+        answer = ask()
+        if done(answer):
+            return answer
+        text, now = state(answer), time.monotonic()
         if now - began >= wait_s:
             raise CannotConnect(
                 f"{text}, and not done after {duration(wait_s)}. AWS continues by itself.",
                 hint=hint,
                 code="still_running",
             )
-        if text != told or now - told_at >= _TELL_AGAIN_S:
-            say(text if now - began < _TELL_AGAIN_S else f"{text}, {duration(now - began)}")
-            told, told_at = text, now
+        if text != reported or now - reported_at >= _REPORT_AGAIN_S:
+            say(text if now - began < _REPORT_AGAIN_S else f"{text}, {duration(now - began)}")
+            reported, reported_at = text, now
         time.sleep(min(pause_s, max(0.0, began + wait_s - now)))
         pause_s = min(longest_pause_s, pause_s * 1.5)
 
 
 def duration(seconds: float) -> str:
-    """A number of seconds for a sentence: ``40 s``, ``3 min``, ``2 h 5 min``."""
+    """A number of seconds as text: ``40 s``, ``3 min``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"

@@ -1,1 +1,1 @@
-"""The stream processor as a Lambda function: its handler, its archive, and what it may do."""
+"""The stream processor as a Lambda function: its handler, its archive, its policy and its template."""

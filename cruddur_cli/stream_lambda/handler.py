@@ -1,7 +1,7 @@
-"""The stream processor as a Lambda function: ``cruddur_cli.stream_lambda.handler.handler``.
+"""The handler of the stream function: ``cruddur_cli.stream_lambda.handler.handler``.
 
-``cruddur ddb stream package`` makes the archive one uploads; docs/lambda.md has its policy and its event source. It
-needs what the Lambda Python runtime brings, and nothing else.
+``cruddur ddb stream package`` writes the archive to upload. docs/lambda.md has the function's policy and event source.
+The function needs only the libraries of Lambda's Python runtime.
 """
 
 from __future__ import annotations
@@ -20,56 +20,57 @@ from ..dynamodb.streams import processor
 _logger = logging.getLogger("cruddur")
 _logger.setLevel(logging.INFO)
 _opened: dict[tuple[str, str | None], DynamoDB] = {}
-# What is kept of a function's time for its answer.
+# The seconds of the function's time that are reserved for its answer.
 _RESERVE_S = 2.0
 
 
 def handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """Apply the records of one batch; returns the first that was not applied, where there is one.
+    """Apply the records of one batch; report the first record that was not applied, if any.
 
-    Lambda continues from the lowest sequence number that is reported ("Configuring partial batch response with DynamoDB
-    and Lambda"); an empty one, of a record that has none, makes it repeat the whole batch. An event without records
-    raises KeyError, which does the same.
+    Lambda continues from the lowest reported sequence number ("Configuring partial batch response with DynamoDB and
+    Lambda"). If the record has no sequence number, the reported one is empty, and Lambda repeats the whole batch. An
+    event without records raises KeyError, and Lambda repeats the batch too.
     """
     batch = event["Records"]
     dynamodb = _open()
     left_s = _left_s(context)
     dynamodb.busy_s = min(aws_client.TIMEOUTS.busy_lambda, left_s / 2)
     before = dynamodb.meter.total().write_units
-    done = processor.apply(dynamodb, batch, deadline=time.monotonic() + left_s - dynamodb.busy_s)
-    for reason in done.unmovable:
+    result = processor.apply(dynamodb, batch, deadline=time.monotonic() + left_s - dynamodb.busy_s)
+    for reason in result.unmovable:
         _logger.warning("%s", reason)
     _logger.info(
         "%s",
         json.dumps(
             {
-                "records": done.records,
-                "messages": done.messages,
-                "ignored": done.ignored,
-                "conversations": done.conversations,
-                "moved": done.moved,
-                "unchanged": done.unchanged,
-                "repaired": done.repaired,
+                "records": result.records,
+                "messages": result.messages,
+                "ignored": result.ignored,
+                "conversations": result.conversations,
+                "moved": result.moved,
+                "unchanged": result.unchanged,
+                "repaired": result.repaired,
                 "write_units": dynamodb.meter.total().write_units - before,
             }
         ),
     )
-    if done.failure is None:
+    if result.failure is None:
         return {"batchItemFailures": []}
-    _logger.error("record %s was not applied: %s", done.failure.sequence_number, done.failure.reason)
-    return {"batchItemFailures": [{"itemIdentifier": done.failure.sequence_number}]}
+    _logger.error("record %s was not applied: %s", result.failure.sequence_number, result.failure.reason)
+    return {"batchItemFailures": [{"itemIdentifier": result.failure.sequence_number}]}
 
 
 def _left_s(context: Any) -> float:
-    """Seconds this invocation has; 3 is Lambda's own default of a function's time-out."""
+    """The seconds that this invocation has left for its work, at least 0.5."""
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     return float(max(0.5, (remaining() / 1000 if remaining else 30.0) - _RESERVE_S))
 
 
 def _open() -> DynamoDB:
-    """The table's store, kept from one invocation to the next. The table's name has to be set: no default reaches AWS.
+    """The opened store of the table, which is kept for the next invocations.
 
-    ``AWS_ENDPOINT_URL_DYNAMODB`` names an engine to try it on; on AWS the role's credentials and region count.
+    The name of the table must be set, because a default could be a wrong table in AWS. ``AWS_ENDPOINT_URL_DYNAMODB``
+    names another engine, to try the function there. On AWS, the credentials and the region are those of the function.
     """
     table = os.environ["DDB_MESSAGE_TABLE"]
     url = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL") or None
@@ -81,12 +82,12 @@ def _open() -> DynamoDB:
 
 
 def opened() -> list[DynamoDB]:
-    """The stores that are kept."""
+    """The kept stores."""
     return list(_opened.values())
 
 
 def forget() -> None:
-    """Close what is kept."""
+    """Close the kept stores, and keep them no longer."""
     for dynamodb in _opened.values():
         dynamodb.client.close()
     _opened.clear()

@@ -1,4 +1,4 @@
-"""Packs the stream processor for AWS Lambda: the handler, and every module of this package that it imports."""
+"""Build the archive of the stream function: its handler, and every module of this package that it imports."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 HANDLER = "cruddur_cli.lambda_handler.handler"
 _PACKAGE = "cruddur_cli"
-# Functions that people deployed name this module, so a new archive keeps working without a change of theirs.
+# Deployed functions have this module in their configuration, so a new archive must contain it.
 _ALIAS = ("cruddur_cli/lambda_handler.py", b"from .stream_lambda.handler import handler as handler\n")
-# The oldest time that a zip file can hold; a build's own time would make each one different.
+# The earliest time in a zip file. With the time of the build, two builds would differ.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What was packed. ``code_sha256`` is what Lambda shows as CodeSha256 of the same bytes."""
+    """The archive in a file. ``modules`` is the number of its modules; ``code_sha256`` is Lambda's CodeSha256 of it."""
 
     file: str
     handler: str
@@ -31,41 +31,41 @@ class Archive:
 
 
 def build() -> tuple[bytes, int]:
-    """The archive and how many modules it holds. The same sources give the same bytes, on any machine.
+    """The bytes of the archive, and the number of its modules. The same sources give the same bytes on any machine.
 
-    Nothing is compressed: how well it would be depends on the machine's zlib.
+    It is not compressed, because compressed bytes depend on the machine's zlib.
     """
     root = Path(__file__).parents[1]
     out = io.BytesIO()
-    found = sorted(_reachable(root, "stream_lambda.handler"))
+    paths = sorted(_reachable(root, "stream_lambda.handler"))
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        files = [(f"{_PACKAGE}/{path.relative_to(root).as_posix()}", path.read_bytes()) for path in found]
+        files = [(f"{_PACKAGE}/{path.relative_to(root).as_posix()}", path.read_bytes()) for path in paths]
         for name, content in sorted([*files, _ALIAS]):
             entry = zipfile.ZipInfo(name, _TIME)
-            entry.create_system = 3  # Unix, on every build machine: the mode below counts
-            entry.external_attr = 0o100644 << 16  # Lambda runs as another user, who has to be able to read it
+            entry.create_system = 3  # Unix, so that the mode below applies
+            entry.external_attr = 0o100644 << 16  # Lambda runs as another user, who must be able to read the file
             archive.writestr(entry, content.replace(b"\r\n", b"\n"))
-    return out.getvalue(), len(found) + 1
+    return out.getvalue(), len(paths) + 1
 
 
 def describe(content: bytes, modules: int, *, file: str) -> Archive:
-    """What there is to know of an archive that was written to ``file``."""
+    """The record of an archive that was written to ``file``."""
     digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
     return Archive(file, HANDLER, modules, len(content), digest)
 
 
 def _reachable(root: Path, start: str) -> set[Path]:
-    """The files of a module and of all that it imports from this package, inside of functions as well."""
-    found: set[Path] = set()
+    """The files of a module and of all modules of this package that it imports, also inside functions."""
+    reached: set[Path] = set()
     waiting = [start]
     while waiting:
         parts = waiting.pop().split(".")
         for size in range(len(parts) + 1):
             path = _file(root, ".".join(parts[:size]))
-            if path is not None and path not in found:
-                found.add(path)
+            if path is not None and path not in reached:
+                reached.add(path)
                 waiting += _imports(root, path)
-    return found
+    return reached
 
 
 def _file(root: Path, name: str) -> Path | None:
@@ -77,7 +77,7 @@ def _file(root: Path, name: str) -> Path | None:
 
 
 def _imports(root: Path, path: Path) -> Iterator[str]:
-    """The modules that a file imports relatively, as names below the package; those for type checkers left out."""
+    """Yield the names of the modules that a file imports with relative imports, without those under TYPE_CHECKING."""
     package = path.relative_to(root).parent.parts
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):

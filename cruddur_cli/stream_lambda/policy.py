@@ -1,10 +1,10 @@
-"""The least policy with which the stream function works: the docs show it, the template makes it, audit compares."""
+"""The least-privilege policy of the stream function. The docs show it, the template has it, the audit compares it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Lambda itself asks for these where a function is in a VPC ("AWSLambdaVPCAccessExecutionRole").
+# Lambda needs these too if the function is in a VPC ("AWSLambdaVPCAccessExecutionRole").
 IN_A_VPC = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -16,7 +16,7 @@ IN_A_VPC = (
 
 
 def least(*, table: object, stream: object, index: object, queue: object, logs: object) -> dict[str, Any]:
-    """The policy for these resources, each an ARN or what a template has in its place."""
+    """The policy for these resources. Each is an ARN, or an expression of a CloudFormation template."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -46,7 +46,7 @@ def least(*, table: object, stream: object, index: object, queue: object, logs: 
 
 
 def of(*, partition: str, region: str, account: str, table: str, function: str, queue: str) -> dict[str, Any]:
-    """The policy for a function, a table and a queue by their names."""
+    """The policy for a function, a table and a queue with these names."""
     arn = f"arn:{partition}:dynamodb:{region}:{account}:table/{table}"
     return least(
         table=arn,

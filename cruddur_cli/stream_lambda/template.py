@@ -1,6 +1,6 @@
-"""A CloudFormation template of the table, its stream, and the function that reads it. SAM deploys it as well.
+"""The CloudFormation template of the table, its stream and the stream function. SAM can deploy it too.
 
-Its settings are those of docs/lambda.md, its permissions those of ``policy.least``.
+Its settings are those of docs/lambda.md, and its permissions those of ``policy.least``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from .package import HANDLER
 
 RUNTIME = "python3.13"
 _FILTER = '{"eventName":["INSERT"],"dynamodb":{"Keys":{"pk":{"S":[{"prefix":"MSG#"}]}}}}'
-# SystemErrors is counted by operation; these are the ones that the application and the function send.
+# The metric SystemErrors exists for each operation. These are the operations of the application and the function.
 _OPERATIONS = ("Query", "GetItem", "PutItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
 
 
 def build(*, table: str, function: str) -> dict[str, Any]:
-    """The template, with these names as the defaults of its parameters."""
+    """The template as a mapping. ``table`` and ``function`` are the defaults of its parameters."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Cruddur's messages: table, index, stream, and the function that moves group rows.",
@@ -59,7 +59,7 @@ def _table() -> dict[str, Any]:
     index = {"IndexName": INDEX, "KeySchema": INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
     return {
         "Type": "AWS::DynamoDB::Table",
-        # Neither a deleted stack nor a change that needs a new table may take the messages with it.
+        # A deleted stack, or a change that needs a new table, must not delete the messages.
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
         "Properties": {
@@ -181,7 +181,7 @@ def _alarms() -> dict[str, dict[str, Any]]:
         "WritesThrottled": _alarm(_metric("AWS/DynamoDB", "WriteThrottleEvents", table)),
         "TableErrors": _alarm({"Metrics": [*errors, total]}),
         "FunctionErrors": _alarm(_metric("AWS/Lambda", "Errors", function)),
-        # Records live 24 hours in a stream: after half of that there is still time to act.
+        # A stream keeps records for 24 hours. After half of that there is still time to act.
         "FunctionLate": _alarm(_metric("AWS/Lambda", "IteratorAge", function, "Maximum"), threshold=12 * 3600 * 1000),
         "RecordsFailed": _alarm(_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Maximum")),
     }
