@@ -174,7 +174,7 @@ def _check_xml(operation: str, status: int, headers: Mapping[str, str], raw: byt
 
 
 def speaks(url: str, service: str, target: str, body: str, expected: str, *, timeout_s: float) -> bool:
-    """Whether the server at ``url`` answers ``target``, a request of an AWS JSON service, with ``expected`` in the body.
+    """Whether the server at ``url`` answers ``target``, a request of an AWS JSON service, with ``expected`` in it.
 
     The request is unsigned and has no credentials. Raises TimeoutError if a server accepts the connection and does not
     answer.

@@ -1,7 +1,7 @@
-"""The pytest plugin: a PostgreSQL and a DynamoDB for the tests of an application; docs/testing-your-app.md is its page.
+"""The pytest plugin: a PostgreSQL and a DynamoDB for an application's tests (docs/testing-your-app.md).
 
-Every pytest of an environment that has cruddur loads this module, so it imports nothing but Python's own modules before
-a fixture is used.
+Every pytest in an environment with cruddur loads this module. So it imports only pytest and modules of Python before a
+fixture is used.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["Stores"]
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _SESSION = "CRUDDUR_PYTEST_SESSION"  # the folder of the run, for the workers of pytest-xdist
-# A profile or a session of the developer's own AWS account has no place beside the dummy credentials.
+# A profile or a session of the developer's own AWS account must not be used together with the dummy credentials.
 _UNWANTED = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 _SHOWS_ONLY = {"--help", "-h", "--version", "-V", "--fixtures", "--markers"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The settings of the plugin, for pytest.ini or pyproject.toml."""
+    """Add the plugin's settings for pytest.ini and pyproject.toml."""
     parser.addini(
         "cruddur_env",
         "Start the engines and set the application's variables before conftest.py is imported.",
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """With ``cruddur_env``, set the variables before any module of the application is imported."""
+    """With ``cruddur_env``, start the engines and set the variables before the application is imported."""
     if not early_config.getini("cruddur_env") or _SHOWS_ONLY & set(args):
         return
     run = _run(early_config)
@@ -55,7 +55,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the folder of the run: the workers of pytest-xdist, which start later, inherit the name."""
+    """Choose the folder of the run. The workers of pytest-xdist start later and inherit its name."""
     wanted = config.getini("cruddur_unavailable")
     if wanted not in {"fail", "skip"}:
         raise pytest.UsageError(f"cruddur_unavailable is {wanted!r}; write fail or skip")
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the engines and delete their data, in the process that began the run."""
+    """Stop the engines and delete their data, in the process that began the run."""
     if _RUN in config.stash:
         config.stash[_RUN].end()
         del config.stash[_RUN]
@@ -81,7 +81,7 @@ def cruddur_stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
             stores = _run(pytestconfig).stores(_worker())
     except Unavailable as error:
         problem = error
-    # Outside of the handler, or pytest would show the reason twice.
+    # Raised outside of the handler, because pytest would otherwise show the reason twice.
     if problem is not None:
         if pytestconfig.getini("cruddur_unavailable") == "skip" and not isinstance(problem, SetupFailed):
             pytest.skip(str(problem))
@@ -92,7 +92,7 @@ def cruddur_stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
 
 @pytest.fixture
 def cruddur_database(cruddur_stores: Stores) -> Iterator[str]:
-    """The URL of a database of this test alone: the application's tables, empty. CONNECTION_URL names it."""
+    """The URL of a database for this test only, with the application's tables and no rows. CONNECTION_URL names it."""
     from . import copies
 
     with copies.empty_database(cruddur_stores.connection_url) as url, _environment({"CONNECTION_URL": url}):
@@ -101,7 +101,7 @@ def cruddur_database(cruddur_stores: Stores) -> Iterator[str]:
 
 @pytest.fixture
 def cruddur_table(cruddur_stores: Stores, pytestconfig: pytest.Config) -> Iterator[str]:
-    """The name of a table of this test alone, empty. DDB_MESSAGE_TABLE names it."""
+    """The name of an empty table for this test only. DDB_MESSAGE_TABLE names it."""
     from . import copies
 
     client = _run(pytestconfig).client(cruddur_stores)
@@ -111,10 +111,10 @@ def cruddur_table(cruddur_stores: Stores, pytestconfig: pytest.Config) -> Iterat
 
 @pytest.fixture
 def cruddur_seeded(cruddur_stores: Stores, pytestconfig: pytest.Config) -> Stores:
-    """The stores that the variables name, with the seeded rows alone: what earlier tests changed is undone.
+    """The stores that the variables name, with only the seeded rows: changes of earlier tests are undone.
 
-    Database and table keep their names, so it is for an application that connects when it is imported. A changed
-    schema stays changed.
+    Database and table keep their names. So this is for an application that connects when it is imported. A changed
+    schema is not restored.
     """
     _run(pytestconfig).seed(cruddur_stores)
     return cruddur_stores
@@ -133,7 +133,7 @@ def _run(config: pytest.Config) -> Run:
 def _worker() -> str | None:
     """The name of this worker of pytest-xdist, such as gw0; None in a run without workers, and in its first process.
 
-    A pytest that a test starts has the variables of the worker that it is started by, and is none.
+    A pytest that a test starts inherits the variables of its worker, but is not a worker. So the process id is checked.
     """
     if os.environ.get(_SESSION, "").partition(" ")[0] != str(os.getppid()):
         return None

@@ -1,4 +1,4 @@
-"""Makes the databases and tables of tests, in milliseconds each, and puts changed rows back."""
+"""Create the databases and tables for tests, in milliseconds each, and restore changed rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..dynamodb import client as dynamodb_client
 from ..postgres import connection
 
 SEEDED, EMPTY = "cruddur_tests_seeded", "cruddur_tests_empty"
-# The rows of the versions that are applied belong to the schema.
-_KEPT = "public.schema_information"
-# A transaction of the application that has not ended holds a table this long; then the test fails.
-_LOCK = "10s"
+# This table has the applied migrations, which belong to the schema. So an empty database has its rows too.
+_MIGRATIONS = "public.schema_information"
+# If a transaction of the application locks a table for longer, restoring the rows fails.
+_LOCK_TIMEOUT = "10s"
 _TABLES = """
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
@@ -28,16 +28,16 @@ Item = dict[str, Any]
 
 
 def make_templates(url: str) -> None:
-    """Copies the seeded database twice: as it is, and without rows. Databases of tests are copies of these."""
+    """Copy the seeded database twice: with its rows, and without rows. The databases of tests are copies of these."""
     database = urlsplit(url).path.lstrip("/")
     _copy(url, database, SEEDED)
     with connection.opened(_copy(url, database, EMPTY)) as conn:
-        if found := [name for (name,) in conn.execute(_TABLES) if name != _KEPT]:
-            conn.execute(f"TRUNCATE {', '.join(found)} RESTART IDENTITY CASCADE")
+        if names := [name for (name,) in conn.execute(_TABLES) if name != _MIGRATIONS]:
+            conn.execute(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
 
 
 def seeded_database(url: str, name: str) -> str:
-    """The URL of a new database with the seeded rows."""
+    """Create the database ``name`` with the seeded rows; return its URL."""
     return _copy(url, SEEDED, name)
 
 
@@ -63,7 +63,7 @@ def _of(url: str, database: str) -> str:
 
 
 def client(endpoint: str) -> Any:
-    """A client for the embedded DynamoDB, for the caller to close. It reads no profile and no proxy setting."""
+    """A client for the embedded DynamoDB. It reads no profile and no proxy setting. The caller closes it."""
     at = aws_client.Endpoint("dynamodb", endpoint, aws_client.LOCAL_REGION, "the embedded DynamoDB")
     return aws_client.open_client(at)
 
@@ -76,7 +76,7 @@ def items(client: Any, table: str) -> list[Item]:
 
 @contextmanager
 def empty_table(client: Any, like: str) -> Iterator[str]:
-    """The name of a new table; it is dropped at the end."""
+    """The name of a new, empty table, which begins with ``like``; it is dropped at the end."""
     name = f"{like}-{secrets.token_hex(8)}"
     with dynamodb_client.opened(client=client, table=name) as dynamodb:
         tables.create(dynamodb)
@@ -87,7 +87,7 @@ def empty_table(client: Any, like: str) -> Iterator[str]:
 
 
 def seeded_table(client: Any, name: str, rows: list[Item]) -> None:
-    """Makes a table with these items."""
+    """Create the table ``name`` with these items."""
     with dynamodb_client.opened(client=client, table=name) as dynamodb:
         tables.create(dynamodb)
         with batch_writer.opened(dynamodb) as batch:
@@ -96,7 +96,7 @@ def seeded_table(client: Any, name: str, rows: list[Item]) -> None:
 
 
 class SeededRows:
-    """The seeded rows of both stores, and how they are put back."""
+    """The seeded rows of both stores, which ``put_back`` restores."""
 
     def __init__(self, url: str, rows: list[Item]) -> None:
         self._items = {_key(item): item for item in rows}
@@ -108,13 +108,13 @@ class SeededRows:
             self._sequences = conn.execute(_SEQUENCES).fetchall()
 
     def put_back(self, url: str, client: Any, table: str) -> None:
-        """Makes the rows of the database and the items of the table those of the beginning.
+        """Restore the seeded rows of the database and the seeded items of the table.
 
-        Raises Refused when a transaction of the application holds a table for ten seconds.
+        Raises Refused if a transaction of the application locks a table for ten seconds.
         """
         with connection.opened(url) as conn:
-            conn.execute(f"SET LOCAL lock_timeout = '{_LOCK}'")
-            # Neither triggers nor foreign keys act on rows that are put back as they were.
+            conn.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+            # Restored rows must not fire triggers or foreign keys.
             conn.execute("SET LOCAL session_replication_role = replica")
             if self._tables:
                 conn.execute(f"TRUNCATE {', '.join(self._tables)} CASCADE")
@@ -123,13 +123,13 @@ class SeededRows:
                     copy.write(content)
             for name, value in self._sequences:
                 conn.execute("SELECT setval(%s, %s, %s)", (name, value or 1, value is not None))
-        found = {_key(item): item for item in items(client, table)}
+        stored = {_key(item): item for item in items(client, table)}
         with dynamodb_client.opened(client=client, table=table) as dynamodb, batch_writer.opened(dynamodb) as batch:
             for key, item in self._items.items():
-                if found.get(key) != item:
+                if stored.get(key) != item:
                     batch.put(item)
-            for key in found.keys() - self._items.keys():
-                batch.delete({name: found[key][name] for name in ("pk", "sk")})
+            for key in stored.keys() - self._items.keys():
+                batch.delete({name: stored[key][name] for name in ("pk", "sk")})
 
 
 def _key(item: Item) -> tuple[str, str]:

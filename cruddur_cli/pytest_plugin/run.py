@@ -1,6 +1,7 @@
-"""Owns a test run: its folder, the engines that the program ``cruddur`` starts in it, and the stores of each worker.
+"""A test run: its folder, the engines that ``cruddur`` starts in it, and the stores of each worker.
 
-The program may be another environment's: the application may pin another botocore than the embedded AWS does.
+``cruddur`` can be a program of another environment, because the application may need another version of botocore than
+the embedded AWS.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = "CRUDDUR_COMMAND"
-# No program that is started here reads a setting of the developer: it could name a store with real data.
+# Programs that are started here must not read the developer's settings, which could name a store with real data.
 _SETTINGS = ("AWS_", "PG", "CRUDDUR_", "DDB_", "PROD_", "DB_SG_", "CONNECTION_URL", "DATABASE_URL", "GITPOD_")
-# No DynamoDB answers on port 9, so that none on port 8000 is used.
+# No DynamoDB answers on port 9. So one on port 8000 is not used.
 _OWN = {"CRUDDUR_LOCAL_DYNAMODB": "http://127.0.0.1:9", "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1"}
 
 
 class Unavailable(Exception):
-    """The engines cannot be started: the reason, and the command that helps."""
+    """The engines cannot be started. The message has the reason and the command that helps."""
 
 
 class SetupFailed(Unavailable):
-    """The engines run, and the checkout's schema, seed or migrations are refused: no reason to skip a test."""
+    """The engines run, but the checkout's schema, seed or migrations fail. Tests are not skipped because of this."""
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The stores of a test run; ``variables`` are those that the application reads."""
+    """The stores of a test run; ``variables`` are the environment variables that the application reads."""
 
     variables: Mapping[str, str]
 
@@ -48,7 +49,7 @@ class Stores:
 
     @property
     def endpoint(self) -> str:
-        """The URL at which DynamoDB and Cognito answer."""
+        """The URL of DynamoDB and Cognito."""
         return self.variables["AWS_ENDPOINT_URL_DYNAMODB"]
 
     @property
@@ -62,9 +63,9 @@ class Stores:
 
 
 class Run:
-    """One test run. Nothing is on the disk before the first process asks for stores.
+    """One test run. It creates its folder when a process first asks for stores.
 
-    ``owner`` is the process that ends the run; the workers of pytest-xdist are not.
+    ``owner`` is True in the process that ends the run, and False in the workers of pytest-xdist.
     """
 
     def __init__(self, folder: Path, command: str, root: Path, *, owner: bool) -> None:
@@ -98,7 +99,7 @@ class Run:
         return self._stores
 
     def seed(self, stores: Stores) -> None:
-        """Gives the database and the table of a worker the rows that they had at the beginning."""
+        """Restore the seeded rows of a worker's database and table."""
         from . import copies
 
         if self._rows is None:
@@ -106,7 +107,7 @@ class Run:
         self._rows.put_back(stores.connection_url, self.client(stores), stores.table)
 
     def client(self, stores: Stores) -> Any:
-        """A client for the embedded DynamoDB, the same one for the whole run."""
+        """A client for the embedded DynamoDB, one for the whole run."""
         from . import copies
 
         if self._client is None:
@@ -114,7 +115,7 @@ class Run:
         return self._client
 
     def end(self) -> None:
-        """Stops the engines, if any process of the run started them, and deletes their data; a worker does not."""
+        """Close the client and, in the owner, stop the engines and delete their data."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -131,7 +132,10 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _enter(self) -> None:
-        """Makes the folder, and holds it as long as this process lives; first it ends the runs that were killed."""
+        """Create the folder, and lock it while this process lives. Before that, delete the folders of killed runs.
+
+        Raises Unavailable if the folder above belongs to another user.
+        """
         base = self.folder.parent
         base.mkdir(mode=0o711, exist_ok=True)
         if base.is_symlink() or base.stat().st_uid != os.geteuid():
@@ -140,7 +144,7 @@ class Run:
             for folder in [each for each in base.iterdir() if each.is_dir() and each != self.folder]:
                 if _is_free(folder):
                     self._remove(folder)
-            # PostgreSQL's account passes through, where root runs the tests.
+            # If root runs the tests, PostgreSQL's account must be able to enter the folder.
             self.folder.mkdir(mode=0o711, exist_ok=True)
             self._lock = os.open(self.folder / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_SH)
@@ -148,28 +152,32 @@ class Run:
     def _session(self) -> dict[str, Any]:
         path = self.folder / "session.json"
         if not path.exists():
-            found = self._start()
+            started = self._start()
             unfinished = path.with_suffix(".new")
             unfinished.touch(mode=0o600)
-            unfinished.write_text(json.dumps(found), encoding="utf-8")
+            unfinished.write_text(json.dumps(started), encoding="utf-8")
             unfinished.replace(path)
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return read
+        session: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return session
 
     def _start(self) -> dict[str, Any]:
-        """The engines, filled by the checkout's schema, migrations and seed; and what a copy of them is made from."""
+        """Start the engines and load the checkout's schema, migrations and seed; return the variables and the items.
+
+        It also creates the databases that the databases of tests are copied from.
+        """
         from . import copies
 
         self._cruddur("local", "up", "--quiet")
-        # In the checkout, for its SQL files. These variables come before the stores that its cruddur.toml names.
+        # It runs in the checkout, to find the SQL files. The variables override the stores in the checkout's
+        # cruddur.toml.
         self._cruddur("setup", "--quiet", folder=self._root, variables=self._variables())
         stores = Stores(self._variables())
         copies.make_templates(stores.connection_url)
         return {"variables": dict(stores.variables), "items": copies.items(self.client(stores), stores.table)}
 
     def _variables(self) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self._cruddur("local", "env", "-o", "json", "--quiet"))
-        return found
+        variables: dict[str, str] = json.loads(self._cruddur("local", "env", "-o", "json", "--quiet"))
+        return variables
 
     def _cruddur(
         self,
@@ -178,13 +186,16 @@ class Run:
         variables: Mapping[str, str] | None = None,
         stack: Path | None = None,
     ) -> str:
-        """What the program prints on stdout. It sees the run's stack alone."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+        """Run ``cruddur`` with the run's own stack; return its standard output.
+
+        Raises SetupFailed if ``cruddur setup`` fails, and Unavailable for any other failure.
+        """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
         own = {**_OWN, **(variables or {}), "CRUDDUR_HOME": str(stack or self.folder / "stack")}
         try:
             done = subprocess.run(
                 [*self._command, *arguments],
-                env={**kept, **own},
+                env={**inherited, **own},
                 cwd=folder or (stack or self.folder / "stack").parent,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -194,22 +205,23 @@ class Run:
         except OSError as error:
             raise Unavailable(f"{shlex.join(self._command)} cannot be run: {error.strerror}. Set {COMMAND}.") from error
         if done.returncode:
-            said = done.stderr.strip() or f"exit code {done.returncode}"
+            reason = done.stderr.strip() or f"exit code {done.returncode}"
             kind = SetupFailed if arguments[0] == "setup" else Unavailable
-            other = f"\nIf the engines are in another environment, name its cruddur in {COMMAND}."
-            elsewhere = "" if self._is_named or kind is SetupFailed else other
+            hint = f"\nIf the engines are in another environment, name its cruddur in {COMMAND}."
+            if self._is_named or kind is SetupFailed:
+                hint = ""
             failed = f"`cruddur {' '.join(arguments[:2])}` failed"
-            raise kind(f"There are no stores for the tests: {failed}.\n{said}{elsewhere}")
+            raise kind(f"There are no stores for the tests: {failed}.\n{reason}{hint}")
         return done.stdout
 
 
 def new_folder() -> Path:
-    """A name for the folder of a run; nothing is made."""
+    """A new name for the folder of a run. The folder is not created."""
     return Path(tempfile.gettempdir(), f"cruddur-pytest-{os.geteuid()}", secrets.token_hex(4))
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether no living process holds a run's folder."""
+    """Whether no living process has locked a run's folder."""
     with (folder / "alive").open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

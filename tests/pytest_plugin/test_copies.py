@@ -89,7 +89,7 @@ def test_rows_sequences_and_items_are_put_back(url: str, table: DynamoDB) -> Non
 def test_a_transaction_that_has_not_ended_is_an_error_and_changes_nothing(
     url: str, table: DynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies, "_LOCK", "50ms")
+    monkeypatch.setattr(copies, "_LOCK_TIMEOUT", "50ms")
     rows = copies.SeededRows(url, [])
     with psycopg.connect(url) as open_transaction:
         open_transaction.execute("DELETE FROM activities")
