@@ -1,4 +1,4 @@
-"""The benchmarks run by one command. Their figures are nobody's business here; that they measure something is."""
+"""One command runs the benchmarks, and they measure something. The figures are not tested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 
 
-def test_a_part_can_be_run_alone_and_says_each_ratio(environment: dict[str, str]) -> None:
+def test_a_part_can_be_run_alone_and_prints_each_ratio(environment: dict[str, str]) -> None:
     command = [sys.executable, str(RUN), "--quick", "--only", "help", "units"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr  # 1: a bar was missed

@@ -1,4 +1,4 @@
-"""Nothing that may be a password is left in a text, and every word that only looks like one is."""
+"""Everything that may be a password is masked, and words that only look like one are not."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_traceback_shows_no_message_of_a_parser_of_connection_strings() -> Non
         ),
     ],
 )
-def test_a_statement_that_sets_a_password_ends_before_it(statement: str, shown: str) -> None:
+def test_a_statement_is_masked_from_its_password_on(statement: str, shown: str) -> None:
     assert masking.sql(statement) == shown
 
 
@@ -230,7 +230,7 @@ def test_a_sentence_about_passwords_stays_whole(sentence: str) -> None:
     assert masking.text(sentence) == sentence
 
 
-def test_what_a_server_says_of_a_statement_repeats_no_password() -> None:
+def test_a_servers_message_repeats_no_password_of_a_statement() -> None:
     statement = "CREATE USER x PASSWORD cruddur, x"
     assert masking.server_message('syntax error at or near "cruddur"', statement) == 'syntax error at or near "***"'
     assert masking.server_message('role "x" is there', statement) == 'role "x" is there'
@@ -253,7 +253,7 @@ def test_what_a_server_says_of_a_statement_repeats_no_password() -> None:
         ("INSERT INTO logins DEFAULT VALUES", None),
     ],
 )
-def test_without_a_list_of_columns_the_table_tells_what_is_secret(statement: str, shown: str | None) -> None:
+def test_without_a_list_of_columns_the_table_decides_what_is_secret(statement: str, shown: str | None) -> None:
     assert masking.sql(statement, {"logins", "Logins"}) == (shown or statement)
     assert masking.sql(statement) == statement
 
@@ -261,7 +261,7 @@ def test_without_a_list_of_columns_the_table_tells_what_is_secret(statement: str
 ROWS = "bob\thidden1\nliz\thidden2\n"
 
 
-def test_what_a_server_says_of_rows_repeats_no_secret() -> None:
+def test_a_servers_message_repeats_no_secret_of_rows() -> None:
     copy, other = "COPY users (handle, password) FROM STDIN", "COPY users (handle, email) FROM STDIN"
     for said, shown in (
         ('COPY users, line 2: "liz\thidden2"', 'COPY users, line 2: "***"'),

@@ -1,4 +1,4 @@
-"""Times: one width when written, every form that rows hold when read, and the windows that people ask for."""
+"""Times are written in one form and read in every form, and options give the right windows."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_every_form_that_rows_hold_is_read(text: str, meant: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "2026-11-20T25:00", "9999-12-31T23:59:59-12:00", "0"])
-def test_what_is_no_time_is_none(text: str) -> None:
+def test_a_text_that_is_no_time_is_none(text: str) -> None:
     assert instant(text) is None
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M"])
 def test_no_row_of_a_window_is_outside_of_its_texts(form: str) -> None:
-    """However an instant is written, its text lies between the bounds that a query of its window asks for."""
+    """In every form, the text of an instant is between the bounds of a query for its window."""
     chance = random.Random(2)
     for _ in range(300):
         since = utc(2025, 12, 28) + timedelta(seconds=chance.randrange(10**6))
@@ -139,7 +139,7 @@ def test_a_year_is_a_year_in_utc() -> None:
         ("20261120", None, Window(utc(2026, 11, 19, 18, 30), None)),
     ],
 )
-def test_what_people_type_is_local_time_unless_it_says(since: str | None, until: str | None, meant: Window) -> None:
+def test_a_typed_time_without_an_offset_is_local(since: str | None, until: str | None, meant: Window) -> None:
     assert window(year=None, since=since, until=until, local=KOLKATA) == meant
 
 
@@ -161,7 +161,7 @@ def test_what_people_type_is_local_time_unless_it_says(since: str | None, until:
         (9999, None, None),
     ],
 )
-def test_a_window_that_cannot_be_is_refused(year: int | None, since: str | None, until: str | None) -> None:
+def test_an_impossible_window_is_refused(year: int | None, since: str | None, until: str | None) -> None:
     with pytest.raises(BadInput):
         window(year=year, since=since, until=until)
 
@@ -186,7 +186,7 @@ def test_a_date_whose_month_would_have_to_be_guessed_is_refused(typed: str) -> N
         ("5 Nov 2025", utc(2025, 11, 5)),
     ],
 )
-def test_a_date_that_can_mean_one_day_is_taken(typed: str, meant: datetime) -> None:
+def test_a_date_that_can_mean_only_one_day_is_accepted(typed: str, meant: datetime) -> None:
     assert times.parse(typed, "--since", local=UTC) == meant
 
 
@@ -322,7 +322,7 @@ def test_a_day_or_a_length_of_time_is_counted_from_now(
     assert window(year=None, since=None, until=typed, local=UTC).until == until
 
 
-def test_yesterday_is_the_persons_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yesterday_is_a_day_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "now", lambda: utc(2026, 11, 20, 20))
     assert window(year=None, since="yesterday", until=None, local=KOLKATA).since == utc(2026, 11, 19, 18, 30)
 
@@ -356,7 +356,7 @@ def test_a_date_at_an_end_of_the_calendar_leaves_no_row_out(
 
 
 @pytest.mark.parametrize("typed", ["99999999999d", "1x", "the day before"])
-def test_what_is_no_length_of_time_is_refused(typed: str) -> None:
+def test_a_text_that_is_no_duration_is_refused(typed: str) -> None:
     with pytest.raises(BadInput, match="is not a time") as caught:
         window(year=None, since=typed, until=None, local=UTC)
     assert caught.value.hint == "write 2026-11-20, 2026-11-20T10:00Z, today, yesterday, 1h or 7d"

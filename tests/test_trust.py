@@ -1,4 +1,4 @@
-"""Whose files are obeyed: the user's own, root's, and those in folders that the user trusts."""
+"""Only files of the user, of root, and in folders that the user trusts are used."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def soon() -> Iterator[None]:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A ``cruddur.toml`` in a folder of its own, in which commands run."""
+    """A ``cruddur.toml`` in a new folder, in which commands run."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     path = folder / "cruddur.toml"
@@ -60,7 +60,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process belongs to another user than the files of the test."""
+    """Let this process seem to run as another user than the owner of the test's files."""
     mine = os.geteuid() + 4321
     monkeypatch.setattr(os, "geteuid", lambda: mine)
     real = os.fstat
@@ -73,7 +73,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fstat", owned)
 
 
-def test_one_s_own_file_is_obeyed(file: Path) -> None:
+def test_a_users_own_file_is_used(file: Path) -> None:
     assert settings.load().region == MARK
 
 
@@ -139,7 +139,7 @@ def test_a_group_is_private_that_has_no_member_but_the_owner(
     assert trust._is_private(1000, 1001) == is_private
 
 
-def test_a_shared_group_that_may_only_read_is_no_doubt(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_group_that_can_only_read_is_accepted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust, "_is_private", lambda gid, uid: False)
     for mode in (0o600, 0o640, 0o644, 0o755):
         file.chmod(mode)
@@ -295,7 +295,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of
 
 @pytest.fixture
 def shared(this_run: runs.Run) -> Iterator[Path]:
-    """A folder that every account of this machine can reach, and ``checkout`` in it, which all can write."""
+    """A folder that every account can enter, with a folder ``checkout`` that all can write."""
     folder = this_run.own(f"accounts-{os.getpid()}")
     (folder / "checkout").mkdir()
     (folder / "checkout").chmod(0o1777)
@@ -311,7 +311,7 @@ def put(path: Path, owner: int, mode: int = 0o644, *, group: int | None = None, 
 
 
 def as_user(uid: int, verb: Callable[[], str]) -> str:
-    """What ``verb`` returns in a process of that account, or the code and the message of the error that it raises."""
+    """The result of ``verb`` in a process of that account, or the code and the message of its error."""
     settings.load()  # what it imports late, the other account may not be allowed to read
     reader, writer = os.pipe()
     child = os.fork()
@@ -372,7 +372,7 @@ def test_the_files_of_real_accounts(shared: Path, owner: int, group: int, mode: 
 
 
 @as_root
-def test_root_obeys_another_account_only_after_sudo(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_uses_files_of_another_account_only_after_sudo(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(shared / "cruddur.toml", THEIRS)
     monkeypatch.chdir(shared)
     with pytest.raises(NotConfigured, match="belongs to another user"):
@@ -385,7 +385,7 @@ def test_root_obeys_another_account_only_after_sudo(shared: Path, monkeypatch: p
 
 
 @as_root
-def test_what_another_account_puts_in_the_place_of_the_file(shared: Path) -> None:
+def test_a_file_that_another_account_replaces_is_refused(shared: Path) -> None:
     file = shared / "cruddur.toml"
     own = put(shared / "own.toml", MINE)
     theirs = put(shared / "theirs.toml", THEIRS)

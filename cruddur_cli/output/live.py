@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _HANGING = 4  # columns by which the later lines of one change are indented
-# The colours of a progress bar. rich's own mean errors and questions here, and its grey looks black on white.
+# The colours of a progress bar. rich's own mean errors and questions here, and its grey looks black on a light page.
 _BAR = {
     "bar.back": "dim",
     "bar.complete": "cyan",

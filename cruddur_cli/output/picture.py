@@ -25,7 +25,7 @@ _ASPECT = 0.6  # of a column in the fonts of the frame; rich's own is for anothe
 
 
 def _theme(background: str, foreground: str, normal: str, bright: str) -> TerminalTheme:
-    """``normal`` and ``bright`` are black, red, green, yellow, blue, magenta, cyan, white."""
+    """A theme of hexadecimal colours; ``normal`` and ``bright`` have the eight colours of ANSI in their order."""
     one, other, most, rest = (
         [(int(each[:2], 16), int(each[2:4], 16), int(each[4:], 16)) for each in text.split()]
         for text in (background, foreground, normal, bright)

@@ -1,4 +1,4 @@
-"""An AWS account by moto in which every check passes, and the changes that make each of them fail, alone."""
+"""A simulated AWS account (moto) in which every check passes, and the changes that make a single check fail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LIMIT_REGIONS = {
 
 @cache
 def client(service: str) -> Any:
-    """A boto3 client of the simulated account, for its making and changing."""
+    """A boto3 client that creates and changes the simulated account."""
     # Kept for all tests, and so free of what one of them has set.
     config = Config(ignore_configured_endpoint_urls=True, proxies={})  # type: ignore[call-arg]
     keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
@@ -48,14 +48,14 @@ def client(service: str) -> Any:
 
 @cache
 def _reader(service: str) -> tuple[Any, aws_client.Endpoint]:
-    """One for all tests: to read a service's model takes longer than all requests."""
+    """A client for all tests, because reading a service's model takes longer than all requests."""
     at = aws_client.Endpoint(service, None, REGION, f"{service} at AWS", read_only=True)
     return aws_client.open_client(at), at
 
 
 @dataclass
 class Account:
-    """The account, what moto cannot say of it (``says``: operation to change of the answer), and what was asked."""
+    """The account; changes of answers that moto cannot give (``says``, by operation); and the requests."""
 
     now: datetime
     pool: str = ""
@@ -85,7 +85,7 @@ class Account:
 
     @contextmanager
     def opened(self, service: str) -> Iterator[tuple[Any, aws_client.Endpoint]]:
-        """A client as the command opens it: read-only, and with what moto lacks."""
+        """A client as the command opens it: read-only, with the answers that moto lacks."""
         found, at = _reader(service)
         for event, handler in (("before-call.*.*", self._before), ("after-call.*.*", self._after)):
             found.meta.events.register(event, handler, unique_id=event)
@@ -111,7 +111,7 @@ class Account:
 
 
 def build() -> Account:
-    """The account in which every check passes."""
+    """Create the account in which every check passes."""
     account = Account(now=times.now())
     _table(account)
     _network(account)
@@ -164,7 +164,7 @@ def _table(account: Account) -> None:
 
 
 def backed_up(moment: datetime) -> Callable[[dict[str, Any]], None]:
-    """moto's clock cannot be shifted, and the tests' can."""
+    """Give the backup a time by the tests' clock, which may be shifted; moto's cannot."""
 
     def change(parsed: dict[str, Any]) -> None:
         for one in parsed.get("BackupSummaries", []):
@@ -220,7 +220,7 @@ def _network(account: Account) -> None:
 
 
 def certificate(authority: str, until: datetime) -> Callable[[dict[str, Any]], None]:
-    """moto has an instance's certificate only by the name of its authority, a very old one."""
+    """Give the instance a current certificate: moto has only the name of a very old authority."""
 
     def change(parsed: dict[str, Any]) -> None:
         for one in parsed.get("DBInstances", []):

@@ -1,4 +1,4 @@
-"""An audit of the simulated account, and what one change of it makes fail."""
+"""Helpers that audit the simulated account, and check that one change makes one check fail."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def each_change(breaks: Breaks) -> list[object]:
 
 
 def audit(account: Account) -> dict[str, Finding]:
-    """What the whole audit finds, by check."""
+    """The findings of a whole audit, by check."""
     seen = collect.collect(CHECKS, account.scope, account.opened, say=lambda _: None)
     return {one.check: one for one in report.findings(CHECKS, seen)}
 
 
 def names(found: dict[str, Finding], result: str) -> set[str]:
-    """The checks with that result."""
+    """The names of the checks with that result."""
     return {name for name, one in found.items() if one.result == result}
 
 
 def found_alone(account: Account, name: str, change: Callable[[Account], None]) -> None:
-    """After the change the check fails and no other, with evidence and a command that mends it."""
+    """Assert that after the change only this check fails, with evidence and a command that fixes it."""
     change(account)
     found = audit(account)
     assert names(found, FAIL) == {name}

@@ -1,4 +1,4 @@
-"""The simulated account of these tests."""
+"""Fixtures with the simulated account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.audit.alone import audit
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[tuple[MockAWS, Account]]:
-    """An account by moto in which every check passes, and what makes moto answer for it."""
+    """A simulated account in which every check passes, with moto running."""
     mock = mock_aws()
     mock.start()
     account = build()
@@ -28,7 +28,7 @@ def built() -> Iterator[tuple[MockAWS, Account]]:
 
 @pytest.fixture
 def account(built: tuple[MockAWS, Account], monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """An account by moto in which every check passes; what a test of this folder changes is its own."""
+    """A simulated account in which every check passes; changes by a test do not reach other tests."""
     # So many clients look for credentials at so many places otherwise.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -40,7 +40,7 @@ def account(built: tuple[MockAWS, Account], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run what changes the account in a copy of this process: to make the account takes five times as long."""
+    """Run a test with the account in a copy of this process, which is five times as fast as a new account."""
     if "account" not in pyfuncitem.fixturenames:
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}

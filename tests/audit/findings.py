@@ -1,4 +1,4 @@
-"""Findings made up by hand."""
+"""Helpers that make findings without an account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def seen(**changes: str) -> Seen:
 
 
 def check(name: str, result: str, severity: str = "medium") -> Check:
-    """A check that always finds the same."""
+    """A check with a fixed result."""
 
     def decide(_: Seen) -> Verdict:
         if result == "cannot see":

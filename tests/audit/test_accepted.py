@@ -1,4 +1,4 @@
-"""The file of accepted findings: found, read, refused with a reason."""
+"""The file of accepted findings is found, read, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_pipe_and_a_missing_file_are_refused_at_once(tmp_path: Path) -> None:
         accepted.read(tmp_path / "missing", CHECKS)
 
 
-def test_a_file_that_every_user_can_write_is_not_believed(tmp_path: Path) -> None:
+def test_a_file_that_every_user_can_write_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "accepted.toml"
     path.write_text(GOOD)
     path.chmod(0o666)

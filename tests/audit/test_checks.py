@@ -1,4 +1,4 @@
-"""Every check against an account simulated call by call: all right, all wrong, each alone, each permission missing."""
+"""All checks against a simulated account that is all right, and one that is all wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_all_right_passes_with_evidence_for_each(account: Account) -> None:
     assert all(one.evidence and one.remedy is None for one in found.values())
 
 
-def test_every_module_of_checks_is_asked() -> None:
+def test_the_checks_of_every_module_are_found() -> None:
     folder = Path(checks.__file__).parent
     modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "registry"}
     assert {check.decide.__module__.rpartition(".")[2] for check in CHECKS} == modules

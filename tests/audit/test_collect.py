@@ -1,4 +1,4 @@
-"""Answers are collected once, page by page; what cannot be had stops nothing else."""
+"""Answers are collected once, page by page; a missing answer does not stop the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(*asks: Ask) -> Check:
 
 
 class Answering:
-    """Clients whose answers are given beforehand, in order; what was sent is kept."""
+    """Clients with prepared answers, in order; they record the requests."""
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers
@@ -80,7 +80,7 @@ def test_parents_are_followed_up_to_the_root() -> None:
     assert [params["ChildId"] for _, params in answering.sent] == ["123456789012", "ou-1"]
 
 
-def test_what_needs_an_answer_that_could_not_be_had_is_not_asked() -> None:
+def test_a_read_without_the_answer_that_it_needs_is_not_sent() -> None:
     answering = Answering(list_backups=[_denied("ListBackups")])
     seen = gather(answering, LATER)
     for ask in (PAGED, LATER):

@@ -1,4 +1,4 @@
-"""The controls that checks name are those of AWS, and each has its page."""
+"""The controls in checks exist at AWS, and each has its page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ALONE = {
 }
 
 
-def test_each_control_stands_beside_the_rule_that_aws_names_for_it() -> None:
+def test_each_control_has_the_rule_that_aws_names_for_it() -> None:
     seen = set()
     for check in CHECKS:
         hub = [name.removeprefix("Security Hub ") for name in check.controls if name.startswith("Security Hub ")]

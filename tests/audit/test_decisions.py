@@ -101,7 +101,7 @@ def test_a_named_vpc_needs_no_database() -> None:
         ({"AdvancedEventSelectors": [{"FieldSelectors": []}]}, "fail"),
     ],
 )
-def test_data_events_by_selectors_of_the_older_form(selectors: dict[str, Any], expected: str) -> None:
+def test_data_events_are_found_in_selectors_of_the_older_form(selectors: dict[str, Any], expected: str) -> None:
     assert result("trail-data-events", _trail(selectors)) == expected
 
 
@@ -115,7 +115,7 @@ def test_data_events_by_selectors_of_the_older_form(selectors: dict[str, Any], e
         ({"Field": "readOnly", "Equals": ["false"]}, "pass"),
     ],
 )
-def test_data_events_by_advanced_selectors(field: dict[str, Any], expected: str) -> None:
+def test_data_events_are_found_in_advanced_selectors(field: dict[str, Any], expected: str) -> None:
     fields = [
         {"Field": "eventCategory", "Equals": ["Data"]},
         {"Field": "resources.type", "Equals": ["AWS::DynamoDB::Table"]},
@@ -140,13 +140,13 @@ def _trail(selectors: dict[str, Any]) -> dict[Ask, list[dict[str, Any]]]:
     }
 
 
-def test_without_any_trail_the_first_thing_is_to_make_one() -> None:
+def test_without_a_trail_the_remedy_creates_one() -> None:
     found = find("trail-logging", {trail.TRAILS: [{"trailList": []}], trail.STATUS: []})
     assert (found.result, found.evidence) == ("fail", "there is no trail")
     assert "create-trail" in str(found.remedy)
 
 
-def test_without_a_recorder_the_first_thing_is_to_make_one() -> None:
+def test_without_a_recorder_the_remedy_creates_one() -> None:
     found = find("config-recorder", {trail.RECORDERS: [{}], trail.RECORDING: [{}]})
     assert found.evidence == "there is no recorder"
 
@@ -214,7 +214,7 @@ def test_a_limit_of_regions_forbids_no_deletion_here() -> None:
         ),
     ],
 )
-def test_which_alarms_count(alarm: dict[str, Any], expected: str) -> None:
+def test_only_an_alarm_with_an_action_on_the_table_counts(alarm: dict[str, Any], expected: str) -> None:
     one = {"AlarmName": "a", "AlarmActions": ["arn:topic"], **alarm}
     assert result("alarm-errors", {alarms.ALARMS: [{"MetricAlarms": [one]}]}) == expected
 
@@ -224,7 +224,7 @@ def test_throttled_requests_watch_reads_and_writes_at_once() -> None:
     assert result("alarm-throttling", {alarms.ALARMS: [{"MetricAlarms": [one]}]}) == "pass"
 
 
-def test_which_instance_is_meant() -> None:
+def test_the_named_or_the_only_postgresql_instance_is_checked() -> None:
     several = [{"DBInstances": [POSTGRES, {**POSTGRES, "DBInstanceIdentifier": "db2"}]}]
     found = find("database-public-access", {database.INSTANCES: several})
     assert (found.result, found.permission) == ("cannot see", None)
@@ -259,7 +259,7 @@ def test_which_instance_is_meant() -> None:
         ),
     ],
 )
-def test_who_is_let_in(rule: dict[str, Any], open_: str, wide: str) -> None:
+def test_rules_are_judged_by_port_and_network(rule: dict[str, Any], open_: str, wide: str) -> None:
     one = {"SecurityGroupRuleId": "sgr-1", "GroupId": "sg-1", "IsEgress": False, **rule}
     answers: dict[Ask, list[dict[str, Any]]] = {security_group.RULES: [{"SecurityGroupRules": [one]}]}
     assert (result("access-open", answers), result("access-wide", answers)) == (open_, wide)

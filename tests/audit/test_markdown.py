@@ -1,4 +1,4 @@
-"""The audit as Markdown: failures first, and no text of the account becomes markup."""
+"""The audit as Markdown has failures first, and escapes the account's texts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def test_failures_come_first_with_their_command() -> None:
     assert "- **a** (high; Security Hub X.1): Title of a.\n  Found: wrong.\n\n  ```sh\n  aws mend it\n  ```" in page
 
 
-def test_signs_of_markdown_in_what_was_found_are_shown_as_they_are() -> None:
+def test_signs_of_markdown_in_the_evidence_are_escaped() -> None:
     one = replace(FINDINGS[0], evidence="a|b `c` <d>\n*e*")
     assert "a\\|b \\`c\\` \\<d\\> \\*e\\*" in markdown.text([one], what="x")

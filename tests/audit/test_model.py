@@ -1,4 +1,4 @@
-"""A check is decided from what was seen; what could not be seen decides nothing."""
+"""A check decides from its answers; without an answer it does not decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy allows, to whom, on what."""
+"""The principals, actions and resources that a policy allows are read."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_only_conditions_on_the_caller_limit(condition: dict[str, Any], found: i
     assert len(outsiders(allow(Condition=condition), MINE)) == found
 
 
-def test_a_denial_allows_no_one_and_notprincipal_everyone() -> None:
+def test_a_denial_allows_no_principal_and_notprincipal_everyone() -> None:
     assert outsiders(allow(Effect="Deny"), MINE) == []
     policy = allow(NotPrincipal={"AWS": MINE}, Sid="Odd")
     del policy["Statement"][0]["Principal"]
     assert outsiders(policy, MINE) == [f"everyone except {MINE} (Odd)"]
 
 
-def test_beyond_names_each_action_and_resource_that_is_too_much() -> None:
+def test_beyond_names_each_excess_action_and_resource() -> None:
     least = allow(Action=["dynamodb:Query", "dynamodb:PutItem"], Resource=[TABLE, f"{TABLE}/index/*"])
     assert beyond([allow(Action="dynamodb:query", Resource=f"{TABLE}/index/i")], least) == []
     assert beyond([allow(Action="dynamodb:*")], least) == [f"dynamodb:* on {TABLE}"]

@@ -1,4 +1,4 @@
-"""A whole audit: the order, what counts, and what was accepted."""
+"""The order of a whole audit's findings, its exit code, and accepted findings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_what_cannot_be_seen_counts_only_when_strict() -> None:
     assert report.is_bad([finding("a", "fail")], strict=False)
 
 
-def test_an_accepted_finding_counts_for_nothing_until_its_end() -> None:
+def test_an_accepted_finding_does_not_count_until_its_last_day() -> None:
     accepted = [Acceptance("d", "known", date(2026, 11, 20)), Acceptance("c", "no right", date(2027, 1, 1))]
     found = {one.check: one for one in report.findings(CHECKS, seen(), accepted)}
     assert (found["d"].result, found["d"].accepted_reason, found["d"].accepted_until) == (
@@ -39,14 +39,14 @@ def test_an_accepted_finding_counts_for_nothing_until_its_end() -> None:
     assert report.notes(list(found.values()), accepted, seen()) == []
 
 
-def test_one_that_has_ended_counts_again_and_says_so() -> None:
+def test_a_finding_whose_acceptance_has_ended_counts_again() -> None:
     accepted = [Acceptance("d", "known", date(2026, 11, 19))]
     found = report.findings(CHECKS, seen(), accepted)
     assert [one.result for one in found if one.check == "d"] == ["fail"]
     assert report.notes(found, accepted, seen()) == ["d: it was accepted until 2026-11-19 (known) and counts again"]
 
 
-def test_one_that_passes_says_that_its_entry_is_no_longer_needed() -> None:
+def test_an_accepted_check_that_passes_has_a_note_about_its_entry() -> None:
     accepted = [Acceptance("a", "was wrong", date(2027, 1, 1))]
     found = report.findings(CHECKS, seen(), accepted)
     assert [one.result for one in found if one.check == "a"] == ["pass"]

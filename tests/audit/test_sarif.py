@@ -1,4 +1,4 @@
-"""SARIF: valid by its schema, a location in every result, accepted findings suppressed."""
+"""The SARIF log is valid, has a location in every result, and suppresses accepted findings."""
 
 from __future__ import annotations
 

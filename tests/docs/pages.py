@@ -1,4 +1,4 @@
-"""The pages and the program that writes them, as the tests see them."""
+"""Helpers that read the pages, and import the program that writes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES = [
 
 
 def generate() -> Any:
-    """docs/generate.py as a module: it is a script, and no package holds it."""
+    """docs/generate.py as a module: it is a script outside of any package."""
     spec = importlib.util.spec_from_file_location("docs_generate", GENERATE)
     assert spec is not None
     assert spec.loader is not None
@@ -32,5 +32,5 @@ def text(path: Path) -> str:
 
 
 def blocks(path: Path, kind: str) -> list[str]:
-    """The fenced blocks of one kind."""
+    """The fenced blocks of one kind in a page."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", text(path), re.DOTALL | re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Every command is documented, and docs/commands.md says what --help says."""
+"""docs/commands.md documents every command with the text of --help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page about the library shows is what happens, on the real engines; and it names all that is public."""
+"""The examples in docs/library.md print what the page shows, on real engines; it names every public name."""
 
 from __future__ import annotations
 

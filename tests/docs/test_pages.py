@@ -1,4 +1,4 @@
-"""What the pages show is what happens: each of their commands is run, and prints what stands below it."""
+"""Every command in the pages is run, and prints the output that the page shows."""
 
 from __future__ import annotations
 

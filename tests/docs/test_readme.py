@@ -1,4 +1,4 @@
-"""What the README shows is what happens, and what the pages name is there."""
+"""The generated tables are current, and the links, settings and commands in the pages exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     ]
 
 
-def test_a_difference_that_is_no_time_port_or_id_is_seen() -> None:
+def test_a_difference_other_than_a_time_a_port_or_an_id_counts() -> None:
     page = "```console\n$ cruddur x\nstarted on 127.0.0.1:4711 at 2026-11-20 10:00\n```\n"
     assert docs.with_output(page, lambda _: "started on 127.0.0.1:99 at 2027-01-01 23:59\n") == page
     assert docs.with_output(page, lambda _: "stopped on 127.0.0.1:99 at 2027-01-01 23:59\n") != page
@@ -65,7 +65,7 @@ def test_the_examples_of_cruddur_toml_can_be_used(page: Path, prod: bool, tmp_pa
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.name))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_the_target_of_every_link_exists(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", pages.text(page)):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
@@ -80,7 +80,7 @@ def test_commands_that_a_page_names_are_commands_there_are(page: Path) -> None:
 
 
 def test_check_says_what_is_stale(tmp_path: Path) -> None:
-    """The program itself, on a copy whose reference was changed by hand."""
+    """Runs the program on a copy whose command reference was changed by hand."""
     copy = tmp_path / "copy"
     (copy / "docs").mkdir(parents=True)
     (copy / "benchmarks").mkdir()

@@ -1,4 +1,4 @@
-"""Every script of the application has its row in the page for people who come from the scripts."""
+"""Every script of the application has a row in docs/from-the-scripts.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes each check fail, and no other: the changes that the tests of each module of checks make."""
+"""The changes that make one check fail and no other, from the tests of each module of checks."""
 
 from __future__ import annotations
 

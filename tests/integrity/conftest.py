@@ -1,4 +1,4 @@
-"""A whole Cruddur in this process, as the tests of the commands have it."""
+"""The fixtures of the commands' tests, for a whole Cruddur in this process."""
 
 from tests.commands.conftest import here, table
 from tests.integrity.doctored import demo_pool, pooled, world

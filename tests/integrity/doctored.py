@@ -1,4 +1,4 @@
-"""A whole Cruddur that a test breaks in one place: its database, its table, and a user pool of its own."""
+"""A whole Cruddur that a test breaks in one place: a database, a table and a user pool."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Item = dict[str, Any]
 
 @dataclass
 class World:
-    """What ``cruddur setup`` has left, and the ways to break it."""
+    """The stores after ``cruddur setup``, with functions that break them."""
 
     here: Here
     environment: dict[str, str]
@@ -33,7 +33,7 @@ class World:
     own_pool: Any = None
 
     def found(self, *options: str) -> dict[str, Any]:
-        """The findings by check, which all have their own line."""
+        """The findings by check. Asserts that doctor prints a line for each."""
         ran = self.here("doctor", "-o", "json", *options)
         assert ran.code in {0, 1}, ran.err
         items = json.loads(ran.out)["items"]
@@ -42,7 +42,7 @@ class World:
         return {item["check"]: item for item in items}
 
     def finds_alone(self, check: str) -> None:
-        """The check finds something and no other does; looking has written nothing."""
+        """Assert that only this check finds something, and that doctor writes nothing."""
         before = dumps.rows(self.environment["CONNECTION_URL"]), dumps.items(self.environment)
         assert list(self.found()) == [check]
         assert (dumps.rows(self.environment["CONNECTION_URL"]), dumps.items(self.environment)) == before
@@ -53,7 +53,7 @@ class World:
             conn.execute(text.encode())
 
     def items(self, prefix: str = "") -> list[Item]:
-        """The items whose partition key begins so, in the order of their keys."""
+        """The items whose partition key has that prefix, sorted by key."""
         found = self.table.client.scan(TableName=self.table.table, ConsistentRead=True)["Items"]
         return sorted(
             (item for item in found if item["pk"]["S"].startswith(prefix)),
@@ -61,7 +61,7 @@ class World:
         )
 
     def put(self, item: Item, **texts: str) -> None:
-        """Put an item with these texts in it."""
+        """Put an item with these string attributes."""
         changed = {**item, **{name: {"S": text} for name, text in texts.items()}}
         self.table.client.put_item(TableName=self.table.table, Item=changed)
 
@@ -70,7 +70,7 @@ class World:
         self.table.client.delete_item(TableName=self.table.table, Key={name: item[name] for name in ("pk", "sk")})
 
     def move(self, item: Item, **texts: str) -> None:
-        """Delete an item, and put it with these texts."""
+        """Delete an item, and put it again with these string attributes."""
         self.delete(item)
         self.put(item, **texts)
 
@@ -83,14 +83,14 @@ class World:
         return self.items(f"MSG#{SEEDED}")
 
     def shift(self, by: timedelta) -> None:
-        """Move everything in time."""
+        """Move all rows in time."""
         for item in self.items():
             moment = times.instant(item["sk"]["S"])
             assert moment is not None
             self.move(item, sk=times.sort_key(moment + by))
 
     def pool(self, *handles: str | None) -> PoolOfOnesOwn:
-        """A user pool of these people, which the commands take for the real one."""
+        """A user pool with these people, which the commands use instead of the demo pool."""
         url = self.environment["AWS_ENDPOINT_URL_DYNAMODB"]
         at = aws_client.Endpoint("cognito-idp", url, aws_client.LOCAL_REGION, "Cognito")
         client = aws_client.open_client(at)
@@ -129,7 +129,7 @@ def world(here: Here, environment: dict[str, str], table: DynamoDB) -> Iterator[
 
 @pytest.fixture
 def pooled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The same with a user pool that is not the demo pool, in which everybody is."""
+    """A Cruddur in which nothing is wrong, with a user pool of all people that is not the demo pool."""
     pool = world.pool("andrewbrown", "bayko", "altbrown", "londo")
     monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", pool.id)
     monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", world.environment["AWS_ENDPOINT_URL_DYNAMODB"])
@@ -141,7 +141,7 @@ def pooled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def demo_pool(world: World) -> Iterator[None]:
-    """The demo pool, which other tests use too, has the same people afterwards."""
+    """Restore the people of the demo pool afterwards, because other tests use it too."""
     url = world.environment["AWS_ENDPOINT_URL_DYNAMODB"]
     at = aws_client.Endpoint("cognito-idp", url, aws_client.LOCAL_REGION, "Cognito")
     client = aws_client.open_client(at)

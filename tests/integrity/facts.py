@@ -1,4 +1,4 @@
-"""What was read where nothing is wrong."""
+"""Facts in which no check finds a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two descriptions in, their differences out."""
+"""Two descriptions are compared, and their differences are found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = {
 }
 
 
-def test_the_same_has_no_difference() -> None:
+def test_equal_descriptions_have_no_difference() -> None:
     assert compare(SCHEMA, dict(reversed(SCHEMA.items()))) == []
 
 
@@ -50,7 +50,7 @@ def test_the_parts_of_a_missing_table_are_not_named_again() -> None:
     assert left.object == "index public.by_bio"
 
 
-def test_a_table_that_is_missing_altogether_is_one_difference() -> None:
+def test_a_missing_table_is_one_difference() -> None:
     found = compare({"table public.activities": "", "table public.more": "", "column public.more.a": "text"}, SCHEMA)
     assert [each.object for each in tables_as_wholes(found)] == [
         "table public.more",
@@ -74,5 +74,5 @@ def test_a_name_in_quotes_may_have_dots() -> None:
         (Difference("table a.b", "extra", None, ""), "table a.b is not expected"),
     ],
 )
-def test_a_difference_in_words(change: Difference, words: str) -> None:
+def test_a_difference_is_a_sentence(change: Difference, words: str) -> None:
     assert str(change) == words

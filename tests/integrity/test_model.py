@@ -1,4 +1,4 @@
-"""How findings are made, and what is said beside them."""
+"""Findings and the notes beside them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cruddur_cli.integrity.rows import Rows
 from tests.integrity.facts import FACTS
 
 
-def test_the_advice_of_an_error_that_is_no_command_goes_into_the_evidence() -> None:
+def test_a_hint_that_is_no_command_is_part_of_the_evidence() -> None:
     problem = Problem("There is no answer.", "is it running?", "cannot_connect")
     (found,) = findings(CHECKS, replace(FACTS, database=problem, prod=True))
     assert (found.evidence, found.remedy) == ("There is no answer (is it running?)", "cruddur config --prod")
 
 
-def test_what_was_not_compared_is_said() -> None:
+def test_a_note_says_what_was_not_compared() -> None:
     problem = Problem("There is no answer.", None, "cannot_connect")
     assert any("Not checked" in line for line in notes(replace(FACTS, database=problem)))
 
 
-def test_a_table_of_production_without_a_stream_is_said_and_is_no_finding() -> None:
+def test_a_production_table_without_a_stream_is_a_note_and_no_finding() -> None:
     table = TableFacts(
         label="DynamoDB",
         keys="pk",

@@ -1,4 +1,4 @@
-"""Names in rows that are not the database's: old ones, and those that an anonymized copy made up."""
+"""Names in rows that differ from the database: old ones, and those that an anonymized copy made up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_an_old_name_is_told_from_one_that_a_copy_made_up(
     assert names.anonymized(rows, people) == anonymized
 
 
-def test_made_up_names_that_the_database_has_too_are_the_persons() -> None:
+def test_made_up_names_in_the_database_too_are_no_difference() -> None:
     rows = Rows(names=Counter({(UUID, *MADE_UP): 3}))
     people = {UUID: User(UUID, *MADE_UP, "bayko@example.com", "MOCK")}
     assert (names.changed(rows, people), names.anonymized(rows, people)) == ({}, 0)

@@ -1,4 +1,4 @@
-"""The account of a table's items: what counts as which kind, and how much of it is kept."""
+"""The summary of a table's items: the kind of each, and the number of conversations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _message(group: str, sk: str) -> Item:
     return _item(pk=f"MSG#{group}", sk=sk, message_uuid="m", message="hello", user_uuid="u")
 
 
-def test_more_decimals_that_make_a_key_its_own_are_no_other_form() -> None:
+def test_a_key_with_nine_decimals_is_in_the_usual_form() -> None:
     found = rows.collect([_message("g", "2026-11-20T10:00:00.000000001+00:00")], now=NOW)
     assert (found.other_form.items, found.other_zone.items) == (0, 0)
 
@@ -54,7 +54,7 @@ def test_a_clock_that_is_a_minute_ahead_writes_nothing_of_the_future() -> None:
     assert (found.future.items, found.future.examples) == (1, [f"MSG#g {far}"])
 
 
-def test_of_many_conversations_a_share_is_kept_and_each_of_them_whole() -> None:
+def test_of_many_conversations_some_are_selected_each_complete() -> None:
     def items() -> Iterator[Item]:
         for number in range(2_000):
             yield _message(f"g{number}", "2026-11-20T10:00:00.000000+00:00")
@@ -77,7 +77,7 @@ def test_the_share_that_is_kept_is_the_largest_that_fits_and_the_one_that_is_sai
     assert (exact.shift, len(exact.conversations)) == (0, 20)
 
 
-def test_of_few_conversations_every_one_is_kept_and_every_item_counted() -> None:
+def test_of_few_conversations_all_are_selected_and_all_items_counted() -> None:
     found = rows.collect([_message(f"g{number}", "2026-11-20T10:00:00.000000+00:00") for number in range(20)], now=NOW)
     assert (found.items, found.shift, len(found.conversations)) == (20, 0, 20)
     assert rows.collect([], now=NOW).items == 0
@@ -113,7 +113,7 @@ def test_group_rows_give_owners_years_names_and_who_is_in_a_conversation() -> No
     assert (found.with_oneself.items, found.with_oneself.examples) == (1, ["alone of c"])
 
 
-def test_an_item_is_ours_by_its_prefix_and_its_id_together() -> None:
+def test_an_item_is_recognized_by_its_prefix_and_its_id_together() -> None:
     sk = "2026-11-20T10:00:00.000000+00:00"
     strange = [
         _item(pk="GRP#a", sk=sk, message_uuid="m"),

@@ -1,4 +1,4 @@
-"""A state directory of its own for each test, and engines that end with it."""
+"""Fixtures with a state directory for each test, whose engines end with the test."""
 
 from __future__ import annotations
 

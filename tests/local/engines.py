@@ -1,4 +1,4 @@
-"""Talks to the running stack, and runs other processes beside it, as the tests need it."""
+"""Helpers that use the running stack, and run other processes beside it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def keys(dynamodb: Any) -> list[str]:
 
 
 def start_python(code: str, **more: Any) -> subprocess.Popen[str]:
-    """Another process that runs ``code`` with this checkout on its path."""
+    """Start a process that runs ``code`` with this checkout on its path."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **more.pop("env", {})}
     command = [more.pop("python", sys.executable), "-c", code]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)

@@ -1,4 +1,4 @@
-"""A log whose frames are known, and what is read back from it."""
+"""Helpers that write a log with known frames, and count what is read back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLES = {
 
 
 def append(folder: Path, generation: int, changes: list[dict[str, Any]], *, acknowledged: bool = True) -> list[int]:
-    """Where each of the frames begins, and where the last one ends."""
+    """Append frames; the offset where each begins, and where the last one ends."""
     path = generation_folder(folder, generation) / "log"
     ends = [path.stat().st_size]
     with path.open("ab") as log:
@@ -50,7 +50,7 @@ def append(folder: Path, generation: int, changes: list[dict[str, Any]], *, ackn
 
 
 def count(contents: Contents) -> int:
-    """How many of the writes are there; each is there whole."""
+    """The number of writes that were read, each of which must be complete."""
     rows = contents.items.get(TABLE, {}).get("p", {})
     assert list(rows) == [str(number) for number in range(len(rows))]
     records = contents.streams.get("stream", (0, []))[1]

@@ -1,4 +1,4 @@
-"""Which addresses are the embedded stack's own."""
+"""The embedded stack's own addresses are recognized."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import Engines
 
 @pytest.fixture
 def embedded(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Engines:
-    """The shared stack as the embedded one of this process."""
+    """Use the shared stack as the embedded one of this process."""
     monkeypatch.setenv("CRUDDUR_HOME", engines.home)
     return engines
 
@@ -33,7 +33,7 @@ def test_the_embedded_aws_is_known_by_its_port_under_each_name_of_this_machine(e
         assert not addresses.is_aws(other), other
 
 
-def test_only_the_stacks_own_database_and_user_are_its_postgresql(embedded: Engines) -> None:
+def test_only_the_stacks_own_database_and_user_are_recognized(embedded: Engines) -> None:
     own = connection.parse_url(embedded.postgres_url, origin="test")
     assert addresses.is_postgres(own)
     assert addresses.is_postgres({**own, "password": "of before a reset"})

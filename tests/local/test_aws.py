@@ -1,4 +1,4 @@
-"""The embedded AWS, after it was killed."""
+"""The embedded AWS recovers after it was killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.local.engines import client, engine, keys, kill, make_table, pid
 from tests.waiting import until
 
 
-def test_the_emulator_killed(home: Path, said: list[str]) -> None:
+def test_a_killed_emulator_recovers_without_a_loss(home: Path, said: list[str]) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
     kill("aws")
@@ -27,7 +27,7 @@ def test_the_emulator_killed(home: Path, said: list[str]) -> None:
     assert len(said) == 1, "it is said once"
 
 
-def test_the_emulator_stopped_by_the_machine(home: Path, said: list[str]) -> None:
+def test_a_stop_by_sigterm_is_a_clean_stop(home: Path, said: list[str]) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
     os.kill(pid("aws"), signal.SIGTERM)
@@ -37,7 +37,7 @@ def test_the_emulator_stopped_by_the_machine(home: Path, said: list[str]) -> Non
     assert keys(client("dynamodb")) == ["a"]
 
 
-def test_a_stale_record_of_the_emulator(home: Path) -> None:
+def test_a_stale_record_of_the_emulator_is_ignored(home: Path) -> None:
     stack.up(postgres=False)
     record = homes.read(home / "aws" / "running.json")
     stack.down()

@@ -1,4 +1,4 @@
-"""Where the programs of PostgreSQL are, and who runs them."""
+"""The programs of PostgreSQL run as an ordinary user, and as root from a copy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PIDS = "from cruddur_cli.local import stack; print(*sorted(e.pid for e in stack.
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_an_ordinary_user() -> None:
+def test_an_ordinary_user_can_run_the_stack() -> None:
     nobody = pwd.getpwnam("nobody")
     directory = Path(tempfile.mkdtemp())
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)

@@ -1,4 +1,4 @@
-"""Where root's PostgreSQL, which another account runs, keeps its data."""
+"""The place of the cluster of root's PostgreSQL, which another account runs."""
 
 from __future__ import annotations
 

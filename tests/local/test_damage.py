@@ -1,4 +1,4 @@
-"""What survives kill -9, stale files and damaged state, and what the person is told."""
+"""Data survives full disks, deleted files and hanging commands, and each is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_write_is_in_the_log_when_it_is_acknowledged(home: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux takes another process the right to write")
-def test_a_disk_that_is_full_for_a_while(home: Path) -> None:
+def test_a_full_disk_refuses_writes_until_it_has_space(home: Path) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
     _, unlimited = resource.prlimit(pid("aws"), resource.RLIMIT_FSIZE)
@@ -55,7 +55,7 @@ def test_a_disk_that_is_full_for_a_while(home: Path) -> None:
     assert keys(client("dynamodb")) == ["a", "b", "e"]
 
 
-def test_files_that_cannot_be_made_are_said(home: Path) -> None:
+def test_files_that_cannot_be_created_are_an_error(home: Path) -> None:
     homes.prepare()
     (home / "aws" / "generation-1").touch()
     with pytest.raises(CannotConnect, match="does not start") as caught:
@@ -73,7 +73,7 @@ def test_writes_are_refused_once_the_files_were_deleted(home: Path) -> None:
         put(client("dynamodb"), "b")
 
 
-def test_no_answer_is_not_saved(home: Path) -> None:
+def test_a_save_without_an_answer_is_an_error(home: Path) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
     os.kill(pid("aws"), signal.SIGSTOP)
@@ -84,13 +84,13 @@ def test_no_answer_is_not_saved(home: Path) -> None:
     assert keys(client("dynamodb")) == ["a"], "down wakes what is paused, and saves"
 
 
-def test_another_command_that_hangs(home: Path, said: list[str]) -> None:
+def test_a_hanging_command_is_waited_for_and_named(home: Path, said: list[str]) -> None:
     with homes.locked(homes.prepare()), pytest.raises(CannotConnect, match="Another command"):
         stack.up(postgres=False, wait_s=4, say=said.append)
     assert len(said) == 1 and "another command" in said[0]
 
 
-def test_the_password_is_gone(home: Path) -> None:
+def test_a_missing_password_is_an_error(home: Path) -> None:
     stack.up(aws=False)
     stack.down()
     (home / "postgres" / "password").unlink()

@@ -1,4 +1,4 @@
-"""What the guard makes of a request, and when it begins a new generation by itself."""
+"""The guard records changes before it answers, and begins a new generation by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cruddur_cli.local.services import COGNITO
 
 
 class Services:
-    """Has one document changed each time that it is asked."""
+    """Services in which one document has changed at every call."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -63,7 +63,7 @@ def test_a_log_that_takes_long_to_read_ends_in_a_new_generation(
     assert list(loaded.contents.documents) == ['["test","n"]']
 
 
-def test_nothing_is_acknowledged_once_a_change_could_not_be_kept(tmp_path: Path) -> None:
+def test_nothing_is_acknowledged_after_a_change_that_was_not_recorded(tmp_path: Path) -> None:
     async def test() -> None:
         services = Services()
         recorder = new_recorder(tmp_path, services)
@@ -84,7 +84,7 @@ async def app(scope: emulator.Message, receive: emulator.Receive, send: emulator
 
 
 async def request(guard: emulator.Guard, operation: str) -> int:
-    """The status of the answer."""
+    """The status of the guard's answer to a request."""
     statuses = []
 
     async def receive() -> emulator.Message:
@@ -101,7 +101,7 @@ async def request(guard: emulator.Guard, operation: str) -> int:
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "GetItem"])
-def test_no_answer_comes_before_the_disk_has_what_it_shows(
+def test_no_answer_is_sent_before_its_data_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     may_sync = threading.Event()
@@ -162,11 +162,11 @@ def test_a_write_that_the_disk_refuses_is_answered_with_an_error(
         ("", {OTHERS}),
     ],
 )
-def test_what_a_request_may_change(target: str, changes: set[str]) -> None:
+def test_the_kinds_of_data_that_a_request_may_change_are_known(target: str, changes: set[str]) -> None:
     assert effect([(b"x-amz-target", target.encode())] if target else [], "POST") == changes
 
 
-def test_the_keys_of_a_pool_are_made_when_they_are_first_read() -> None:
+def test_the_keys_of_a_pool_are_created_when_they_are_first_read() -> None:
     assert effect([], "GET") == {COGNITO}
 
 
@@ -179,7 +179,7 @@ def test_the_keys_of_a_pool_are_made_when_they_are_first_read() -> None:
         ("AdminLinkProviderForUser", {"UserPoolId": "p", "Username": "a"}, None),
     ],
 )
-def test_which_user_a_request_names(operation: str, body: object, user: object) -> None:
+def test_the_only_user_that_a_request_changes_is_found(operation: str, body: object, user: object) -> None:
     headers = [(b"x-amz-target", f"AWSCognitoIdentityProviderService.{operation}".encode())]
     halves = json.dumps(body).encode()
     messages: list[emulator.Message] = [{"body": halves[:3], "more_body": True}, {"body": halves[3:]}]

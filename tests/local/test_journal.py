@@ -1,4 +1,4 @@
-"""The log while it is written: one sync for those who wait at once, and what happens when it fails."""
+"""Concurrent writers of the log share a sync, and a failed sync is an error for all of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(path: Path) -> list[bytes]:
     return payloads
 
 
-def test_writers_at_once_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_writers_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs: list[int] = []
     monkeypatch.setattr(frames, "sync", syncs.append)
 
@@ -42,7 +42,7 @@ def test_writers_at_once_share_a_sync(tmp_path: Path, monkeypatch: pytest.Monkey
     run(test, tmp_path)
 
 
-def test_a_sync_that_fails_is_an_error_for_all_who_wait_and_is_tried_again(
+def test_a_failed_sync_is_an_error_for_all_waiting_writers_and_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(descriptor: int) -> None:
@@ -99,7 +99,7 @@ def test_a_log_begins_only_when_the_one_before_is_on_the_disk(
     run(test, tmp_path)
 
 
-def test_a_mark_that_is_damaged_says_nothing(tmp_path: Path) -> None:
+def test_a_damaged_mark_is_ignored(tmp_path: Path) -> None:
     mark = Mark(tmp_path / "mark")
     assert mark.read() is None
     mark.write(12, 345678)

@@ -1,4 +1,4 @@
-"""The emulator killed with -9 while it is written to: what was acknowledged is there afterwards, ids included."""
+"""After kill -9 during writes, every acknowledged write exists with its ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KILLS = 5
 
 
 class Run:
-    """Writers of items and users, and a reader of the stream, who go on until the emulator is gone."""
+    """Threads that write items and users and read the stream, until the emulator has ended."""
 
     def __init__(self) -> None:
         self.items: dict[str, str] = {}
@@ -187,7 +187,7 @@ def test_the_engine_answers_while_a_snapshot_is_written(home: Path) -> None:
     run.check()
 
 
-def test_a_snapshot_that_fails_is_said_and_loses_nothing(home: Path) -> None:
+def test_a_failed_snapshot_is_reported_and_loses_nothing(home: Path) -> None:
     stack.up(postgres=False)
     run = Run()
     run.put(client("dynamodb"), "before")

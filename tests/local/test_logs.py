@@ -1,4 +1,4 @@
-"""The last lines of an engine's log, those of its run before included."""
+"""The last lines of an engine's log, including those of its previous run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_engine_that_never_ran_has_no_lines(folder: Path) -> None:
     assert list(logs.last("aws", 3)) == []
 
 
-def test_of_a_long_log_only_the_end_is_read_and_no_half_line(folder: Path) -> None:
+def test_only_whole_lines_at_the_end_of_a_long_log_are_read(folder: Path) -> None:
     (folder / "log").write_text("".join(f"{number:09d}\n" for number in range(200_000)))
     lines = [each.line for each in logs.last("aws", 1_000_000)]
     assert len(lines) < 200_000

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL."""
+"""The embedded PostgreSQL recovers, and only its password opens it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cruddur_cli.local import cluster, stack
 from tests.local.engines import kill
 
 
-def test_data_of_another_major_version(home: Path) -> None:
+def test_data_of_another_major_version_is_refused(home: Path) -> None:
     stack.up(aws=False)
     stack.down()
     version = cluster.data_directory(home) / "PG_VERSION"
@@ -35,7 +35,7 @@ def test_only_the_password_opens_postgresql(home: Path) -> None:
         assert conn.execute("SELECT 'é' < 'z', upper('é')").fetchone() == (False, "É")
 
 
-def test_postgresql_killed(home: Path, said: list[str]) -> None:
+def test_a_killed_postgresql_recovers(home: Path, said: list[str]) -> None:
     url = stack.up(aws=False).postgres_url
     assert url
     with psycopg.connect(url, dbname="postgres") as conn:
@@ -49,7 +49,7 @@ def test_postgresql_killed(home: Path, said: list[str]) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "4711", "{pid}\n/nowhere\n1\n1\n\n127.0.0.1\n0 0\nready\n", "1\n"])
-def test_a_stale_pid_file(home: Path, content: str) -> None:
+def test_a_stale_pid_file_is_ignored(home: Path, content: str) -> None:
     # Cut short, or with the number of a process that lives and is no PostgreSQL.
     url = stack.up(aws=False).postgres_url
     stack.down()

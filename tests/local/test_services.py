@@ -1,4 +1,4 @@
-"""Every operation that changes something is there after kill -9, exactly as it was before."""
+"""The result of every operation that changes data is the same after kill -9."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def public_keys(pool_id: str) -> bytes:
 
 
 def seen(streams: set[str]) -> Iterator[Any]:
-    """All that a client can see, except what DynamoDB itself does not promise."""
+    """Everything that a client can read, except what DynamoDB itself does not promise."""
     dynamodb, cognito = client("dynamodb"), client("cognito-idp")
     for table in dynamodb.list_tables()["TableNames"]:
         described = plain(dynamodb.describe_table(TableName=table))
@@ -221,7 +221,7 @@ def test_all_that_can_be_seen_is_the_same_after_kills(home: Path) -> None:
     assert list(seen(streams)) == before
 
 
-def test_a_transaction_that_is_repeated_after_a_kill_is_made_once(home: Path) -> None:
+def test_a_transaction_repeated_after_a_kill_is_applied_once(home: Path) -> None:
     stack.up(postgres=False)
     client("dynamodb").create_table(TableName=TABLE, **SCHEMA)
     put = {"Put": {"TableName": TABLE, "Item": item("a"), "ConditionExpression": "attribute_not_exists(pk)"}}
@@ -314,7 +314,7 @@ def header(access_token: str) -> Any:
     return json.loads(base64.urlsafe_b64decode(access_token.split(".", maxsplit=1)[0] + "=="))
 
 
-def test_ministack_saves_what_is_known_here(tmp_path: Path) -> None:
+def test_every_store_of_ministacks_dynamodb_is_known_here(tmp_path: Path) -> None:
     # A later ministack may keep something more; its name then belongs into STORES.
     code = f"""
 from pathlib import Path
@@ -364,7 +364,7 @@ def _scanned_in_pages(dynamodb: Any, kind: str) -> None:
     assert dynamodb.scan(TableName=name, ExclusiveStartKey=whole[17])["Items"] == whole[18:]
 
 
-def test_what_follows_a_key_is_what_the_emulator_itself_finds() -> None:
+def test_the_items_after_a_key_are_those_of_the_emulators_own_function() -> None:
     dynamodb = importlib.import_module("ministack.services.dynamodb")
     rows = [item(pk, sk) for pk in ("a", "b") for sk in ("1", "10", "2")]
     table = {"pk_name": "pk", "sk_name": "sk"}

@@ -1,4 +1,4 @@
-"""The stack as commands use it: up, down, twice at once, and in surroundings that are not friendly."""
+"""The stack starts and stops, also for two commands at once, in odd paths and with wrong settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def states() -> dict[str, str]:
     return {engine.name: engine.state for engine in stack.status()}
 
 
-def test_up_says_where_both_answer(home: Path, said: list[str]) -> None:
+def test_up_returns_the_addresses_of_both_engines(home: Path, said: list[str]) -> None:
     found = stack.up(say=said.append)
     assert [sentence.split()[:2] for sentence in said] == [["started", "PostgreSQL"], ["started", "AWS"]]
     assert (found.postgres_url, found.aws_endpoint) == (stack.postgres_url(), stack.aws_endpoint())
@@ -38,26 +38,26 @@ def test_up_says_where_both_answer(home: Path, said: list[str]) -> None:
     assert (home.stat().st_mode & 0o777, (home / "postgres" / "password").stat().st_mode & 0o777) == (closed, 0o600)
 
 
-def test_up_again_leaves_what_runs_alone(home: Path, said: list[str]) -> None:
+def test_a_second_up_does_not_change_running_engines(home: Path, said: list[str]) -> None:
     first, before = stack.up(), pids()
     assert stack.up(say=said.append) == first
     assert (pids(), said) == (before, [])
 
 
-def test_up_twice_at_once_is_one_stack(home: Path) -> None:
+def test_two_commands_that_start_at_once_start_one_stack(home: Path) -> None:
     both = [start_python(UP), start_python(UP)]
     first, second = [finish(process) for process in both]
     assert first == second == f"{stack.postgres_url()} {stack.aws_endpoint()}\n"
 
 
-def test_each_engine_alone_at_once_is_one_stack(home: Path) -> None:
+def test_two_commands_for_one_engine_each_start_one_stack(home: Path) -> None:
     code = "from cruddur_cli.local import stack; stack.up({}=False)"
     for process in [start_python(code.format("aws")), start_python(code.format("postgres"))]:
         finish(process)
     assert states() == {"postgres": "running", "aws": "running"}
 
 
-def test_what_never_started_is_stopped(home: Path) -> None:
+def test_an_engine_that_never_started_is_stopped(home: Path) -> None:
     assert states() == {"postgres": "stopped", "aws": "stopped"}
     assert (stack.postgres_url(), stack.aws_endpoint()) == (None, None)
     assert {engine.state for engine in stack.down()} == {"stopped"}
@@ -102,7 +102,7 @@ def test_a_taken_port_is_replaced(home: Path) -> None:
             listener.close()
 
 
-def test_the_output_of_up_ends_while_the_engines_live(home: Path) -> None:
+def test_the_output_of_up_ends_while_the_engines_run(home: Path) -> None:
     # communicate() returns only once every process has closed the pipe.
     assert stack.aws_endpoint() is None
     assert "http://127.0.0.1" in finish(start_python(UP))
@@ -110,7 +110,9 @@ def test_the_output_of_up_ends_while_the_engines_live(home: Path) -> None:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_odd_and_long_paths(home: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], reachable: bool) -> None:
+def test_the_stack_runs_in_an_unusual_and_long_path(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], reachable: bool
+) -> None:
     if not reachable:
         # As in a virtual environment that PostgreSQL's account cannot enter, when root starts it.
         monkeypatch.setattr(binaries, "_runs", lambda *_: False)
@@ -134,7 +136,7 @@ def test_a_hostile_environment_does_not_matter(home: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", ["", "below"])
-def test_a_home_that_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
+def test_a_home_that_is_no_directory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "file" / inside))
     with pytest.raises(NotConfigured) as caught:
@@ -143,14 +145,14 @@ def test_a_home_that_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert caught.value.hint and "CRUDDUR_HOME" in caught.value.hint
 
 
-def test_a_home_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_created_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     # Nobody makes directories in sysfs, not even root.
     monkeypatch.setenv("CRUDDUR_HOME", "/sys/cruddur")
     with pytest.raises(NotConfigured, match="/sys/cruddur"):
         stack.up()
 
 
-def test_importing_it_is_cheap() -> None:
+def test_importing_the_stack_loads_no_slow_module() -> None:
     code = "import cruddur_cli.local.stack, sys; print(*sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(REPOSITORY)}
@@ -159,7 +161,7 @@ def test_importing_it_is_cheap() -> None:
     assert not heavy & set(answer.stdout.split())
 
 
-def test_a_start_that_waited_for_a_reset_makes_the_folders_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_waited_for_a_reset_creates_its_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     locked = homes.locked
 
     @contextmanager

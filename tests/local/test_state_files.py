@@ -1,4 +1,4 @@
-"""The state of cruddur 0.1.0 is taken over; the folder beside this file was written by it."""
+"""The state of cruddur 0.1.0 is loaded; that version wrote the folder beside this file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check() -> None:
     assert "sg-54244ae97a3a40ff1" in {group["GroupId"] for group in groups}
 
 
-def test_everything_is_taken_over_once(old: Path, said: list[str]) -> None:
+def test_data_of_0_1_0_is_loaded_once(old: Path, said: list[str]) -> None:
     for _ in range(2):
         stack.up(postgres=False, say=said.append)
         check()
@@ -57,7 +57,7 @@ def test_everything_is_taken_over_once(old: Path, said: list[str]) -> None:
     assert not list((old / "aws" / "state").glob("*.json")) and not (old / "aws" / "previous").exists()
 
 
-def test_the_earlier_version_does_not_start_empty_over_it(old: Path) -> None:
+def test_the_earlier_version_does_not_start_with_empty_data(old: Path) -> None:
     stack.up(postgres=False)
     stack.down()
     # It demands each file that is named here.
@@ -75,7 +75,9 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
-def test_a_damaged_file_with_an_earlier_copy(old: Path, said: list[str], damage: Callable[[Path], None]) -> None:
+def test_a_damaged_file_is_replaced_by_its_earlier_copy(
+    old: Path, said: list[str], damage: Callable[[Path], None]
+) -> None:
     path = old / "aws" / "state" / "dynamodb.json"
     damage(path)
     stack.up(postgres=False, say=said.append)
@@ -87,7 +89,7 @@ def test_a_damaged_file_with_an_earlier_copy(old: Path, said: list[str], damage:
     assert all(stat.S_IMODE(path.parent.stat().st_mode) == 0o700 for path in kept)
 
 
-def test_two_damaged_files_are_kept_side_by_side(old: Path, said: list[str]) -> None:
+def test_two_damaged_files_are_both_kept(old: Path, said: list[str]) -> None:
     shutil.copy(old / "aws" / "state" / "ec2.json", old / "aws" / "previous")
     for name in ("dynamodb", "ec2"):
         cut(old / "aws" / "state" / f"{name}.json")
@@ -96,7 +98,7 @@ def test_two_damaged_files_are_kept_side_by_side(old: Path, said: list[str]) -> 
 
 
 @pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
-def test_a_damaged_file_without_an_earlier_copy(old: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_file_without_an_earlier_copy_is_an_error(old: Path, damage: Callable[[Path], None]) -> None:
     path = old / "aws" / "state" / "cognito.json"
     whole = path.read_bytes()
     damage(path)
@@ -110,7 +112,7 @@ def test_a_damaged_file_without_an_earlier_copy(old: Path, damage: Callable[[Pat
     check()
 
 
-def test_what_a_kill_has_cost_is_said(old: Path, said: list[str]) -> None:
+def test_the_loss_after_a_kill_is_reported(old: Path, said: list[str]) -> None:
     homes.write(old / "aws" / "running.json", {"instance": "another", "started_at": 1700000000})
     stack.up(postgres=False, say=said.append)
     assert "what was written to it after 2023-11-14" in said[0] and "`cruddur setup`" in said[0]

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL and, where the machine has them, PostgreSQL 13 to 18 with uuid-ossp."""
+"""Fixtures with a database on the embedded PostgreSQL and on each PostgreSQL 13 to 18 of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def postgres15(postgres_server: Callable[[int], str]) -> str:
 
 @pytest.fixture(params=["embedded", *map(str, filter(servers.programs, servers.MAJORS))])
 def url(request: pytest.FixtureRequest, engines: Engines, postgres_server: Callable[[int], str]) -> Iterator[str]:
-    """The URL of an empty database on each server there is in turn."""
+    """The URL of an empty database, on each available server in turn."""
     base = engines.database_url("postgres") if request.param == "embedded" else postgres_server(int(request.param))
     with servers.database(base) as found:
         yield found
@@ -32,13 +32,13 @@ def url(request: pytest.FixtureRequest, engines: Engines, postgres_server: Calla
 
 @pytest.fixture
 def at(url: str) -> Server:
-    """The same database, as the library takes it."""
+    """The same database as a ``Server``."""
     return servers.server(url)
 
 
 @pytest.fixture
 def watchful(url: str) -> None:
-    """Only servers that end a statement whose client is gone."""
+    """Skip servers that do not end a statement whose client is gone."""
     with psycopg.connect(url) as conn:
         if conn.info.server_version < 140_000:
             pytest.skip("PostgreSQL 13 does not look after its clients during a statement")

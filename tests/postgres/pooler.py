@@ -1,7 +1,7 @@
-"""A pooler in transaction mode, as small as it can be: each transaction gets another session of the server.
+"""A minimal pooler in transaction mode: each transaction gets another session of the server.
 
-PgBouncer and RDS Proxy do the same. This one takes the session that was used longest ago, so that two transactions of
-one client never have the same one, and refuses startup parameters as PgBouncer does by default.
+PgBouncer and RDS Proxy do the same. This one uses the session that was used longest ago, so that two transactions of
+a client never have the same one. It refuses startup parameters, as PgBouncer does by default.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Pooler:
                 session.close()
 
     def url(self, database: str) -> str:
-        """The URL of a database by way of the pooler."""
+        """The URL of a database behind the pooler."""
         parts = urlsplit(self._server)
         login = parts.netloc.rpartition("@")[0]
         return parts._replace(netloc=f"{login}@127.0.0.1:{self.port}", path=f"/{database}").geturl()
 
     def traces(self, database: str) -> list[Any]:
-        """What each living session of that database still shows of its clients; ``CLEAN`` is nothing."""
+        """The state that clients left in each session of that database; ``CLEAN`` for none."""
         if database not in self._pools:
             return []
         until(lambda: len(self._pools[database]) == _SESSIONS)
@@ -113,7 +113,7 @@ class Pooler:
             return dict(zip(texts[0:-2:2], texts[1:-1:2], strict=False))
 
     def _transaction(self, client: socket.socket, database: str) -> bool:
-        """Serve one transaction with one session; False once the client has gone."""
+        """Serve one transaction with one session; False once the client has disconnected."""
         kind, body = _message(client)
         if kind == b"X":
             return False
@@ -185,7 +185,7 @@ class Pooler:
 
 @contextmanager
 def started(server: str) -> Iterator[Pooler]:
-    """A pooler before the server of that URL, until the end."""
+    """Start a pooler in front of the server of that URL, until the block ends."""
     with ExitStack() as stack:
         pooler = Pooler(server)
         stack.callback(pooler.close)

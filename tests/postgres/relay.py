@@ -1,4 +1,4 @@
-"""A line to a server that a test can cut without a word: bytes are taken and go nowhere, connections stay open."""
+"""A relay to a server that a test can cut: it then discards all bytes, and connections stay open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """Hands every connection on to the server of a URL."""
+    """Forwards every connection to the server of a URL."""
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
@@ -22,12 +22,12 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """The same database by way of this line."""
+        """The URL of the same database behind the relay."""
         login = self._parts.netloc.rpartition("@")[0]
         return self._parts._replace(netloc=f"{login}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
 
     def cut(self, *, new: bool = True) -> None:
-        """From here on nothing passes on the connections there are, with ``new`` on later ones neither."""
+        """Discard all bytes of the open connections from now on, and with ``new`` those of later ones too."""
         self._cut |= {id(one) for one in self._open}
         self._takes_new = not new
 
@@ -59,7 +59,7 @@ class Relay:
 
 @contextmanager
 def relayed(url: str) -> Iterator[Relay]:
-    """A line to the server of that URL, until the end."""
+    """Start a relay to the server of that URL, until the block ends."""
     relay = Relay(url)
     try:
         yield relay

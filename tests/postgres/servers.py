@@ -1,12 +1,13 @@
-"""Real PostgreSQL servers of the majors that this machine has, each started once a run, and psql to compare with.
+"""Real PostgreSQL servers of each major version on this machine, each started once in a run; and psql.
 
-A major is there where ``TEST_POSTGRES_<major>`` names the folder of its programs (``.ci/run`` fetches 13 to 18 and says
-so), or where Debian keeps it. How a test gets one, from any folder of the tests:
+A major version is available if ``TEST_POSTGRES_<major>`` names the folder of its programs (``.ci/run`` fetches 13 to
+18), or if Debian has installed it. A test in any folder gets a server so:
 
-- ``postgres_server(15)`` is the URL of the maintenance database, ``postgres_database(15)`` that of an empty database of
-  the test's own (user ``postgres``, a superuser, no password). Without that major on this machine the test is skipped.
-- ``@pytest.mark.parametrize("major", servers.MAJORS)`` asks for each in turn; ``postgres_majors`` lists those there.
-- The fixture ``url`` of tests/postgres is an empty database on the embedded server and on each major there, in turn.
+- ``postgres_server(15)`` is the URL of the maintenance database, ``postgres_database(15)`` that of an empty database
+  for the test (user ``postgres``, a superuser, no password). The test is skipped if that version is not available.
+- ``@pytest.mark.parametrize("major", servers.MAJORS)`` runs a test with each in turn; ``postgres_majors`` lists those
+  that are available.
+- The fixture ``url`` of tests/postgres is an empty database on the embedded server and on each version, in turn.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Psql:
-    """What psql left: its exit code and what it said on stderr."""
+    """The result of psql: its exit code and its stderr."""
 
     code: int
     err: str
 
 
 def server(url: str) -> Server:
-    """The database of a URL, as the library takes it."""
+    """The ``Server`` for a URL."""
     parts = psycopg.conninfo.conninfo_to_dict(url)
     name = str(parts["dbname"])
     return Server(parts, str(parts["host"]), int(parts["port"] or 5432), name, str(parts["user"]), f"database {name!r}")
 
 
 def programs(major: int) -> Path | None:
-    """The folder with ``initdb`` and ``pg_ctl`` of a major; None where this machine has none."""
+    """The folder with ``initdb`` and ``pg_ctl`` of a major version; None if it is not available."""
     named = os.environ.get(f"TEST_POSTGRES_{major}")
     found = Path(named) if named else Path(f"/usr/lib/postgresql/{major}/bin")
     if named and not (found / "initdb").exists():
@@ -69,7 +70,7 @@ def programs(major: int) -> Path | None:
 
 
 def start(folder: Path, major: int) -> str:
-    """The URL of the maintenance database of a new server, whose files are in ``folder``; it ends with the run."""
+    """Start a server with its files in ``folder``, until the run ends; the URL of its maintenance database."""
     found = programs(major)
     assert found is not None
     account: dict[str, Any] = {}
@@ -96,7 +97,7 @@ def start(folder: Path, major: int) -> str:
 
 
 def hasten(url: str) -> None:
-    """Make a server that runs already as quick as those that ``start`` starts."""
+    """Give a running server the fast settings of ``start``."""
     with psycopg.connect(url, autocommit=True) as conn:
         for name, value in QUICK.items():
             conn.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
@@ -104,13 +105,13 @@ def hasten(url: str) -> None:
 
 
 def create(conn: psycopg.Connection[Any], name: str, template: str) -> bytes:
-    """The statement that makes a database the cheapest way: files copied as a whole, as all did before 15."""
+    """The statement that creates a database in the fastest way: by copying files, as every version before 15 does."""
     strategy = "STRATEGY FILE_COPY" if conn.info.server_version >= 150_000 else ""
     return f"CREATE DATABASE {name} TEMPLATE {template} {strategy}".encode()
 
 
 class Spares:
-    """Databases on one server, each lent to one test; one that the test did not touch is lent again."""
+    """Databases on one server, each lent to one test; an unused one is lent again."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -120,7 +121,7 @@ class Spares:
 
     @contextmanager
     def lend(self, template: str) -> Iterator[str]:
-        """The URL of a database of this test's own, like ``template``, until the end."""
+        """The URL of a database for one test, a copy of ``template``, until the block ends."""
         conn = self._connection()
         spare = self._spare.setdefault(template, [])
         name, made = spare.pop() if spare else self._make(conn, template)
@@ -154,7 +155,7 @@ class Spares:
 
     @staticmethod
     def _state(conn: psycopg.Connection[Any], name: str) -> object:
-        """What differs after anybody has connected to the database or altered it; never None for one that is there.
+        """A value that changes when a session connects to the database or alters it; None if it does not exist.
 
         A session counts itself before it leaves the list of sessions, so the list is read first. Servers before 15
         count later.
@@ -179,12 +180,12 @@ def _spares(url: str) -> Spares:
 
 
 def database(url: str) -> AbstractContextManager[str]:
-    """The URL of an empty database on the server of that URL, until the end."""
+    """The URL of a new empty database on the server of that URL, until the block ends."""
     return _spares(url).lend("template0")
 
 
 def psql(url: str, content: bytes, folder: Path) -> Psql:
-    """What ``psql -1 -v ON_ERROR_STOP=1 -f`` does with a file."""
+    """The result of ``psql -1 -v ON_ERROR_STOP=1 -f`` with a file."""
     (folder / FILE).write_bytes(content)
     command = ["psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-f", FILE, url]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""What a database is made of, as text: each kind of change is one that is seen, on every PostgreSQL there is."""
+"""The definitions of a database as text show every kind of change, on every PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_seen_in_the_definition_that_it_changes_and_in_no_other(url: str, name: str) -> None:
+def test_a_change_changes_its_definition_and_no_other(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(BEFORE)
         before, texts = catalogue.definitions(conn), catalogue.read(conn)

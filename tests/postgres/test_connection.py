@@ -1,4 +1,4 @@
-"""Connection URLs as people write them, and the error that each failure becomes."""
+"""Connection URLs as people write them, and the error of each failure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def server(url: str, *, read_only: bool = False) -> Server:
         ("", ""),
     ],
 )
-def test_a_password_is_read_as_it_was_meant(scheme: str, host: str, written: str, meant: str) -> None:
+def test_a_password_with_unencoded_signs_is_read(scheme: str, host: str, written: str, meant: str) -> None:
     found = parse_url(f"{scheme}://cruddurroot:{written}@{host}:5433/cruddur_dev?sslmode=require", origin="X")
     assert found.pop("password", "") == meant
     assert found == {
@@ -61,7 +61,7 @@ def test_other_forms_of_libpq_are_read_too() -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://u:Hidden1@h/d", "postgresql://u:Hidden1@h:port/d", "http://x"])
-def test_what_is_no_postgresql_url_is_refused_without_repeating_it(url: str) -> None:
+def test_a_text_that_is_no_url_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(NotConfigured) as caught:
         parse_url(url, origin="DATABASE_URL")
     assert caught.value.message.startswith("DATABASE_URL is not a valid PostgreSQL URL")
@@ -79,7 +79,7 @@ def test_in_a_dry_run_postgresql_itself_refuses_a_change(database: str) -> None:
     assert caught.value.code == "read_only"
 
 
-def test_what_raises_inside_is_rolled_back(database: str) -> None:
+def test_an_exception_rolls_the_transaction_back(database: str) -> None:
     with pytest.raises(RuntimeError), connection.opened(server(database)) as conn:
         conn.execute("DELETE FROM users")
         raise RuntimeError
@@ -87,7 +87,7 @@ def test_what_raises_inside_is_rolled_back(database: str) -> None:
         assert conn.execute("SELECT count(*) FROM users").fetchone() == (4,)
 
 
-def test_a_connection_that_is_cut_is_told_as_such(database: str) -> None:
+def test_a_lost_connection_is_reported_as_lost(database: str) -> None:
     with pytest.raises(CannotConnect, match="was lost"), connection.opened(server(database)) as conn:
         with connection.opened(server(database)) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
@@ -95,7 +95,7 @@ def test_a_connection_that_is_cut_is_told_as_such(database: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 64, "é" * 32])
-def test_a_name_that_postgresql_would_cut_is_refused(name: str) -> None:
+def test_a_name_that_postgresql_would_truncate_is_refused(name: str) -> None:
     with pytest.raises(BadInput):
         connection.check_name(name)
     assert connection.check_name("x" * 63)
@@ -103,7 +103,7 @@ def test_a_name_that_postgresql_would_cut_is_refused(name: str) -> None:
 
 @pytest.fixture
 def silent() -> Iterator[list[int]]:
-    """The ports of servers that take a connection and never answer."""
+    """The ports of servers that accept a connection and never answer."""
     with ExitStack() as stack:
         found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
         yield [one.getsockname()[1] for one in found]
@@ -144,9 +144,7 @@ def test_the_last_of_four_hosts_is_reached_where_the_others_refuse(postgres15: s
         ("connect_timeout=soon", "connect_timeout"),
     ],
 )
-def test_a_wrong_setting_is_named_without_asking_whether_the_server_runs(
-    postgres15: str, query: str, named: str
-) -> None:
+def test_a_wrong_setting_is_named_instead_of_an_unreachable_server(postgres15: str, query: str, named: str) -> None:
     error = failure(f"{postgres15}?{query}")
     assert isinstance(error, NotConfigured)
     assert named in error.message
@@ -174,18 +172,18 @@ def test_a_missing_root_certificate_is_named_with_its_file() -> None:
         "server closed the connection unexpectedly",
     ],
 )
-def test_a_server_that_is_away_or_refuses_is_no_wrong_setting(text: str) -> None:
+def test_an_unreachable_server_is_no_wrong_setting(text: str) -> None:
     assert connection.wrong_setting(text, "PostgreSQL on h:5432") is None
 
 
-def test_a_server_that_wants_tls_differs_from_one_that_refuses_the_user() -> None:
+def test_a_refusal_without_tls_has_a_hint_about_tls() -> None:
     plain = 'FATAL:  no pg_hba.conf entry for host "127.0.0.1", user "u", database "d", no encryption'
     assert "sslmode=require" in connection.login_hint(plain)
     assert "sslmode" not in connection.login_hint(f"{plain.replace('no encryption', 'SSL encryption')}\n{plain}")
 
 
 def settings(at: Server) -> tuple[str, str]:
-    """Both, the second as asked for where PostgreSQL is too old to have it."""
+    """Both settings; on a PostgreSQL without the second, the expected value."""
     with connection.opened(at) as conn:
         row = conn.execute(
             "SELECT current_setting('lock_timeout'), current_setting('client_connection_check_interval', true)"
@@ -195,7 +193,7 @@ def settings(at: Server) -> tuple[str, str]:
         return str(row[0]), str(row[1] or "2s")
 
 
-def test_every_transaction_is_bounded_and_the_session_stays_as_it_was(at: Server) -> None:
+def test_every_transaction_has_time_outs_and_the_session_keeps_its_own(at: Server) -> None:
     assert settings(at) == ("5s", "2s")
     with connection.opened(at) as conn:
         conn.commit()
@@ -204,7 +202,7 @@ def test_every_transaction_is_bounded_and_the_session_stays_as_it_was(at: Server
         assert conn.execute("SHOW lock_timeout").fetchone() == ("5s",)
 
 
-def test_a_time_out_of_the_url_or_of_pgoptions_wins(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_out_in_the_url_or_in_pgoptions_is_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(servers.server(f"{url}?options=-c%20lock_timeout%3D7s")) == ("7s", "2s")
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=8s")
     assert settings(servers.server(url)) == ("8s", "2s")

@@ -1,4 +1,4 @@
-"""The database as a whole: made, dropped, emptied and counted, on the embedded server and every PostgreSQL there is."""
+"""A database is created, dropped, emptied and counted, on the embedded server and every PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def conn(url: str) -> Iterator[psycopg.Connection]:
         yield conn
 
 
-def test_a_ping_says_what_answered(at: Server, conn: psycopg.Connection) -> None:
+def test_a_ping_returns_server_database_and_user(at: Server, conn: psycopg.Connection) -> None:
     pong = database.ping(conn, at, 12.345)
     assert (pong.database, pong.user, pong.elapsed_ms) == (conn.info.dbname, conn.info.user, 12.3)
     assert pong.version.split(".")[0] == str(conn.info.server_version // 10_000)
     assert pong.encrypted is False
 
 
-def test_the_servers_clock_is_told(conn: psycopg.Connection) -> None:
+def test_the_clock_is_that_of_the_server(conn: psycopg.Connection) -> None:
     assert abs(database.clock(conn).timestamp() - time.time()) < 60  # noqa: TID251  # the server's clock is the machine's
 
 
-def test_a_database_is_made_once_and_dropped_once(conn: psycopg.Connection) -> None:
+def test_a_database_is_created_once_and_dropped_once(conn: psycopg.Connection) -> None:
     name = f"{conn.info.dbname}_new"
     assert database.create(conn, name)
     assert not database.create(conn, name)
@@ -44,7 +44,7 @@ def test_a_database_is_made_once_and_dropped_once(conn: psycopg.Connection) -> N
         database.create(conn, "x" * 64)
 
 
-def test_a_database_in_use_is_dropped_by_force_alone(url: str, conn: psycopg.Connection) -> None:
+def test_a_database_in_use_is_dropped_only_with_force(url: str, conn: psycopg.Connection) -> None:
     name = f"{conn.info.dbname}_used"
     database.create(conn, name)
     with psycopg.connect(url, dbname=name) as user:
@@ -56,7 +56,7 @@ def test_a_database_in_use_is_dropped_by_force_alone(url: str, conn: psycopg.Con
     assert not database.drop_unused(conn, name)
 
 
-def test_who_may_not_create_databases_may_not_recreate_one(conn: psycopg.Connection) -> None:
+def test_a_role_without_createdb_cannot_recreate_a_database(conn: psycopg.Connection) -> None:
     name = conn.info.dbname
     role = f"weak_{conn.info.backend_pid}"
     assert database.can_create(conn)
@@ -71,7 +71,7 @@ def test_who_may_not_create_databases_may_not_recreate_one(conn: psycopg.Connect
         conn.execute(f'DROP ROLE "{role}"')
 
 
-def test_a_server_of_rds_is_told_by_its_role_or_its_setting(conn: psycopg.Connection) -> None:
+def test_rds_is_recognized_by_its_role_or_its_setting(conn: psycopg.Connection) -> None:
     assert not database.is_rds(conn)
     conn.execute("SET rds.extensions = 'plpgsql'")
     assert database.is_rds(conn)
@@ -112,7 +112,7 @@ def test_rows_are_counted_and_missing_tables_named(conn: psycopg.Connection) -> 
     assert database.tell_rows(conn) == database.named(database.filled(counted)) == "1 row of logs, 1,200 users"
 
 
-def test_what_was_added_is_the_tables_that_grew() -> None:
+def test_the_added_rows_are_those_of_tables_that_grew() -> None:
     before = [TableRows("users", 2), TableRows("activities", 5), TableRows("logs", 1)]
     after = [TableRows("users", 4), TableRows("activities", 3), TableRows("logs", 1), TableRows("tags", 1)]
     assert database.more(before, after) == [TableRows("users", 2), TableRows("tags", 1)]
@@ -130,7 +130,7 @@ def test_a_locked_table_is_named_instead_of_counted(url: str, conn: psycopg.Conn
     assert told == "2 users, the rows of logs (not counted: a session holds a lock)"
 
 
-def test_a_name_is_locked_until_the_transaction_ends(url: str, conn: psycopg.Connection) -> None:
+def test_a_named_lock_is_held_until_the_transaction_ends(url: str, conn: psycopg.Connection) -> None:
     with psycopg.connect(url) as holder:
         database.lock(holder, "cruddur schema")
         with conn.transaction():

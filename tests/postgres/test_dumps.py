@@ -1,4 +1,4 @@
-"""What pg_dump writes of a Cruddur database, loaded into an empty one: everything is there."""
+"""A dump of a Cruddur database by pg_dump loads completely into an empty one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WITH_EXTENSION = """
 
 @pytest.fixture
 def dump(tmp_path: Path) -> Dump:
-    """Dumps a database with a pg_dump that knows its server; the path of the file."""
+    """A function that dumps a database with its server's pg_dump, and returns the path of the file."""
 
     def write(url: str, *options: str, program: Path = servers.BIN / "pg_dump") -> str:
         if not program.exists():
@@ -76,7 +76,7 @@ def test_a_dump_loads_into_an_empty_database(cruddur: Run, url: str, empty: str,
     assert len(loaded["users"]) == 5
 
 
-def test_a_copy_of_production_is_said_to_carry_its_stamp(cruddur: Run, postgres15: str, dump: Dump) -> None:
+def test_a_loaded_dump_of_production_is_reported_as_marked(cruddur: Run, postgres15: str, dump: Dump) -> None:
     with servers.database(postgres15) as url, servers.database(postgres15) as copy:
         name, there = url.rpartition("/")[2], {"CONNECTION_URL": copy}
         assert cruddur("db", "setup", "--prod", "--confirm", name, env={"PROD_CONNECTION_URL": url}).code == 0
@@ -88,7 +88,7 @@ def test_a_copy_of_production_is_said_to_carry_its_stamp(cruddur: Run, postgres1
         assert cruddur("db", "reset", "--yes", env={**there}).code == 0
 
 
-def test_the_rows_alone_are_seeds(cruddur: Run, postgres15: str, dump: Dump) -> None:
+def test_a_dump_of_rows_is_a_seed(cruddur: Run, postgres15: str, dump: Dump) -> None:
     with servers.database(postgres15) as url, servers.database(postgres15) as other:
         for each in (url, other):
             assert cruddur("db", "setup", env={"CONNECTION_URL": each}).code == 0
@@ -102,7 +102,9 @@ def test_the_rows_alone_are_seeds(cruddur: Run, postgres15: str, dump: Dump) -> 
         assert [len(everything(other)[name]) for name in ("users", "activities")] == [5, 4]
 
 
-def test_another_server_with_roles_and_an_extension(postgres15: str, empty_database: str, dump: Dump) -> None:
+def test_a_dump_with_roles_and_an_extension_loads_on_another_server(
+    postgres15: str, empty_database: str, dump: Dump
+) -> None:
     at = replace(servers.server(empty_database), embedded=True)
     said: list[str] = []
 

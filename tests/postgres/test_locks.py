@@ -1,4 +1,4 @@
-"""How long a change waits for a lock, and which session it names when it gives up."""
+"""A lock time-out is an error that names the session with the lock."""
 
 from __future__ import annotations
 

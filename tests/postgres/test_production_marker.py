@@ -1,4 +1,4 @@
-"""The mark of production in a database: an accident does not remove it."""
+"""The mark of production in a database is not removed by accident."""
 
 from __future__ import annotations
 

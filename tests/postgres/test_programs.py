@@ -1,4 +1,4 @@
-"""pg_dump is run on a real server: what it writes, and what is said when it cannot."""
+"""pg_dump on a real server: the file that it writes, and the errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def program(folder: Path, name: str, lines: str) -> str:
     return str(path)
 
 
-def test_a_dump_holds_rows_and_only_its_owner_may_read_it(database: str, tmp_path: Path) -> None:
+def test_a_dump_has_rows_and_only_its_owner_can_read_it(database: str, tmp_path: Path) -> None:
     path = tmp_path / "below" / "cruddur.sql"
     size = programs.dump(server(database), path, programs=[PG_DUMP])
     text = path.read_text()
@@ -45,7 +45,7 @@ def test_a_dump_holds_rows_and_only_its_owner_may_read_it(database: str, tmp_pat
     assert [each.name for each in path.parent.iterdir()] == ["cruddur.sql"]
 
 
-def test_a_pg_dump_that_is_older_than_the_server_gives_way_to_the_next(database: str, tmp_path: Path) -> None:
+def test_the_next_pg_dump_is_tried_if_one_is_older_than_the_server(database: str, tmp_path: Path) -> None:
     older = program(tmp_path, "old", "echo 'pg_dump: error: aborting because of server version mismatch' >&2; exit 1")
     programs.dump(server(database), tmp_path / "a.sql", programs=[older, PG_DUMP])
     with pytest.raises(Refused, match="version mismatch") as caught:
@@ -54,7 +54,7 @@ def test_a_pg_dump_that_is_older_than_the_server_gives_way_to_the_next(database:
     assert not (tmp_path / "b.sql").exists()
 
 
-def test_what_fails_leaves_no_file_and_says_what_pg_dump_said(database: str, tmp_path: Path) -> None:
+def test_a_failed_dump_leaves_no_file_and_shows_the_message(database: str, tmp_path: Path) -> None:
     folder = tmp_path / "dumps"
     with pytest.raises(Refused, match="does not exist"):
         programs.dump(server(database).on("nowhere"), folder / "a.sql", programs=[PG_DUMP])
@@ -69,7 +69,7 @@ def test_a_file_that_exists_is_never_overwritten(database: str, tmp_path: Path) 
     assert path.read_text() == "mine"
 
 
-def test_without_pg_dump_and_without_a_folder_it_says_so(database: str, tmp_path: Path) -> None:
+def test_a_missing_pg_dump_and_a_wrong_folder_are_errors(database: str, tmp_path: Path) -> None:
     with pytest.raises(NotConfigured, match="pg_dump is not installed"):
         programs.dump(server(database), tmp_path / "a.sql", programs=[])
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""A database that a test used in any way is not lent to another test."""
+"""A database that a test has used is not lent to another test."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def named(databases: Spares, use: Callable[[str], object]) -> tuple[str, str]:
         return used, url.rpartition("/")[2]
 
 
-def test_a_database_that_was_not_used_is_lent_again(databases: Spares) -> None:
+def test_an_unused_database_is_lent_again(databases: Spares) -> None:
     used, following = named(databases, lambda _: None)
     assert used == following
 
 
-def test_one_with_a_session_is_not_even_right_after_its_end(databases: Spares) -> None:
+def test_a_database_that_had_a_session_is_not_lent_again(databases: Spares) -> None:
     for _ in range(20):
         used, following = named(databases, lambda url: psycopg.connect(url).close())
         assert used != following
 
 
-def test_one_with_a_session_that_goes_on_is_not(databases: Spares) -> None:
+def test_a_database_with_an_open_session_is_not_lent_again(databases: Spares) -> None:
     sessions: list[object] = []
     used, following = named(databases, lambda url: sessions.append(psycopg.connect(url)))
     assert used != following
@@ -45,7 +45,7 @@ def test_one_with_a_session_that_goes_on_is_not(databases: Spares) -> None:
         "DROP DATABASE {name}",
     ],
 )
-def test_one_that_was_altered_from_another_is_not(databases: Spares, statement: str) -> None:
+def test_a_database_that_was_altered_from_another_is_not_lent_again(databases: Spares, statement: str) -> None:
     def alter(url: str) -> None:
         base, _, name = url.rpartition("/")
         with psycopg.connect(f"{base}/postgres", autocommit=True) as conn:
@@ -55,6 +55,6 @@ def test_one_that_was_altered_from_another_is_not(databases: Spares, statement: 
     assert used != following
 
 
-def test_one_that_saw_the_connection_end_is_not(databases: Spares) -> None:
+def test_a_database_after_the_end_of_the_connection_is_not_lent_again(databases: Spares) -> None:
     used, following = named(databases, lambda _: databases.close())
     assert used != following

@@ -1,4 +1,4 @@
-"""Who is connected, whom they block, and what ends them: on the embedded server and on every PostgreSQL there is."""
+"""Sessions are listed, found as blockers, and ended, on the embedded server and every PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def conn(url: str) -> Iterator[psycopg.Connection]:
         yield conn
 
 
-def test_the_others_are_found_oldest_first_and_never_the_one_that_asks(url: str, conn: psycopg.Connection) -> None:
+def test_other_sessions_are_listed_oldest_first(url: str, conn: psycopg.Connection) -> None:
     with (
         psycopg.connect(url, application_name="first") as first,
         psycopg.connect(url, application_name="second") as second,
@@ -32,7 +32,7 @@ def test_the_others_are_found_oldest_first_and_never_the_one_that_asks(url: str,
         assert sessions.find(conn, "another_database") == []
 
 
-def test_idle_sessions_are_those_that_have_paused_for_so_long(url: str, conn: psycopg.Connection) -> None:
+def test_sessions_are_selected_by_how_long_they_are_idle(url: str, conn: psycopg.Connection) -> None:
     with psycopg.connect(url) as idle:
         idle.execute("SELECT 1")
         assert sessions.find(conn, conn.info.dbname, idle_s=3600) == []
@@ -43,7 +43,7 @@ def test_idle_sessions_are_those_that_have_paused_for_so_long(url: str, conn: ps
         assert found.query_age_s >= 0.2
 
 
-def test_a_session_whose_lock_keeps_others_from_writing_is_a_blocker(url: str, conn: psycopg.Connection) -> None:
+def test_a_session_whose_lock_blocks_writes_is_a_blocker(url: str, conn: psycopg.Connection) -> None:
     conn.execute("CREATE TABLE things (n int)")
     with psycopg.connect(url) as reader, psycopg.connect(url) as holder:
         reader.execute("SELECT * FROM things")  # its lock lets other sessions write
@@ -53,7 +53,7 @@ def test_a_session_whose_lock_keeps_others_from_writing_is_a_blocker(url: str, c
         assert (found.pid, found.mode, found.relation) == (holder.info.backend_pid, "ShareLock", "things")
 
 
-def test_ending_terminates_cancels_or_says_that_it_was_gone(url: str, conn: psycopg.Connection) -> None:
+def test_ending_terminates_cancels_or_reports_a_session_as_gone(url: str, conn: psycopg.Connection) -> None:
     with psycopg.connect(url, autocommit=True) as other:
         (found,) = sessions.find(conn, conn.info.dbname)
         assert [each.result for each in sessions.end(conn, [found], cancel=True)] == ["cancelled"]
@@ -73,9 +73,7 @@ def test_a_pid_is_signalled_only_in_the_database_of_its_session(url: str, conn: 
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_session_that_may_not_be_ended_is_refused_and_the_others_are_ended(
-    url: str, conn: psycopg.Connection
-) -> None:
+def test_a_session_that_may_not_be_ended_does_not_keep_the_others(url: str, conn: psycopg.Connection) -> None:
     role = f"weak_{conn.info.backend_pid}"
     conn.execute(f'CREATE ROLE "{role}"')
     try:

@@ -1,4 +1,4 @@
-"""A server that falls silent is given up; one that works on a long statement is not."""
+"""A server that stops answering is given up; one that runs a long statement is not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PRODUCT = (silence.SILENCE_S, silence.ASK_S, silence._RECHECK_S)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time-outs of seconds where the product has tens of them."""
+    """Shorten the time-outs to a few seconds."""
     monkeypatch.setattr(silence, "SILENCE_S", 0.4)
     monkeypatch.setattr(silence, "ASK_S", 2.0)
     monkeypatch.setattr(silence, "_RECHECK_S", 0.2)
@@ -46,13 +46,13 @@ def later(action: Callable[[], object]) -> None:
     threading.Timer(0.3, action).start()
 
 
-def test_the_time_outs_of_the_product_end_within_thirty_seconds() -> None:
+def test_a_silent_server_is_given_up_within_thirty_seconds() -> None:
     silence_s, ask_s, doubt_s = PRODUCT
     assert silence_s + 4 * ask_s <= 28, "two logins and two answers that do not come"
     assert silence_s + doubt_s + 4 * ask_s <= 28, "the same after a doubt"
 
 
-def test_psycopg_says_while_it_waits_that_nothing_has_come(at: Server) -> None:
+def test_psycopg_reports_while_it_waits_that_no_byte_has_come(at: Server) -> None:
     heard: list[int] = []
 
     def passed_on(gen: Any) -> Generator[Any, Any, Any]:
@@ -79,27 +79,27 @@ def test_a_long_statement_continues_while_the_server_says_that_it_runs(at: Serve
         assert conn.execute("SELECT 7 FROM pg_sleep(3)").fetchone() == (7,)
 
 
-def test_a_line_that_is_cut_in_a_statement_is_given_up(line: Relay) -> None:
+def test_a_connection_cut_during_a_statement_is_given_up(line: Relay) -> None:
     with pytest.raises(CannotConnect, match="stopped answering") as caught, connection.opened(server(line)) as conn:
         later(line.cut)
         conn.execute("SELECT pg_sleep(60)")
     assert caught.value.exit_code == Exit.UNREACHABLE
 
 
-def test_a_line_that_is_cut_after_the_login_is_given_up(line: Relay) -> None:
+def test_a_connection_cut_after_the_login_is_given_up(line: Relay) -> None:
     with pytest.raises(CannotConnect, match="second connection"), connection.opened(server(line)) as conn:
         line.cut()
         conn.execute("SELECT 1")
 
 
-def test_an_answer_that_was_lost_is_not_waited_for(line: Relay) -> None:
-    """The server has done its work, and the connection that asks reaches it; the answer never comes."""
+def test_a_lost_answer_is_given_up(line: Relay) -> None:
+    """The server has finished the statement and accepts another connection, but its answer is lost."""
     with pytest.raises(CannotConnect, match="no longer"), connection.opened(server(line)) as conn:
         line.cut(new=False)
         conn.execute("SELECT 1")
 
 
-def test_rows_that_are_not_read_are_given_up(line: Relay) -> None:
+def test_a_server_that_stops_reading_rows_is_given_up(line: Relay) -> None:
     rows = "1\n" * 3_000_000
     text = f"CREATE TABLE t (i int);\nCOPY t FROM stdin;\n{rows}\\.\n"
     at = server(line)
@@ -109,7 +109,7 @@ def test_rows_that_are_not_read_are_given_up(line: Relay) -> None:
         conn.execute("SELECT pg_sleep(60)")
 
 
-def test_a_commit_that_is_not_answered_is_given_up(line: Relay) -> None:
+def test_a_commit_without_an_answer_is_given_up(line: Relay) -> None:
     with pytest.raises(CannotConnect, match="stopped answering"), connection.opened(server(line)):
         line.cut()
 
@@ -132,7 +132,7 @@ def server_of(url: str, *, statement_timeout_s: float) -> Server:
 
 @pytest.fixture
 def private(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    """The URL of a server of this test's own, and its first process; all go on at the end, and end."""
+    """The server has finished the statement and accepts a new connection, but its answer is lost."""
     home = Path(engines.home).parent / f"private-{uuid.uuid4().hex[:8]}"  # where PostgreSQL's own account comes in
     monkeypatch.setenv("CRUDDUR_HOME", str(home))
     url = stack.up(aws=False).postgres_url
@@ -153,7 +153,7 @@ def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_server_that_is_stopped_in_a_statement_is_given_up(private: tuple[str, int]) -> None:
+def test_a_server_stopped_during_a_statement_is_given_up(private: tuple[str, int]) -> None:
     url, pid = private
     at = servers.server(url)
 
@@ -166,14 +166,14 @@ def test_a_server_that_is_stopped_in_a_statement_is_given_up(private: tuple[str,
         conn.execute("SELECT count(*) FROM generate_series(1, 1000000000)")
 
 
-def test_one_session_that_is_stopped_between_statements_is_given_up(private: tuple[str, int]) -> None:
+def test_a_session_stopped_between_statements_is_given_up(private: tuple[str, int]) -> None:
     at = servers.server(private[0])
     with pytest.raises(CannotConnect, match="no longer works for this connection"), connection.opened(at) as conn:
         os.kill(conn.info.backend_pid, signal.SIGSTOP)
         conn.execute("SELECT 1")
 
 
-def test_one_session_that_is_stopped_in_a_statement_is_given_up_after_its_time_out(
+def test_a_session_stopped_during_a_statement_is_given_up_after_its_time_out(
     private: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "_GRACE_S", 0.5)

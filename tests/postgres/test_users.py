@@ -1,4 +1,4 @@
-"""The people of the database: added once, found by handle, and joined with their Cognito ids."""
+"""People are added once, found by handle, and get their Cognito ids."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def row_of(user: User) -> tuple[str, str, str, str]:
 
 
 @pytest.mark.parametrize("handle", ["", "@", "a b", "a/b", "a#b", "a@b", "x" * 65, "a\x07b"])
-def test_what_cannot_be_a_handle_is_refused(conn: psycopg.Connection[Any], handle: str) -> None:
+def test_an_impossible_handle_is_refused(conn: psycopg.Connection[Any], handle: str) -> None:
     with pytest.raises(BadInput, match="cannot be a handle"):
         users.add(conn, handle)
 
@@ -127,7 +127,7 @@ def test_a_handle_has_up_to_64_characters(conn: psycopg.Connection[Any]) -> None
 
 
 def test_the_oldest_of_two_with_one_handle_is_found(three: psycopg.Connection[Any]) -> None:
-    """By time, not by UUID: the older one has the higher."""
+    """The older person has the larger UUID, so the time decides."""
     old, new = "ffffffff-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"
     insert(three, "mira", "2023-02-02", uuid=new)
     insert(three, "mira", "2023-02-01", uuid=old)
@@ -149,7 +149,7 @@ def test_people_are_known_by_handle_and_by_uuid(three: psycopg.Connection[Any]) 
     assert users.present(three, [MIRA.upper(), "no uuid"]) == {MIRA}
 
 
-def test_an_unknown_handle_is_answered_with_a_near_one_and_all_there_are(three: psycopg.Connection[Any]) -> None:
+def test_an_unknown_handle_is_an_error_with_a_suggestion_and_all_handles(three: psycopg.Connection[Any]) -> None:
     with pytest.raises(NotFound) as caught:
         users.find(three, "Zo")
     error = caught.value
@@ -162,7 +162,9 @@ def test_an_unknown_handle_is_answered_with_a_near_one_and_all_there_are(three: 
 
 
 @pytest.mark.parametrize(("count", "more"), [(20, ""), (21, " and 1 more")])
-def test_an_unknown_handle_is_answered_with_at_most_20(three: psycopg.Connection[Any], count: int, more: str) -> None:
+def test_the_error_for_an_unknown_handle_lists_at_most_20(
+    three: psycopg.Connection[Any], count: int, more: str
+) -> None:
     for number in range(3, count):
         insert(three, f"person{number:02}", "2024-01-01")
     with pytest.raises(NotFound) as caught:
@@ -187,7 +189,7 @@ def copied(conn: psycopg.Connection[Any], *, dry_run: bool) -> tuple[int, list[s
     return users.add_copied(conn, people, dry_run=dry_run)
 
 
-def test_people_of_a_copy_are_added_beside_those_who_exist(three: psycopg.Connection[Any]) -> None:
+def test_people_of_a_copy_are_added_to_the_existing_ones(three: psycopg.Connection[Any]) -> None:
     zoe = row(three, "zoe")
     assert copied(three, dry_run=True) == (1, ["zoe", "mira"])
     assert users.handles(three) == ["ann", "bob", "zoe"]
@@ -199,7 +201,7 @@ def test_people_of_a_copy_are_added_beside_those_who_exist(three: psycopg.Connec
 
 
 def synced(conn: psycopg.Connection[Any], **how: bool) -> list[tuple[str | None, str]]:
-    """Ann has an id, Bob has another one, Zoe none; of Mira only Cognito knows, and two say that they are Kim."""
+    """Ann has her id, Bob has another one, Zoe has none; Mira exists only in Cognito, and two identities are Kim."""
     identities = [("ann", "a"), ("bob", "b"), ("zoe", "z"), ("mira", "m"), (None, "n"), ("kim", "1"), ("kim", "2")]
     results = users.sync_cognito_ids(conn, identities, **how)
     assert [(found.handle, found.cognito_user_id) for found in results[: len(identities)]] == identities
@@ -227,7 +229,7 @@ def test_each_identity_of_a_sync_has_its_result(three: psycopg.Connection[Any], 
     assert stored == {"ann": "a", "bob": bob, "zoe": "MOCK" if dry_run else "z", "kim": "MOCK"}
 
 
-def test_two_people_of_one_handle_get_no_id(three: psycopg.Connection[Any]) -> None:
+def test_two_people_with_one_handle_get_no_id(three: psycopg.Connection[Any]) -> None:
     insert(three, "zoe", "2024-01-01")
     results = users.sync_cognito_ids(three, [("zoe", "z"), ("ann", "a")])
     assert [(found.handle, found.result) for found in results] == [

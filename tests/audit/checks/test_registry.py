@@ -1,4 +1,4 @@
-"""What a check declares."""
+"""Every check declares all its fields."""
 
 from __future__ import annotations
 

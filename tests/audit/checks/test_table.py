@@ -1,4 +1,4 @@
-"""The checks of the table: each is found alone, and tells the command that mends it."""
+"""The checks of the table: each fails alone, with a command that fixes it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ BREAKS: Breaks = {
 
 
 @pytest.mark.parametrize(("name", "change"), each_change(BREAKS))
-def test_each_is_found_alone_with_a_command_that_mends_it(
+def test_each_fails_alone_with_a_command_that_fixes_it(
     account: Account, name: str, change: Callable[[Account], None]
 ) -> None:
     found_alone(account, name, change)

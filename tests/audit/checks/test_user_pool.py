@@ -1,4 +1,4 @@
-"""The checks of the user pool: each is found alone, and tells the command that mends it."""
+"""The checks of the user pool: each fails alone, with a command that fixes it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _weak_passwords(account: Account) -> None:
 
 
 def _temporary(days: int) -> Callable[[Account], None]:
-    """Temporary passwords that are valid for so many days."""
+    """Set for how many days temporary passwords are valid."""
     return lambda account: account.say(
         "DescribeUserPool",
         lambda parsed: parsed["UserPool"]["Policies"]["PasswordPolicy"].update(TemporaryPasswordValidityDays=days),
@@ -42,7 +42,7 @@ BREAKS: Breaks = {
 
 
 @pytest.mark.parametrize(("name", "change"), each_change(BREAKS))
-def test_each_is_found_alone_with_a_command_that_mends_it(
+def test_each_fails_alone_with_a_command_that_fixes_it(
     account: Account, name: str, change: Callable[[Account], None]
 ) -> None:
     found_alone(account, name, change)

@@ -1,4 +1,4 @@
-"""The checks of what must agree between the stores: each is found alone."""
+"""The checks that the stores agree: each finds its problem, and no other check does."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_each_is_found_alone_and_nothing_is_written(world: World, name: str) -> 
     ("column", "value", "said"),
     [("display_name", "Andy Bayko", "Andrew Bayko is now Andy Bayko"), ("handle", "andy", "@bayko is now @andy")],
 )
-def test_the_name_that_was_changed_is_said(world: World, column: str, value: str, said: str) -> None:
+def test_the_changed_name_is_in_the_finding(world: World, column: str, value: str, said: str) -> None:
     world.sql(f"UPDATE public.users SET {column} = '{value}' WHERE handle = 'bayko'")
     assert world.found()["names-changed"]["evidence"].endswith(f"with an old name: {said}")
 
 
-def test_rows_of_people_are_found_although_the_database_has_nobody(world: World) -> None:
+def test_rows_of_people_are_found_if_the_database_is_empty(world: World) -> None:
     world.sql("DELETE FROM public.activities; DELETE FROM public.users")
     found = world.found()["rows-of-unknown-people"]
     assert found["evidence"].startswith("public.users is empty, and rows name 2 people: andrewbrown, bayko")
@@ -75,7 +75,7 @@ def test_rows_of_people_are_found_although_the_database_has_nobody(world: World)
     assert "rows-of-unknown-people" not in world.found()
 
 
-def test_a_person_who_was_deleted_is_added_again_as_the_rows_name_them(world: World) -> None:
+def test_the_remedy_adds_a_deleted_person_with_the_names_in_the_rows(world: World) -> None:
     before = dumps.rows(world.environment["CONNECTION_URL"])["users"]
     BREAKS["rows-of-unknown-people"](world)
     _, *words = shlex.split(world.found()["rows-of-unknown-people"]["remedy"])
@@ -224,7 +224,7 @@ def test_whose_cognito_id_a_person_has(person: Person, evidence: str) -> None:
     assert all((one.fixable, one.remedy) == (True, "cruddur db update-cognito-user-ids") for one in found)
 
 
-def test_in_the_demo_pool_an_id_that_is_no_account_s_is_left_and_another_s_is_not_replaced() -> None:
+def test_an_id_of_no_account_is_left_and_one_of_another_is_not_replaced() -> None:
     accounts = [Account("andrewbrown", "sub-andrew"), Account("bayko", "sub-bayko")]
     pool = Pool("demo", "p", is_demo=True, replaces_ids=False, accounts=accounts)
 

@@ -1,4 +1,4 @@
-"""The checks of the user pool: each is found alone."""
+"""The checks of the user pool: each finds its problem, and no other check does."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_which_handles_differ_in_case_only(handles: list[str], accounts: list[st
     assert found == ([(said_so, "cruddur cognito list-users")] if evidence else [])
 
 
-def test_a_disabled_account_is_named_in_the_demo_pool_only_for_a_person_of_this_database() -> None:
+def test_a_disabled_account_of_the_demo_pool_counts_only_for_a_person_here() -> None:
     accounts = [
         Account("gkar", username="gkar-1", enabled=False),
         Account("vir", username="vir-1", enabled=False),

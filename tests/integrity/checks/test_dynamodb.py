@@ -1,4 +1,4 @@
-"""The checks of the table: each is found alone."""
+"""The checks of the table: each finds its problem, and no other check does."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_conversations_of_an_earlier_year_only_are_a_finding(world: World, today
     assert list(world.found()) == ["other-years-only"]
 
 
-def test_a_left_over_claim_is_said_and_is_no_finding(world: World) -> None:
+def test_a_claim_of_a_killed_command_is_a_note_and_no_finding(world: World) -> None:
     world.put({}, pk=f"CLAIM#{SEEDED}", sk="CLAIM", claimed_by="x")
     ran = world.here("doctor")
     assert ran.code == 0
@@ -106,7 +106,7 @@ def test_a_table_that_is_marked_as_production_is_a_finding(world: World) -> None
 @pytest.mark.parametrize(
     ("check", "written"), [("time-zones-mixed", "T10:00:00-05:30"), ("sort-key-form", "T10:00:00Z")]
 )
-def test_keys_that_seeding_does_not_replace_are_said_to_stay(world: World, check: str, written: str) -> None:
+def test_the_finding_says_which_keys_seeding_does_not_replace(world: World, check: str, written: str) -> None:
     seeded = world.messages()[0]
     moment = times.instant(seeded["sk"]["S"])
     assert moment is not None
@@ -134,7 +134,7 @@ def test_rows_without_a_prefix_among_others_are_shown_by_the_remedy(world: World
     assert [item["pk"] for item in json.loads(ran.out)["items"]] == [f"MESSAGE#{SEEDED}"]
 
 
-def test_a_table_of_rows_without_a_prefix_is_put_right_by_the_remedy(world: World) -> None:
+def test_the_remedy_repairs_a_table_of_rows_without_a_prefix(world: World) -> None:
     for item in world.items():
         world.move(item, pk=item["pk"]["S"].replace("#", ":"))
     found = world.found()["wrong-key-prefix"]
@@ -205,7 +205,7 @@ def test_a_table_of_another_shape_is_found(world: World, name: str) -> None:
 
 
 def test_the_stream_of_the_table_that_was_read_is_turned_off(world: World) -> None:
-    """With default names a command without the endpoint would reach the table of production."""
+    """With default names, a command without the endpoint would reach the production table."""
     _recreate(world, **dict(SHAPES["stream-view"]))
     remedy = world.found()["stream-view"]["remedy"]
     assert f"--table-name {world.table.table}" in remedy

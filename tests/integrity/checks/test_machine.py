@@ -13,7 +13,7 @@ from cruddur_cli.integrity.model import Clock, Contradiction, Facts, Machine, Pr
 from tests.integrity.facts import FACTS, said
 
 
-def test_a_problem_of_an_engine_that_does_not_run_is_said_once() -> None:
+def test_a_problem_of_a_stopped_engine_is_reported_once() -> None:
     stopped = Problem("The embedded AWS does not run.", "cruddur local up", "engine_stopped")
     found = findings(CHECKS, replace(FACTS, table=stopped, pool=stopped, engines=["AWS"]))
     assert [each.check for each in found] == ["engine-stopped"]

@@ -1,4 +1,4 @@
-"""The checks of PostgreSQL: each is found alone."""
+"""The checks of PostgreSQL: each finds its problem, and no other check does."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_session_that_holds_a_lock_is_named_with_its_pid(world: World) -> None
     assert world.found() == {}
 
 
-def test_a_lock_that_keeps_doctor_from_reading_is_the_same_finding(world: World) -> None:
+def test_a_lock_that_blocks_doctor_itself_is_the_same_finding(world: World) -> None:
     with psycopg.connect(world.environment["CONNECTION_URL"]) as conn:
         conn.execute("LOCK TABLE public.users")
         found = world.found()
@@ -69,7 +69,7 @@ def test_a_database_that_is_marked_as_production_is_a_finding(world: World) -> N
 
 @pytest.fixture
 def migrations(world: World) -> Path:
-    """A checkout with one migration, which is applied."""
+    """A checkout with one applied migration."""
     folder = Path("backend-flask/db/migrations")
     folder.mkdir(parents=True)
     (folder / "20260101000000_bio.sql").write_text(
@@ -107,7 +107,7 @@ def test_a_record_of_migrations_that_is_no_number_is_found(world: World, migrati
 
 @pytest.fixture
 def known(world: World) -> World:
-    """A database whose expected schema is known here, as after a set-up that created the tables."""
+    """A database whose expected schema is known, as after a set-up that created the tables."""
     assert "Not compared: the schema" in world.here("doctor").err
     assert world.here("db", "diff").code == 0
     assert "Not compared: the schema" not in world.here("doctor").err
@@ -137,7 +137,7 @@ def test_a_schema_that_was_changed_by_hand_is_found_alone(known: World, text: st
 
 
 @pytest.mark.parametrize("name", ["tables-missing", "columns-missing"])
-def test_what_another_check_names_is_no_second_finding(known: World, name: str) -> None:
+def test_a_difference_that_another_check_reports_is_left_out(known: World, name: str) -> None:
     BREAKS[name](known)
     assert list(known.found()) == [name]
 
@@ -158,7 +158,7 @@ def test_the_schema_of_a_set_up_and_of_a_migration_is_known(world: World) -> Non
     assert list(world.found()) == ["schema-differs"]
 
 
-def test_a_schema_that_differed_before_a_migration_is_not_taken_for_the_expected_one(known: World) -> None:
+def test_a_schema_that_differed_before_a_migration_is_not_the_expected_one(known: World) -> None:
     known.sql("ALTER TABLE users ADD more text")
     folder = Path("backend-flask/db/migrations")
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A file of a migration that is not written yet."""
+"""A fixture with the path of a migration."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import pytest
 
 @pytest.fixture
 def path(folder: Path) -> Path:
-    """Where a migration in Python would lie."""
+    """The path of a migration in Python that does not exist yet."""
     return folder / "16811528612904313_add_bio_column.py"

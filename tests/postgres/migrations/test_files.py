@@ -1,4 +1,4 @@
-"""The order of migrations by what their numbers mean, and which files count."""
+"""The order of migrations by their numbers, and the files that are migrations."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
         ("4102444800", None),
     ],
 )
-def test_what_a_number_means(version: str, meant: str | None) -> None:
+def test_a_number_is_a_time_in_any_unit_or_a_plain_number(version: str, meant: str | None) -> None:
     expected = datetime.fromisoformat(meant).replace(tzinfo=UTC) if meant else None
     is_time, ticks = key = migration_files.version_key(version)
     assert (EPOCH + timedelta(microseconds=ticks // 10) if is_time else None) == expected
     assert migration_files.version_key(migration_files.comparable(version)) == key or len(version) > 17
 
 
-def test_the_order_is_that_of_time(files: Folder) -> None:
+def test_migrations_are_ordered_by_time(files: Folder) -> None:
     in_order = ["1", "0002", "10", FIRST, "1683578209210722", "1684466564", "1684466564023", "17000000000000000"]
     in_order += ["20261120101010", "20261120101010123", "1795169411"]
     for version in sorted(in_order):
@@ -53,7 +53,7 @@ def test_the_order_is_that_of_time(files: Folder) -> None:
 
 
 @pytest.mark.parametrize("other", [FIRST, "168115286129043130"])
-def test_two_files_with_one_number(files: Folder, other: str) -> None:
+def test_two_files_with_one_number_are_refused(files: Folder, other: str) -> None:
     files.write(FIRST, "a", "SELECT 1")
     files.write(other, "b", "SELECT 1")
     with pytest.raises(BadInput, match="have the same number") as caught:
@@ -62,7 +62,7 @@ def test_two_files_with_one_number(files: Folder, other: str) -> None:
     assert f"{other}_b.sql" in caught.value.message
 
 
-def test_the_two_files_of_one_migration(files: Folder) -> None:
+def test_one_migration_may_have_an_up_and_a_down_file(files: Folder) -> None:
     for name, text in {
         "001_a.up.sql": "CREATE TABLE a ()",
         "001_a.down.sql": "DROP TABLE a",
@@ -86,7 +86,7 @@ def test_a_down_file_alone_is_refused(files: Folder) -> None:
 
 
 @pytest.mark.parametrize("word", ["+goose", "+migrate"])
-def test_the_parts_as_goose_and_sql_migrate_mark_them(files: Folder, word: str) -> None:
+def test_the_marks_of_goose_and_sql_migrate_are_read(files: Folder, word: str) -> None:
     (files.path / "1_a.sql").write_text(f"-- {word} Up\nCREATE TABLE a ();\n-- {word} Down\nDROP TABLE a;\n")
     (only,) = files.found()
     assert migration_files.up(only).strip() == "CREATE TABLE a ();"

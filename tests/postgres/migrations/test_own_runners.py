@@ -1,4 +1,4 @@
-"""Migrations that bring a `migrate` of their own."""
+"""Migrations that have a `migrate` of their own."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ migration = M
 
 
 @pytest.mark.parametrize("body", OWN.values(), ids=OWN)
-def test_a_migrate_of_its_own_is_refused(path: Path, body: str) -> None:
+def test_a_migrate_that_does_other_work_is_refused(path: Path, body: str) -> None:
     path.write_text(WITH_OWN.format(body=body))
     with pytest.raises(BadInput, match=r"line 5: its own migrate\(\) does more than run") as caught:
         python_files.sql(path, "migrate_sql")
@@ -159,14 +159,14 @@ def test_a_migrate_of_its_own_is_refused(path: Path, body: str) -> None:
 
 
 @pytest.mark.parametrize("body", USUAL.values(), ids=USUAL)
-def test_the_usual_migrate(path: Path, body: str) -> None:
+def test_a_migrate_that_only_runs_its_sql_is_accepted(path: Path, body: str) -> None:
     path.write_text(WITH_OWN.format(body=body))
     assert python_files.sql(path, "migrate_sql").strip() == "SELECT 1"
 
 
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_traced_migrate_is_read_in_the_class_of_the_migration(path: Path, is_first: bool) -> None:
-    """And not in another class of the file, whose function has the same name."""
+    """Another class of the file has a function with the same name."""
     hands_on, works = "db.query_commit(M.migrate_sql())", "db.query_commit('DELETE FROM users')"
     for own, other in ((hands_on, works), (works, hands_on)):
         m = (

@@ -55,7 +55,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
-def test_every_shape(path: Path, text: str) -> None:
+def test_the_sql_of_every_shape_of_migration_is_read(path: Path, text: str) -> None:
     path.write_bytes(text.encode())
     assert python_files.sql(path, "migrate_sql").strip() == "SELECT 1"
 
@@ -73,7 +73,7 @@ def test_the_sql_of_a_file_that_begins_with_empty_lines_is_on_its_lines(path: Pa
     assert python_files.sql(path, "migrate_sql").splitlines()[7] == GENERATED.splitlines()[5]
 
 
-def test_up_down_up(at: Server, files: Folder, path: Path) -> None:
+def test_a_python_migration_is_applied_undone_and_applied_again(at: Server, files: Folder, path: Path) -> None:
     path.write_text(GENERATED)
     (files.path / "lib").mkdir()
     (files.path / "lib" / "db.py").write_text("raise SystemExit('the application must not be imported')")
@@ -117,7 +117,7 @@ def test_an_sql_error_names_the_line_of_the_python_file(at: Server, files: Folde
         ("x = 1", "there is no variable `migration`"),
     ],
 )
-def test_a_file_that_does_not_load(path: Path, text: str, said: str) -> None:
+def test_a_file_that_does_not_load_is_refused_with_its_error(path: Path, text: str, said: str) -> None:
     path.write_text(text)
     with pytest.raises(BadInput) as caught:
         python_files.sql(path, "migrate_sql")
@@ -125,7 +125,7 @@ def test_a_file_that_does_not_load(path: Path, text: str, said: str) -> None:
     assert said in caught.value.message
 
 
-def test_nothing_is_left_behind(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_changes_no_module_path_or_folder(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text("print('hello')\n" + GENERATED)
     kept, where = set(sys.modules), list(sys.path)
     python_files.sql(path, "migrate_sql")
@@ -134,14 +134,14 @@ def test_nothing_is_left_behind(path: Path, capsys: pytest.CaptureFixture[str]) 
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_a_lib_of_the_callers_own_comes_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_the_caller_is_restored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lib", sys)
     path.write_text(GENERATED)
     python_files.sql(path, "migrate_sql")
     assert sys.modules["lib"] is sys
 
 
-def test_a_doubled_percent_sign_is_one(path: Path) -> None:
+def test_a_doubled_percent_sign_becomes_one(path: Path) -> None:
     # psycopg, to which the application hands parameters, takes it so.
     path.write_text("class M:\n  def migrate_sql(): return \"SELECT 'a%%' LIKE 'a%%'\"\nmigration = M")
     assert python_files.sql(path, "migrate_sql").strip() == "SELECT 'a%' LIKE 'a%'"

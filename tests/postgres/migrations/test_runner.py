@@ -1,4 +1,4 @@
-"""Each migration once, in the order of time, whole or not at all; and what the scripts' own record means."""
+"""Each migration is applied once, in the order of time, whole or not at all; the scripts' record counts too."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tables(at: Server) -> list[str]:
 
 
 def legacy(at: Server, number: str | None = None) -> Any:
-    """What the scripts would read; with a number, what they, or somebody by hand, would write."""
+    """The number in the scripts' own record; ``number`` is written first, as the scripts or a person do."""
     with connection.opened(at) as conn:
         if number is not None:
             conn.execute("CREATE TABLE IF NOT EXISTS schema_information (id integer UNIQUE, last_successful_run text)")
@@ -64,7 +64,7 @@ def legacy(at: Server, number: str | None = None) -> Any:
         return row[0]
 
 
-def test_up_down_up(at: Server, files: Folder) -> None:
+def test_migrations_are_applied_undone_and_applied_again(at: Server, files: Folder) -> None:
     three(files)
     assert migrate(at, files) == [FIRST, SECOND, THIRD]
     assert (tables(at), legacy(at)) == (["a", "b", "c"], THIRD)
@@ -84,7 +84,7 @@ def names(at: Server, files: Folder) -> list[tuple[str, str]]:
         return [(row.name, row.state) for row in migration_runner.status(conn, files.found())]
 
 
-def test_the_name_in_the_status_is_that_of_the_file_and_else_the_recorded_one(at: Server, files: Folder) -> None:
+def test_the_status_has_the_name_of_the_file_else_the_recorded_one(at: Server, files: Folder) -> None:
     three(files)
     assert names(at, files) == [("a", "pending"), ("b", "pending"), ("c", "pending")]
     with connection.opened(at) as conn:
@@ -95,7 +95,7 @@ def test_the_name_in_the_status_is_that_of_the_file_and_else_the_recorded_one(at
     assert names(at, files) == [("renamed", "applied"), ("b", "applied"), ("c", "pending")]
 
 
-def test_one_that_came_late_is_not_skipped(at: Server, files: Folder) -> None:
+def test_a_migration_that_came_late_is_applied(at: Server, files: Folder) -> None:
     three(files)
     (files.path / f"{SECOND}_b.sql").rename(files.path / "b")
     migrate(at, files)
@@ -105,7 +105,7 @@ def test_one_that_came_late_is_not_skipped(at: Server, files: Folder) -> None:
     assert rollback(at, files) == [THIRD]
 
 
-def test_rollback_takes_the_newest_of_any_length(at: Server, files: Folder) -> None:
+def test_rollback_undoes_the_newest_whatever_the_length_of_its_number(at: Server, files: Folder) -> None:
     files.write("17000000000000000", "older", "CREATE TABLE older (i int)", "DROP TABLE older")
     files.write("1700000000001", "newer", "CREATE TABLE newer (i int)", "DROP TABLE newer")
     migrate(at, files)
@@ -115,7 +115,7 @@ def test_rollback_takes_the_newest_of_any_length(at: Server, files: Folder) -> N
     assert tables(at) == ["older"]
 
 
-def test_rollback_asks_for_what_it_was_told_once(at: Server, files: Folder) -> None:
+def test_rollback_refuses_a_migration_that_is_no_longer_the_newest(at: Server, files: Folder) -> None:
     three(files)
     migrate(at, files)
     with connection.opened(at) as conn:
@@ -138,7 +138,7 @@ def test_rollback_asks_for_what_it_was_told_once(at: Server, files: Folder) -> N
         ("ALTER TYPE mood ADD VALUE 'sad'", "SELECT 'sad'::mood", "2 a, 1 row of b", f"{THIRD} needs the commit"),
     ],
 )
-def test_what_pending_migrations_destroy_is_counted_and_stays(
+def test_rows_that_pending_migrations_destroy_are_counted_and_stay(
     at: Server, files: Folder, second: str, third: str, lost: str, unknown: str
 ) -> None:
     files.write(
@@ -156,7 +156,7 @@ def test_what_pending_migrations_destroy_is_counted_and_stays(
     assert (tables(at), applied(at, files)) == (["a", "b"], [FIRST])
 
 
-def test_a_failing_one(at: Server, files: Folder) -> None:
+def test_a_failing_migration_is_rolled_back_and_earlier_ones_stay(at: Server, files: Folder) -> None:
     three(files)
     files.write(SECOND, "b", "CREATE TABLE b (i int);\nINSERT INTO nowhere VALUES (1);")
     with pytest.raises(Refused) as caught:
@@ -170,7 +170,7 @@ def test_a_failing_one(at: Server, files: Folder) -> None:
     assert (tables(at), applied(at, files), legacy(at)) == (["a"], [FIRST], FIRST)
 
 
-def test_a_failing_rollback(at: Server, files: Folder) -> None:
+def test_a_failing_rollback_keeps_the_migration(at: Server, files: Folder) -> None:
     files.write(FIRST, "a", "CREATE TABLE a (i int);", "DROP TABLE a; SELECT broken;")
     migrate(at, files)
     with pytest.raises(Refused, match="line 5"):
@@ -178,14 +178,14 @@ def test_a_failing_rollback(at: Server, files: Folder) -> None:
     assert (tables(at), applied(at, files)) == (["a"], [FIRST])
 
 
-def test_a_commit_inside_commits_nothing(at: Server, files: Folder) -> None:
+def test_a_commit_in_a_migration_commits_nothing(at: Server, files: Folder) -> None:
     files.write(FIRST, "a", "BEGIN; CREATE TABLE a (i int); COMMIT;\nSELECT broken;")
     with pytest.raises(Refused):
         migrate(at, files)
     assert tables(at) == []
 
 
-def test_settings_of_one_are_not_the_next_ones(at: Server, files: Folder) -> None:
+def test_settings_of_a_migration_do_not_reach_the_next(at: Server, files: Folder) -> None:
     files.write(FIRST, "a", "SET search_path = ''; CREATE TEMPORARY TABLE t (i int); SET statement_timeout = 1234;")
     files.write(SECOND, "b", "CREATE TABLE a (i int); CREATE TEMPORARY TABLE t (i int);")
     migrate(at, files)
@@ -201,13 +201,13 @@ def test_settings_of_one_are_not_the_next_ones(at: Server, files: Folder) -> Non
         ("-- migrate:up transaction:false\nVACUUM", "line 1: transaction:false"),
     ],
 )
-def test_a_file_that_is_no_migration(at: Server, files: Folder, text: str, said: str) -> None:
+def test_a_file_without_the_two_marks_in_order_is_refused(at: Server, files: Folder, text: str, said: str) -> None:
     (files.path / f"{FIRST}_a.sql").write_text(text)
     with pytest.raises(BadInput, match=said):
         migrate(at, files)
 
 
-def test_what_cannot_be_undone(at: Server, files: Folder) -> None:
+def test_a_rollback_without_a_down_part_or_a_file_is_refused(at: Server, files: Folder) -> None:
     three(files)
     (files.path / f"{SECOND}_b.sql").write_text("-- only up\r\n-- migrate:up\r\nCREATE TABLE b (i int);\r\n")
     migrate(at, files)
@@ -222,7 +222,7 @@ def test_what_cannot_be_undone(at: Server, files: Folder) -> None:
     assert applied(at, files) == [FIRST, SECOND]
 
 
-def test_what_the_scripts_applied_counts(at: Server, files: Folder) -> None:
+def test_migrations_that_the_scripts_applied_count_as_applied(at: Server, files: Folder) -> None:
     three(files)
     # They wrote the time of the run, without trailing zeros: fewer digits, later all the same.
     legacy(at, "1681152900")
@@ -236,7 +236,7 @@ def test_what_the_scripts_applied_counts(at: Server, files: Folder) -> None:
     assert applied(at, files) == [FIRST, SECOND, THIRD, "16811529999999999"]
 
 
-def test_the_scripts_in_between(at: Server, files: Folder) -> None:
+def test_a_run_of_the_scripts_between_two_migrates_counts(at: Server, files: Folder) -> None:
     files.write(FIRST, "a", "CREATE TABLE a (i int);")
     migrate(at, files)
     files.write(SECOND, "b", "CREATE TABLE b (i int);")
@@ -250,14 +250,14 @@ def test_the_scripts_in_between(at: Server, files: Folder) -> None:
 
 
 @pytest.mark.parametrize(("number", "left"), [("0", []), (FIRST, [FIRST]), ("", [])])
-def test_what_was_set_back_by_hand(at: Server, files: Folder, number: str, left: list[str]) -> None:
+def test_a_number_that_was_set_back_by_hand_counts(at: Server, files: Folder, number: str, left: list[str]) -> None:
     three(files)
     migrate(at, files)
     legacy(at, number)
     assert applied(at, files) == left
 
 
-def test_numbers_that_are_no_times(at: Server, files: Folder) -> None:
+def test_migrations_with_plain_numbers_are_applied_in_order(at: Server, files: Folder) -> None:
     for version in ("1", "2", "10"):
         files.write(version, "x", f"CREATE TABLE t{version} (i int)", f"DROP TABLE t{version}")
     legacy(at, "2")
@@ -266,7 +266,7 @@ def test_numbers_that_are_no_times(at: Server, files: Folder) -> None:
     assert legacy(at) == "2"
 
 
-def test_a_record_that_is_no_number(at: Server, files: Folder) -> None:
+def test_a_record_that_is_no_number_is_refused(at: Server, files: Folder) -> None:
     legacy(at, "yesterday")
     with pytest.raises(Refused, match="contains 'yesterday'"):
         migrate(at, files)
@@ -275,7 +275,7 @@ def test_a_record_that_is_no_number(at: Server, files: Folder) -> None:
 @pytest.mark.parametrize(
     "columns", ["last_successful_run text, last_migration_file text", "last_successful_run bigint", "x int"]
 )
-def test_a_record_of_another_shape(at: Server, files: Folder, columns: str) -> None:
+def test_a_record_with_other_columns_is_used(at: Server, files: Folder, columns: str) -> None:
     three(files)
     with connection.opened(at) as conn:
         conn.execute(f"CREATE TABLE schema_information ({columns})".encode())
@@ -296,7 +296,7 @@ def test_a_schema_that_is_loaded_again_has_no_migrations(at: Server, files: Fold
     assert migrate(at, files) == [FIRST, SECOND, THIRD]
 
 
-def test_200_written_migrations(at: Server, files: Folder) -> None:
+def test_200_new_migrations_are_applied_in_their_order(at: Server, files: Folder) -> None:
     now = 1_681_152_861_290_431_300
     for number in range(200):
         made = migration_files.create(files.path, f"step {number}", now_ns=now, existing=files.found())
@@ -309,7 +309,7 @@ def test_200_written_migrations(at: Server, files: Folder) -> None:
     assert [row[0] for row in rows] == list(range(200))
 
 
-def test_what_is_written(files: Folder) -> None:
+def test_a_new_migration_has_its_name_and_two_empty_parts(files: Folder) -> None:
     made = migration_files.create(files.path / "new", "Add bio-column!", now_ns=1_681_152_861_290_431_399, existing=[])
     assert made.path.name == "16811528612904313_Add_bio_column.sql"
     assert migration_files.find(files.path / "new") == [made]
@@ -339,7 +339,7 @@ def migrator(url: str, files: Folder) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=Path(__file__).parents[3], stdin=pipe, stdout=pipe, stderr=pipe)
 
 
-def test_eight_at_once(at: Server, url: str, files: Folder) -> None:
+def test_eight_processes_apply_each_migration_once(at: Server, url: str, files: Folder) -> None:
     for number in range(20):
         files.write(
             f"168115286129043{number:02}", f"t{number}", f"CREATE TABLE t{number} (i int); SELECT pg_sleep(0.01);"
@@ -360,7 +360,7 @@ def test_eight_at_once(at: Server, url: str, files: Folder) -> None:
 
 
 def test_what_another_migrator_created_while_this_one_waited_is_seen(at: Server, files: Folder) -> None:
-    """A session that has looked for a table keeps the answer, and waiting for an advisory lock does not change that."""
+    """A session caches which tables exist, and waiting for an advisory lock does not clear that cache."""
     three(files)
     is_waiting = threading.Event()
     with connection.opened(at) as late, connection.opened(at) as first, ThreadPoolExecutor(1) as pool:
@@ -375,7 +375,7 @@ def test_what_another_migrator_created_while_this_one_waited_is_seen(at: Server,
 
 
 @pytest.mark.usefixtures("watchful")
-def test_killed_half_way(at: Server, url: str, files: Folder) -> None:
+def test_a_killed_migrate_leaves_its_migration_pending(at: Server, url: str, files: Folder) -> None:
     three(files)
     files.write(SECOND, "b", "CREATE TABLE b (i int); SELECT pg_sleep(600) WHERE to_regclass('go') IS NULL;")
     process = migrator(url, files)

@@ -37,7 +37,7 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("text", IMPORTS.values(), ids=IMPORTS)
-def test_it_runs_unchanged_with_any_import(path: Path, text: str) -> None:
+def test_a_migration_runs_with_any_import(path: Path, text: str) -> None:
     before = dict(os.environ)
     path.write_text(f"{text}\nclass M:\n  def migrate_sql(): return 'SELECT 1'\nmigration = M")
     assert python_files.sql(path, "migrate_sql").strip() == "SELECT 1"
@@ -45,7 +45,7 @@ def test_it_runs_unchanged_with_any_import(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["get_logger('x')", "from lib.db import *\n__loader_of_lib__('x')"])
-def test_a_name_that_no_import_can_have_brought_is_an_error(path: Path, text: str) -> None:
+def test_a_name_that_no_import_defines_is_an_error(path: Path, text: str) -> None:
     path.write_text(f"{text}\nclass M:\n{SQL}migration = M")
     with pytest.raises(BadInput, match=f"line {1 + text.count(chr(10))}: NameError"):
         python_files.sql(path, "migrate_sql")
@@ -160,7 +160,7 @@ LOADING = {
 
 
 @pytest.mark.parametrize("text", LOADING.values(), ids=LOADING)
-def test_work_while_it_loads_is_refused_with_the_line(path: Path, text: str) -> None:
+def test_work_while_the_file_loads_is_refused_with_the_line(path: Path, text: str) -> None:
     path.write_text(f"from lib.db import db\n{text}\nclass M:\n{SQL}migration = M")
     with pytest.raises(BadInput, match=r"itself, which is not run here") as caught:
         python_files.sql(path, "migrate_sql")

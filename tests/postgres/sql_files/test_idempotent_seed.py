@@ -1,4 +1,4 @@
-"""Somebody's seed file: twice gives the same rows, and people keep their UUIDs in every new database."""
+"""A seed file that runs twice adds no rows, and people have the same UUIDs in every new database."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_second_run_adds_nothing(seeded: Server) -> None:
     assert rows(seeded, "SELECT * FROM users, activities ORDER BY 1") == everything
 
 
-def test_nothing_but_rows_stays(postgres15: str) -> None:
+def test_a_seed_leaves_only_rows(postgres15: str) -> None:
     with servers.database(postgres15) as url:
         at = servers.server(url)
         load(at, SCHEMA.format(reference=""))
@@ -88,7 +88,7 @@ def test_people_keep_their_uuids_in_a_new_database(seeded: Server) -> None:
         load(seeded, "TRUNCATE users, activities")
 
 
-def test_people_who_are_there_keep_everything(seeded: Server) -> None:
+def test_existing_people_are_not_changed(seeded: Server) -> None:
     load(seeded, f"INSERT INTO users (uuid, handle, email) VALUES ('{WRITTEN}', 'andrewbrown', 'real@example.com')")
     assert seed(seeded) == 2
     assert rows(seeded, "SELECT uuid::text, email FROM users WHERE handle = 'andrewbrown'") == [
@@ -97,7 +97,7 @@ def test_people_who_are_there_keep_everything(seeded: Server) -> None:
     assert rows(seeded, "SELECT user_uuid::text FROM activities") == [(WRITTEN,)]
 
 
-def test_uuids_that_the_file_writes(seeded: Server) -> None:
+def test_a_uuid_that_the_file_writes_is_stored(seeded: Server) -> None:
     text = f"""
         INSERT INTO users (uuid, handle) VALUES ('{WRITTEN.upper()}', 'mira');
         INSERT INTO activities (user_uuid, message) VALUES ('{WRITTEN}', 'hello');
@@ -106,7 +106,7 @@ def test_uuids_that_the_file_writes(seeded: Server) -> None:
     assert rows(seeded, "SELECT uuid::text FROM users") == [(WRITTEN,)]
 
 
-def test_uuids_that_the_file_writes_for_people_who_have_others(seeded: Server) -> None:
+def test_a_uuid_in_the_file_is_replaced_by_that_of_the_existing_person(seeded: Server) -> None:
     seed(seeded)
     text = f"""
         INSERT INTO users (uuid, handle) VALUES ('{WRITTEN}', 'mira');
@@ -120,7 +120,7 @@ def test_uuids_that_the_file_writes_for_people_who_have_others(seeded: Server) -
     assert rows(seeded, 'SELECT who::text FROM "Follows Of"') == [(users.stable_uuid("mira"),)]
 
 
-def test_a_uuid_that_comes_back_from_an_insert(seeded: Server) -> None:
+def test_a_uuid_that_an_insert_returns_can_be_used(seeded: Server) -> None:
     text = """
         WITH one AS (INSERT INTO users (handle) VALUES ('mira') RETURNING uuid)
         INSERT INTO activities (user_uuid, message) SELECT uuid, 'hello' FROM one
@@ -129,13 +129,13 @@ def test_a_uuid_that_comes_back_from_an_insert(seeded: Server) -> None:
     assert rows(seeded, "SELECT user_uuid::text FROM activities") == [(users.stable_uuid("mira"),)]
 
 
-def test_what_one_run_writes_twice_is_there_twice(seeded: Server) -> None:
+def test_a_row_that_one_run_writes_twice_is_stored_twice(seeded: Server) -> None:
     text = SEED + "; INSERT INTO activities (user_uuid, message) SELECT user_uuid, message FROM activities;"
     text += "INSERT INTO users (handle) VALUES ('mira')"
     assert (seed(seeded, text), seed(seeded, text)) == (5, 0)
 
 
-def test_rows_that_are_copied(seeded: Server) -> None:
+def test_rows_of_a_copy_are_seeded_once(seeded: Server) -> None:
     text = "COPY public.users (handle, display_name) FROM stdin;\nandrewbrown\tAndrew\nmira\tMira\n\\.\n"
     assert (seed(seeded, text), seed(seeded, text)) == (2, 0)
     found = dict(rows(seeded, "SELECT handle, uuid::text FROM users"))
@@ -147,18 +147,18 @@ def test_rows_that_are_copied(seeded: Server) -> None:
     assert rows(seeded, "SELECT user_uuid::text FROM activities") == [(users.stable_uuid("mira"),)]
 
 
-def test_other_tables(seeded: Server) -> None:
+def test_rows_of_other_tables_are_seeded_once(seeded: Server) -> None:
     follow = "SELECT a.uuid, b.uuid, NULL FROM users a, users b WHERE a.handle < b.handle"
     text = f'{SEED}; INSERT INTO "Follows Of" (who, whom, note) {follow};'
     assert (seed(seeded, text), seed(seeded, text)) == (4, 0)
 
 
-def test_a_line_added_to_the_file(seeded: Server) -> None:
+def test_a_line_added_to_the_file_adds_one_row(seeded: Server) -> None:
     seed(seeded)
     assert seed(seeded, SEED.replace("'MOCK');", "'MOCK'), ('New', 'new@example.com', 'new', 'MOCK');")) == 1
 
 
-def test_a_file_that_empties_the_tables_first(seeded: Server) -> None:
+def test_a_file_that_empties_the_tables_first_keeps_the_uuids(seeded: Server) -> None:
     text = "DELETE FROM activities; DELETE FROM users;" + SEED
     assert seed(seeded, text) == 3
     before = rows(seeded, "SELECT uuid, handle FROM users ORDER BY handle")
@@ -175,13 +175,13 @@ def test_an_error_has_its_place_and_leaves_nothing(seeded: Server) -> None:
     assert rows(seeded, left) == [(0, 0)]
 
 
-def test_a_table_of_another_shape(at: Server) -> None:
+def test_a_users_table_without_handles_is_seeded_once(at: Server) -> None:
     load(at, "CREATE TABLE users (id serial PRIMARY KEY, name text)")
     text = "INSERT INTO users (name) VALUES ('a'), ('b')"
     assert (seed(at, text), seed(at, text)) == (2, 0)
 
 
-def test_the_table_is_in_use(seeded: Server, url: str) -> None:
+def test_a_lock_on_a_seeded_table_is_refused_with_its_session(seeded: Server, url: str) -> None:
     with psycopg.connect(url) as holder:
         holder.execute("LOCK TABLE activities IN ROW EXCLUSIVE MODE")
         with pytest.raises(Refused) as caught:

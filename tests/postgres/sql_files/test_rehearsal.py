@@ -1,4 +1,4 @@
-"""What a file of SQL destroys is counted by PostgreSQL, and nothing of the rehearsal stays."""
+"""A rehearsal counts what a file of SQL destroys, and changes nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def state(url: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(("text", "lost"), DELETED)
-def test_what_is_lost_is_counted_and_comes_back(at: Server, url: str, text: str, lost: str) -> None:
+def test_lost_rows_are_counted_and_the_file_is_rolled_back(at: Server, url: str, text: str, lost: str) -> None:
     before = state(url)
     effects = rehearse(at, text)
     assert (str(effects) if effects else "", effects.unknown) == (lost, "")
@@ -85,7 +85,7 @@ def test_what_is_lost_is_counted_and_comes_back(at: Server, url: str, text: str,
 
 
 @pytest.mark.parametrize(("text", "lost"), DELETED)
-def test_what_is_lost_is_counted_where_it_is_to_be_committed(at: Server, text: str, lost: str) -> None:
+def test_lost_rows_are_counted_while_the_file_is_committed(at: Server, text: str, lost: str) -> None:
     with connection.opened(at) as conn:
         effects = rehearsal.watch(conn, lambda: runner.run(conn, text, source="file.sql", server=at))
     assert (str(effects) if effects else "", effects.unknown) == (lost, "")
@@ -113,7 +113,7 @@ def test_a_sequence_does_not_advance(at: Server, url: str) -> None:
         ("SELECT pg_terminate_backend(1)", "pg_terminate_backend"),
     ],
 )
-def test_what_cannot_be_told_counts_as_everything(at: Server, text: str, why: str) -> None:
+def test_all_rows_count_as_lost_if_a_rollback_is_not_enough(at: Server, text: str, why: str) -> None:
     effects = rehearse(at, text)
     assert why in effects.unknown
     assert str(effects).startswith(
@@ -127,7 +127,7 @@ def test_production_is_not_locked_for_a_rehearsal(at: Server) -> None:
     assert len(effects.losses) == 4
 
 
-def test_a_lock_of_another_session_counts_as_everything_after_a_short_wait(at: Server, url: str) -> None:
+def test_all_rows_count_as_lost_after_a_short_wait_for_a_lock(at: Server, url: str) -> None:
     with psycopg.connect(url) as stuck:
         stuck.execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")
         effects = rehearse(at, "DROP TABLE users CASCADE")
@@ -135,7 +135,7 @@ def test_a_lock_of_another_session_counts_as_everything_after_a_short_wait(at: S
     assert len(effects.losses) == 4
 
 
-def test_a_file_that_does_not_run_is_refused_before_anything_is_asked(at: Server, url: str) -> None:
+def test_a_file_that_fails_is_refused_before_any_question(at: Server, url: str) -> None:
     before = state(url)
     with pytest.raises(Refused) as caught:
         rehearse(at, "DELETE FROM users;\nCREATE INDEX CONCURRENTLY i ON users (handle);")
@@ -143,7 +143,7 @@ def test_a_file_that_does_not_run_is_refused_before_anything_is_asked(at: Server
     assert state(url) == before
 
 
-def test_a_database_without_rows_is_not_asked(at: Server) -> None:
+def test_a_database_without_rows_needs_no_rehearsal(at: Server) -> None:
     with connection.opened(at) as conn:
         conn.execute('TRUNCATE users, activities, "my table", other.log')
     assert not rehearse(at, "this is no SQL")

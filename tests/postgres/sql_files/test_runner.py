@@ -1,4 +1,4 @@
-"""A file of SQL in one transaction: the same result as psql's, the same error on the right line, nothing half-way."""
+"""A file of SQL in one transaction has the result and the error of psql, and is never run in part."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ WRONG = {
 
 @pytest.fixture
 def postgres_and_psql(postgres15: str) -> Iterator[tuple[str, str]]:
-    """Two empty databases of a PostgreSQL 15: one for us, one for psql."""
+    """Two empty databases of a PostgreSQL 15: one for cruddur, one for psql."""
     with servers.database(postgres15) as ours, servers.database(postgres15) as theirs:
         yield ours, theirs
 
@@ -103,7 +103,7 @@ def refusal(at: Server, text: str) -> Refused:
 
 
 @pytest.mark.parametrize("text", SAME.values(), ids=SAME)
-def test_the_same_result_as_psql(postgres_and_psql: tuple[str, str], tmp_path: Path, text: str) -> None:
+def test_a_file_has_the_same_result_as_with_psql(postgres_and_psql: tuple[str, str], tmp_path: Path, text: str) -> None:
     ours, theirs = postgres_and_psql
     content = text.encode()
     said = servers.psql(theirs, content, tmp_path)
@@ -113,7 +113,7 @@ def test_the_same_result_as_psql(postgres_and_psql: tuple[str, str], tmp_path: P
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
-def test_the_same_error_as_psql(postgres_and_psql: tuple[str, str], tmp_path: Path, text: str) -> None:
+def test_a_file_has_the_same_error_as_with_psql(postgres_and_psql: tuple[str, str], tmp_path: Path, text: str) -> None:
     ours, theirs = postgres_and_psql
     empty = servers.dump(ours)
     said = servers.psql(theirs, text.encode(), tmp_path)
@@ -146,7 +146,7 @@ def test_the_same_error_as_psql(postgres_and_psql: tuple[str, str], tmp_path: Pa
         ("an index beside the work", 2, None),
     ],
 )
-def test_file_line_statement_and_caret(at: Server, name: str, line: int, caret: str | None) -> None:
+def test_an_error_has_file_line_statement_and_caret(at: Server, name: str, line: int, caret: str | None) -> None:
     error = refusal(at, WRONG[name])
     assert error.message.startswith(f"file.sql, line {line}: ")
     assert (error.fields["file"], error.fields["line"]) == ("file.sql", line)
@@ -250,7 +250,7 @@ def test_a_user_of_a_role_of_rds_is_skipped_without_its_password(at: Server) -> 
     ]
 
 
-def test_the_session_in_the_way_shows_no_password() -> None:
+def test_a_blocking_session_is_shown_without_a_password() -> None:
     session = locks.LockHolder(1, "me", "", "active", None, "ALTER ROLE x\nPASSWORD 'hidden'")
     assert str(session).endswith("active: ALTER ROLE x PASSWORD ***")
 
@@ -265,23 +265,23 @@ def test_a_commit_in_the_file_commits_nothing_half_way(at: Server) -> None:
 
 
 @pytest.mark.parametrize("text", ["PREPARE TRANSACTION 'x'", "\\c other", "COPY t TO STDOUT", "COPY t FROM STDIN"])
-def test_what_is_refused_before_anything_runs(at: Server, text: str) -> None:
+def test_commands_of_psql_are_refused_before_anything_runs(at: Server, text: str) -> None:
     with pytest.raises(BadInput, match=r"file\.sql, line 2: "):
         run(at, f"{TABLE}{text};")
 
 
-def test_a_prepared_statement_of_the_files_own(at: Server) -> None:
+def test_a_file_may_prepare_and_discard_its_statements(at: Server) -> None:
     run(at, "PREPARE q AS SELECT 1; EXECUTE q; DEALLOCATE ALL; DISCARD SEQUENCES; " + "SELECT 1;" * 20)
 
 
-def test_a_client_encoding_of_another_kind(at: Server) -> None:
+def test_a_session_with_another_encoding_stores_utf_8(at: Server) -> None:
     with connection.opened(at) as conn:
         conn.execute("SET client_encoding TO 'LATIN1'")
         sql_runner.run(conn, TABLE + "INSERT INTO t VALUES (1, '☕')", source="x", server=at)
         assert conn.execute("SELECT b FROM t").fetchone() == ("☕",)
 
 
-def test_a_client_encoding_of_the_files_own(at: Server) -> None:
+def test_a_file_may_set_its_client_encoding(at: Server) -> None:
     with connection.opened(at) as conn:
         sql_runner.run(conn, f"{TABLE}SET client_encoding = 'SQL_ASCII';", source="x", server=at)
         assert conn.execute("SELECT 'é☕'").fetchone() == ("é☕",)
@@ -290,7 +290,7 @@ def test_a_client_encoding_of_the_files_own(at: Server) -> None:
             run(at, f"SET client_encoding = 'LATIN1';\n{text}")
 
 
-def test_uuid_ossp_on_the_embedded_server(at: Server) -> None:
+def test_the_embedded_server_has_the_function_of_uuid_ossp(at: Server) -> None:
     embedded = Server(at.parameters, at.host, at.port, at.database, at.user, at.label, embedded=True)
     text = SAME["the application's own"]
     for _ in range(2):
@@ -299,7 +299,7 @@ def test_uuid_ossp_on_the_embedded_server(at: Server) -> None:
         assert conn.execute("SELECT count(uuid) FROM public.users").fetchone() == (1,)
 
 
-def test_the_session_in_the_way_is_named(at: Server, url: str) -> None:
+def test_a_blocking_session_is_named(at: Server, url: str) -> None:
     run(at, TABLE)
     with psycopg.connect(url, application_name="somebody") as holder:
         holder.execute("LOCK TABLE t IN ACCESS SHARE MODE")
@@ -313,7 +313,7 @@ def test_the_session_in_the_way_is_named(at: Server, url: str) -> None:
         assert conn.execute("SELECT to_regclass('u')").fetchone() == (None,)
 
 
-def test_a_lock_on_our_own_way_is_named_too(at: Server, url: str) -> None:
+def test_a_session_that_blocks_an_ordinary_query_is_named(at: Server, url: str) -> None:
     run(at, TABLE)
     with psycopg.connect(url) as holder:
         holder.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
@@ -322,7 +322,7 @@ def test_a_lock_on_our_own_way_is_named_too(at: Server, url: str) -> None:
         assert caught.value.fields["blocking_pids"] == [holder.info.backend_pid]
 
 
-def test_whose_turn_it_is(at: Server, url: str) -> None:
+def test_the_schema_lock_names_its_holder_and_restores_the_time_out(at: Server, url: str) -> None:
     said: list[str] = []
     with connection.opened(at) as first, connection.opened(at) as second:
         locks.take(first)
@@ -336,7 +336,7 @@ def test_whose_turn_it_is(at: Server, url: str) -> None:
         assert second.execute("SHOW lock_timeout").fetchone() == ("7s",)
 
 
-def test_a_statement_that_takes_too_long(at: Server) -> None:
+def test_a_statement_time_out_is_an_error_with_its_line(at: Server) -> None:
     error = refusal(at, "SET LOCAL statement_timeout = '50ms';\nSELECT pg_sleep(60);")
     assert (error.code, error.fields["line"]) == ("timed_out", 2)
 
@@ -373,7 +373,7 @@ ROLE = "cruddur_test_role"
 
 @pytest.fixture
 def no_role(url: str) -> Iterator[None]:
-    """A role is the whole server's: it must not be there before, nor stay."""
+    """Drop the role before and after the test: it belongs to the whole server."""
     yield
     with psycopg.connect(url) as conn:
         conn.execute(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}".encode())

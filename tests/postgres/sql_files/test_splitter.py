@@ -1,4 +1,4 @@
-"""Where a file of SQL is cut into statements, and what is refused before anything is sent."""
+"""How a file of SQL is split into statements, and which files are refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ ONE_STATEMENT = {
 
 
 @pytest.mark.parametrize("text", ONE_STATEMENT.values(), ids=ONE_STATEMENT)
-def test_semicolons_that_end_nothing(text: str) -> None:
+def test_a_semicolon_inside_of_a_statement_does_not_end_it(text: str) -> None:
     assert [found.text for found in splitter.split(f"{text};\n SELECT 2")] == [text, "SELECT 2"]
 
 
 @pytest.mark.parametrize("text", ["SELECT 'a;", 'SELECT "a;', "SELECT $x$ ; $$;", "/* a; /* b; */", "SELECT (1; 2;"])
-def test_what_is_not_closed_goes_to_the_server_whole(text: str) -> None:
+def test_an_unclosed_statement_reaches_to_the_end_of_the_file(text: str) -> None:
     assert [found.text for found in splitter.split(f"SELECT 1; {text}")] == ["SELECT 1", text]
 
 
 def test_an_insert_is_cut_where_any_other_statement_is() -> None:
-    """Most INSERTs are read in one go. With another first word of as many letters they are read token by token."""
+    """Most INSERTs are read in one match. With another first word of the same length they are read token by token."""
     chance = random.Random(11)
     tokens = [
         "(", ")", "(", ")", "((", "))", ",", ";", "; ", " ", "\n", "\u00a0", "\u00a0E", "E", "e", "x", "1", "1e",
@@ -64,19 +64,19 @@ def _cuts(text: str) -> object:
 
 
 @pytest.mark.parametrize("end", [");", "'", "(", "$"])
-def test_a_very_long_insert_is_read_in_good_time(end: str) -> None:
+def test_a_very_long_insert_is_read_quickly(end: str) -> None:
     text = "INSERT INTO t VALUES (" + ", ".join(f"({number}, 'x')" for number in range(100_000)) + end
     began = time.process_time()
     assert len(splitter.split(text)) == 1
     assert time.process_time() - began < 20
 
 
-def test_the_first_words_of_an_insert() -> None:
+def test_an_insert_has_its_first_words() -> None:
     (found,) = splitter.split("INSERT INTO public.users (handle) VALUES ('x') ON CONFLICT DO NOTHING;")
     assert found.words[:4] == ("INSERT", "INTO", "PUBLIC", "USERS")
 
 
-def test_where_a_statement_begins() -> None:
+def test_a_statement_begins_after_comments_and_blanks() -> None:
     text = "-- one\r\n\r\nSELECT 1;\r\n/* two\n*/ ;; SELECT\n 2 ; -- three\n"
     first, second = splitter.split(text)
     assert (first.text, first.line, text[first.offset :][:8]) == ("SELECT 1", 3, "SELECT 1")
@@ -106,7 +106,7 @@ def test_begin_outside_of_a_function_is_no_body() -> None:
         ("\\", 1, "\\", "psql"),
     ],
 )
-def test_what_belongs_to_psql(text: str, line: int, named: str, hint: str) -> None:
+def test_a_command_of_psql_is_refused_with_its_line(text: str, line: int, named: str, hint: str) -> None:
     with pytest.raises(BadInput) as caught:
         splitter.split(text, source="schema.sql")
     assert caught.value.message.startswith(f"schema.sql, line {line}: {named} is a command of psql")
@@ -134,7 +134,7 @@ def test_a_command_of_psql_that_changes_no_data_is_ignored(line: str) -> None:
     assert (statement.text, statement.line) == ("SELECT 1", 2)
 
 
-def test_what_makes_the_database_before_the_file_connects_is_marked() -> None:
+def test_statements_about_a_database_before_connect_are_marked() -> None:
     text = (
         "SET a = 1;\nCREATE ROLE x;\nDROP DATABASE IF EXISTS c;\nCREATE DATABASE c;\n\\c c\n"
         "CREATE TABLE t (i int);\n\\c c\nDROP DATABASE d;"
@@ -142,14 +142,14 @@ def test_what_makes_the_database_before_the_file_connects_is_marked() -> None:
     assert [one.line for one in splitter.split(text) if one.is_of_server] == [3, 4]
 
 
-def test_backslashes_that_are_no_commands() -> None:
+def test_a_backslash_in_a_string_or_a_comment_is_no_command() -> None:
     text = "\\restrict abc\nSELECT '\\c x', $$\n\\i y\n$$; -- \\c z\n/*\n\\c */\n\\unrestrict abc\n"
     assert len(splitter.split(text)) == 1
 
 
 @pytest.mark.parametrize("copy", ["copy t (a, b)\nfrom stdin", "COPY t FROM STDIN WITH (FORMAT csv)"])
 @pytest.mark.parametrize("end", ["\\.\n", "\\.\r\n", "\\."])
-def test_rows_after_a_copy(copy: str, end: str) -> None:
+def test_the_rows_below_a_copy_belong_to_it(copy: str, end: str) -> None:
     text = f"SELECT 1;\n{copy}; -- so\n1;'\t\\.\n \\.\n{end}"
     first, second = splitter.split(text)
     assert (first.rows, second.text, second.line) == (None, copy, 2)
@@ -162,20 +162,20 @@ def test_rows_after_a_copy(copy: str, end: str) -> None:
 @pytest.mark.parametrize(
     ("copy", "said"), [("COPY (SELECT 1) TO STDOUT;", "TO STDOUT"), ("COPY t FROM STDIN; SELECT 2;", "next line")]
 )
-def test_a_copy_that_psql_alone_can_do(copy: str, said: str) -> None:
+def test_a_copy_that_only_psql_can_run_is_refused(copy: str, said: str) -> None:
     with pytest.raises(BadInput, match=f"t, line 2: .*{said}"):
         splitter.split(f"SELECT 1;\n{copy}\n1\t2\n\\.\n", source="t")
 
 
 @pytest.mark.parametrize("rest", ["", ";", ";\n", ";\n1\t2\n1\t", ";\n1\n\\", ";\n1\n \\.\n\\.x\n\n--\n"])
-def test_rows_that_have_no_end_are_half_of_a_dump(rest: str) -> None:
+def test_rows_without_an_end_are_refused(rest: str) -> None:
     with pytest.raises(BadInput, match=r"t, line 2: .*seems to be incomplete") as caught:
         splitter.split(f"SELECT 1;\nCOPY t FROM STDIN{rest}", source="t")
     assert caught.value.hint and caught.value.hint.endswith("a line \\.")
     assert caught.value.fields == {"file": "t", "line": 2}
 
 
-def test_a_copy_of_a_file_is_the_servers_business() -> None:
+def test_a_copy_of_a_file_is_sent_to_the_server() -> None:
     assert len(splitter.split("COPY t FROM '/stdin'; COPY t TO PROGRAM 'stdout'")) == 2
 
 
@@ -196,7 +196,7 @@ def test_utf_16_with_its_mark_is_read(encoding: str) -> None:
         (b"SELECT\n\n\0", "x, line 3: a NUL"),
     ],
 )
-def test_what_is_not_text(content: bytes, said: str) -> None:
+def test_a_file_that_is_no_text_is_refused_with_its_line(content: bytes, said: str) -> None:
     with pytest.raises(BadInput) as caught:
         splitter.decode(content, source="x")
     assert caught.value.message.startswith(said)
