@@ -92,9 +92,7 @@ def test_a_bubble_is_as_wide_as_its_words_and_breaks_an_address_at_its_signs(
 
 
 @pytest.mark.parametrize("columns", [40], indirect=True)
-def test_in_forty_columns_a_partition_key_has_a_line_and_a_handle_breaks_at_its_signs(
-    columns: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_in_forty_columns_a_partition_key_has_its_own_line(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     handle = "a-person-with-a-very-long-handle-of-many-words"
     message = {
         "pk": {"S": f"MSG#{SUB}"}, "sk": {"S": "2026-11-20T10:00:00+00:00"}, "user_handle": {"S": handle},
