@@ -1,7 +1,7 @@
 -- The tables of a new Cruddur database, for PostgreSQL 13 and later.
 --
 -- This file is loaded in one transaction: it is loaded completely or not at all.
--- It drops and creates the tables. No DROP has CASCADE. So if a view or a foreign key that is not in
+-- The file drops and creates the tables. No DROP has CASCADE. So if a view or a foreign key that is not in
 -- this file depends on a table, the load fails, and the view or foreign key is not dropped.
 
 DROP TABLE IF EXISTS public.activities;
