@@ -42,9 +42,9 @@ def ends_at(description: str) -> datetime | None:
 
 
 def _parsed(pattern: re.Pattern[str], description: str) -> datetime | None:
-    found = pattern.search(description)
+    match = pattern.search(description)
     try:
-        return datetime.strptime(found[1], "%Y-%m-%dT%H:%M%z") if found else None
+        return datetime.strptime(match[1], "%Y-%m-%dT%H:%M%z") if match else None
     except ValueError:
         return None
 
@@ -80,10 +80,10 @@ class Rule:
     @property
     def expires_at(self) -> datetime | None:
         """The time at which the rule expires, from ``--for``; None if it has no end or is closed."""
-        found = MARK.search(self.description)
-        if found is None or found["until"] is None or self.source in CLOSED.values():
+        match = MARK.search(self.description)
+        if match is None or match["until"] is None or self.source in CLOSED.values():
             return None
-        return datetime.strptime(found["until"], "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC)
+        return datetime.strptime(match["until"], "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC)
 
     def __str__(self) -> str:
         ports = "" if self.from_port < 0 else f" {self.from_port}"
@@ -123,8 +123,8 @@ def read(ec2: EC2, rule_id: str) -> Rule | None:
         if str(error.fields.get("aws_code", "")).startswith("InvalidSecurityGroupRuleId"):
             return None
         raise
-    found = [_rule(entry) for entry in answer.get("SecurityGroupRules", [])]
-    return next((rule for rule in found if rule.rule_id == rule_id), None)
+    returned = [_rule(entry) for entry in answer.get("SecurityGroupRules", [])]
+    return next((rule for rule in returned if rule.rule_id == rule_id), None)
 
 
 def _rule(entry: dict[str, Any]) -> Rule:
@@ -153,18 +153,20 @@ def name_it(candidates: Sequence[Rule]) -> str:
 def with_candidates(kind: type[Error], problem: str, ec2: EC2, group_id: str | None, *, code: str) -> Error:
     """An error that lists the rules for PostgreSQL: those of the group, or those of the region if it has none."""
     try:
-        found = rules(ec2, group_ids=[group_id]) if group_id else []
-        found = [rule for rule in found if rule.is_postgres] or [rule for rule in rules(ec2) if rule.is_postgres]
+        of_group = rules(ec2, group_ids=[group_id]) if group_id else []
+        candidates = [rule for rule in of_group if rule.is_postgres] or [
+            rule for rule in rules(ec2) if rule.is_postgres
+        ]
     except CruddurError as error:
         # The problem is still the first one, so it stays the message. Why the list cannot be read is a detail.
         return kind(problem, details=f"({error.message})", hint=name_it([]), code=code)
-    hint = f"{name_it(found)}, or --discover" if found else "check the region with `cruddur config`"
-    return listing(kind, problem, ec2, found, hint=hint, code=code)
+    hint = f"{name_it(candidates)}, or --discover" if candidates else "check the region with `cruddur config`"
+    return listing(kind, problem, ec2, candidates, hint=hint, code=code)
 
 
-def listing(kind: type[Error], problem: str, ec2: EC2, found: Sequence[Rule], *, hint: str, code: str) -> Error:
+def listing(kind: type[Error], problem: str, ec2: EC2, candidates: Sequence[Rule], *, hint: str, code: str) -> Error:
     """An error that lists these rules below its message: group, group name, rule, source, description."""
-    names = _group_names(ec2, sorted({rule.group_id for rule in found}))
+    names = _group_names(ec2, sorted({rule.group_id for rule in candidates}))
     listed = [
         {
             "group_id": rule.group_id,
@@ -173,11 +175,11 @@ def listing(kind: type[Error], problem: str, ec2: EC2, found: Sequence[Rule], *,
             "source": rule.source,
             "description": rule.description,
         }
-        for rule in found
+        for rule in candidates
     ]
     lines = ["  ".join(str(value) for value in entry.values() if value) for entry in listed[:_SHOWN]]
-    if len(found) > _SHOWN:
-        lines.append(f"… and {len(found) - _SHOWN} more")
+    if len(candidates) > _SHOWN:
+        lines.append(f"… and {len(candidates) - _SHOWN} more")
     details = "\n".join(lines) or f"There is no inbound rule for tcp {PORT}."
     return kind(problem, details=details, hint=hint, code=code, fields={"candidates": listed})
 
@@ -186,7 +188,7 @@ def _group_names(ec2: EC2, group_ids: Sequence[str]) -> dict[str, str]:
     if not group_ids:
         return {}
     try:
-        found = pages(ec2, "describe_security_groups", {"GroupIds": list(group_ids)}, "SecurityGroups")
-        return {str(group["GroupId"]): str(group.get("GroupName", "")) for group in found}
+        groups = pages(ec2, "describe_security_groups", {"GroupIds": list(group_ids)}, "SecurityGroups")
+        return {str(group["GroupId"]): str(group.get("GroupName", "")) for group in groups}
     except CruddurError:
         return {}

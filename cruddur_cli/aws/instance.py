@@ -48,8 +48,8 @@ def find(rds: RDS, *, name: str | None) -> Instance:
     """
     if name:
         return _get(rds, name)
-    found = instances(rds)
-    usable = [each for each in found if "postgres" in each.engine]
+    existing = instances(rds)
+    usable = [each for each in existing if "postgres" in each.engine]
     if len(usable) == 1:
         return usable[0]
     if usable:
@@ -62,7 +62,7 @@ def find(rds: RDS, *, name: str | None) -> Instance:
     raise NotFound(
         f"There is no PostgreSQL instance in {rds.region} ({rds.at.label}).",
         hint="check the region with `cruddur config`",
-        details=_list(found) or None,
+        details=_list(existing) or None,
         code="instance_not_found",
     )
 
@@ -174,5 +174,5 @@ def _instance(entry: dict[str, Any]) -> Instance:
     )
 
 
-def _list(found: list[Instance]) -> str:
-    return "\n".join(f"{each.instance}  {each.status}  {each.engine}" for each in found)
+def _list(existing: list[Instance]) -> str:
+    return "\n".join(f"{each.instance}  {each.status}  {each.engine}" for each in existing)

@@ -69,20 +69,20 @@ def discover(ec2: EC2, *, group_ids: Sequence[str], address: Address) -> Rule:
 
     Raises NotFound if there is none, and NotConfigured if there are several. Both list the rules.
     """
-    found = [rule for rule in group_rules.rules(ec2, group_ids=group_ids) if rule.is_postgres]
-    usable = [rule for rule in found if rule.kind == address.kind]
-    chosen = [rule for rule in usable if rule.is_marked] or usable
+    for_postgres = [rule for rule in group_rules.rules(ec2, group_ids=group_ids) if rule.is_postgres]
+    usable = [rule for rule in for_postgres if rule.kind == address.kind]
+    candidates = [rule for rule in usable if rule.is_marked] or usable
     groups = ", ".join(group_ids)
-    if len(chosen) == 1:
-        return chosen[0]
-    if not chosen:
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
         problem = f"No rule in {groups} allows an {address.kind} address at tcp {PORT}."
         raise group_rules.listing(
-            NotFound, problem, ec2, found, hint=_authorize(group_ids[0], address), code="rule_not_found"
+            NotFound, problem, ec2, for_postgres, hint=_authorize(group_ids[0], address), code="rule_not_found"
         )
-    problem = f"{len(chosen)} rules in {groups} allow an {address.kind} address at tcp {PORT}; choose one."
+    problem = f"{len(candidates)} rules in {groups} allow an {address.kind} address at tcp {PORT}; choose one."
     raise group_rules.listing(
-        NotConfigured, problem, ec2, chosen, hint=group_rules.name_it(chosen), code="rule_ambiguous"
+        NotConfigured, problem, ec2, candidates, hint=group_rules.name_it(candidates), code="rule_ambiguous"
     )
 
 

@@ -90,8 +90,8 @@ def listed(rds: RDS, instance: Instance) -> list[Snapshot]:
     params = {"DBInstanceIdentifier": instance.instance}
     entries = pages(rds, "describe_db_snapshots", params, "DBSnapshots", token="Marker")
     # A snapshot that is being created has no time yet, and is the newest.
-    found = map(_snapshot, entries)
-    return sorted(found, key=lambda each: (each.created_at is None, str(each.created_at)), reverse=True)
+    snapshots = map(_snapshot, entries)
+    return sorted(snapshots, key=lambda each: (each.created_at is None, str(each.created_at)), reverse=True)
 
 
 def _get(rds: RDS, name: str) -> dict[str, Any]:

@@ -182,11 +182,11 @@ def _selected(dynamodb: DynamoDB, plan: ScanPlan, selection: Selection, limit: i
         values = {**key["ExpressionAttributeValues"], **filtering["ExpressionAttributeValues"]}
         params["ExpressionAttributeValues"] = values
     read_limit = limit if limit is not None and not filtering else None
-    found: Iterator[list[Item]]
+    read: Iterator[list[Item]]
     if key:
-        found = _segment(dynamodb, params, read_limit, operation="query")
+        read = _segment(dynamodb, params, read_limit, operation="query")
     elif plan.segments == 1:
-        found = _segment(dynamodb, params, page_items=plan.page_items)
+        read = _segment(dynamodb, params, page_items=plan.page_items)
     else:
         backoff = dynamodb.backoff()
 
@@ -194,8 +194,8 @@ def _selected(dynamodb: DynamoDB, plan: ScanPlan, selection: Selection, limit: i
             part = {"Segment": number, "TotalSegments": plan.segments}
             return _segment(dynamodb, {**part, **params}, backoff=backoff, page_items=plan.page_items)
 
-        found = spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt)
-    for page in found:
+        read = spread(range(plan.segments), produce, readers=plan.readers, halt=dynamodb.halt)
+    for page in read:
         yield [item for item in page if selection.holds(item)] if filters_here else page
         del page
 

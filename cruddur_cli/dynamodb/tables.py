@@ -293,20 +293,20 @@ def tags(dynamodb: DynamoDB, arn: str) -> list[dict[str, str]]:
     """The tags of the table with this ARN, kept in ``dynamodb.tags``; empty if the engine does not support tags."""
     if arn in dynamodb.tags:
         return dynamodb.tags[arn]
-    found: list[dict[str, str]] = []
+    read_tags: list[dict[str, str]] = []
     params: dict[str, Any] = {"ResourceArn": arn}
     try:
         while not arn.startswith(UNTAGGED):
             answer = dynamodb.call("list_tags_of_resource", **params)
-            found += answer.get("Tags", [])
+            read_tags += answer.get("Tags", [])
             if not answer.get("NextToken"):
                 break
             params["NextToken"] = answer["NextToken"]
     except Refused as error:
         if not _has_no_tags(error):
             raise
-    dynamodb.tags[arn] = found
-    return found
+    dynamodb.tags[arn] = read_tags
+    return read_tags
 
 
 def is_production(dynamodb: DynamoDB) -> bool:

@@ -88,12 +88,12 @@ class Run:
         if self._stores is None:
             self._enter()
             with _locked(self.folder / "lock"):
-                found = self._session()
-            stores = Stores(found["variables"])
+                session = self._session()
+            stores = Stores(session["variables"])
             if worker is not None:
                 url = copies.seeded_database(stores.connection_url, f"cruddur_{worker}")
                 table = f"{stores.table}-{worker}"
-                copies.seeded_table(self.client(stores), table, found["items"])
+                copies.seeded_table(self.client(stores), table, session["items"])
                 stores = Stores({**stores.variables, "CONNECTION_URL": url, "DDB_MESSAGE_TABLE": table})
             self._stores = stores
         return self._stores

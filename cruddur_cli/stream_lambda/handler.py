@@ -82,12 +82,12 @@ def _open() -> DynamoDB:
 
 
 def opened() -> list[DynamoDB]:
-    """The kept stores."""
+    """The stores that are kept for the next invocations."""
     return list(_opened.values())
 
 
 def forget() -> None:
-    """Close the kept stores, and keep them no longer."""
+    """Close and forget these stores."""
     for dynamodb in _opened.values():
         dynamodb.client.close()
     _opened.clear()

@@ -1,4 +1,4 @@
-"""The people and texts that an anonymized copy makes up: always the same ones for the same person and message. Pure."""
+"""Invent the people and the texts of an anonymized copy. The same input always gives the same result. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from ..schema import Person
 
-# An item has at most 400 KB, names and keys included; these are one byte a character.
+# The longest text in characters, which are one byte each here. An item has at most 400 KB, with its names and keys.
 _LONGEST = 300_000
 _ADJECTIVES = (
     "amber azure brave brisk calm clear coral crisp dapper eager early fair fleet fresh gentle glad golden green happy"
@@ -34,28 +34,31 @@ _WORDS = (
 
 
 def person(user_uuid: str) -> tuple[str, str]:
-    """Another handle and display name for a person, always the same ones; two people hardly ever share a handle."""
+    """An invented handle and display name for a person, always the same ones. Two people rarely get the same handle."""
     digest = blake2b(f"cruddur person {user_uuid}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     adjective, animal = _pick(_ADJECTIVES, digest[0]), _pick(_ANIMALS, digest[1])
     return f"{adjective}{animal}{digest[2:5].hex()}", f"{adjective.title()} {animal.title()}"
 
 
 def is_person(who: Person) -> bool:
-    """Whether a row names its person as a copy makes it up: by the handle, or by the name where it has no handle."""
+    """Whether a person in a row has the invented handle, or the invented name if the row has no handle."""
     handle, display_name = person(who.uuid)
     return bool(who.uuid) and (who.handle == handle if who.handle else who.display_name == display_name)
 
 
 def text(seed: str, length: int) -> str:
-    """Words that mean nothing, about as long as a text of ``length`` characters: at least the power of two below it,
-    and less than twice that. The same for the same seed and class of length, and nothing of the original is in it."""
+    """Random words, about as long as a text of ``length`` characters.
+
+    Let N be the largest power of two that is not above ``length``. The result depends only on ``seed`` and N, and has
+    at least N and less than 2 N characters, but at most 300,000. It contains nothing of the original.
+    """
     if not length:
         return ""
     least = 1 << (length.bit_length() - 1)
-    chosen = random.Random(f"cruddur text {seed} {least}")
-    wanted = min(chosen.randrange(least, 2 * least), _LONGEST)
-    # More words than it takes: the same are chosen first, however many are asked for.
-    cut = " ".join(chosen.choices(_WORDS.split(), k=wanted))[:wanted]
+    chance = random.Random(f"cruddur text {seed} {least}")
+    wanted = min(chance.randrange(least, 2 * least), _LONGEST)
+    # These are more words than needed. The first words do not depend on how many are chosen.
+    cut = " ".join(chance.choices(_WORDS.split(), k=wanted))[:wanted]
     return (cut[:-1] + "." if wanted > 1 else cut).capitalize()
 
 
