@@ -184,7 +184,8 @@ class RateLimiter:
     def _learn(self, reservation: Reservation, actual: float, answer: Mapping[str, Any]) -> None:
         learned = self._learned.setdefault(reservation.operation, _Learned())
         if reservation.operation not in _PAGES:
-            learned.ratio = max(1.0, actual / reservation.least) if reservation.least else 1.0
+            if reservation.least:
+                learned.ratio = max(1.0, actual / reservation.least)
         elif answer["ScannedCount"]:
             learned.items = answer["ScannedCount"]
             learned.units_per_item = actual / reservation.least / learned.items

@@ -34,11 +34,11 @@ class Seeded:
 def check(lines: Sequence[Line], people: tuple[Person, Person], *, group: str, source: str, now: datetime) -> None:
     """Raise BadInput, with file and line, for a text that makes an item larger than DynamoDB's limit."""
     composed = compose(lines, people, group=group, schedule=Schedule(now), count=len(lines))
-    for line, message in zip(lines, composed, strict=True):
+    for position, message in enumerate(composed):
         try:
             queries.check_size(group, message, people)
         except BadInput as error:
-            raise BadInput(f"{source}, line {line.number}: {error.message}", code=error.code) from error
+            raise BadInput(f"{source}, line {lines[position].number}: {error.message}", code=error.code) from error
 
 
 def replace_conversation(

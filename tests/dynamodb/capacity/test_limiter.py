@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,6 +58,20 @@ def requests_of_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiters, "least_units", least)
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits_for_ever() -> Iterator[None]:
+    """A limiter that waits for what never comes fails its test."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("still waiting after a minute")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The limit.
 
@@ -78,6 +93,24 @@ def test_what_would_pass_the_limit_is_refused_before() -> None:
     assert error.fields == {"max_units": 10, "used_units": 9.5, "left_units": 0.5, "next_units": 1.0, "requests": 2}
     limiter.settle(0.5, reserve(limiter, 0.5))
     assert limiter.used == 10.0
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        ([], "0 requests have used 0, 10 are left, and the next request may take 11"),
+        ([0.0], "0 requests have used 0, 10 are left, and the next request may take 11"),
+        ([0.5], "1 request has used 0.5, 9.5 are left, and the next request may take 11"),
+        ([12.0], "1 request has used 12, 0 are left, and the next request may take 11"),
+    ],
+)
+def test_what_was_used_is_told_with_what_is_left(units: list[float], said: str) -> None:
+    limiter = RateLimiter(max_units=10)
+    for each in units:
+        limiter.settle(each, reserve(limiter, 10.0))
+    with pytest.raises(Incomplete) as refused:
+        reserve(limiter, 11.0)
+    assert said in refused.value.message
 
 
 def test_a_limit_is_told_where_there_is_one() -> None:
@@ -186,12 +219,17 @@ def test_who_waits_holds_no_lock_and_learns_what_came_back() -> None:
     """While one thread waits for the rate, another one settles: it took less than it was charged for."""
     limiter = RateLimiter(rate=1)
     first = reserve(limiter, 10_000.0)
-    with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(reserve, limiter, 5.0)
-        assert not second.done()
-        limiter.settle(0.1, first)
-        assert limiter.used == 0.1
-        second.result(timeout=10)
+    got = threading.Event()
+
+    def wait() -> None:
+        reserve(limiter, 5.0)
+        got.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert not got.wait(0.05)
+    limiter.settle(0.1, first)
+    assert limiter.used == 0.1
+    assert got.wait(10)
 
 
 def test_who_waits_pays_what_others_turn_out_to_have_taken() -> None:
@@ -250,6 +288,7 @@ def test_the_size_of_a_page_follows_what_the_last_one_did_cost() -> None:
     """And a smaller limit of the command itself stays."""
     limiter, _ = paced(10)
     reservation = limiter.acquire("Scan", {"TableName": "t"}, table="t")
+    assert (reservation.request, reservation.likely) == ({"TableName": "t", "Limit": 25}, 128.0)
     limiter.settle(5.0, reservation, answer={"ScannedCount": 25})
     reservation = limiter.acquire("Scan", {"TableName": "t"}, table="t")
     assert (reservation.request, reservation.likely) == ({"TableName": "t", "Limit": 50}, 10.0)
@@ -257,6 +296,29 @@ def test_the_size_of_a_page_follows_what_the_last_one_did_cost() -> None:
     reservation = limiter.acquire("Scan", {"TableName": "t", "Limit": 7}, table="t")
     assert reservation.request == {"TableName": "t", "Limit": 7}
     assert reservation.likely == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize(("more", "page"), [({}, 178.0), ({"ConsistentRead": True}, 356.0)])
+def test_a_page_is_not_limited_where_the_largest_one_fits(more: dict[str, Any], page: float) -> None:
+    """The largest page has 1 MB and an item of 400 KB, with which it goes beyond that."""
+    request = {"TableName": "t", **more}
+    reservation = RateLimiter(max_units=page).acquire("Query", request, table="t")
+    assert (reservation.request, reservation.expected) == (request, page)
+    reservation = RateLimiter(max_units=page - 0.5).acquire("Query", request, table="t")
+    assert reservation.request == {**request, "Limit": 1}
+
+
+def test_a_page_takes_half_of_what_other_pages_leave() -> None:
+    limiter = RateLimiter(max_units=100)
+    request = {"TableName": "t"}
+    limiter.settle(2.0, limiter.acquire("Scan", request, table="t"), answer={"ScannedCount": 1})
+    limiter.settle(8.0, limiter.acquire("Scan", request, table="t"), answer={"ScannedCount": 4})
+    limiter.settle(30.0, limiter.acquire("Scan", request, table="t"), answer={"ScannedCount": 15})
+    for most, expected in ((3, 12.0), (2, 8.0), (1, 2.0)):
+        reservation = limiter.acquire("Scan", {"TableName": "t", "Limit": most}, table="t")
+        assert reservation.expected == expected
+    reservation = limiter.acquire("Scan", request, table="t")
+    assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 9}, 36.0)
 
 
 def test_near_the_limit_a_page_takes_half_of_what_is_left() -> None:
@@ -295,14 +357,32 @@ def test_a_write_is_expected_to_cost_what_the_last_one_did() -> None:
     assert limiter.acquire("PutItem", request, table="t").expected == 2.0
 
 
+def test_of_a_request_to_another_table_nothing_is_learned() -> None:
+    limiter = RateLimiter(max_units=100)
+    own: dict[str, Any] = {"RequestItems": {"t": [{"DeleteRequest": {}}]}}
+    another: dict[str, Any] = {"RequestItems": {"u": [{"DeleteRequest": {}}]}}
+    limiter.settle(3.0, limiter.acquire("BatchWriteItem", own, table="t"), answer={})
+    limiter.settle(0.0, limiter.acquire("BatchWriteItem", another, table="t"), answer={})
+    assert limiter.acquire("BatchWriteItem", own, table="t").expected == 3.0
+
+
 def test_stop_ends_who_waits() -> None:
     limiter = RateLimiter(rate=0.001)
     reserve(limiter, 100.0)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(reserve, limiter, 100.0)
-        limiter.stop()
-        with pytest.raises(Incomplete, match="has ended"):
-            waiting.result(timeout=10)
+    told: list[str] = []
+
+    def wait() -> None:
+        try:
+            reserve(limiter, 100.0)
+        except Incomplete as error:
+            told.append(error.message)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    time.sleep(0.05)
+    limiter.stop()
+    waiting.join(10)
+    assert told == ["The command has ended."]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

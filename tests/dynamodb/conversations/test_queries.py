@@ -9,10 +9,13 @@ from decimal import Decimal
 import pytest
 
 from cruddur_cli.dynamodb import schema
+from cruddur_cli.dynamodb.capacity.rules import ITEM_LIMIT, item_size
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.conversations import queries
-from cruddur_cli.dynamodb.conversations.model import Message, MessageGroup
+from cruddur_cli.dynamodb.conversations.model import Message, MessageGroup, Person
+from cruddur_cli.errors import BadInput
 from cruddur_cli.times import Window, sort_key
+from tests import faults
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, group_row, message_row, texts, utc, write
 
 NEW_YEAR = utc(2026, 1, 1)
@@ -68,6 +71,24 @@ def test_of_a_long_conversation_only_the_last_half_day_is_read(dynamodb: DynamoD
     assert texts(queries.latest(dynamodb, GROUP, limit=2)) == ["2998", "2999"]
     read = {each.operation: each.items for each in dynamodb.meter.operations()}["Query"] - before
     assert read <= 12 * 60 + 40
+
+
+@pytest.mark.parametrize(("limit", "first"), [(1, 21), (5, 25), (980, 1000), (981, 1000), (5000, 1000)])
+def test_a_few_more_rows_are_asked_for_than_are_wanted(dynamodb: DynamoDB, limit: int, first: int) -> None:
+    rows = [message_row(sort_key(utc(2026, 3, 1) + timedelta(minutes=n)), f"{n}") for n in range(60)]
+    write(dynamodb, rows)
+    asked = faults.asked(dynamodb.client, "Query")
+    assert len(queries.latest(dynamodb, GROUP, limit=limit)) == min(limit, 60)
+    assert [each["Limit"] for each in asked] == ([first, 1000] if limit < 60 else [first])
+
+
+def test_the_tail_is_read_with_one_consistent_request(dynamodb: DynamoDB) -> None:
+    rows = [message_row(sort_key(utc(2026, 3, 1) + timedelta(minutes=n)), f"{n}") for n in range(30)]
+    write(dynamodb, [*rows, message_row("2026-03-01T02:00:00+02:00", "in another zone")])
+    asked = faults.asked(dynamodb.client, "Query")
+    assert texts(queries.tail(dynamodb, GROUP, limit=3)) == ["in another zone", "28", "29"]
+    assert [(each["Limit"], each["ConsistentRead"]) for each in asked] == [(3, True)]
+    assert len(queries.tail(dynamodb, GROUP, limit=100)) == 31
 
 
 @pytest.mark.parametrize("limit", [2, 500])
@@ -138,6 +159,28 @@ def test_a_conversation_is_found_by_its_two_people_also_after_a_new_uuid(dynamod
     assert queries.find_group(dynamodb, mine=OTHER.uuid, other=THIRD) is None
 
 
+def test_of_several_conversations_the_preferred_one_is_found_else_the_newest(dynamodb: DynamoDB) -> None:
+    write(dynamodb, [group_row(ME, OTHER, f"2026-11-20T1{n}:00:00Z", "x", group=f"g{n}") for n in range(3)])
+    found = [queries.find_group(dynamodb, mine=ME.uuid, other=OTHER, prefer=each) for each in ("g1", "another", None)]
+    assert [group and group.message_group_uuid for group in found] == ["g1", "g2", "g2"]
+
+
+def test_people_without_a_handle_are_known_by_the_uuid_alone(dynamodb: DynamoDB) -> None:
+    row = group_row(ME, OTHER, "2026-11-20T10:00:00Z", "x")
+    del row["user_handle"]
+    write(dynamodb, [row])
+    nobody = Person("another uuid", None, None)
+    assert queries.find_group(dynamodb, mine=ME.uuid, other=nobody) is None
+    assert queries.find_group(dynamodb, mine=ME.uuid, other=Person(OTHER.uuid, None, None)) is not None
+
+
+def test_of_two_conversations_of_one_instant_the_greater_key_comes_first(dynamodb: DynamoDB) -> None:
+    keys = ("2026-11-20T10:00:00+00:00", "2026-11-20T10:00:00Z", "yesterday", "today")
+    write(dynamodb, [group_row(ME, OTHER, sk, "x", group=sk) for sk in keys])
+    listed = queries.list_groups(dynamodb, ME.uuid)
+    assert [group.message_group_uuid for group in listed] == [keys[1], keys[0], "yesterday", "today"]
+
+
 def test_the_span_of_a_partition_is_its_first_and_last_key(dynamodb: DynamoDB) -> None:
     pk = f"MSG#{GROUP}"
     assert queries.span(dynamodb, pk) is None
@@ -150,6 +193,50 @@ def test_texts_come_back_exactly(dynamodb: DynamoDB, text: str) -> None:
     sent = Message("u", ME.uuid, ME.handle, ME.display_name, text, datetime(2026, 11, 20, tzinfo=UTC))
     write(dynamodb, [schema.message_item(GROUP, sent)])
     assert queries.latest(dynamodb, GROUP) == [sent]
+
+
+NINE, TEN = utc(2026, 11, 20, 9), utc(2026, 11, 20, 10)
+FROM_NINE, TO_TEN = Window(NINE, None), Window(None, TEN)
+SINCE, UNTIL = FROM_NINE.texts()[0], TO_TEN.texts()[1]
+
+
+@pytest.mark.parametrize(
+    ("window", "low", "condition", "values"),
+    [
+        (None, "", "", {}),
+        (None, "2026", " AND sk >= :low", {":low": "2026"}),
+        (FROM_NINE, "", " AND sk >= :low", {":low": SINCE}),
+        (FROM_NINE, "2025", " AND sk >= :low", {":low": SINCE}),
+        (FROM_NINE, "2027", " AND sk >= :low", {":low": "2027"}),
+        (TO_TEN, "", " AND sk < :high", {":high": UNTIL}),
+        (TO_TEN, "2026", " AND sk BETWEEN :low AND :high", {":low": "2026", ":high": UNTIL}),
+        (Window(NINE, TEN), "", " AND sk BETWEEN :low AND :high", {":low": SINCE, ":high": UNTIL}),
+    ],
+)
+def test_a_partition_is_read_in_its_window_and_from_its_lowest_key(
+    window: Window | None, low: str, condition: str, values: dict[str, str]
+) -> None:
+    assert queries.partition("MSG#1", window, low=low) == {
+        "KeyConditionExpression": f"pk = :pk{condition}",
+        "ExpressionAttributeValues": {":pk": {"S": "MSG#1"}} | {name: {"S": text} for name, text in values.items()},
+    }
+
+
+def test_a_message_may_be_as_large_as_its_item_and_its_group_rows_allow() -> None:
+    def sized(length: int) -> Message:
+        return Message("u" * 36, ME.uuid, ME.handle, ME.display_name, "x" * length, TEN)
+
+    room = ITEM_LIMIT - item_size(schema.message_item(GROUP, sized(0)))
+    queries.check_size(GROUP, sized(room), [])
+    with pytest.raises(BadInput, match="makes an item of 409,601 bytes is larger than the 409,600"):
+        queries.check_size(GROUP, sized(room + 1), [])
+    named = Person(OTHER.uuid, "bayko", "B" * 1000)
+    row = item_size(
+        schema.group_item(ME.uuid, GROUP, named, schema.last_message_attributes(sized(room)), sort_key(TEN))
+    )
+    with pytest.raises(BadInput, match=f"makes an item of {row:,} bytes"):
+        queries.check_size(GROUP, sized(room), [ME, named])
+    queries.check_size(GROUP, sized(room - (row - ITEM_LIMIT)), [ME, named])
 
 
 def test_items_become_plain_values_and_entities() -> None:

@@ -20,7 +20,7 @@ from cruddur_cli.dynamodb.conversations.model import Line, Message, Person
 from cruddur_cli.errors import BadInput, Refused
 from cruddur_cli.times import instant, sort_key
 from tests import faults
-from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, everything, group_row, message_row, texts, utc, write
+from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, Item, everything, group_row, message_row, texts, utc, write
 
 NOW = utc(2026, 11, 20, 10, 30)
 LINES = [Line(n + 1, n % 2 + 1, f"line {n}") for n in range(6)]
@@ -155,6 +155,99 @@ def test_a_move_into_the_new_year_that_was_killed_is_completed(dynamodb: DynamoD
         seed(other, count=60, now=utc(2027, 1, 1, 0, 12))
         assert len(everything(other)) == 62
         assert len(shown_by_the_application(other, 2027)) == 22
+
+
+@pytest.mark.parametrize(("dry_run", "moves"), [(True, "would move"), (False, "move")])
+def test_a_move_into_the_year_that_is_shown_is_said(dynamodb: DynamoDB, dry_run: bool, moves: str) -> None:
+    seed(dynamodb)
+    now, said = utc(2027, 1, 1, 0, 10), list[str]()
+    for year in (2026, 2027):
+        seeding.replace_conversation(
+            dynamodb, LINES, PAIR, group=GROUP, count=6, now=now, year=year, dry_run=dry_run, say=said.append
+        )
+    assert said == [f"the application shows 2027 only: the seeded messages {moves} into it"]
+
+
+def test_the_year_that_is_shown_is_that_of_the_local_time(dynamodb: DynamoDB) -> None:
+    now = utc(2026, 11, 20, 10, 30)
+    seeding.replace_conversation(dynamodb, LINES, PAIR, group=GROUP, count=6, now=now)
+    before = everything(dynamodb)
+    later = utc(2027, 3, 5, 12)
+    seeding.replace_conversation(dynamodb, LINES, PAIR, group=GROUP, count=6, now=later)
+    assert everything(dynamodb) != before
+    assert len(shown_by_the_application(dynamodb, 2027)) == 8
+
+
+def script_row(second: int, *, minutes: int = 0, microsecond: int = 123_456) -> Item:
+    """A message as the application's own script seeds it: one a minute, to the microsecond."""
+    moment = utc(2026, 11, 19, 10, 0, second, microsecond) + timedelta(minutes=minutes)
+    return message_row(moment.replace(tzinfo=None).isoformat(), f"{second} {minutes} {microsecond}")
+
+
+TWELVE = [script_row(7, minutes=n) for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([script_row(7, minutes=n) for n in range(9)], None),
+        ([script_row(7, minutes=n) for n in range(10)], "10"),
+        ([script_row(7, minutes=n) for n in range(23)], "23"),
+        ([script_row(7, minutes=n + n // 5) for n in range(20)], None),  # a minute is missing after each fifth
+        ([script_row(7, minutes=n, microsecond=n) for n in range(20)], None),
+        ([script_row(second, minutes=n) for second in (7, 8) for n in range(10)], "20"),
+        # Other messages lie between them, of more moments than are remembered.
+        ([*TWELVE, *(script_row(9, microsecond=n) for n in range(250))], "12"),
+        ([*TWELVE, *(script_row(9, minutes=8, microsecond=n) for n in range(250))], "12"),
+    ],
+)
+def test_messages_that_the_scripts_seeded_are_counted_and_kept(
+    dynamodb: DynamoDB, rows: list[Item], told: str | None
+) -> None:
+    write(dynamodb, rows)
+    said: list[str] = []
+    for dry_run in (True, False):
+        seeding.replace_conversation(
+            dynamodb, LINES, PAIR, group=GROUP, count=6, now=NOW, year=NOW.year, dry_run=dry_run, say=said.append
+        )
+    found = [text.partition(" older messages")[0] for text in said]
+    assert found == ([told] * 2 if told else [])
+    assert len(everything(dynamodb)) == len(rows) + 8
+
+
+def test_every_message_is_a_step_whether_it_is_written_or_not(dynamodb: DynamoDB) -> None:
+    changed = [Line(1, 1, "other"), *LINES[1:]]
+    for lines in (LINES, LINES, changed):
+        steps: list[int] = []
+        seeding.replace_conversation(
+            dynamodb, lines, PAIR, group=GROUP, count=6, now=NOW, year=NOW.year, advance=steps.append
+        )
+        assert sum(steps) == 6
+
+
+def test_a_dry_run_plans_the_units_that_seeding_takes(dynamodb: DynamoDB) -> None:
+    seed(dynamodb, count=10)
+    long = [Line(1, 1, "x" * 3000), *LINES[1:]]
+    seed(dynamodb, lines=long, dry_run=True)
+    before = dynamodb.meter.total().write_units
+    seed(dynamodb, lines=long)
+    assert dynamodb.meter.total().write_units - before == dynamodb.meter.planned
+
+
+def test_of_a_seeded_message_and_another_of_its_instant_the_later_key_is_the_last(dynamodb: DynamoDB) -> None:
+    seed(dynamodb)
+    last = queries.latest(dynamodb, GROUP)[-1].created_at
+    assert last is not None
+    write(dynamodb, [message_row(last.strftime("%Y-%m-%dT%H:%M:%SZ"), "at once", sender=OTHER)])
+    seed(dynamodb)
+    assert [row[1:3] for row in group_rows(dynamodb)] == [(sort_key(last), "at once")] * 2
+
+
+def test_a_message_without_a_time_is_kept_and_is_not_the_last(dynamodb: DynamoDB) -> None:
+    write(dynamodb, [message_row("yesterday", "when?"), message_row("1 day ago", "before?")])
+    seed(dynamodb)
+    assert [row[2] for row in group_rows(dynamodb)] == ["line 5"] * 2
+    assert len(everything(dynamodb)) == 10
 
 
 def test_a_shorter_script_removes_what_was_once_seeded(dynamodb: DynamoDB) -> None:

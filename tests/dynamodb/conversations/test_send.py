@@ -10,10 +10,10 @@ import pytest
 
 from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.dynamodb.client import DynamoDB, opened
-from cruddur_cli.dynamodb.conversations import message_ids, queries
+from cruddur_cli.dynamodb.conversations import group_rows, message_ids, queries
 from cruddur_cli.dynamodb.conversations import send as sending
 from cruddur_cli.dynamodb.conversations.group_rows import KeyTaken
-from cruddur_cli.dynamodb.conversations.model import Person
+from cruddur_cli.dynamodb.conversations.model import Message, Person
 from cruddur_cli.dynamodb.conversations.send import SKEW, send, start
 from cruddur_cli.errors import BadInput, CannotConnect, CruddurError, NotFound, Refused
 from cruddur_cli.times import instant, sort_key
@@ -86,7 +86,7 @@ def test_one_of_which_a_row_is_lost_is_found_from_the_other(dynamodb: DynamoDB, 
     for row in rows(dynamodb, f"GRP#{lost.uuid}"):
         dynamodb.call("delete_item", TableName=dynamodb.table, Key={"pk": {"S": row["pk"]}, "sk": {"S": row["sk"]}})
     sent = send(dynamodb, ME, "second", receiver=OTHER, clock=clock(NOW + STEP))
-    assert (sent.message_group_uuid, sent.moved.moved, sent.moved.repaired) == (MEET, 1, 1)
+    assert (sent.message_group_uuid, sent.moved.moved, sent.moved.repaired, sent.started) == (MEET, 1, 1, False)
     assert_whole(dynamodb)
 
 
@@ -234,6 +234,40 @@ def test_a_first_message_and_another_survive_three_cancellations(dynamodb: Dynam
     assert_whole(dynamodb)
 
 
+@pytest.mark.parametrize(("name", "read"), [("x" * 200, True), ("x" * 201, False), (" ", False), ("a\tb", False)])
+def test_an_id_has_up_to_two_hundred_printable_characters(dynamodb: DynamoDB, name: str, read: bool) -> None:
+    if read:
+        assert start(dynamodb, ME, OTHER, "hello", message_uuid=name, clock=clock()).written
+        return
+    with pytest.raises(BadInput) as failed:
+        start(dynamodb, ME, OTHER, "hello", message_uuid=name, clock=clock())
+    assert failed.value.code == "not_a_message_uuid"
+
+
+def test_an_id_that_tells_no_time_is_looked_for_among_two_hundred_messages(dynamodb: DynamoDB) -> None:
+    start(dynamodb, ME, OTHER, "first", clock=clock())
+    asked = faults.asked(dynamodb.client, "Query")
+    send(dynamodb, ME, "second", group=MEET, message_uuid="by-hand", clock=clock(NOW + STEP))
+    assert {each.get("Limit") for each in asked} == {None, 200}
+
+
+@pytest.mark.parametrize("name", [None, "by-hand"])
+def test_after_twenty_taken_times_sending_is_given_up(
+    dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    start(dynamodb, ME, OTHER, "first", clock=clock())
+    tried: list[datetime | None] = []
+
+    def taken(_: object, __: str, message: Message, **___: object) -> Any:
+        tried.append(message.created_at)
+        raise KeyTaken("taken")
+
+    monkeypatch.setattr(group_rows, "advance", taken)
+    with pytest.raises(KeyTaken):
+        send(dynamodb, ME, "second", group=MEET, message_uuid=name, clock=clock(NOW))
+    assert tried == [NOW + number * STEP for number in range(1, 21)]
+
+
 # Order and clocks.
 
 
@@ -280,6 +314,8 @@ def test_an_id_from_the_future_is_refused_and_an_old_one_stays_old(dynamodb: Dyn
     start(dynamodb, ME, OTHER, "first", clock=clock())
     with pytest.raises(BadInput):
         send(dynamodb, ME, "tomorrow", group=MEET, message_uuid=message_ids.generate(NOW + SKEW + STEP), clock=clock())
+    ahead = message_ids.generate(NOW + SKEW)
+    assert send(dynamodb, ME, "a clock ahead", group=MEET, message_uuid=ahead, clock=clock(), dry_run=True).written
     old = message_ids.generate(NOW - timedelta(days=3))
     assert send(dynamodb, ME, "late", group=MEET, message_uuid=old, clock=clock()).moved.unchanged == 2
     assert texts(queries.latest(dynamodb, MEET)) == ["late", "first"]
@@ -306,8 +342,58 @@ def test_the_last_lines_hold_what_was_sent_among_keys_with_offsets(dynamodb: Dyn
     hour = [(NOW - timedelta(minutes=n + 1) + timedelta(hours=2)).replace(tzinfo=None).isoformat() for n in range(30)]
     write(dynamodb, [message_row(f"{at}+02:00", str(n), group=MEET) for n, at in enumerate(hour)])
     sent = start(dynamodb, ME, OTHER, "new", clock=clock())
+    asked = faults.asked(dynamodb.client, "Query")
     shown = texts(sending.last_lines(dynamodb, sent, limit=limit))
+    assert asked[0]["Limit"] == limit + 20
     assert shown[-3:] == ["1", "0", "new"][-limit:]
+
+
+def test_a_message_that_is_the_last_one_is_shown_once(dynamodb: DynamoDB) -> None:
+    first = start(dynamodb, ME, OTHER, "first", clock=clock())
+    second = send(dynamodb, OTHER, "second", group=MEET, clock=clock(NOW + STEP))
+    for sent in (first, second):
+        assert texts(sending.last_lines(dynamodb, sent, limit=5)) == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"text": "lone \ud83d surrogate"}, "The message is not Unicode text (character 6)."),
+        ({"group": "g\udcff"}, "The conversation's id is not Unicode text (character 2)."),
+        ({"group": "é" * 1021 + "x"}, "A conversation's id is a text of 1 to 2,042 bytes."),
+        ({"sender": ME, "receiver": ME}, "andrewbrown cannot write to themselves: a conversation needs two people."),
+        (
+            {"sender": Person("1", None, None), "receiver": Person("1", "x", None)},
+            "1 cannot write to themselves: a conversation needs two people.",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_said_in_words(asked: Any, said: str) -> None:
+    with pytest.raises(BadInput) as failed:
+        sending.check(**{"text": "hello", **asked})
+    assert failed.value.message == said
+
+
+def test_what_can_be_sent_is_let_through() -> None:
+    for asked in ({}, {"group": "é" * 1021}, {"sender": ME}, {"receiver": ME}, {"sender": ME, "receiver": OTHER}):
+        sending.check("hello", **asked)
+
+
+@pytest.mark.parametrize(("person", "name"), [(THIRD, "altbrown"), (Person("3", None, None), "3")])
+def test_people_of_no_conversation_are_named_by_the_handle_else_the_uuid(
+    dynamodb: DynamoDB, person: Person, name: str
+) -> None:
+    start(dynamodb, ME, OTHER, "between us", clock=clock())
+    asked = faults.asked(dynamodb.client, "Query")
+    for where, said in (
+        ({"receiver": ME}, f"{name} and andrewbrown have no conversation in table {dynamodb.table!r}."),
+        ({"group": MEET}, f"{name} is not part of conversation {MEET!r}: nothing was written."),
+        ({"group": "nowhere"}, f"There is no conversation 'nowhere' in table {dynamodb.table!r}."),
+    ):
+        with pytest.raises(NotFound) as failed:
+            send(dynamodb, person, "hello", **where)
+        assert failed.value.message == said
+    assert asked[-1]["Limit"] == 1, "one message tells that there is a conversation"
 
 
 def test_a_dry_run_says_what_it_would_do(dynamodb: DynamoDB) -> None:
