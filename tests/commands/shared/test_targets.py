@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,9 @@ import pytest
 from cruddur_cli.aws import user_pool
 from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.commands.shared import connections, targets
-from cruddur_cli.errors import CannotConnect, NotConfigured, Protected
+from cruddur_cli.errors import CannotConnect, NotConfigured, NotFound, Protected
+from cruddur_cli.local import addresses, stack
+from cruddur_cli.postgres.connection import Server
 from cruddur_cli.settings import Settings, load
 from tests import dumps
 from tests.commands.conftest import Here
@@ -385,3 +388,357 @@ def test_a_host_with_one_private_and_one_public_address_is_remote(monkeypatch: p
     assert targets.is_remote("both.example")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1])
     assert not targets.is_remote("private.example")
+
+
+# What is decided where the embedded stack is only said to be there.
+
+HERE = "http://127.0.0.1:4566"
+HERE_POSTGRES = "postgresql://cruddur:pw@127.0.0.1:5433/cruddur"
+POOLS = {"us-east-1_demo": user_pool.DEMO_POOL, "us-east-1_own": "of a test"}
+
+
+@pytest.fixture
+def said_to_run(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, bool]]:
+    """The engines that were asked for; both are said to run, with two pools."""
+    asked: list[dict[str, bool]] = []
+
+    def embedded(s: Settings, **which: bool) -> stack.Stack:
+        asked.append(which)
+        return stack.Stack(HERE_POSTGRES, HERE)
+
+    monkeypatch.setattr(targets, "_embedded", embedded)
+    monkeypatch.setattr(addresses, "is_aws", lambda url: url == HERE)
+    monkeypatch.setattr(addresses, "is_postgres", lambda parameters: str(parameters.get("port")) == "5433")
+    monkeypatch.setattr(user_pool, "pools", lambda client, at: POOLS)
+    return asked
+
+
+def with_options(options: dict[str, object], **environ: str) -> Settings:
+    return load(options, environ={"CRUDDUR_LOCAL_DYNAMODB": NOWHERE, **environ}, folder=Path("/"))
+
+
+def test_without_a_url_the_embedded_database_is_used_alone(said_to_run: list[dict[str, bool]]) -> None:
+    at = targets.server(settings())
+    assert said_to_run == [{"aws": False}]
+    assert (at.host, at.port, at.database, at.user, at.embedded) == ("127.0.0.1", 5433, "cruddur", "cruddur", True)
+    assert (at.label, at.advice, at.read_only) == ("database 'cruddur' on the embedded PostgreSQL", "", False)
+
+
+def test_a_url_of_the_embedded_server_keeps_its_database_and_gets_the_password_of_now(
+    said_to_run: list[dict[str, bool]],
+) -> None:
+    url = "postgresql://me:old@localhost:5433/mine?application_name=x"
+    at = targets.server(settings(CONNECTION_URL=url))
+    assert (at.host, at.database, at.user, at.embedded) == ("127.0.0.1", "mine", "me", True)
+    assert (at.parameters["password"], at.parameters["application_name"]) == ("pw", "x")
+    assert at.label == "database 'mine' on the embedded PostgreSQL"
+    far = targets.server(settings(prod=True, PROD_CONNECTION_URL=url))
+    assert (far.host, far.parameters["password"], far.embedded) == ("localhost", "old", False)
+
+
+@pytest.mark.parametrize(
+    ("url", "prod", "advice"),
+    [
+        ("postgresql://me@127.0.0.1:9/mine", False, "start the server, or `unset CONNECTION_URL` to use the embedded"),
+        ("postgresql://me@127.0.0.1:9/mine", True, ""),
+        ("postgresql://me@8.8.8.8:9/mine", False, ""),
+        ("postgresql://me@localhost:9/mine?hostaddr=8.8.8.8", False, ""),
+    ],
+)
+def test_only_a_database_of_this_network_may_be_left_for_the_embedded_one(
+    said_to_run: list[dict[str, bool]], url: str, prod: bool, advice: str
+) -> None:
+    at = targets.server(settings(prod=prod, **{"PROD_CONNECTION_URL" if prod else "CONNECTION_URL": url}))
+    assert at.advice.startswith(advice)
+    assert bool(at.advice) == bool(advice)
+    assert (at.embedded, said_to_run) == (False, [])
+
+
+def test_a_database_is_opened_as_the_options_say(said_to_run: list[dict[str, bool]]) -> None:
+    at = targets.server(with_options({"dry_run": True, "wait_s": 7.0, "statement_timeout_s": 3.0}))
+    assert (at.read_only, at.wait_s, at.statement_timeout_s) == (True, 7.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "prod", "url", "region", "embedded"),
+    [
+        ({}, False, HERE, "us-east-1", True),
+        ({"AWS_REGION": "eu-north-1"}, False, HERE, "us-east-1", True),
+        ({"AWS_ENDPOINT_URL": HERE, "AWS_REGION": "eu-north-1"}, False, HERE, "us-east-1", True),
+        ({"AWS_ENDPOINT_URL": NOWHERE}, False, NOWHERE, "us-east-1", False),
+        ({"AWS_ENDPOINT_URL": NOWHERE, "AWS_REGION": "eu-north-1"}, False, NOWHERE, "eu-north-1", False),
+        ({}, True, None, None, False),
+        ({"AWS_REGION": "eu-north-1"}, True, None, "eu-north-1", False),
+    ],
+)
+def test_the_region_of_a_local_engine_is_always_the_same_one(
+    said_to_run: list[dict[str, bool]],
+    environ: dict[str, str],
+    prod: bool,
+    url: str | None,
+    region: str | None,
+    embedded: bool,
+) -> None:
+    at = targets.message_endpoint(settings(prod=prod, **environ))
+    assert (at.url, at.region, at.embedded, at.own) == (url, region, embedded, prod)
+    assert said_to_run == ([{"postgres": False}] if embedded else [])
+    assert (at.label == "the embedded DynamoDB") is embedded
+
+
+def test_a_dynamodb_is_read_and_waited_for_as_the_options_say(said_to_run: list[dict[str, bool]]) -> None:
+    for wait_s, unreachable_s in ((0.0, aws_client.TIMEOUTS.unreachable), (60.0, 60.0)):
+        for dry_run in (False, True):
+            s = with_options({"wait_s": wait_s, "dry_run": dry_run}, AWS_ENDPOINT_URL=NOWHERE)
+            at = targets.message_endpoint(s)
+            assert (at.unreachable_s, at.read_only) == (unreachable_s, dry_run)
+            s = with_options({"wait_s": wait_s, "dry_run": dry_run}, AWS_COGNITO_USER_POOL_ID="p")
+            at = targets.pool_endpoint(s)
+            assert (at.unreachable_s, at.read_only) == (unreachable_s, dry_run)
+
+
+@pytest.mark.parametrize(
+    ("environ", "advice"),
+    [
+        ({"AWS_ENDPOINT_URL": NOWHERE}, "start the server, or `unset AWS_ENDPOINT_URL` to use the embedded engine"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://8.8.8.8:8000"}, ""),
+        ({}, ""),
+    ],
+)
+def test_only_a_dynamodb_of_this_network_may_be_left_for_the_embedded_one(
+    said_to_run: list[dict[str, bool]], environ: dict[str, str], advice: str
+) -> None:
+    assert targets.message_endpoint(settings(**environ)).advice == advice
+    assert targets.message_endpoint(settings(prod=True)).advice == ""
+
+
+def test_a_dynamodb_is_asked_only_on_this_machine_and_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    with recorder("dynamodb") as (url, asked):
+        assert targets.answers_as_dynamodb(url)
+        assert asked == ["ListTables"]
+    with recorder("nothing") as (url, asked):
+        assert not targets.answers_as_dynamodb(url)
+    monkeypatch.setattr(aws_client, "speaks", lambda *_: True)
+    assert targets.answers_as_dynamodb(NOWHERE)
+    for url in ("http://8.8.8.8:8000", "https://dynamodb.eu-west-1.amazonaws.com", "http://["):
+        assert not targets.answers_as_dynamodb(url)
+
+    def broken(*_: object) -> bool:
+        raise CannotConnect("no answer")
+
+    monkeypatch.setattr(aws_client, "speaks", broken)
+    assert not targets.answers_as_dynamodb(NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "label"),
+    [
+        ({}, HERE, "the embedded Cognito"),
+        ({"AWS_COGNITO_USER_POOL_ID": "eu-west-1_p"}, None, "Cognito in eu-west-1"),
+        ({"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": NOWHERE}, NOWHERE, f"Cognito at {NOWHERE}"),
+        ({"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": HERE}, HERE, "the embedded Cognito"),
+        (
+            {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": HERE, "AWS_COGNITO_USER_POOL_ID": "us-east-1_demo"},
+            HERE,
+            "the embedded Cognito",
+        ),
+        (
+            {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": HERE, "AWS_COGNITO_USER_POOL_ID": "us-east-1_own"},
+            HERE,
+            f"Cognito at {HERE}",
+        ),
+        ({"AWS_ENDPOINT_URL": HERE}, HERE, "the embedded Cognito"),
+        ({"AWS_ENDPOINT_URL": HERE, "AWS_COGNITO_USER_POOL_ID": "us-east-1_demo"}, HERE, "the embedded Cognito"),
+        ({"AWS_ENDPOINT_URL": HERE, "AWS_COGNITO_USER_POOL_ID": "us-east-1_own"}, HERE, f"Cognito at {HERE}"),
+        ({"AWS_ENDPOINT_URL": HERE, "AWS_COGNITO_USER_POOL_ID": "eu-west-1_p"}, None, "Cognito in eu-west-1"),
+        ({"AWS_ENDPOINT_URL": NOWHERE}, HERE, "the embedded Cognito"),
+        ({"AWS_ENDPOINT_URL": NOWHERE, "AWS_COGNITO_USER_POOL_ID": "eu-west-1_p"}, None, "Cognito in eu-west-1"),
+    ],
+)
+def test_where_the_user_pool_is(
+    said_to_run: list[dict[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    url: str | None,
+    label: str,
+) -> None:
+    monkeypatch.setattr(aws_client, "speaks", lambda *_: False)
+    at = targets.pool_endpoint(settings(**environ))
+    assert (at.url, at.label) == (url, label)
+    assert (at.embedded, at.own) == (label == "the embedded Cognito", False)
+
+
+def test_a_pool_that_the_stack_does_not_have_is_an_error_where_only_the_stack_is_named(
+    said_to_run: list[dict[str, bool]],
+) -> None:
+    environ = {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": HERE, "AWS_COGNITO_USER_POOL_ID": "eu-west-1_gone"}
+    with pytest.raises(NotFound, match=r"There is no user pool eu-west-1_gone in the embedded Cognito") as caught:
+        targets.pool_endpoint(settings(**environ))
+    assert caught.value.code == "pool_not_found"
+    assert targets.pool_endpoint_if_any(settings(**environ)) == targets.pool_endpoint(settings())
+
+
+def test_a_command_that_makes_the_demo_pool_goes_on_without_the_extra(
+    said_to_run: list[dict[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, is_left_out in (
+        (NotConfigured("no extra", code="no_extra"), True),
+        (NotConfigured("no region", code="no_region"), False),
+        (NotFound("no pool", code="something_else"), False),
+    ):
+
+        def failing(s: Settings, error: Exception = error) -> aws_client.Endpoint:
+            raise error
+
+        monkeypatch.setattr(targets, "pool_endpoint", failing)
+        if is_left_out:
+            assert targets.pool_endpoint_if_any(settings()) is None
+        else:
+            with pytest.raises(type(error)):
+                targets.pool_endpoint_if_any(settings())
+
+
+@pytest.mark.parametrize(
+    ("pool", "region"), [("eu-west-1_p", "eu-west-1"), ("named", "eu-north-1"), ("", "eu-north-1")]
+)
+def test_the_region_of_a_pool_is_in_its_id(pool: str, region: str) -> None:
+    s = settings(prod=True, AWS_COGNITO_USER_POOL_ID=pool, AWS_REGION="eu-north-1")
+    assert targets.pool_endpoint(s).region == region
+    assert targets.production_endpoint(s, "cognito-idp").region == region
+    assert targets.production_endpoint(s, "rds").region == "eu-north-1"
+
+
+def test_ec2_and_rds_are_at_aws_unless_their_own_setting_names_another_place(tmp_path: Path, unresolved: None) -> None:
+    for service in ("ec2", "rds"):
+        at = targets.account_endpoint(settings(AWS_ENDPOINT_URL=NOWHERE, AWS_REGION="eu-north-1"), service)
+        assert (at.url, at.region, at.own, at.read_only) == (None, "eu-north-1", False, False)
+        named = with_options({"dry_run": True}, **{f"AWS_ENDPOINT_URL_{service.upper()}": "http://account:5000"})
+        at = targets.account_endpoint(named, service)
+        assert (at.url, at.own, at.read_only) == ("http://localhost:5000", False, True)
+        (tmp_path / "cruddur.toml").write_text(f'[prod]\n{service}_endpoint = "http://account:5000"\n')
+        at = targets.account_endpoint(load({"prod": True}, environ={}, folder=tmp_path), service)
+        assert (at.url, at.own) == ("http://account:5000", True)
+
+
+def test_every_service_of_production_is_only_read() -> None:
+    for service in ("dynamodb", "cognito-idp", "ec2", "rds", "cloudtrail"):
+        at = targets.production_endpoint(settings(prod=True), service)
+        assert (at.url, at.own, at.read_only, at.label) == (None, True, True, f"{service} at AWS")
+
+
+@pytest.mark.parametrize(
+    ("runs", "which", "engine"),
+    [
+        ((HERE_POSTGRES, HERE), {}, None),
+        ((None, HERE), {}, "PostgreSQL"),
+        ((HERE_POSTGRES, None), {}, "AWS"),
+        ((None, HERE), {"postgres": False}, None),
+        ((HERE_POSTGRES, None), {"aws": False}, None),
+        ((None, None), {"postgres": False}, "AWS"),
+    ],
+)
+def test_a_command_that_starts_nothing_names_the_engine_that_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, runs: tuple[str | None, str | None], which: dict[str, bool], engine: str | None
+) -> None:
+    monkeypatch.setattr(stack, "running", lambda **_: stack.Stack(*runs))
+    s = with_options({"starts_engines": False})
+    if engine is None:
+        assert targets._embedded(s, **which) == stack.Stack(*runs)
+        return
+    with pytest.raises(CannotConnect, match=f"The embedded {engine} does not run") as caught:
+        targets._embedded(s, **which)
+    assert (caught.value.code, caught.value.fields) == ("engine_stopped", {"engine": engine})
+
+
+def test_an_engine_that_is_started_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, object]] = []
+
+    def up(*, wait_s: float, say: object, **which: bool) -> stack.Stack:
+        asked.append((wait_s, which))
+        return stack.Stack(None, HERE)
+
+    monkeypatch.setattr(stack, "up", up)
+    for wait_s in (0.0, 120.0):
+        assert targets._embedded(with_options({"wait_s": wait_s}), postgres=False).aws_endpoint == HERE
+    assert asked == [(stack.WAIT_S, {"postgres": False}), (120.0, {"postgres": False})]
+
+
+@pytest.mark.parametrize(
+    ("url", "embedded", "is_far"),
+    [
+        (None, False, True),
+        ("http://8.8.8.8:8000", False, True),
+        ("http://127.0.0.1:8000", False, False),
+        ("http://127.0.0.1:8000", True, False),
+        (None, True, False),
+    ],
+)
+def test_which_services_are_far(url: str | None, embedded: bool, is_far: bool) -> None:
+    assert targets.is_far(aws_client.Endpoint("dynamodb", url, "eu-west-1", embedded=embedded)) is is_far
+
+
+@pytest.mark.parametrize(
+    ("host", "embedded", "is_rds", "is_foreign"),
+    [
+        ("127.0.0.1", False, False, False),
+        ("127.0.0.1", False, True, True),
+        ("8.8.8.8", False, False, True),
+        ("127.0.0.1", True, True, False),
+    ],
+)
+def test_which_databases_are_foreign(
+    monkeypatch: pytest.MonkeyPatch, host: str, embedded: bool, is_rds: bool, is_foreign: bool
+) -> None:
+    monkeypatch.setattr(targets, "_is_rds", lambda at: is_rds)
+    at = replace(Server.at(f"postgresql://me@{host}/mine"), embedded=embedded)
+    assert targets.is_foreign(at) is is_foreign
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "is_remote"),
+    [
+        ("127.0.0.1", "", False),
+        ("8.8.8.8", "", True),
+        ("8.8.8.8", "127.0.0.1", False),
+        ("127.0.0.1,8.8.8.8", "", True),
+        ("8.8.8.8,8.8.4.4", "127.0.0.1,127.0.0.2", False),
+        ("8.8.8.8,8.8.4.4", "127.0.0.1", True),
+        ("8.8.8.8,8.8.4.4", "127.0.0.1,", True),
+        ("127.0.0.1", "127.0.0.1,8.8.8.8", True),
+        ("/run/postgresql", "", False),
+        ("@abstract", "", False),
+        (f"127.0.0.1,{RDS}", "127.0.0.1,127.0.0.2", True),
+    ],
+)
+def test_each_host_is_judged_by_its_address_where_it_has_one(host: str, address: str, is_remote: bool) -> None:
+    assert targets.is_remote(host, address) is is_remote
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("db", "localhost"),
+        ("localhost", "localhost"),
+        ("", ""),
+        ("db.example", "db.example"),
+        ("/run/postgresql", "/run/postgresql"),
+        ("::1", "::1"),
+        ("db,other", "db,other"),
+    ],
+)
+def test_only_a_bare_name_that_does_not_resolve_becomes_this_machine(unresolved: None, host: str, found: str) -> None:
+    assert targets.resolved(host) == found
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://db:8000/path", "http://localhost:8000/path"),
+        ("https://db", "https://localhost"),
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000/"),
+    ],
+)
+def test_the_url_of_a_compose_service_keeps_its_port_and_path(unresolved: None, url: str, found: str) -> None:
+    assert targets._local_url(url, "AWS_ENDPOINT_URL") == found
+    for wrong in ("http://me@db:8000", "ftp://db", "http://", "db:8000"):
+        with pytest.raises(NotConfigured, match="AWS_ENDPOINT_URL is not the URL of an endpoint"):
+            targets._local_url(wrong, "AWS_ENDPOINT_URL")

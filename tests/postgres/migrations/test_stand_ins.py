@@ -28,6 +28,7 @@ IMPORTS = {
     "a text for a module": "import lib.db\npool = lib.db.Pool(f'postgresql://{lib.db.USER}@db')",
     "a text for another name": "from lib.db import Pool as P, USER\npool = P(f'postgresql://{USER}@db')",
     "a module of Python's in a package": "import os.path\nimport xml.dom as dom\nos.path.join(dom.__name__, 'x')",
+    "Python's own by a call": "os = __import__('os')\nos.path.join('a', 'b')",
     "a comparison with itself": "from lib.db import db\nsame = 'one' if db == db else 1 / 0",
     "a log": "from lib import log\nlog.info('create table bio')\nprint(f'with {log}')",
     "a type": "from lib.db import Db\ndef f(db: Db | None = None) -> list[Db]: pass",
@@ -198,3 +199,10 @@ def test_an_installed_package_whose_value_is_still_not_there_is_an_error(path: P
     )
     with pytest.raises(BadInput, match=r"line 4: its SQL would come from lib\.db\.TABLE"):
         python_files.sql(path, "migrate_sql")
+
+
+def test_an_installed_package_may_have_the_whole_sql(path: Path) -> None:
+    path.write_text(
+        "from dateutil.rrule import FREQNAMES\nclass M:\n  def migrate_sql(): return FREQNAMES\nmigration = M"
+    )
+    assert python_files.sql(path, "migrate_sql").startswith("YEARLY;\nMONTHLY;\n")
