@@ -180,6 +180,8 @@ def test_every_secret_of_the_environment_and_the_file_is_known(tmp_path: Path) -
     }
     found = {"from-file1", "a%20b%21", "a b!", "in/the@url", "wJalr", "AKIAEXAMPLE", "session+token", "pgpass1"}
     assert found <= set(secrets(environ, tmp_path))
+    write(tmp_path / "other", 'connection_url = "postgresql://u:of-another1@h/d"')
+    assert "of-another1" in secrets({}, tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["abc", "cruddur-messages", "A_b.9", "x" * 255])

@@ -448,7 +448,7 @@ def test_a_url_of_the_embedded_server_keeps_its_database_and_gets_the_password_o
 def test_only_a_database_of_this_network_may_be_left_for_the_embedded_one(
     said_to_run: list[dict[str, bool]], url: str, prod: bool, advice: str
 ) -> None:
-    at = targets.server(settings(prod=prod, **{"PROD_CONNECTION_URL" if prod else "CONNECTION_URL": url}))
+    at = targets.server(with_options({"prod": prod}, **{"PROD_CONNECTION_URL" if prod else "CONNECTION_URL": url}))
     assert at.advice.startswith(advice)
     assert bool(at.advice) == bool(advice)
     assert (at.embedded, said_to_run) == (False, [])
@@ -479,7 +479,7 @@ def test_the_region_of_a_local_engine_is_always_the_same_one(
     region: str | None,
     embedded: bool,
 ) -> None:
-    at = targets.message_endpoint(settings(prod=prod, **environ))
+    at = targets.message_endpoint(with_options({"prod": prod}, **environ))
     assert (at.url, at.region, at.embedded, at.own) == (url, region, embedded, prod)
     assert said_to_run == ([{"postgres": False}] if embedded else [])
     assert (at.label == "the embedded DynamoDB") is embedded
@@ -507,7 +507,7 @@ def test_a_dynamodb_is_read_and_waited_for_as_the_options_say(said_to_run: list[
 def test_only_a_dynamodb_of_this_network_may_be_left_for_the_embedded_one(
     said_to_run: list[dict[str, bool]], environ: dict[str, str], advice: str
 ) -> None:
-    assert targets.message_endpoint(settings(**environ)).advice == advice
+    assert targets.message_endpoint(with_options({}, **environ)).advice == advice
     assert targets.message_endpoint(settings(prod=True)).advice == ""
 
 
@@ -562,7 +562,7 @@ def test_where_the_user_pool_is(
     label: str,
 ) -> None:
     monkeypatch.setattr(aws_client, "speaks", lambda *_: False)
-    at = targets.pool_endpoint(settings(**environ))
+    at = targets.pool_endpoint(with_options({}, **environ))
     assert (at.url, at.label) == (url, label)
     assert (at.embedded, at.own) == (label == "the embedded Cognito", False)
 
@@ -572,9 +572,9 @@ def test_a_pool_that_the_stack_does_not_have_is_an_error_where_only_the_stack_is
 ) -> None:
     environ = {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": HERE, "AWS_COGNITO_USER_POOL_ID": "eu-west-1_gone"}
     with pytest.raises(NotFound, match=r"There is no user pool eu-west-1_gone in the embedded Cognito") as caught:
-        targets.pool_endpoint(settings(**environ))
+        targets.pool_endpoint(with_options({}, **environ))
     assert caught.value.code == "pool_not_found"
-    assert targets.pool_endpoint_if_any(settings(**environ)) == targets.pool_endpoint(settings())
+    assert targets.pool_endpoint_if_any(with_options({}, **environ)) == targets.pool_endpoint(settings())
 
 
 def test_a_command_that_makes_the_demo_pool_goes_on_without_the_extra(

@@ -191,3 +191,10 @@ def test_a_file_runs_without_what_this_program_imports_from_the_future(path: Pat
     path.write_text("def f(x: undefined): pass\nclass M:\n  def migrate_sql(): return 'SELECT 1'\nmigration = M")
     with pytest.raises(BadInput, match="line 1: NameError: name 'undefined' is not defined"):
         python_files.sql(path, "migrate_sql")
+
+
+def test_a_module_that_the_file_replaces_comes_back(path: Path) -> None:
+    before = sys.modules["json"]
+    path.write_text("import sys\nsys.modules['json'] = sys\n" + GENERATED)
+    python_files.sql(path, "migrate_sql")
+    assert sys.modules["json"] is before

@@ -206,3 +206,12 @@ def test_an_installed_package_may_have_the_whole_sql(path: Path) -> None:
         "from dateutil.rrule import FREQNAMES\nclass M:\n  def migrate_sql(): return FREQNAMES\nmigration = M"
     )
     assert python_files.sql(path, "migrate_sql").startswith("YEARLY;\nMONTHLY;\n")
+
+
+def test_the_value_that_was_missing_is_named_and_not_the_error_that_the_file_makes_of_it(path: Path) -> None:
+    path.write_text(
+        "from lib.db import TABLE\ntry:\n  str(TABLE)\nexcept:\n  raise ValueError('no table')\n"
+        f"class M:\n{SQL}migration = M"
+    )
+    with pytest.raises(BadInput, match=r"line 3: its SQL would come from lib\.db\.TABLE"):
+        python_files.sql(path, "migrate_sql")
