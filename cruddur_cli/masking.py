@@ -61,6 +61,10 @@ _INSERT_ROWS = re.compile(
     r"(?=\(?\s*(?:OVERRIDING|VALUES|SELECT|WITH|TABLE)\b)(?:OVERRIDING\s+\w+\s+VALUE\s*)?(?:VALUES\s*)?"
 )
 _COPY_ROWS = re.compile(rf"(?is)\bCOPY\s+(?P<table>{_NAME})\s+FROM\b")
+# A MERGE has its values in a source before the names of their columns, and may have them in a WITH before it.
+_MERGE = re.compile(rf"(?is)\bMERGE\s+INTO\s+(?:ONLY\s+)?(?P<table>{_NAME})")
+_WITH = re.compile(r"(?i)\s*WITH\b")
+_MERGED_ROWS = re.compile(r"(?is)\bINSERT\s+(?:OVERRIDING\s+\w+\s+VALUE\s+)?VALUES\b")
 _CSV_HEADER = re.compile(r"(?is)\bCOPY\b.*\bFROM\b.*\bHEADER\b")
 _SETS_COLUMN = re.compile(
     rf"(?i)\b{SECRET_COLUMN}\"?\s*(?::=|=)\s*(?=[^,;\n]*['$])"
@@ -119,7 +123,9 @@ def text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def lists_no_columns(statement: str) -> bool:
-    """Whether a statement of SQL inserts or copies rows without a list of columns."""
+    """Whether a statement of SQL inserts, merges or copies rows without a list of columns."""
+    if _MERGE.search(statement) and _MERGED_ROWS.search(statement):
+        return True
     return _INSERT_ROWS.search(statement) is not None or _COPY_ROWS.search(statement) is not None
 
 
@@ -138,6 +144,13 @@ def sql_secret(statement: str, tables: Collection[str] = ()) -> int | None:
 def _secrets_inserted(statement: str, tables: Collection[str]) -> Iterator[int]:
     yield from (one.end() for one in _INSERT.finditer(statement) if _names_secret(one["columns"]))
     yield from (one.end() for one in _INSERT_ROWS.finditer(statement) if _is_one_of(one["table"], tables))
+    merge = _MERGE.search(statement)
+    if merge is not None:
+        before = _WITH.match(statement)
+        start = before.end() if before else merge.end()
+        is_secret_table = _is_one_of(merge["table"], tables) and _MERGED_ROWS.search(statement) is not None
+        if is_secret_table or _names_secret(statement[start:]):
+            yield start
 
 
 def rows_secret(statement: str, rows: str, tables: Collection[str] = ()) -> bool:

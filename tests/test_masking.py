@@ -175,6 +175,18 @@ def test_a_traceback_shows_no_message_of_a_parser_of_connection_strings() -> Non
             "WITH x AS (INSERT INTO t (secret) VALUES ('hidden')) SELECT 1",
             "WITH x AS (INSERT INTO t (secret) VALUES ***",
         ),
+        (
+            "MERGE INTO ONLY u USING (VALUES ('x', 'hidden')) AS s(h, password) ON true WHEN MATCHED THEN DO NOTHING",
+            "MERGE INTO ONLY u***",
+        ),
+        (
+            "merge into a.u USING t ON true WHEN NOT MATCHED THEN INSERT (h, token) VALUES ('x', 'hidden')",
+            "merge into a.u***",
+        ),
+        (
+            "WITH s(h, token) AS (VALUES ('x', 'hidden')) MERGE INTO u USING s ON true WHEN MATCHED THEN DELETE",
+            "WITH***",
+        ),
     ],
 )
 def test_a_statement_is_masked_from_its_password_on(statement: str, shown: str) -> None:
@@ -193,6 +205,8 @@ def test_a_statement_is_masked_from_its_password_on(statement: str, shown: str) 
         "INSERT INTO users (handle, email) VALUES ('token', 'a secret')",
         "COPY users (handle, password) FROM STDIN",
         "UPDATE users SET handle = 'x' WHERE token IS NULL",
+        "MERGE INTO users USING t ON true WHEN NOT MATCHED THEN INSERT (handle, email) VALUES ('x', 'y')",
+        "WITH t(a) AS (VALUES (1)) MERGE INTO users USING t ON true WHEN MATCHED THEN UPDATE SET bio = 'x'",
     ],
 )
 def test_a_statement_that_sets_no_password_stays_whole(statement: str) -> None:
@@ -251,6 +265,9 @@ def test_a_servers_message_repeats_no_password_of_a_statement() -> None:
         ("INSERT INTO other VALUES (1)", None),
         ('INSERT INTO "LOGINS" VALUES (1)', None),
         ("INSERT INTO logins DEFAULT VALUES", None),
+        ("MERGE INTO logins USING t ON true WHEN NOT MATCHED THEN INSERT VALUES (1, 'x')", "MERGE INTO logins***"),
+        ("MERGE INTO other USING t ON true WHEN NOT MATCHED THEN INSERT VALUES (1, 'x')", None),
+        ("MERGE INTO logins USING t ON true WHEN NOT MATCHED THEN INSERT (id) VALUES (1)", None),
     ],
 )
 def test_without_a_list_of_columns_the_table_decides_what_is_secret(statement: str, shown: str | None) -> None:
@@ -367,6 +384,8 @@ def test_an_error_keeps_what_it_says_and_loses_its_secrets() -> None:
     [
         ("INSERT INTO t VALUES (1)", True),
         ("COPY t FROM STDIN", True),
+        ("MERGE INTO t USING s ON true WHEN NOT MATCHED THEN INSERT VALUES (1)", True),
+        ("MERGE INTO t USING s ON true WHEN NOT MATCHED THEN INSERT (a) VALUES (1)", False),
         ("INSERT INTO t (a) VALUES (1)", False),
         ("COPY t (a) FROM STDIN", False),
         ("SELECT 1", False),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import masking
+
 if TYPE_CHECKING:
     from psycopg import Connection
 
@@ -129,3 +131,15 @@ def definitions(conn: Connection[Any]) -> dict[str, str]:
     rows = conn.execute(_DEFINITIONS.encode()).fetchall()
     conn.execute(_SEARCH_PATH, [row[0]])
     return {name: " ".join(text.split()) for name, text in sorted(rows)}
+
+
+def tables_with_secrets(conn: Connection[Any]) -> frozenset[str]:
+    """The names of the tables that have a column for secrets, without their schema."""
+    names = conn.execute(
+        "SELECT DISTINCT convert_to(relname::text, 'UTF8') FROM pg_catalog.pg_class AS c"
+        " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid"
+        " WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped"
+        " AND c.relnamespace <> 'pg_catalog'::regnamespace AND a.attname ~* %s",
+        [masking.SECRET_COLUMN],
+    ).fetchall()
+    return frozenset(bytes(name).decode() for (name,) in names)

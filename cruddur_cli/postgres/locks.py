@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import masking
 from ..errors import CruddurError, Refused
-from . import connection
+from . import catalogue, connection
 from .connection import Server
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ _HOLDER = (
 
 @dataclass(frozen=True)
 class LockHolder:
-    """A session that holds a lock: whose it is, and the pid by which it can be ended."""
+    """A session that holds a lock: whose it is, and the pid by which it can be ended.
+
+    ``secret_tables`` are the tables with a column for secrets, which decide what of the query is masked.
+    """
 
     pid: int
     user: str
@@ -50,11 +53,12 @@ class LockHolder:
     state: str
     query_start: datetime | None
     query: str
+    secret_tables: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     def __str__(self) -> str:
         since = f", its last statement began {self.query_start:%Y-%m-%d %H:%M:%S %Z}" if self.query_start else ""
         who = f"pid {self.pid}, user {self.user}, application {self.application or '(none)'}, {self.state}"
-        query = masking.sql(" ".join(self.query.split()))
+        query = masking.sql(" ".join(self.query.split()), self.secret_tables)
         return f"{who}{since}: {query[:_CLIPPED]}{'…' if len(query) > _CLIPPED else ''}"
 
 
@@ -95,8 +99,7 @@ class Watch:
             with suppress(CruddurError), connection.opened(self._server) as other:
                 # Not conn.info.backend_pid: behind a pooler that number is the pooler's.
                 pid = self._conn.server_pid  # type: ignore[attr-defined]
-                rows = other.execute(_BLOCKERS, [pid]).fetchall()
-                self.blockers = [LockHolder(*row) for row in rows] or self.blockers
+                self.blockers = _holders(other, _BLOCKERS, [pid]) or self.blockers
 
     def refused(self, place: str = "") -> Refused:
         """The error for a lock time-out; it names the sessions that hold the lock, if they were found."""
@@ -188,5 +191,11 @@ def _scalar(conn: Connection[Any], query: str) -> Any:
 
 
 def _holder(conn: Connection[Any]) -> LockHolder | None:
-    row = conn.execute(_HOLDER.encode()).fetchone()
-    return LockHolder(*row) if row else None
+    return next(iter(_holders(conn, _HOLDER, [])), None)
+
+
+def _holders(conn: Connection[Any], query: str, parameters: list[int]) -> list[LockHolder]:
+    rows = conn.execute(query.encode(), parameters or None).fetchall()
+    is_unclear = any(masking.lists_no_columns(row[-1]) for row in rows)
+    secret_tables = catalogue.tables_with_secrets(conn) if is_unclear else frozenset()
+    return [LockHolder(*row, secret_tables=secret_tables) for row in rows]

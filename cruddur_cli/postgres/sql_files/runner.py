@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import masking
 from ...errors import BadInput, CruddurError, Refused
-from .. import connection, database, locks
+from .. import catalogue, connection, database, locks
 from ..connection import Server
 from . import splitter
 from .splitter import Statement
@@ -112,7 +112,7 @@ def run(
                 for statement in batch:
                     # Queried before it runs, because a failed transaction answers no query.
                     if secret_tables is None and masking.lists_no_columns(statement.text):
-                        secret_tables = _tables_with_secrets(conn)
+                        secret_tables = catalogue.tables_with_secrets(conn)
                     if blocks.is_control(statement):
                         blocks.follow(statement)
                     elif statement.rows is not None:
@@ -317,18 +317,6 @@ def _once(say: Say) -> Say:
             say(f"{text} (and all others that name it)")
 
     return first
-
-
-def _tables_with_secrets(conn: Connection[Any]) -> frozenset[str]:
-    """The names of the tables that have a column for secrets, without their schema."""
-    names = conn.execute(
-        "SELECT DISTINCT convert_to(relname::text, 'UTF8') FROM pg_catalog.pg_class AS c"
-        " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid"
-        " WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped"
-        " AND c.relnamespace <> 'pg_catalog'::regnamespace AND a.attname ~* %s",
-        [masking.SECRET_COLUMN],
-    ).fetchall()
-    return frozenset(bytes(name).decode() for (name,) in names)
 
 
 def _copy(conn: Connection[Any], statement: Statement, text: str) -> None:
