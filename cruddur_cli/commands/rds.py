@@ -260,7 +260,8 @@ def list_snapshots(s: Settings) -> int:
 
     with connections.rds(s) as rds:
         db = instance.find(rds, name=s.db_instance)
-        if not output.show(s, snapshots.listed(rds, db), record=snapshots.Snapshot):
+        as_table = output.columns("snapshot", "status", "type", "created_at", "size_gb")
+        if not output.show(s, snapshots.listed(rds, db), record=snapshots.Snapshot, draw=as_table):
             output.note(s, f"{db.instance} has no snapshot: cruddur rds snapshot takes one.")
     return _warn_of_expired_rules(s)
 

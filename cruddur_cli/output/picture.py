@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -64,16 +65,10 @@ _FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="htt
 %(styles)s
 }}
 </style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
-</clipPath>
-{lines}
-</defs>
 <g class="{unique_id}-window">
 {chrome}
 </g>
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+<g transform="translate({terminal_x}, {terminal_y})">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
@@ -81,7 +76,15 @@ _FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="htt
 </g>
 </svg>
 """
+_NEEDLESS = re.compile(r'<text [^>]*>\n</text>| clip-path="url\(#[\w-]+\)"')
 _TEXT = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*)<')
+
+
+class _Folded(Console):
+    """A console that breaks each line that is too long: a terminal does so by itself; a picture would lose the rest."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*objects, **{**options, "soft_wrap": False})
 
 
 def check(path: str, form: str) -> None:
@@ -133,11 +136,13 @@ def save(path: str, title: str, draw: Callable[[Console], None]) -> None:
 
 def _drawn(title: str, draw: Callable[[Console], None]) -> str:
     width = min(columns(sys.stdout), _WIDEST)
-    out = Console(
+    out = _Folded(
         record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor", width=width, highlight=False,
         markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
     draw(out)
+    if not out.export_text(clear=False).strip():
+        out.print("Nothing to show.", style="dim")
     export = functools.partial(out.export_svg, title=title, font_aspect_ratio=_ASPECT)
     dark = export(theme=DARK, code_format="{styles}", clear=False)
     frame = _FRAME % {
@@ -146,7 +151,8 @@ def _drawn(title: str, draw: Callable[[Console], None]) -> str:
         "styles": dark.replace("{", "{{").replace("}", "}}"),
     }
     # The same text has the same id, which rich makes of it: a page may hold several pictures.
-    return _TEXT.sub(_as_wide_as_shown, export(theme=LIGHT, code_format=frame))
+    # Each line fits, so nothing has to be clipped; rich clips the foot of the last line. It draws line ends, too.
+    return _TEXT.sub(_as_wide_as_shown, _NEEDLESS.sub("", export(theme=LIGHT, code_format=frame)))
 
 
 def _as_wide_as_shown(found: re.Match[str]) -> str:

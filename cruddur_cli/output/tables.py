@@ -179,14 +179,15 @@ def draw_table(
 
 
 def draw_blocks(out: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Draw a line for each field: its name, and the value beside it. An id that does not fit there is below it."""
+    """Draw a line for each field: its name, and the value beside it, or below it if only there a word stays whole."""
     names = max(map(width_of, headers), default=0) + 2
     room = max(1, out.width - names)
     for number, row in enumerate(rows):
         if number:
             out.print()
         for header, cell_text in zip(headers, row, strict=True):
-            if any(width_of(word) > room and _UNBROKEN.fullmatch(word) for word in cell_text.split()):
+            is_whole_below = room < width_of(cell_text) <= out.width and " " not in cell_text
+            if is_whole_below or any(width_of(word) > room and _UNBROKEN.fullmatch(word) for word in cell_text.split()):
                 name, value = f"{header}\n", wrapped(cell_text, out.width, cut=True)
             else:
                 name, value = f"{header:<{names}}", wrapped(cell_text, room, cut=True).replace("\n", f"\n{'':{names}}")

@@ -127,6 +127,24 @@ def test_two_pictures_on_one_page_share_no_name(tmp_path: Path) -> None:
     assert not names[0] & names[1]
 
 
+def test_a_line_that_a_terminal_breaks_by_itself_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.svg"
+    monkeypatch.setenv("COLUMNS", "40")
+    words = " ".join(f"--option-{number}" for number in range(20))
+    picture.save(str(path), "cruddur", lambda out: out.print(f"aws {words} {'x' * 90}", soft_wrap=True))
+    shown = re.findall(r"<text [^>]*y=[^>]*>([^<]+)<", path.read_text(encoding="utf-8"))
+    lines = [line.replace("&#160;", " ").rstrip() for line in shown]
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines[:-3]) == f"cruddur aws {words}"
+    assert "".join(lines[-3:]) == "x" * 90
+
+
+def test_a_picture_of_nothing_says_so(here: Here, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "x.svg"
+    assert here("ddb", "list-backups", "--svg", str(path)).code == 0
+    assert text_of(path).split()[-6:] == ["cruddur", "ddb", "list-backups", "Nothing", "to", "show."]
+
+
 def test_a_wide_sign_has_the_room_of_two_columns(tmp_path: Path) -> None:
     path = tmp_path / "x.svg"
     picture.save(str(path), "cruddur", lambda out: out.print("ab\n你好"))

@@ -173,6 +173,20 @@ def test_a_field_that_no_record_has_is_no_column(columns: int, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("columns", [40], indirect=True)
+def test_a_word_that_would_be_broken_beside_its_name_only_stands_below_it(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "/var/lib/cruddur/08a406baadc1/data"
+    tables.details(streams.console(sys.stdout), [{"state": "running", "data_dir": path, "long": f"{path}/{path}"}])
+    assert fits(capsys.readouterr().out, columns)[:4] == [
+        "state     running",
+        "data dir",
+        path,
+        "long      /var/lib/cruddur/08a406baadc1/",
+    ]
+
+
+@pytest.mark.parametrize("columns", [40], indirect=True)
 def test_an_id_is_cut_before_a_table_becomes_blocks_and_its_header_is_not(
     columns: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
