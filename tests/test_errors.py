@@ -52,7 +52,7 @@ def test_context_is_added_by_another_error_of_the_same_kind() -> None:
         error.changed(hnit="x")
 
 
-def test_what_a_kind_of_error_adds_of_its_own_is_kept_and_changed_too() -> None:
+def test_attributes_of_a_subclass_are_copied_and_can_be_changed() -> None:
     error = ItemRefused(errors.Refused("no"), ("a", "b"), Place(0, 7), 3)
     more = error.changed(in_table=5)
     assert (more.place, more.in_table, error.in_table) == (Place(0, 7), 5, 3)

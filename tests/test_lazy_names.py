@@ -1,4 +1,4 @@
-"""Packages offer their names without loading them, and the names that mypy sees are those that there are."""
+"""Packages have names that are imported when they are used; mypy sees the same names."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def seen_by_mypy(package: ModuleType) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: str(package.__name__))
-def test_the_names_that_mypy_sees_are_those_that_there_are(package: ModuleType) -> None:
+def test_mypy_sees_exactly_the_names_that_exist(package: ModuleType) -> None:
     expected = seen_by_mypy(package)
     assert sorted(package.__all__) == sorted(expected)
     assert {name: getattr(package, name) for name in package.__all__} == expected
 
 
-def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'cruddur_cli' has no attribute 'opne_dynamodb'"):
         lazily("cruddur_cli", {})("opne_dynamodb")
     with pytest.raises(ImportError, match="opne_dynamodb"):

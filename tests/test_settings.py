@@ -1,4 +1,4 @@
-"""Where a value comes from, what a file may hold, and that nothing secret is shown."""
+"""The origin of each setting, the content that a file may have, and that no secret is shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_option_beats_the_environment_then_the_file_then_the_default(tmp_path
     ]
 
 
-def test_the_nearest_file_counts_and_only_that_one(tmp_path: Path) -> None:
+def test_only_the_nearest_file_is_used(tmp_path: Path) -> None:
     write(tmp_path, 'table = "far-away"\nregion = "eu-west-1"')
     near = write(tmp_path / "a", 'table = "near-by"')
     (tmp_path / "a" / "b" / "c").mkdir(parents=True)
@@ -121,7 +121,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path, section:
         ('prod = "yes"', "unknown key 'prod'"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_with_invalid_content_is_named(tmp_path: Path, text: str, said: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(NotConfigured) as caught:
         load(environ={}, folder=tmp_path)
@@ -129,7 +129,7 @@ def test_a_file_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: st
     assert str(path) in caught.value.message
 
 
-def test_a_file_that_is_no_text_or_no_file_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_text_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "cruddur.toml").write_bytes(b'table = "caf\xe9"')
     with pytest.raises(NotConfigured, match="not UTF-8"):
         load(environ={}, folder=tmp_path)
@@ -146,19 +146,19 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_error(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["prod", "PROD", "production"])
-def test_the_word_of_the_scripts_for_production_is_no_table(tmp_path: Path, name: str) -> None:
+def test_the_scripts_word_for_production_is_not_a_table(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput) as caught:
         load({"table": name}, environ={}, folder=tmp_path)
     assert "--prod" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("name", ["ab", "a table", "x" * 256, "tablé", ""])
-def test_a_name_that_dynamodb_would_refuse_is_refused_here(tmp_path: Path, name: str) -> None:
+def test_a_table_name_that_dynamodb_would_refuse_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput):
         load({"table": name}, environ={}, folder=tmp_path)
 
 
-def test_a_table_name_of_a_file_or_variable_is_left_to_the_commands_that_use_it(tmp_path: Path) -> None:
+def test_a_table_name_of_a_file_or_variable_is_checked_by_the_commands(tmp_path: Path) -> None:
     write(tmp_path, 'table = "tt"')
     s = load(environ={}, folder=tmp_path)
     with pytest.raises(NotConfigured, match=r"'tt'.*cruddur\.toml"):
@@ -185,19 +185,19 @@ def test_every_secret_of_the_environment_and_the_file_is_known(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["abc", "cruddur-messages", "A_b.9", "x" * 255])
-def test_a_table_name_that_dynamodb_takes_passes(name: str) -> None:
+def test_a_table_name_that_dynamodb_accepts_is_accepted(name: str) -> None:
     settings.check_table_name(name, "--table")
 
 
 @pytest.mark.parametrize("name", ["", "ab", "x" * 256, "two words", "grün", "prod", "Production"])
-def test_another_table_name_is_usage_where_it_was_typed_and_a_setting_elsewhere(name: str) -> None:
+def test_a_wrong_table_name_is_bad_input_for_an_option_else_not_configured(name: str) -> None:
     with pytest.raises(BadInput):
         settings.check_table_name(name, "--table")
     with pytest.raises(NotConfigured):
         settings.check_table_name(name, "DDB_MESSAGE_TABLE")
 
 
-def test_what_a_variable_says_otherwise_than_the_file_is_told_with_both(
+def test_a_variable_that_hides_a_value_of_the_file_is_listed_with_both_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cruddur.toml").write_text('region = "of-the-file"\n')
@@ -209,7 +209,7 @@ def test_what_a_variable_says_otherwise_than_the_file_is_told_with_both(
     assert list(settings.overridden(load({}, environ={"AWS_REGION": "of-the-variable"}), ["region"])) == []
 
 
-def test_a_command_that_is_given_nothing_is_local_and_asks_and_changes_and_tells(tmp_path: Path) -> None:
+def test_without_options_a_command_is_local_and_asks_and_changes_and_prints(tmp_path: Path) -> None:
     s = load(environ={}, folder=tmp_path)
     flags = (s.prod, s.dry_run, s.yes, s.quiet, s.debug, s.explain, s.summary, s.starts_engines)
     assert flags == (False, False, False, False, False, False, False, True)
@@ -267,14 +267,14 @@ def test_a_command_to_paste_names_the_table_that_was_typed_and_no_other(tmp_path
         ('zzzz = "x"', "There are: connection_url, table, region, "),
     ],
 )
-def test_an_unknown_key_is_told_the_place_where_it_may_stand(tmp_path: Path, text: str, hint: str) -> None:
+def test_an_unknown_key_gets_a_hint_with_the_right_section(tmp_path: Path, text: str, hint: str) -> None:
     write(tmp_path, text)
     with pytest.raises(NotConfigured) as caught:
         load(environ={}, folder=tmp_path)
     assert str(caught.value.hint).startswith(hint)
 
 
-def test_the_byte_that_is_no_text_is_counted_from_one(tmp_path: Path) -> None:
+def test_the_byte_that_is_not_utf_8_is_counted_from_one(tmp_path: Path) -> None:
     (tmp_path / "cruddur.toml").write_bytes(b"a\xe9")
     with pytest.raises(NotConfigured, match=r"is not UTF-8 text \(byte 2\)"):
         load(environ={}, folder=tmp_path)
@@ -300,7 +300,7 @@ def test_a_variable_of_production_hides_only_the_address_in_prod(
     assert found == [("PROD_CONNECTION_URL", "postgresql://b/d", *one) for one in told]
 
 
-def test_what_is_the_same_everywhere_is_hidden_in_prod_first_and_then_below(
+def test_a_variable_hides_the_value_in_prod_first_and_then_the_one_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ from typer import _completion_shared
 from cruddur_cli.cli import completion_scripts
 
 
-def test_what_typer_has_for_zsh_is_completed_once() -> None:
+def test_typers_script_for_zsh_is_extended_once() -> None:
     """A private part of Typer's."""
     for _ in range(2):
         completion_scripts.complete_first_tab()

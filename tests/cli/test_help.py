@@ -1,4 +1,4 @@
-"""Pages of help: no name is cut, and those of a group fit a screen."""
+"""Pages of help: no name is cut, and the page of a group fits a screen."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_page_of_the_program_fits_24_lines_with_the_prompt_below_it(cruddur:
     assert len(cruddur("--help", env={"COLUMNS": "80"}).out.splitlines()) < 24
 
 
-def test_help_names_no_least_number_and_a_range_in_words(cruddur: Run) -> None:
+def test_help_shows_no_minimum_and_a_range_in_words(cruddur: Run) -> None:
     shown = cruddur("ddb", "export", "--help", env={"COLUMNS": "120"}).out
     assert "x>=" not in shown
     assert "[1 to 64]" in shown
@@ -59,7 +59,7 @@ def test_in_forty_columns_help_cuts_no_option_in_half(cruddur: Run) -> None:
 
 
 @pytest.mark.parametrize("line", ["ddb restore", "db setup", "ddb list-tables"])
-def test_a_command_shows_its_own_options_first_and_whole_numbers_as_such(cruddur: Run, line: str) -> None:
+def test_a_command_shows_its_own_options_first_and_defaults_as_whole_numbers(cruddur: Run, line: str) -> None:
     shown = cruddur(*line.split(), "--help").out
     assert shown.index("─ Options ─") < shown.index("─ Options of every command ─")
     assert ".0;" not in shown

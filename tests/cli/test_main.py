@@ -1,4 +1,4 @@
-"""The front door: what a mistake in the command line says, how a command ends, and that no secret gets out."""
+"""The entry point: usage errors, exit codes of commands, and that no secret is printed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_usage_error_is_one_sentence_and_exit_code_2(here: Here, line: str, sa
     assert len(rest) <= 1
 
 
-def test_a_usage_error_is_an_object_where_json_was_asked_for(here: Here) -> None:
+def test_a_usage_error_is_an_object_with_output_json(here: Here) -> None:
     for line in ("ddb scan -o json --nonsense", "ddb scan --nonsense -ojson", "ddb scan --output=json --nonsense"):
         ran = here(*line.split())
         assert ran.code == 2
@@ -70,7 +70,7 @@ def test_a_usage_error_is_an_object_where_json_was_asked_for(here: Here) -> None
         "ddb scan prod -o json",
     ],
 )
-def test_a_trailing_word_prod_is_refused_and_names_the_flag(here: Here, line: str) -> None:
+def test_a_trailing_word_prod_is_refused_and_the_hint_has_the_flag(here: Here, line: str) -> None:
     ran = here(*line.split())
     assert ran.code == 2
     assert "--prod" in ran.err
@@ -86,20 +86,20 @@ def test_a_trailing_word_prod_is_refused_and_names_the_flag(here: Here, line: st
         "ddb copy --from prod --verbatim prod",
     ],
 )
-def test_copy_names_production_by_what_it_reads(here: Here, line: str) -> None:
+def test_the_hint_for_copy_is_from_prod(here: Here, line: str) -> None:
     ran = here(*line.split())
     assert ran.code == 2
     hint = error_of(ran)["hint"] if "json" in line else ran.err.partition("next: ")[2].rstrip()
     assert hint == "cruddur ddb copy --from prod"
 
 
-def test_a_word_prod_before_an_option_is_no_table_either(here: Here) -> None:
+def test_the_word_prod_before_an_option_is_not_a_table(here: Here) -> None:
     ran = here("ddb", "seed", "prod", "-n")
     assert ran.code == 2
     assert ran.err.endswith("next: cruddur ddb seed --prod\n")
 
 
-def test_prod_is_no_table_and_the_flag_is_named(cruddur: Run) -> None:
+def test_the_table_prod_is_refused_and_the_hint_has_the_flag(cruddur: Run) -> None:
     typed, set_before = (
         cruddur("ddb", "seed", "--table", "prod"),
         cruddur("ddb", "drop", env={"DDB_MESSAGE_TABLE": "prod"}),
@@ -114,14 +114,14 @@ def test_prod_is_no_table_and_the_flag_is_named(cruddur: Run) -> None:
     "words",
     [("db", "sessions", "--watch", "--interval"), ("db", "diff", "--statement-timeout"), ("db", "sessions", "--idle")],
 )
-def test_seconds_that_no_clock_knows_are_refused(cruddur: Run, words: tuple[str, ...], seconds: str) -> None:
+def test_seconds_out_of_range_are_refused(cruddur: Run, words: tuple[str, ...], seconds: str) -> None:
     ran = cruddur(*words, seconds)
     assert (ran.code, ran.out) == (2, "")
     assert f"{words[-1]} {float(seconds):g} is not a number of seconds" in ran.err
 
 
 @pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
-def test_completion_is_for_the_shell_that_is_used(cruddur: Run, option: str) -> None:
+def test_install_completion_takes_no_shell_name(cruddur: Run, option: str) -> None:
     ran = cruddur(option, "bash")
     assert (ran.code, ran.out) == (2, "")
     assert f"{option} takes no value" in ran.err
@@ -204,7 +204,7 @@ def test_a_signal_ends_a_waiting_command_with_one_line_and_its_code(
     assert "Traceback" not in err
 
 
-def test_a_command_that_was_told_to_ignore_hangups_does(environment: dict[str, str]) -> None:
+def test_a_command_under_nohup_ignores_hangups(environment: dict[str, str]) -> None:
     code = (
         "import signal, os, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
     )
@@ -228,7 +228,7 @@ def test_a_command_that_was_told_to_ignore_hangups_does(environment: dict[str, s
         [b"ddb", b"send-message", b"--", b"- caf\xe9"],
     ],
 )
-def test_an_argument_that_is_no_utf_8_is_refused_in_one_line(environment: dict[str, str], line: list[bytes]) -> None:
+def test_an_argument_that_is_not_utf_8_is_refused_in_one_line(environment: dict[str, str], line: list[bytes]) -> None:
     command = [sys.executable.encode(), b"-m", b"cruddur_cli", *line]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
@@ -244,7 +244,7 @@ def test_a_handle_of_100_000_characters_is_shortened_in_an_error(here: Here) -> 
         assert "(100," in ran.err
 
 
-def test_the_next_command_after_one_for_production_is_for_production(
+def test_hints_of_a_command_for_production_have_prod(
     here: Here, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROD_CONNECTION_URL", engines.database_url("not_there"))
@@ -252,7 +252,7 @@ def test_the_next_command_after_one_for_production_is_for_production(
     assert (ran.code, error_of(ran)["hint"]) == (5, "cruddur db setup --prod")
 
 
-def test_a_current_folder_that_was_deleted_is_said(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_current_folder_is_reported(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

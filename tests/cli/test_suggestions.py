@@ -1,4 +1,4 @@
-"""The command that was meant, for a word that is none."""
+"""The command that is suggested for a word that is not a command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.commands.conftest import Here
         ("ddb stream run", "process"),
     ],
 )
-def test_a_spelling_of_the_scripts_gets_a_did_you_mean(here: Here, typed: str, meant: str) -> None:
+def test_a_scripts_spelling_gets_did_you_mean(here: Here, typed: str, meant: str) -> None:
     ran = here(*typed.split())
     assert (ran.code, ran.out) == (2, "")
     assert "Did you mean" in ran.err
@@ -70,7 +70,7 @@ def test_a_spelling_of_the_scripts_gets_a_did_you_mean(here: Here, typed: str, m
         ("db drop cruddur", "cruddur db drop --help"),
     ],
 )
-def test_a_command_of_the_scripts_or_of_another_group_is_named(here: Here, typed: str, meant: str) -> None:
+def test_a_scripts_command_or_one_of_another_group_is_suggested(here: Here, typed: str, meant: str) -> None:
     ran = here(*typed.split())
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.splitlines()[-1] == f"  next: {meant}"
@@ -81,7 +81,7 @@ def test_a_command_of_the_scripts_or_of_another_group_is_named(here: Here, typed
     [f"{group} {name}x" for group, name in sorted(suggestions._RISKY)]
     + ["db restt", "ddb drp", "rds sart", "rds stopp", "strt", "rest", "local rest", "db kill-al"],
 )
-def test_a_likeness_names_nothing_that_destroys_or_costs(here: Here, typed: str) -> None:
+def test_no_destructive_or_costly_command_is_suggested_for_a_similar_word(here: Here, typed: str) -> None:
     ran = here(*typed.split())
     assert ran.code == 2
     said = set(re.findall(r"cruddur ([a-z]+) ([a-z-]+)", ran.err.partition("next: ")[2]))
@@ -89,7 +89,7 @@ def test_a_likeness_names_nothing_that_destroys_or_costs(here: Here, typed: str)
     assert not [pair for pair in said if pair[0] == "rds" and pair[1] in {"start", "stop", "update-sg-rule"}]
 
 
-def test_every_other_word_leads_to_a_command_there_is() -> None:
+def test_every_synonym_leads_to_a_command_that_exists() -> None:
     known = set(tree.paths())
     for group, words in suggestions._SYNONYMS.items():
         for word, meant in words.items():
@@ -120,7 +120,7 @@ def test_a_hint_is_the_same_command_with_other_options(line: str, again: Again, 
     assert suggestions.same_command(arguments, again, end=end) == expected
 
 
-def test_what_may_not_be_combined_is_refused_with_the_command_that_may(here: Here) -> None:
+def test_options_that_exclude_each_other_are_refused_with_a_valid_command(here: Here) -> None:
     ran = here("ddb", "get-conversation", "--follow", "--year", "2026", "-o", "jsonl")
     assert ran.code == 2
     assert '"hint": "cruddur ddb get-conversation --follow -o jsonl"' in ran.err

@@ -1,4 +1,4 @@
-"""The command tree: every command is mounted once, and only what is wanted is loaded."""
+"""The command tree: every command is in it once, and only the modules that are needed are loaded."""
 
 from __future__ import annotations
 

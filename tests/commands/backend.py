@@ -1,4 +1,4 @@
-"""A small backend as the application's is: it knows its stores from variables alone, and its users from their tokens.
+"""A small backend like the application's: it finds its stores by variables only, and its users by their tokens.
 
     python backend.py FILE
 
@@ -36,7 +36,7 @@ def dynamodb() -> Any:
 
 
 def who(header: str) -> str:
-    """The sub of the person whose token this is."""
+    """The sub of the person in this token."""
     token = header.removeprefix("Bearer ")
     with urllib.request.urlopen(KEYS) as answer:
         keys = {key["kid"]: key for key in json.load(answer)["keys"]}

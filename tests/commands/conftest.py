@@ -1,4 +1,4 @@
-"""Commands in this very process, where a process of their own would only cost time."""
+"""Fixtures that run commands in this process, where a process of their own would only take time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Here = Callable[..., Ran]
 def here(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Here]:
-    """Runs a command as ``cruddur`` does, in the same environment, with both streams as pipes."""
+    """A function that runs a command as ``cruddur`` does, in the same environment, with pipes as streams."""
     for name in set(os.environ) - set(environment):
         monkeypatch.delenv(name)
     for name, value in environment.items():
@@ -47,7 +47,7 @@ def here(
 
 @pytest.fixture
 def table(environment: dict[str, str]) -> Iterator[DynamoDB]:
-    """The opened message store of the test's commands, whose table they make."""
+    """The opened message store of the test's commands, with their table."""
     url = environment["AWS_ENDPOINT_URL_DYNAMODB"]
     at = aws_client.Endpoint("dynamodb", url, aws_client.LOCAL_REGION, f"DynamoDB at {url}")
     with opened(at, environment["DDB_MESSAGE_TABLE"]) as store:
@@ -63,7 +63,7 @@ def empty(table: DynamoDB) -> DynamoDB:
 
 @pytest.fixture
 def unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose's names mean nothing outside of its network."""
+    """The host names of compose services do not resolve."""
     ask = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
@@ -76,7 +76,7 @@ def unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Local time is UTC. The application's year is that of local time."""
+    """Local time is UTC, because the application's years are in local time."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield
@@ -85,14 +85,14 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def parsed(ran: Ran) -> Any:
-    """What a command printed with -o json; it has to have succeeded."""
+    """The JSON that a command printed; the command must have succeeded."""
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
 
 
 @pytest.fixture
 def copied(database: str) -> str:
-    """A database that carries the mark of production in both places, as a copy that was dumped with -C does."""
+    """A database with the production mark in both places, like a copy from a dump with -C."""
     with psycopg.connect(database) as conn:
         production_marker.write(conn)
     return database
@@ -106,7 +106,7 @@ def cognito(engines: Engines) -> Any:
 
 @pytest.fixture
 def pool(cognito: Any, engines: Engines, here: Here, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A pool of this test's own, which the commands are pointed at."""
+    """A user pool for this test only; the commands use it."""
     made = cognito.create_user_pool(PoolName=f"test-{uuid.uuid4().hex[:8]}")["UserPool"]["Id"]
     monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", engines.aws)
     monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", made)

@@ -1,4 +1,4 @@
-"""Commands as processes of their own behind one address, to be killed about when they make a request."""
+"""Commands as processes that are killed near a chosen request; all use one address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def start(environment: dict[str, str], url: str, folder: Path, *arguments: str) 
 
 
 class Endpoint:
-    """One loopback address for a command that is run twice: a proxy that is made anew would be another store."""
+    """One loopback address for a command that runs twice: a new proxy would be another store."""
 
     def __init__(self, engine: str) -> None:
         self.before: Any = lambda _: None
@@ -39,7 +39,7 @@ class Endpoint:
         self._recorded.__exit__(*error)
 
     def kill(self, environment: dict[str, str], folder: Path, operation: str, point: int, *arguments: str) -> bool:
-        """Start a command and kill it about when it makes request number ``point``; whether that ended it."""
+        """Start a command and kill it near request number ``point`` of an operation; returns whether it was killed."""
         enough = threading.Event()
         left = [point]
 
@@ -59,7 +59,7 @@ class Endpoint:
         return process.returncode == -9
 
     def run(self, environment: dict[str, str], folder: Path, *arguments: str) -> str:
-        """Run a command to its end; what it said."""
+        """Run a command to its end; returns its output."""
         process = start(environment, self.recording.url, folder, *arguments)
         said = process.communicate(timeout=60)[0].decode()
         assert process.returncode == 0, said

@@ -10,7 +10,7 @@ from tests.commands.conftest import Here
 
 
 def refused(here: Here, database: str, command: tuple[str, ...]) -> None:
-    """Stamp the database: the command is refused, and changes nothing."""
+    """Mark the database as production, and assert that the command is refused and changes nothing."""
     with psycopg.connect(database) as conn:
         production_marker.write(conn)
     before = dumps.rows(database)

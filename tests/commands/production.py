@@ -1,4 +1,4 @@
-"""Production by moto, in this process: a fixture for commands with --prod."""
+"""A fixture for commands with --prod: an AWS account simulated by moto in this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def client(service: str) -> Any:
 
 
 def make_table(name: str = TABLE, *, items: int = 3) -> Any:
-    """A table as the application expects it, with messages; its client."""
+    """Create a table as the application expects it, with messages; returns its client."""
     dynamodb = client("dynamodb")
     dynamodb.create_table(
         TableName=name,
@@ -43,7 +43,7 @@ def make_table(name: str = TABLE, *, items: int = 3) -> Any:
 
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs a command against an empty account by moto; ``--prod`` is left to the test."""
+    """A function that runs a command against an empty account by moto; the test adds ``--prod``."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",

@@ -1,4 +1,4 @@
-"""What reads the clock, on days that show mistakes. ``pytest --today 2028-02-29T12:00`` runs all tests on a day."""
+"""Commands that read the clock, on unusual days. ``pytest --today 2028-02-29T12:00`` runs all tests on one day."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at(item: dict[str, Any]) -> datetime:
 
 
 def asked_by_the_application(table: DynamoDB, pk: str) -> list[Item]:
-    """Its own query: what has a sort key of this year, newest first."""
+    """The application's own query: items whose sort key begins with this year, newest first."""
     answer = table.client.query(
         TableName=table.table,
         KeyConditionExpression="pk = :pk AND begins_with(sk,:year)",
@@ -55,7 +55,7 @@ def test_what_is_seeded_is_in_the_past_and_found_again(here: Here, day: datetime
     assert messages == parsed(here("ddb", "get-conversation", "-o", "json"))["items"]
 
 
-def test_what_is_sent_is_the_newest_and_shown_by_the_application(here: Here, table: DynamoDB, day: datetime) -> None:
+def test_a_sent_message_is_the_newest_and_the_application_shows_it(here: Here, table: DynamoDB, day: datetime) -> None:
     assert here("ddb", "setup", "-q").code == 0
     for text in ("one", "two"):
         assert here("ddb", "send-message", text).code == 0

@@ -27,7 +27,7 @@ ALWAYS = {"database-minor-upgrades", "table-backup", "organisation-deletion", "o
 
 @pytest.fixture
 def run(production: Run, monkeypatch: pytest.MonkeyPatch) -> Audit:
-    """Runs ``cruddur audit`` against an account by moto in which all is right."""
+    """A function that runs ``cruddur audit`` against an account by moto in which every check passes."""
     # The application's own variable for its local engine: production is never looked for there.
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     account = simulated.build()
@@ -81,7 +81,7 @@ def test_an_acceptance_that_has_ended_fails_and_says_so(run: Audit) -> None:
     assert "warning: database-minor-upgrades: it was accepted until 2020-01-01 (by moto) and counts again" in ran.err
 
 
-def test_what_cannot_be_seen_fails_only_when_strict(run: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_cannot_see_fails_only_with_strict(run: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     accept(*ALWAYS)
     monkeypatch.delenv("AWS_COGNITO_USER_POOL_ID")
     ran = run("-o", "json")

@@ -1,4 +1,4 @@
-"""The user pool and the sync: everybody is listed, the right rows are written, and nobody is passed over in silence."""
+"""The user pool and the sync: all people are listed, the right rows are written, and skipped people are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings in force: each value with its origin, and no password."""
+"""The settings in effect: each value with its origin, and no password."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_config_shows_each_value_its_origin_and_no_password(here: Here, monkeypa
     assert "s3cr" not in here("config").out
 
 
-def test_config_says_what_an_unset_value_means_in_production(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_shows_what_an_unset_value_means_in_production(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CONNECTION_URL", "AWS_ENDPOINT_URL_DYNAMODB"):
         monkeypatch.delenv(name)
 

@@ -1,4 +1,4 @@
-"""The capacity that commands show, against what the engine itself said of each request, on its way through a proxy."""
+"""The capacity that commands show, compared with the engine's answers, which a proxy records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AFTER = ["reset --yes", "seed --messages 60"]
 
 @pytest.fixture
 def proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, here: Here) -> Iterator[faults.Recording]:
-    """Everything that the commands ask of each engine in turn."""
+    """A proxy in front of each engine in turn, which records every answer."""
     with faults.recorded(endpoint) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", found.url)
         yield found
@@ -39,7 +39,7 @@ def proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch, here: Here) -> Iterato
 
 
 def said_by_engine(proxy: faults.Recording) -> dict[str, Any]:
-    """The sum over every answer that named a figure."""
+    """The sum of the consumption in all answers that have one."""
     total: dict[str, Any] = {"read_units": 0.0, "write_units": 0.0, "requests": 0, "indexes": {}}
     for operation, _, answer in proxy.take():
         consumed = answer.get("ConsumedCapacity", [])
@@ -53,7 +53,7 @@ def said_by_engine(proxy: faults.Recording) -> dict[str, Any]:
 
 
 def shown(ran: Ran, output: str) -> dict[str, Any]:
-    """What the command says that it used; a person's line has no indexes."""
+    """The consumption that the command shows; the line for a person has no indexes."""
     assert ran.code == 0, ran.err
     if output == "json":
         body: dict[str, Any] = json.loads(ran.out)["consumed_capacity"]

@@ -1,4 +1,4 @@
-"""``--explain`` tells the requests that are made, and docs/data-model.md shows them as they are."""
+"""``--explain`` prints the requests of a command, and docs/data-model.md shows the same requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = pages.REPOSITORY / "docs" / "data-model.md"
 
 
 def requests(text: str) -> list[str]:
-    """The lines that are requests or their actions, with everything that differs from run to run replaced."""
+    """The lines for requests and actions, with placeholders for values that differ between runs."""
     named = [
         line
         for line in text.splitlines()

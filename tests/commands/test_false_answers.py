@@ -1,4 +1,4 @@
-"""Every command, where another server answers than the service, or answers arrive damaged: never success."""
+"""Every command fails where another server answers, or where answers are damaged."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ Try = Callable[..., Ran]
 
 @contextmanager
 def proxies(engine: str, change: Any, **more: Any) -> Iterator[tuple[list[faults.Falsifier], accounts.Account]]:
-    """False answers of every service: DynamoDB, Streams and Cognito as the engine has them, and an account."""
+    """Proxies with false answers for every service: DynamoDB, Streams and Cognito of the engine, and an account."""
     with (
         accounts.serving() as account,
         faults.falsified(engine, change, **more) as stores,
@@ -90,7 +90,7 @@ def proxies(engine: str, change: Any, **more: Any) -> Iterator[tuple[list[faults
 
 @pytest.fixture
 def attempt(here: Here, monkeypatch: pytest.MonkeyPatch, emulator: str) -> Try:
-    """Runs a command against the services behind proxies."""
+    """A function that runs a command against the services behind the proxies."""
     monkeypatch.setattr(aws_client, "TIMEOUTS", aws_client.Timeouts(unreachable=0.05))
     table = "false-answers"
     Path("rows.jsonl").write_text(json.dumps(group_row(ME, OTHER, "2026-11-20", "text")) + "\n")
@@ -111,7 +111,7 @@ def attempt(here: Here, monkeypatch: pytest.MonkeyPatch, emulator: str) -> Try:
 
 
 def check(ran: Ran, command: list[str], codes: set[int]) -> None:
-    """One sentence, an exit code of the contract, and nothing that only a programmer understands."""
+    """Assert one sentence, an exit code of the contract, and no term of the implementation."""
     assert ran.code in codes, ran.err
     assert "unexpected" not in ran.err and "Traceback" not in ran.err, ran.err
     words = next(words for words in sorted(COMMANDS, key=len, reverse=True) if " ".join(command).startswith(words))

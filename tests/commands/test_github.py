@@ -15,7 +15,7 @@ from .conftest import Here, parsed
 
 @pytest.fixture
 def job(here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The checkout of the job, in which each command is a step. Its summary is ``summary.md`` beside the checkout."""
+    """The checkout of the job, in which each command is a step. ``summary.md`` beside the checkout is its summary."""
     checkout = tmp_path / "checkout"
     migrations = checkout / "backend-flask" / "db" / "migrations"
     migrations.mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_a_finding_of_doctor_is_annotated_at_the_migration_it_comes_from(
     assert found["cruddur doctor: migrations-pending"] == (f"backend-flask/db/migrations/{migration.name}", "1")
 
 
-def test_a_command_that_shows_data_writes_a_summary_only_if_asked(here: Here, job: Path) -> None:
+def test_a_command_that_shows_data_writes_a_summary_only_with_summary(here: Here, job: Path) -> None:
     assert here("ddb", "setup", "--no-summary").code == 0
     assert here("ddb", "list-conversations").code == 0
     assert summary(job) == ""
@@ -137,7 +137,9 @@ def test_the_summary_of_a_scan_has_the_items_and_not_what_a_terminal_draws(here:
     assert "entity" not in summary(job).partition("| pk |")[2]
 
 
-def test_no_job_means_no_summary_and_a_warning_if_asked(here: Here, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_job_there_is_no_summary_and_summary_warns(
+    here: Here, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     assert "warning" not in here("db", "migration-status").err
     ran = here("db", "migration-status", "--summary")

@@ -1,4 +1,4 @@
-"""``cruddur history``: which commands are in it, and how it is shown."""
+"""``cruddur history``: the commands in it, and its output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIELDS = [
 
 @pytest.fixture
 def state(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own; its history."""
+    """A state folder for the test only; returns the history in it."""
     monkeypatch.setitem(environment, "CRUDDUR_HOME", str(tmp_path / "state"))
     return tmp_path / "state" / "history"
 
@@ -69,7 +69,7 @@ def test_commands_that_change_something_are_recorded_and_others_are_not(
     assert {one["environment"] for one in found} == {"local"}
 
 
-def test_that_psql_was_opened_is_recorded_without_what_it_is_to_do(
+def test_opening_psql_is_recorded_without_its_arguments(
     state: Path, here: Here, cruddur: Command, environment: dict[str, str]
 ) -> None:
     nowhere = {"CONNECTION_URL": environment["CONNECTION_URL"].rpartition("/")[0] + "/not_there"}

@@ -1,4 +1,4 @@
-"""No command prints what may be a password, whatever the environment holds."""
+"""No command prints a possible password, for many forms of the environment."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ LOOKS = [
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Nothing answers anywhere, and signal handlers are put back."""
+    """No server answers anywhere, and signal handlers are restored."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", NOWHERE)
     monkeypatch.setattr(aws_client, "TIMEOUTS", aws_client.Timeouts(unreachable=0.1))

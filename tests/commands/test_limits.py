@@ -1,4 +1,4 @@
-"""``--max-units`` and ``--rate`` of what reads and writes a whole table: what is paid for is kept."""
+"""``--max-units`` and ``--rate`` of commands that read or write a whole table: nothing is paid for twice."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def rows_file(path: Path, rows: int, *, width: int = 100) -> str:
 
 
 def run_until_done(here: Here, *arguments: str) -> tuple[list[int], dict[str, int]]:
-    """How many items were done after each run that the limit stopped, and what the last one says."""
+    """The number of items done after each run that the limit stopped, and the output of the last run."""
     counts = [0]
     while True:
         ran = here("ddb", "import", *arguments, "-o", "json")

@@ -1,4 +1,4 @@
-"""Every command works through a pooler in transaction mode, and leaves nothing behind in the sessions it was given."""
+"""Every command works through a pooler in transaction mode, and leaves no setting in the sessions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def pooler(engines: Engines) -> Iterator[Pooler]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout whose files set whatever a session can be set to."""
+    """A checkout whose SQL files change every setting that a session has."""
     folder = tmp_path / "home" / "backend-flask" / "db"
     (folder / "migrations").mkdir(parents=True)
     (folder / "seed.sql").write_text(SEED)
@@ -123,7 +123,7 @@ def _lock(conn: Any, of: str) -> None:
 
 @pytest.fixture
 def pgbouncer(engines: Engines, tmp_path: Path) -> Iterator[int]:
-    """The port of PgBouncer in transaction mode before the embedded PostgreSQL, as it is without further settings."""
+    """The port of PgBouncer in transaction mode, with default settings, in front of the embedded PostgreSQL."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("no PgBouncer on this machine; .ci/run installs it where it can")

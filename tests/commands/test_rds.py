@@ -1,4 +1,4 @@
-"""The rds commands: what each asks AWS for, what it refuses before that, and what it says."""
+"""The rds commands: their requests to AWS, what they refuse before a request, and their output."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def account(server: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line in this process; nobody is at its terminal."""
+    """A function that runs a command line in this process, without a terminal."""
 
     def run(*arguments: str) -> Ran:
         capfd.readouterr()
@@ -57,7 +57,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Command:
 
 @contextmanager
 def proxy() -> Iterator[tuple[str, list[str]]]:
-    """A proxy on loopback that lets nothing through, and what it was asked to connect to."""
+    """A proxy on loopback that refuses every connection and records the hosts."""
     asked: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -79,7 +79,7 @@ def with_keys(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("AWS_REGION", "ca-central-1")
 
 
-def test_the_rule_is_pointed_here(account: Account, run: Command) -> None:
+def test_the_rule_allows_this_machine(account: Account, run: Command) -> None:
     ran = run(*POINT, "--ip", HERE, "-o", "json")
     assert ran.code == 0, ran.err
     shown = json.loads(ran.out)
@@ -104,7 +104,7 @@ def test_the_rule_is_pointed_here(account: Account, run: Command) -> None:
 
 
 @pytest.mark.parametrize("day", clock.DAYS)
-def test_the_rule_says_when_it_was_pointed_here(
+def test_the_rules_description_has_the_time_of_the_change(
     account: Account, run: Command, today: Callable[[datetime], None], day: str
 ) -> None:
     today(clock.DAYS[day])
@@ -112,7 +112,7 @@ def test_the_rule_says_when_it_was_pointed_here(
     assert f" {clock.DAYS[day]:%Y-%m-%dT%H:}" in str(account.rules[RULE].description)
 
 
-def test_again_is_a_no_op_that_says_so(account: Account, run: Command) -> None:
+def test_a_correct_rule_is_not_changed_and_reported(account: Account, run: Command) -> None:
     assert run(*POINT, "--ip", HERE).code == 0
     before = dict(account.rules)
     ran = run(*POINT, "--ip", HERE, "-o", "json")
@@ -122,7 +122,7 @@ def test_again_is_a_no_op_that_says_so(account: Account, run: Command) -> None:
     assert account.operations().count("ModifySecurityGroupRules") == 1
 
 
-def test_a_dry_run_says_what_would_happen(account: Account, run: Command) -> None:
+def test_a_dry_run_reports_what_would_change(account: Account, run: Command) -> None:
     ran = run(*POINT, "--ip", HERE, "-n", "-o", "json")
     assert (ran.code, json.loads(ran.out)["dry_run"]) == (0, True)
     assert f"would allow {HERE}/32" in ran.err
@@ -153,7 +153,7 @@ def test_a_dry_run_says_what_would_happen(account: Account, run: Command) -> Non
         ([], {"CRUDDUR_ADDRESS_SERVICES": "http://checkip.example,http://ipify.example"}, 3),
     ],
 )
-def test_an_address_that_will_not_do_is_refused_before_anything_is_asked(
+def test_an_unusable_address_is_refused_before_any_request(
     account: Account,
     run: Command,
     monkeypatch: pytest.MonkeyPatch,
@@ -182,7 +182,7 @@ def test_an_address_that_will_not_do_is_refused_before_anything_is_asked(
         ({}, ["--anywhere", "--yes", "--ip", "0.0.0.0/0"], "0.0.0.0/0"),
     ],
 )
-def test_where_the_address_comes_from(
+def test_the_address_is_from_an_option_or_a_variable(
     account: Account,
     run: Command,
     monkeypatch: pytest.MonkeyPatch,
@@ -222,7 +222,7 @@ def test_services_that_disagree_change_nothing(account: Account, run: Command, m
     assert account.asked == []
 
 
-def test_what_is_read_back_differs(account: Account, run: Command) -> None:
+def test_a_rule_that_is_read_back_differently_is_an_error(account: Account, run: Command) -> None:
     account.on_modify = lambda _: Entry()
     ran = run(*POINT, "--ip", HERE)
     assert (ran.code, ran.out) == (1, "")
@@ -241,7 +241,7 @@ def test_a_stale_id_lists_candidates(account: Account, run: Command, monkeypatch
     assert "ModifySecurityGroupRules" not in account.operations()
 
 
-def test_without_ids_it_says_what_there_is(account: Account, run: Command) -> None:
+def test_without_ids_the_error_names_the_group_and_the_rule(account: Account, run: Command) -> None:
     ran = run("rds", "update-sg-rule", "--ip", HERE)
     assert ran.code == 3
     assert f"next: --group-id {GROUP} --rule-id {RULE}, or --discover" in ran.err
@@ -257,7 +257,7 @@ def test_without_ids_it_says_what_there_is(account: Account, run: Command) -> No
         (Entry(ipv4=None, referenced=OTHER_GROUP), "allows a security group"),
     ],
 )
-def test_a_rule_for_something_else_is_left_alone(account: Account, run: Command, entry: Entry, said: str) -> None:
+def test_a_rule_of_another_kind_is_not_changed(account: Account, run: Command, entry: Entry, said: str) -> None:
     account.put(entry)
     ran = run(*POINT, "--ip", HERE)
     assert ran.code in {5, 6}
@@ -288,7 +288,7 @@ def test_discovery_by_instance_and_by_name(account: Account, run: Command, monke
     assert run("rds", "update-sg-rule", "--discover", "--rule-id", RULE, "--ip", HERE).code == 2
 
 
-def test_what_is_ambiguous_is_listed(account: Account, run: Command) -> None:
+def test_several_matching_rules_are_listed(account: Account, run: Command) -> None:
     account.put(other("sgr-0000000000000002", ipv4="198.51.100.2/32"))
     ran = run("rds", "update-sg-rule", "--discover", "--ip", HERE)
     assert ran.code == 3
@@ -314,7 +314,7 @@ def test_a_permission_that_is_missing_is_named(account: Account, run: Command, o
     assert account.rules == {RULE: Entry()}
 
 
-def test_without_credentials_aws_is_not_asked(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_no_request_is_sent(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "ca-central-1")
     with proxy() as (url, asked):
         monkeypatch.setenv("HTTPS_PROXY", url)
@@ -325,7 +325,7 @@ def test_without_credentials_aws_is_not_asked(run: Command, monkeypatch: pytest.
     assert asked == []
 
 
-def test_without_a_region_it_says_so(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_region_is_reported(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with_keys(monkeypatch)
     monkeypatch.delenv("AWS_REGION")
     ran = run("rds", "status")
@@ -373,7 +373,7 @@ def test_no_key_is_ever_printed(account: Account, run: Command, monkeypatch: pyt
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in ran.out + ran.err
 
 
-def test_status(account: Account, run: Command) -> None:
+def test_status_shows_the_instance(account: Account, run: Command) -> None:
     ran = run("rds", "status", "-o", "json")
     assert (ran.code, json.loads(ran.out)["items"][0]["status"]) == (0, "available")
     account.add_instance(status="stopped")
@@ -387,7 +387,7 @@ def test_status(account: Account, run: Command) -> None:
     assert run("rds", "status", "--instance", "nobody").code == 5
 
 
-def test_start(account: Account, run: Command) -> None:
+def test_start_starts_a_stopped_instance(account: Account, run: Command) -> None:
     account.add_instance(status="stopped")
     assert run("rds", "start", "-n").code == 0
     assert account.instances["cruddur-db"]["status"] == "stopped"
@@ -404,7 +404,7 @@ def test_start(account: Account, run: Command) -> None:
     assert account.operations().count("StartDBInstance") == 1
 
 
-def test_a_wait_that_is_too_short_is_no(account: Account, run: Command) -> None:
+def test_a_wait_that_is_too_short_has_exit_code_1(account: Account, run: Command) -> None:
     account.add_instance(status="stopped")
     account.slow["cruddur-db"] = ["stopped"]
     ran = run("rds", "start", "--wait", "0.01")
@@ -413,7 +413,7 @@ def test_a_wait_that_is_too_short_is_no(account: Account, run: Command) -> None:
 
 
 def _sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, which a production endpoint of one's own takes from where AWS's are."""
+    """Set credentials: a custom endpoint of production takes them from the same places as AWS."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
 
@@ -435,7 +435,7 @@ def _sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--dry-run", "--prod"], 0),
     ],
 )
-def test_stop_asks(
+def test_stop_asks_for_the_name(
     account: Account, run: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
 ) -> None:
     _sign_in(monkeypatch)
@@ -481,7 +481,7 @@ def test_the_name_is_typed_at_a_terminal(
     os.close(ours)
 
 
-def test_a_reader_that_leaves_is_no_error(account: Account, tmp_path: Path) -> None:
+def test_a_reader_that_ends_is_no_error(account: Account, tmp_path: Path) -> None:
     assert account.url
     line = f"{sys.executable} -m cruddur_cli rds status -o jsonl 2>err | head -c 1"
     done = subprocess.run(
@@ -490,7 +490,7 @@ def test_a_reader_that_leaves_is_no_error(account: Account, tmp_path: Path) -> N
     assert (done.returncode, (tmp_path / "home" / "err").read_text()) == (0, "")
 
 
-def test_the_whole_internet_is_let_in_only_when_that_is_confirmed(account: Account, run: Command) -> None:
+def test_the_whole_internet_is_allowed_only_when_confirmed(account: Account, run: Command) -> None:
     before = account.rules[RULE]
     ran = run(*POINT, "--anywhere")
     assert (ran.code, account.rules[RULE]) == (6, before)
@@ -498,7 +498,7 @@ def test_the_whole_internet_is_let_in_only_when_that_is_confirmed(account: Accou
 
 
 @pytest.mark.parametrize("day", clock.DAYS)
-def test_a_rule_with_an_end_is_told_when_it_is_over_and_closed(
+def test_a_rule_that_expired_is_reported_and_closed(
     account: Account, run: Command, today: Callable[[datetime], None], day: str
 ) -> None:
     begin = clock.DAYS[day]
@@ -521,7 +521,7 @@ def test_a_rule_with_an_end_is_told_when_it_is_over_and_closed(
     assert account.rules[RULE].ipv4 == f"{HERE}/32"
 
 
-def test_an_end_is_moved_although_the_address_is_right(account: Account, run: Command) -> None:
+def test_a_new_expiry_is_written_although_the_address_is_correct(account: Account, run: Command) -> None:
     run(*POINT, "--ip", HERE, "--for", "1h")
     first = account.rules[RULE].description
     ran = run(*POINT, "--ip", HERE, "--for", "2d", "-o", "json")
@@ -531,7 +531,7 @@ def test_an_end_is_moved_although_the_address_is_right(account: Account, run: Co
 
 
 @pytest.mark.parametrize("text", ["8", "0h", "h", "-1h", "8 h", "1w"])
-def test_a_time_that_is_none_is_refused_before_anything_is_asked(account: Account, run: Command, text: str) -> None:
+def test_an_invalid_duration_is_refused_before_any_request(account: Account, run: Command, text: str) -> None:
     ran = run(*POINT, "--ip", HERE, "--for", text)
     assert ran.code == 2
     assert "30m, 8h or 2d" in ran.err
@@ -544,7 +544,7 @@ def test_revoke_closes_the_named_rule_once(account: Account, run: Command) -> No
     assert account.rules[RULE].ipv4 == "127.0.0.1/32"
 
 
-def test_a_user_who_may_not_read_rules_is_told_so_and_the_command_does_not_fail(account: Account, run: Command) -> None:
+def test_a_user_without_the_right_to_read_rules_gets_a_warning(account: Account, run: Command) -> None:
     account.fail("DescribeSecurityGroupRules", Refusal("UnauthorizedOperation", status=403))
     ran = run("rds", "status")
     assert ran.code == 0, ran.err

@@ -1,4 +1,4 @@
-"""``cruddur ddb reset``: checked before it drops, and ending in a table with the settings of the old one."""
+"""``cruddur ddb reset``: checks before the drop, and the settings of the new table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_reset_that_could_not_rebuild_drops_nothing(here: Here, table: DynamoD
     assert everything(table) == before
 
 
-def test_on_demand_changes_a_provisioned_table_and_says_so(here: Here, table: DynamoDB) -> None:
+def test_on_demand_changes_a_provisioned_table_and_reports_it(here: Here, table: DynamoDB) -> None:
     assert here("ddb", "schema-load").code == 0
     ran = here("ddb", "schema-load", "--on-demand", "-n")
     assert "billing: would change from provisioned, 5 RCU / 5 WCU to on demand" in ran.err

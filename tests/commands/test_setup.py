@@ -1,4 +1,4 @@
-"""``cruddur setup`` and ``cruddur config``: one command to a conversation on the screen, as often as somebody likes."""
+"""``cruddur setup``: one command creates everything, and can be repeated."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_first_run_ends_with_the_conversation_and_three_commands_that_exist(
     assert results == dict.fromkeys(("andrewbrown", "bayko", "altbrown", "londo"), "unchanged")
 
 
-def test_the_second_run_says_that_nothing_had_to_be_done_and_changes_no_row(fresh: dict[str, str], here: Here) -> None:
+def test_the_second_run_reports_nothing_to_do_and_changes_no_row(fresh: dict[str, str], here: Here) -> None:
     assert here("setup").code == 0
     before = dumps.rows(fresh["CONNECTION_URL"]), dumps.items(fresh)
     assert len(before[1]) == 124

@@ -1,4 +1,4 @@
-"""A store that is stamped as production: what writes to it and comes without --prod is refused, whatever led there."""
+"""A store that is marked as production refuses every write without --prod."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WRITES_TO_THE_DATABASE = {
 
 @pytest.fixture
 def stamped_table(here: Here, table: DynamoDB) -> DynamoDB:
-    """The commands' table as ``schema-load --prod --stream`` leaves it, with a conversation in it."""
+    """The commands' table after ``schema-load --prod --stream``, with a conversation in it."""
     tables.create(table, stream=True, say=lambda _: None)
     assert tables.mark_production(table)
     write(table, [message_row("2026", "hello"), group_row(ME, OTHER, "2026", "hello", group=GROUP)])
@@ -55,7 +55,9 @@ def stamped_table(here: Here, table: DynamoDB) -> DynamoDB:
 
 
 @pytest.mark.parametrize("command", WRITES_TO_THE_TABLE)
-def test_what_writes_to_a_table_of_production_wants_prod(here: Here, stamped_table: DynamoDB, command: str) -> None:
+def test_commands_that_write_to_a_table_of_production_need_prod(
+    here: Here, stamped_table: DynamoDB, command: str
+) -> None:
     before = everything(stamped_table)
     ran = here(*WRITES_TO_THE_TABLE[command])
     assert (ran.code, ran.out) == (6, ""), ran.err
@@ -63,7 +65,7 @@ def test_what_writes_to_a_table_of_production_wants_prod(here: Here, stamped_tab
     assert everything(stamped_table) == before
 
 
-def test_a_dry_run_and_what_reads_look_at_a_table_of_production(here: Here, stamped_table: DynamoDB) -> None:
+def test_dry_runs_and_reads_may_read_a_table_of_production(here: Here, stamped_table: DynamoDB) -> None:
     for command in (
         *(("ddb", name, "-n") for name in ("setup", "drop", "seed", "reset")),
         ("ddb", "send-message", "hello", "-n"), ("ddb", "stream", "process", "-n"), ("ddb", "scan"),
@@ -75,7 +77,7 @@ def test_a_dry_run_and_what_reads_look_at_a_table_of_production(here: Here, stam
 
 @pytest.fixture
 def busy(environment: dict[str, str], here: Here, monkeypatch: pytest.MonkeyPatch) -> Iterator[faults.Recording]:
-    """The engine of the commands behind a proxy that keeps what is asked of it."""
+    """The engine of the commands behind a proxy that records the requests."""
     assert here is not None  # its environment comes first
     with faults.recorded(environment["AWS_ENDPOINT_URL_DYNAMODB"]) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
@@ -83,7 +85,7 @@ def busy(environment: dict[str, str], here: Here, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("command", ["ddb setup", "reset", "drop", "seed", "send-message"])
-def test_the_stamp_is_asked_for_once(here: Here, empty: DynamoDB, busy: faults.Recording, command: str) -> None:
+def test_the_production_tag_is_read_once(here: Here, empty: DynamoDB, busy: faults.Recording, command: str) -> None:
     assert here("ddb", "seed").code == 0
     busy.take()
     assert here(*WRITES_TO_THE_TABLE[command]).code == 0
@@ -96,7 +98,9 @@ def test_the_stamp_is_asked_for_once(here: Here, empty: DynamoDB, busy: faults.R
     assert "ListTagsOfResource" not in [operation for operation, _, _ in busy.take()]
 
 
-def test_an_engine_without_tags_is_not_asked_for_them(dynamodb_local: str | None, environment: dict[str, str]) -> None:
+def test_an_engine_without_tags_gets_no_request_for_them(
+    dynamodb_local: str | None, environment: dict[str, str]
+) -> None:
     if dynamodb_local is None:
         pytest.skip("no DynamoDB Local on this machine; .ci/run starts one")
     with faults.recorded(dynamodb_local) as proxy:
@@ -112,7 +116,7 @@ def test_an_engine_without_tags_is_not_asked_for_them(dynamodb_local: str | None
 
 @pytest.fixture
 def migrated(here: Here) -> None:
-    """A folder of migrations, of which one is applied and one is pending."""
+    """A folder of two migrations, one applied and one pending."""
     folder = Path("backend-flask/db/migrations")
     folder.mkdir(parents=True)
     for number, name in enumerate(("first", "second"), 1):
@@ -123,7 +127,7 @@ def migrated(here: Here) -> None:
 
 
 @pytest.mark.parametrize("command", WRITES_TO_THE_DATABASE)
-def test_what_writes_to_a_database_of_production_wants_prod(
+def test_commands_that_write_to_a_database_of_production_need_prod(
     here: Here, database: str, migrated: None, command: str
 ) -> None:
     if command == "update-cognito-user-ids":  # which reads the pool before the database

@@ -1,4 +1,4 @@
-"""A connection string that cannot be read is never repeated: any part of it may be the password."""
+"""A connection string that cannot be parsed is never printed: any part of it may be the password."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_no_part_that_may_be_the_password_is_printed(here: Here, shape: str, mon
     assert ran.code in {3, 4}, ran.err
 
 
-def test_a_string_that_cannot_be_read_is_said_to_be_one(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_connection_string_is_reported_as_invalid(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONNECTION_URL", SHAPES[0].format(p="x"))
     ran = here("db", "ping")
     assert ran.code == 3

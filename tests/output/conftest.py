@@ -1,4 +1,4 @@
-"""A terminal of a width."""
+"""A terminal of a given width."""
 
 from __future__ import annotations
 

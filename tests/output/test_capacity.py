@@ -1,4 +1,4 @@
-"""Consumed capacity: one line, a table with a total, and what gives way in a narrow terminal."""
+"""Consumed capacity: one line, a table with a total, and the columns that a narrow terminal leaves out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPERATIONS = [
 ]
 
 
-def test_one_line_tells_units_requests_table_and_source() -> None:
+def test_one_line_has_units_requests_table_and_source() -> None:
     assert capacity.in_words(TOTAL) == (
         "consumed capacity: 3.5 RCU, 1,204 WCU in 3 requests on cruddur-messages, read units computed"
     )
@@ -45,7 +45,7 @@ def test_one_operation_has_no_sum(columns: int, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("columns", [40], indirect=True)
-def test_in_forty_columns_items_and_indexes_give_way(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_forty_columns_items_and_indexes_are_left_out(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     capacity.draw(streams.console(sys.stdout), TOTAL, OPERATIONS)
     shown = capsys.readouterr().out
     fits(shown, columns)
@@ -53,6 +53,6 @@ def test_in_forty_columns_items_and_indexes_give_way(columns: int, capsys: pytes
     assert INDEX not in shown
 
 
-def test_what_asked_nothing_does_not_say_how_it_was_counted() -> None:
+def test_without_requests_no_source_of_the_count_is_shown() -> None:
     nothing = replace(TOTAL, read_units=0.0, write_units=0.0, requests=0)
     assert capacity.in_words(nothing) == "consumed capacity: 0 RCU, 0 WCU in 0 requests on cruddur-messages"

@@ -1,4 +1,4 @@
-"""What a table holds, drawn in any width."""
+"""The statistics of a table, drawn in any width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.output.widths import SUB, fits
 
 
 @pytest.mark.parametrize("columns", range(40, 100, 4), indirect=True)
-def test_statistics_in_any_width_keep_words_and_numbers_whole(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_statistics_break_no_word_and_no_number_in_any_width(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     found = Stats(
         entities=[Entity("message groups", 2, 720, 360, 0.5, 4.0), Entity("messages", 33_391, 9_136_809, 274, 1e6, 1)],
         partitions=[Partition(f"MSG#{SUB}", 33_391, 9_136_809, 0), Partition(f"GRP#{SUB}", 1, 357, 0)],
@@ -28,7 +28,7 @@ def test_statistics_in_any_width_keep_words_and_numbers_whole(columns: int, caps
 
 
 @pytest.mark.parametrize("columns", [40, 80], indirect=True)
-def test_a_gap_between_days_is_a_line_and_numbers_stand_below_one_another(
+def test_days_without_messages_are_one_line_and_numbers_are_aligned(
     columns: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     days = {"2026-11-01": 7, "2026-11-02": 1_204, "2026-11-04": 30, "2026-11-20": 1}

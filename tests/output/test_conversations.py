@@ -1,4 +1,4 @@
-"""Conversations and items as a person reads them."""
+"""Conversations and items, drawn for a person."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.conftest import Run
 from tests.output.widths import SUB, fits
 
 
-def test_an_item_of_no_known_entity_reads_as_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_item_of_an_unknown_entity_is_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     values = {"pk": {"S": "LOG#1 \x1b[31m"}, "tiny": {"N": "1E-130"}, "raw": {"B": b"\x00"}, "no": {"NULL": True}}
     values |= {"yes": {"BOOL": True}, "numbers": {"NS": ["1", "2.5"]}}
     draw_items(streams.console(sys.stdout), [queries.decode(values)])
@@ -43,7 +43,7 @@ def group(message: str, handle: str = "bayko") -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("columns", [80, 100, 120], indirect=True)
 @pytest.mark.parametrize("message", ["one word after another " * 9, "長" * 90, "https://example.com/" + "x" * 200])
-def test_a_scan_gives_its_room_to_the_words_and_times_stay_whole(
+def test_a_scan_gives_its_room_to_the_messages_and_breaks_no_time(
     columns: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw_items(streams.console(sys.stdout), [queries.decode(group(message)), queries.decode(group("short"))])
@@ -54,7 +54,7 @@ def test_a_scan_gives_its_room_to_the_words_and_times_stay_whole(
     assert last.endswith("short")
 
 
-def test_a_list_that_ends_early_says_how_many_are_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_that_ends_early_shows_how_many_more_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     found = [queries.decode(group(f"message {n}")).group for n in range(5)]
     output.newest(3, command="cruddur x")(streams.console(sys.stdout), [each for each in found if each is not None])
     lines = capsys.readouterr().out.splitlines()
@@ -74,7 +74,7 @@ def test_sections_of_a_scan_are_apart_and_none_ends_with_a_blank_line(capsys: py
 
 @pytest.mark.parametrize("columns", [40, 80], indirect=True)
 @pytest.mark.parametrize("text", ["https://example.com/" + "segment-" * 30, "長い" * 60, "a word " * 40])
-def test_a_bubble_is_as_wide_as_its_words_and_breaks_an_address_at_its_signs(
+def test_a_bubble_fits_its_text_and_breaks_an_address_after_a_sign(
     columns: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -105,7 +105,7 @@ def test_in_forty_columns_a_partition_key_has_its_own_line(columns: int, capsys:
 
 
 @pytest.mark.parametrize("columns", [80], indirect=True)
-def test_tables_below_one_another_have_the_same_room_between_columns(
+def test_tables_below_each_other_have_the_same_gap_between_columns(
     columns: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw_items(streams.console(sys.stdout), [queries.decode(group("short"))])

@@ -1,4 +1,4 @@
-"""What checks found, in any width: readable on a terminal, one line in a pipe, and a command that can be pasted."""
+"""Findings in any width: readable on a terminal, one line in a pipe, with a command that can be pasted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_finding_of_doctor_is_one_line_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80])
-def test_what_is_longer_than_a_line_breaks_at_its_signs(width: int) -> None:
+def test_a_word_longer_than_a_line_breaks_after_a_sign(width: int) -> None:
     arn = "arn:aws:kms:eu-central-1:123456789012:key/46947bde-a118-4325-b6f0-71105bfac2af"
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None, highlight=False, markup=False)

@@ -23,7 +23,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the runner makes of a line of a step."""
+    """One annotation, as the runner reads it from a line of a step."""
 
     level: str
     properties: dict[str, str]
@@ -31,7 +31,7 @@ class Annotation:
 
 
 def annotation(line: str) -> Annotation:
-    """As the runner takes a line apart: unescape properties after they were split, and the percent sign last."""
+    """The annotation in a line. As in the runner, properties are unescaped after they are split, and % last."""
     head, _, data = line.removeprefix("::").partition("::")
     level, _, listed = head.partition(" ")
     pairs = dict(part.split("=", 1) for part in listed.split(","))
@@ -48,7 +48,7 @@ def annotation(line: str) -> Annotation:
 
 @pytest.fixture(autouse=True)
 def job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A step of a job: its checkout is the folder, its summary the file that comes back."""
+    """A step of a job: its checkout is the current folder; the file of its summary is returned."""
     summary = tmp_path / "summary.md"
     checkout = tmp_path / "checkout"
     checkout.mkdir()
@@ -66,7 +66,7 @@ def wanting(**options: object) -> Settings:
     return settings.load({"summary": True, "command": "cruddur ddb scan", **options})
 
 
-def test_signs_of_a_message_and_its_properties_arrive(capsys: pytest.CaptureFixture[str]) -> None:
+def test_special_characters_of_a_message_and_its_properties_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path("a, b")
     folder.mkdir()
     (folder / "100%.sql").touch()
@@ -115,7 +115,7 @@ def test_an_error_without_a_file_and_a_machine_without_github_are_not_annotated(
     assert capsys.readouterr().err == ""
 
 
-def test_the_summary_has_the_records_and_stdout_stays(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_has_the_records_and_stdout_is_unchanged(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     s = wanting(output="jsonl")
     output.show(s, iter([Row("bay|ko", 2), Row("londo", 0)]), extra={"written": 2, "dry_run": True})
     github.append(s, 0)
@@ -126,7 +126,7 @@ def test_the_summary_has_the_records_and_stdout_stays(job: Path, capsys: pytest.
     )
 
 
-def test_a_result_is_appended_once_behind_that_of_an_earlier_step(job: Path) -> None:
+def test_a_result_is_appended_once_after_an_earlier_steps_result(job: Path) -> None:
     job.write_text("# earlier\n\n", encoding="utf-8")
     s = wanting()
     output.show(s, [Row("bayko", 1)])
@@ -148,7 +148,7 @@ def test_a_summary_names_how_many_records_it_leaves_out(job: Path) -> None:
     assert "| x | 200 |" not in text
 
 
-def test_long_records_do_not_pass_what_github_takes(job: Path) -> None:
+def test_long_records_stay_below_githubs_limit(job: Path) -> None:
     s = wanting(output="csv")
     output.show(s, (Row("x" * 400_000, number) for number in range(100)))
     github.append(s, 0)

@@ -42,7 +42,7 @@ def test_a_commands_page_has_a_frame_for_each_list(columns: int, capsys: pytest.
 
 
 @pytest.mark.parametrize(("height", "is_roomy"), [(10, True), (9, False)])
-def test_the_parts_of_a_groups_page_stand_apart_where_the_terminal_has_room(
+def test_the_parts_of_a_groups_page_are_separated_if_there_is_room(
     height: int, is_roomy: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")

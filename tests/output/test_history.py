@@ -1,4 +1,4 @@
-"""The history: whole lines by many processes, bounded, for the owner alone, without secrets."""
+"""The history: whole lines from many processes, a limited size, readable for the owner only, and no secrets."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ended(folder: Path, *arguments: str, code: int = 0, secrets: tuple[str, ...] = (), **options: Any) -> history.Entry:
-    """The entry of a command that began and ended."""
+    """The entry of a command that has begun and ended."""
     history.begin(prod=False, folder=lambda: folder, **options)
     assert history.end(arguments, code, secrets=lambda: secrets) is None
     return history.read(folder)[0][0]
 
 
-def test_an_entry_says_what_when_where_and_by_whom(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_has_command_time_folder_and_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "now", lambda: datetime(2026, 11, 20, 10, tzinfo=UTC))
     monkeypatch.setenv("LOGNAME", "andrew")
     history.begin(prod=True, folder=lambda: folder)
@@ -66,7 +66,7 @@ def test_one_store_that_is_not_local_marks_the_command(folder: Path) -> None:
     assert (history.read(folder)[0][0].environment, history.read(folder)[0][0].stores) == ("AWS", ("a", "b", "c"))
 
 
-def test_what_no_command_began_is_not_written(folder: Path) -> None:
+def test_without_begin_nothing_is_written(folder: Path) -> None:
     history.reported("x")
     history.counted({"written": 1})
     assert history.end(["x"], 0, secrets=tuple) is None
@@ -120,7 +120,7 @@ def test_a_command_that_was_refused_before_it_changed_anything_has_no_line(
     assert found(lambda: history.reported("table t: dropped", is_change=True)) == 2 + 2 * is_written
 
 
-def test_a_setting_that_is_wrong_after_a_store_was_opened_is_recorded(folder: Path) -> None:
+def test_a_wrong_setting_after_a_store_was_opened_is_recorded(folder: Path) -> None:
     """Credentials that expire."""
     history.begin(prod=True, folder=lambda: folder)
     history.acted_on("table t", "production")
@@ -165,7 +165,7 @@ def test_a_link_is_not_followed(folder: Path, tmp_path: Path, name: str) -> None
             history.read(folder)
 
 
-def test_a_pipe_in_its_place_is_refused_at_once(folder: Path) -> None:
+def test_a_pipe_instead_of_the_file_is_refused_at_once(folder: Path) -> None:
     folder.mkdir(parents=True)
     os.mkfifo(folder / history.NAME)
     for use in (lambda: history.read(folder), lambda: history.append(folder, b"{}")):
@@ -212,7 +212,7 @@ def test_a_line_is_bounded(folder: Path) -> None:
     assert (folder / history.NAME).stat().st_size < 100_000
 
 
-def test_half_a_line_and_foreign_lines_do_not_hide_the_others(folder: Path) -> None:
+def test_incomplete_and_invalid_lines_do_not_hide_the_others(folder: Path) -> None:
     ended(folder, "first")
     with (folder / history.NAME).open("ab") as file:
         whole = json.loads((folder / history.NAME).read_bytes())
@@ -241,7 +241,7 @@ def test_processes_that_write_at_once_lose_no_line(folder: Path) -> None:
     assert {entry.command for entry in found} == {f"cruddur {w} {n}" for w in range(4) for n in range(40)}
 
 
-def test_a_lock_that_another_process_keeps_does_not_keep_a_line_out(
+def test_a_line_is_written_although_another_process_holds_the_lock(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
@@ -253,7 +253,7 @@ def test_a_lock_that_another_process_keeps_does_not_keep_a_line_out(
         assert ended(folder, "x").command == "cruddur x"
 
 
-def test_what_cannot_be_written_comes_back(tmp_path: Path) -> None:
+def test_the_reason_is_returned_if_the_history_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     history.begin(prod=False, folder=lambda: tmp_path / "file" / "history")
     assert history.end(["x"], 0, secrets=tuple) == f"{tmp_path / 'file' / 'history'}: Not a directory."
@@ -334,9 +334,7 @@ def test_a_full_file_is_replaced_only_under_the_lock(folder: Path, monkeypatch: 
     assert (folder / history.NAME).read_bytes() == b"{3}\n"
 
 
-def test_a_user_writes_below_the_folder_of_another_and_not_into_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_writes_below_but_not_into_another_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4321)
     history._check_owner(folder)
     folder.mkdir(parents=True)
@@ -345,7 +343,7 @@ def test_a_user_writes_below_the_folder_of_another_and_not_into_it(
     assert (caught.value.strerror, caught.value.filename) == ("it belongs to another user", str(folder))
 
 
-def test_the_user_is_the_account_and_who_became_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_is_the_account_and_the_user_who_ran_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "root")
     monkeypatch.delenv("SUDO_USER", raising=False)
     assert history._user() == "root"

@@ -1,4 +1,4 @@
-"""What is shown while a command runs: a line that is written over, and records of a stream as they come."""
+"""Output while a command runs: a status line, a progress bar, and the records of a stream as they arrive."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_record_of_the_stream_is_broken_between_words_on_a_terminal(
     ]
 
 
-def test_a_line_that_is_written_over_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_status_line_is_removed_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     line = live.StatusLine(shown=True)
     line.update("1 record\x1b[2J")
     line.warn("a shard is gone")
@@ -71,7 +71,7 @@ def test_a_line_that_is_written_over_leaves_nothing_behind(capsys: pytest.Captur
     assert shown.endswith("\n\r\x1b[K")
 
 
-def test_a_line_that_is_not_shown_writes_only_what_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hidden_status_line_writes_only_lines_that_stay(capsys: pytest.CaptureFixture[str]) -> None:
     line = live.StatusLine(shown=False)
     line.update("1 record")
     line.tell("warning: a shard is gone")
@@ -79,7 +79,7 @@ def test_a_line_that_is_not_shown_writes_only_what_is_told(capsys: pytest.Captur
     assert capsys.readouterr().err == "warning: a shard is gone\n"
 
 
-def test_an_outage_is_told_once_and_only_what_passes_is_waited_for() -> None:
+def test_an_outage_is_reported_once_and_only_temporary_errors_are_waited_for() -> None:
     said: list[str] = []
     outage = live.Outage(said.append, "The store")
     outage.ends()
@@ -113,7 +113,7 @@ def test_a_bar_fits_and_has_no_colour_of_an_error_or_a_question(
         assert "…" not in last
 
 
-def test_a_title_that_is_too_wide_is_cut_or_the_next_one_would_not_cover_it(
+def test_a_title_is_cut_to_one_line_so_that_the_next_one_covers_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
@@ -122,7 +122,7 @@ def test_a_title_that_is_too_wide_is_cut_or_the_next_one_would_not_cover_it(
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
-def test_a_bar_that_a_terminal_cannot_take_back_is_not_drawn(
+def test_a_bar_that_the_terminal_cannot_remove_is_not_drawn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: dict[str, str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

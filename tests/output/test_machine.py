@@ -1,4 +1,4 @@
-"""Machine formats: what a program reads back is what the records hold."""
+"""Machine formats: a program reads back the values of the records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def written(form: str, items: list[Any], columns: list[str] | None = None) -> st
     return out.getvalue()
 
 
-def test_markdown_is_a_table_whose_cells_hold_text_and_no_markup() -> None:
+def test_markdown_is_a_table_whose_cells_have_no_markup() -> None:
     head, rule, first, second = written("markdown", ROWS).splitlines()
     assert head == "| name | number | at | flag |"
     assert rule == "| --- | --- | --- | --- |"
@@ -43,12 +43,12 @@ def test_markdown_is_a_table_whose_cells_hold_text_and_no_markup() -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown"])
-def test_attributes_without_a_column_stand_in_the_last_one(form: str) -> None:
+def test_attributes_without_a_column_are_in_the_last_column(form: str) -> None:
     text = written(form, [{"pk": "a", "extra": 1}], ["pk", "sk"])
     assert "other" in text.splitlines()[0]
     assert "extra" in text.splitlines()[-1]
 
 
-def test_no_items_leave_a_header_where_the_columns_are_known() -> None:
+def test_without_items_there_is_a_header_if_the_columns_are_known() -> None:
     assert written("csv", [], ["pk"]) == "pk,other\n"
     assert written("csv", []) == written("markdown", []) == ""

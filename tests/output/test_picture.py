@@ -1,4 +1,4 @@
-"""What ``--svg`` writes: the drawing of the terminal, complete in itself."""
+"""The picture of ``--svg``: the drawing of the terminal, which needs no other file."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def test_every_colour_can_be_read_on_the_background(theme: TerminalTheme) -> Non
 
 
 def pictures(folder: Path) -> list[str]:
-    """The names of the pictures there, of those that are not whole too."""
+    """The names of all pictures in the folder, also of incomplete ones."""
     return [path.name for path in folder.iterdir() if path.suffix == ".svg"]
 
 
 def rules(css: str) -> dict[str, str]:
-    """Each class of a style with its rule."""
+    """The CSS rule of each class in a style."""
     return dict(re.findall(r"-(r\d+) \{ ([^}]*) \}", css))
 
 

@@ -1,4 +1,4 @@
-"""What a command shows: data on stdout, everything else on stderr."""
+"""The output of a command: data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_data_goes_to_stdout_and_everything_else_to_stderr(cruddur: Run) -> None
     assert cruddur("setup", "-q").err == ""
 
 
-def test_capacity_is_told_behind_everything_else(cruddur: Run) -> None:
+def test_capacity_is_printed_after_everything_else(cruddur: Run) -> None:
     cruddur("setup", "-q")
     for line in (["setup"], ["ddb", "setup"], ["ddb", "diff"], ["ddb", "stats"], ["ddb", "scan", "--limit", "1"]):
         ran = cruddur(*line)
@@ -32,7 +32,7 @@ def test_capacity_is_told_behind_everything_else(cruddur: Run) -> None:
         assert ran.err.count("consumed capacity: ") == 1
 
 
-def test_capacity_is_told_before_the_error_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_capacity_is_printed_before_the_error_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Refused), output.capacity_last():
         output.used(load(), Meter("t", computed=False))
         output.note(load(), "told")

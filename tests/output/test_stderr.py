@@ -1,4 +1,4 @@
-"""What is told on stderr has the colour of its meaning, where a terminal shows colours, and else none."""
+"""Lines on stderr have the colour of their meaning on a terminal with colours, and no colour elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_errors_are_red_warnings_yellow_changes_green_and_the_rest_dim(
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_where_none_is_wanted(
+def test_no_color_turns_colours_off(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: dict[str, str]
 ) -> None:
     watch(monkeypatch)
@@ -108,7 +108,7 @@ def test_a_step_that_is_broken_into_lines_keeps_its_mark_in_the_margin(
     ]  # fmt: skip
 
 
-def test_no_colour_where_nothing_watches(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_colour_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [line for line in told(capsys) if "\x1b" in line]
 
 
@@ -124,7 +124,7 @@ def test_a_command_to_paste_is_never_broken(
     assert last.endswith(hint)
 
 
-def test_of_a_question_what_will_be_lost_is_bold_and_the_question_yellow(
+def test_in_a_question_the_loss_is_bold_and_the_question_is_yellow(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watch(monkeypatch)
@@ -138,7 +138,7 @@ def test_of_a_question_what_will_be_lost_is_bold_and_the_question_yellow(
     assert asked.startswith("It will")
 
 
-def test_what_is_lost_without_a_question_is_bold_too(
+def test_the_loss_is_bold_without_a_question_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watch(monkeypatch)
@@ -156,7 +156,7 @@ def test_production_is_red_where_it_is_only_read(
     assert capsys.readouterr().err == f"{RED}production:\x1b[0m account 1\n"
 
 
-def test_what_is_not_local_is_said_even_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_is_not_local_is_printed_even_with_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     s = replace(load(), quiet=True)
     output.acting(s, "table a")
     output.acting(s, "table b", remote=True)
@@ -174,7 +174,7 @@ def test_an_error_is_shown_without_secrets_and_without_words_too_long_to_read(mo
     assert error.hint == f"cruddur db add-user {'x' * 1000}"
 
 
-def test_requests_are_told_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_requests_are_printed_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
     assert output.trace(load()) is None
     trace = output.trace(replace(load(), debug=True))
     assert trace is not None

@@ -1,4 +1,4 @@
-"""What leaves the process: data on stdout, words on stderr, no escape byte where nobody watches, no traceback ever."""
+"""The streams of a process: no escape sequence without a terminal, no control character, no traceback."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_in_forty_columns_no_line_is_longer(seeded: None, environment: dict[str,
     assert not [text for text in ran.out.splitlines() if len(text.rstrip()) > 40]
 
 
-def test_what_a_message_holds_is_never_obeyed(
+def test_a_terminal_obeys_no_control_character_of_a_message(
     seeded: None, cruddur: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
     client = aws_client.open_client(
@@ -114,7 +114,7 @@ def test_what_a_message_holds_is_never_obeyed(
     assert exact == HOSTILE
 
 
-def test_a_reader_that_leaves_early_is_no_error(seeded: None, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_reader_that_ends_early_is_no_error(seeded: None, environment: dict[str, str], tmp_path: Path) -> None:
     for command in ("ddb scan -o jsonl", "ddb scan", "ddb get-conversation", "--help", "config -o csv"):
         ran = in_shell(environment, f"set -o pipefail; cruddur {command} | head -1", cwd=tmp_path / "home")
         assert len(ran.out.splitlines()) == 1
@@ -144,7 +144,7 @@ def test_closed_and_full_streams_leave_no_traceback(seeded: None, environment: d
         assert ("Standard output is closed" in ran.err) == (code == 1 and redirection == ">&-")
 
 
-def test_nothing_waits_for_an_answer_without_a_terminal(
+def test_without_a_terminal_no_command_waits_for_an_answer(
     environment: dict[str, str], cruddur: Run, tmp_path: Path
 ) -> None:
     cruddur("ddb", "schema-load")
@@ -154,7 +154,7 @@ def test_nothing_waits_for_an_answer_without_a_terminal(
         assert "--yes" in ran.err
 
 
-def test_what_is_told_breaks_between_words_on_a_terminal_and_json_does_not(
+def test_lines_wrap_between_words_on_a_terminal_and_json_does_not_wrap(
     seeded: None, environment: dict[str, str], tmp_path: Path
 ) -> None:
     line = "ddb list-conversations --since 2001-01-01 --until 2001-02-01"

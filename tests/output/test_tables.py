@@ -1,4 +1,4 @@
-"""Records as a table: words, numbers and ids stay whole, or it is no table."""
+"""Records as a table: no word, number or id is broken, or no table is drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Row:
 
 
 @pytest.mark.parametrize("columns", range(24, 90), indirect=True)
-def test_a_table_in_any_width_keeps_words_and_numbers_whole(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_breaks_no_word_and_no_number_in_any_width(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     tables.table(streams.console(sys.stdout), [Row("message groups", 10_000, 2_736_809), Row("messages", 0, 0)])
     shown = capsys.readouterr().out
     fits(shown, columns)
@@ -48,7 +48,7 @@ def test_a_long_header_breaks_at_its_hyphens(columns: int, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("columns", [30], indirect=True)
-def test_what_would_cut_a_number_or_an_id_is_no_table(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_table_is_drawn_that_would_break_a_number_or_an_id(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert drawn(capsys, ["name", "sub"], "x", SUB) is None
     assert drawn(capsys, ["operation", "n", "m"], "BatchWriteItem", "1,234,567,890", "1") is None
     assert drawn(capsys, ["operation", "at"], "BatchWriteItem", "https://x/y-z") is not None
@@ -71,7 +71,9 @@ def test_people_are_a_table_in_eighty_columns(columns: int, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("columns", [80], indirect=True)
-def test_a_status_that_all_have_gives_way_to_the_whole_sub(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_status_that_all_people_have_is_left_out_for_the_whole_sub(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     address = "andrewbrown@example.com"
     tables.people(
         streams.console(sys.stdout), [Identity("andrewbrown", SUB, "andrewbrown", address, "CONFIRMED", True, None)]
@@ -82,7 +84,7 @@ def test_a_status_that_all_have_gives_way_to_the_whole_sub(columns: int, capsys:
 
 
 @pytest.mark.parametrize("columns", [80], indirect=True)
-def test_a_time_that_is_text_is_shown_as_every_other(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_as_text_is_shown_like_other_times(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"name": "a", "applied_at": "2026-11-20T12:00:01.863491+00:00"}, {"name": "b", "applied_at": "never"}]
     tables.table(streams.console(sys.stdout), rows)
     head, _, first, second = fits(capsys.readouterr().out, columns)
@@ -92,7 +94,7 @@ def test_a_time_that_is_text_is_shown_as_every_other(columns: int, capsys: pytes
 
 @pytest.mark.parametrize("columns", [80], indirect=True)
 @pytest.mark.parametrize("word", ["長" * 60, "x" * 200, "https://example.com/" + "segment" * 20])
-def test_a_column_of_sentences_gives_way_and_ids_stay_whole(
+def test_a_column_of_sentences_shrinks_and_ids_stay_whole(
     columns: int, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = ["2026-11-20 12:00", SUB, word]
@@ -111,7 +113,7 @@ def test_a_wide_handle_breaks_at_its_signs_before_an_id_does(columns: int, capsy
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120], indirect=True)
-def test_columns_stand_below_one_another_whatever_is_in_them(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_columns_are_aligned_with_wide_characters_too(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     names = ["plain", "日本語", "👩‍👩‍👧‍👦 family", "e\u0301te\u0301", "❤️", "🇩🇪"]
     tables.table(streams.console(sys.stdout), [{"name": name, "n": "|"} for name in names])
     lines = capsys.readouterr().out.splitlines()[2:]
@@ -134,16 +136,14 @@ def test_a_path_beside_its_name_breaks_at_its_signs(
 
 
 @pytest.mark.parametrize("columns", [40], indirect=True)
-def test_an_id_that_has_no_room_beside_its_name_stands_below_it(
-    columns: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_id_without_room_beside_its_name_is_below_it(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     tables.details(streams.console(sys.stdout), [{"handle": "mira", "cognito_user_id": SUB, "email": ""}])
     lines = fits(capsys.readouterr().out, columns)
     assert lines == ["handle           mira", "cognito user id", SUB, "email            –"]
 
 
 @pytest.mark.parametrize("columns", [120], indirect=True)
-def test_a_long_word_is_whole_where_a_sentence_can_give_way(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_word_stays_whole_if_a_sentence_can_shrink(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     address = "postgresql://cruddur:***@127.0.0.1:36351/cruddur"
     row = ["security_group_rule_id", address, "one word after another " * 4]
     assert tables.draw_table(streams.console(sys.stdout), ["setting", "value", "origin"], [row])
@@ -220,7 +220,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("columns", [40, 80], indirect=True)
-def test_a_setting_without_a_value_says_in_its_place_what_is_used_and_is_dim(
+def test_a_setting_without_a_value_shows_dim_what_is_used_instead(
     columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

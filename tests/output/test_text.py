@@ -1,4 +1,4 @@
-"""Text for a terminal: no control character reaches it, and lines fit."""
+"""Text for a terminal: no control character reaches the terminal, and lines fit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_numbers_are_counted_as_people_do() -> None:
     assert [text.units(0.5), text.units(1234567.0), text.units(0.25)] == ["0.5", "1,234,567", "0.25"]
 
 
-def test_a_time_that_is_none_or_out_of_range_is_still_shown() -> None:
+def test_an_unknown_time_or_one_out_of_range_is_shown() -> None:
     assert text.when(None) == "at an unknown time"
     assert text.when(datetime.max.replace(tzinfo=UTC)).startswith("9999-12-31")
 
@@ -48,11 +48,11 @@ def test_wide_and_combining_signs_have_their_width() -> None:
     assert [text.width_of("abc"), text.width_of("日本"), text.width_of("e\u0301")] == [3, 4, 1]
 
 
-def test_what_is_joined_to_one_sign_is_as_wide_as_one() -> None:
+def test_joined_characters_are_as_wide_as_one() -> None:
     assert [text.width_of(sign) for sign in ("👩‍👩‍👧‍👦", "🇩🇪", "👍🏽", "مرحبا")] == [2, 2, 2, 5]
 
 
-def test_a_text_is_cut_to_the_columns_that_there_are() -> None:
+def test_a_text_is_cut_to_a_number_of_columns() -> None:
     assert [text.cut("short", 5), text.cut("one two three", 8)] == ["short", "one two…"]
     assert text.cut("長い文字", 6) == "長い…"
     assert text.cut("that's how they knew", 15) == "that's how…"  # behind a word
@@ -65,7 +65,7 @@ def test_lines_are_broken_between_words_and_keep_their_indent() -> None:
     assert text.wrapped("https://example.com/a", 12, cut=True) == "https://\nexample.com/\na"
 
 
-def test_one_is_one() -> None:
+def test_one_item_is_singular() -> None:
     assert [counted(n, "item") for n in (0, 1, 2_000)] == ["0 items", "1 item", "2,000 items"]
     assert [counted(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
     assert [units(n) for n in (0, 0.5, 10, 1_234_567.0)] == ["0", "0.5", "10", "1,234,567"]
@@ -104,10 +104,10 @@ def test_commands_that_take_prod_are_named_with_it(local: str, production: str) 
     assert text.in_production(local) == production
 
 
-def test_an_item_of_a_list_goes_on_below_its_words() -> None:
+def test_later_lines_of_a_list_item_are_indented_to_its_text() -> None:
     assert wrapped("  1. one two three", 12) == "  1. one two\n     three"
     assert wrapped("at 10. one two", 8) == "at 10.\none two"
 
 
-def test_words_that_stand_apart_stay_apart() -> None:
+def test_spaces_between_words_are_kept() -> None:
     assert wrapped("2026-11-20  INSERT  message in a", 28) == "2026-11-20  INSERT  message\nin a"

@@ -1,4 +1,4 @@
-"""Whether what is shown fits, and an id that is wide."""
+"""A check that lines fit a width, and an id of wide characters."""
 
 from __future__ import annotations
 

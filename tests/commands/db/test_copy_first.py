@@ -34,13 +34,13 @@ def endpoint(production: Run) -> str:
 
 
 def behind(url: str, name: str) -> str:
-    """The URL of the test's database by the name of an instance, with the address that it is really at."""
+    """The URL of the test's database with the host name of an instance; ``hostaddr`` has its real address."""
     parts = urlsplit(url)
     return f"postgresql://{parts.username}:{parts.password}@{name}:{parts.port}{parts.path}?hostaddr={parts.hostname}"
 
 
 def taken() -> list[str]:
-    """The snapshots that were asked for; moto takes one of its own for each instance."""
+    """The snapshots that the test asked for, without the one that moto takes for each instance."""
     found = client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
     return [one["DBSnapshotIdentifier"] for one in found]
 
@@ -92,7 +92,7 @@ def test_a_dump_is_written_first_and_loads_again(
     assert users(empty_database) == before
 
 
-def test_without_a_terminal_it_says_how_and_does_as_it_is_told(
+def test_without_a_terminal_it_warns_and_continues(
     production: Run, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROD_CONNECTION_URL", database)

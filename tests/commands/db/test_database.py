@@ -1,4 +1,4 @@
-"""``cruddur db``: what is made, loaded and seeded, what is asked first, and how a failure reads."""
+"""``cruddur db``: creating, loading and seeding a database, the questions before, and the errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(url: str, sql: str, *values: object) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def test_create_makes_the_database_once(here: Here, no_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_creates_the_database_once(here: Here, no_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONNECTION_URL", no_database)
     assert "would be created" in here("db", "create", "--dry-run").err
     assert here("db", "ping").code == 5
@@ -105,7 +105,7 @@ def test_a_database_of_any_name_is_made_and_used(
             conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def test_a_file_that_is_no_sql_is_said_to_be_what_it_is(here: Here, database: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_sql_is_refused_with_its_kind(here: Here, database: str, tmp_path: Path) -> None:
     path = tmp_path / "a dump"
     for content, said, hint in (
         (gzip.compress(b"SELECT 1;"), "is compressed by gzip", f"gunzip -c '{path}' | cruddur db COMMAND --file -"),
@@ -124,7 +124,7 @@ def test_a_file_that_is_no_sql_is_said_to_be_what_it_is(here: Here, database: st
 
 
 @pytest.mark.parametrize("end", ["", "--\n-- PostgreSQL database dump complete\n--\n"])
-def test_a_dump_that_was_cut_between_two_statements_is_told(here: Here, tmp_path: Path, end: str) -> None:
+def test_a_dump_without_its_end_is_reported(here: Here, tmp_path: Path, end: str) -> None:
     path = tmp_path / "dump.sql"
     path.write_text(f"--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.more (i int);\n{end}")
     ran = here("db", "schema-load", "-n", "--file", str(path))
@@ -145,7 +145,7 @@ def test_schema_load_over_rows_is_refused_without_a_terminal_and_counts_them(her
 
 
 @pytest.mark.parametrize("answer", [("--yes",), ("--confirm", "NAME")])
-def test_with_an_answer_in_advance_a_schema_is_loaded_once_and_says_what_is_lost(
+def test_with_yes_a_schema_is_loaded_once_and_reports_what_is_lost(
     here: Here, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: tuple[str, ...]
 ) -> None:
     loaded: list[str] = []
@@ -233,7 +233,7 @@ def test_a_person_whose_handle_differs_in_case_only_is_not_added(here: Here, dat
     assert here("db", "add-user", "bayko").code == 0
 
 
-def test_a_person_is_said_to_be_added_once(here: Here, database: str) -> None:
+def test_a_person_is_reported_as_added_once(here: Here, database: str) -> None:
     before = dumps.rows(database)
     ran = here("db", "add-user", "mira", "-n", "-o", "json")
     assert (json.loads(ran.out)["added"], "mira: would be added" in ran.err) == (0, True)
@@ -251,7 +251,7 @@ def test_a_person_is_said_to_be_added_once(here: Here, database: str) -> None:
         assert json.loads(ran.out)["items"] == [shown]
 
 
-def test_a_dry_run_changes_nothing_and_says_so(here: Here, database: str) -> None:
+def test_a_dry_run_changes_nothing_and_reports_it(here: Here, database: str) -> None:
     before = dumps.rows(database)
     for command in (["setup"], ["seed"], ["create"], ["schema-load"], ["update-cognito-user-ids"]):
         assert here("cognito", "list-users").code in {0, 5}
@@ -270,7 +270,7 @@ def test_a_refused_connection_is_one_line_and_code_4(here: Here, monkeypatch: py
     )
 
 
-def test_a_server_that_never_answers_is_given_up(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_gives_up_on_a_server_that_never_answers(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -302,7 +302,7 @@ def test_a_missing_database_is_code_5_and_names_the_command(
     assert (error["code"], error["hint"]) == ("database_not_found", "cruddur db setup")
 
 
-def test_waiting_survives_a_server_that_comes_late(here: Here, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_waits_for_a_server_that_starts_late(here: Here, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = urlsplit(database)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -321,7 +321,7 @@ def test_waiting_survives_a_server_that_comes_late(here: Here, database: str, mo
 
 
 def forward(port: int, to: int, stop: threading.Event) -> None:
-    """A server that hands every connection on to another port."""
+    """A server that forwards every connection to another port."""
     with socket.create_server(("127.0.0.1", port)) as server:
         server.settimeout(0.1)
         while not stop.is_set():
@@ -347,7 +347,7 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
 # A copy of production is released; production itself never is.
 
 
-def test_a_copy_of_production_is_told_how_to_release_it_and_then_takes_writes(here: Here, copied: str) -> None:
+def test_a_copy_of_production_is_refused_until_it_is_released(here: Here, copied: str) -> None:
     refused = here("db", "add-user", "mira")
     assert refused.code == 6
     assert "next: if this is a copy of production: cruddur db release-copy" in refused.err
@@ -361,7 +361,9 @@ def test_a_copy_of_production_is_told_how_to_release_it_and_then_takes_writes(he
     assert (again.code, "nothing was changed" in again.err) == (0, True)
 
 
-def test_the_server_of_production_releases_nothing(here: Here, copied: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_on_the_server_of_production_is_not_released(
+    here: Here, copied: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROD_CONNECTION_URL", copied.replace("127.0.0.1", "localhost"))
     for arguments in (("--yes",), ("--confirm", copied.rpartition("/")[2]), ("--prod", "--yes")):
         assert here("db", "release-copy", *arguments).code == 6

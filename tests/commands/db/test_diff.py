@@ -1,4 +1,4 @@
-"""``cruddur db diff``: every kind of difference, on a real PostgreSQL, and that nothing stays of the comparison."""
+"""``cruddur db diff``: every kind of difference, on a real PostgreSQL, and that the comparison leaves nothing."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_schema_that_its_file_made_has_no_difference(here: Here, rich: str) 
     assert dumps.rows(rich) == before
 
 
-def test_what_a_killed_diff_leaves_is_dropped_by_the_next(
+def test_the_database_of_a_killed_diff_is_dropped_by_the_next(
     here: Here, rich: str, environment: dict[str, str], tmp_path: Path, today: Callable[[datetime], None]
 ) -> None:
     home = tmp_path / "home"
@@ -113,7 +113,7 @@ def test_what_a_killed_diff_leaves_is_dropped_by_the_next(
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_is_changed_alone_is_the_only_difference(here: Here, rich: str, name: str) -> None:
+def test_a_single_change_is_the_only_difference(here: Here, rich: str, name: str) -> None:
     change, text = CHANGES[name]
     run(rich, text)
     found = differences(here)
@@ -128,7 +128,7 @@ def test_a_table_that_is_missing_altogether_is_one_line(here: Here, rich: str) -
     assert [line for line in found.out.splitlines() if "activities" in line] == ["+ table public.activities"]
 
 
-def test_objects_of_every_other_kind_are_named(here: Here, database: str) -> None:
+def test_objects_of_every_kind_are_named(here: Here, database: str) -> None:
     run(database, OBJECTS)
     run(
         database,
@@ -164,7 +164,7 @@ def test_the_built_in_schema_after_a_set_up_has_no_difference(here: Here, databa
     assert databases(database) == set()
 
 
-def test_a_person_sees_a_diff(here: Here, database: str) -> None:
+def test_a_terminal_shows_a_diff(here: Here, database: str) -> None:
     run(database, "ALTER TABLE users ALTER handle DROP NOT NULL, ADD bio text")
     ran = here("db", "diff")
     assert ran.code == 1
@@ -214,7 +214,7 @@ def test_a_role_that_the_schema_creates_does_not_stay(here: Here, checkout: Path
     assert run(database, "SELECT 1 FROM pg_roles WHERE rolname = 'of_a_diff'") == []
 
 
-def test_a_file_that_postgresql_refuses_is_an_error_and_nothing_stays(
+def test_a_file_that_postgresql_refuses_is_an_error_and_leaves_nothing(
     here: Here, checkout: Path, database: str
 ) -> None:
     (checkout / "schema.sql").write_text("CREATE TABLE a (i int);\nCREATE TABLE b (i nothing);")

@@ -1,4 +1,4 @@
-"""The commands around migrations, and whose files of SQL are loaded, as they are typed."""
+"""The commands for migrations, and the SQL files that are loaded."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def query(url: str, text: str) -> list[Any]:
         return conn.execute(text.encode()).fetchall()
 
 
-def test_up_status_down(cruddur: Run, application: Path, database: str) -> None:
+def test_migrate_status_and_rollback(cruddur: Run, application: Path, database: str) -> None:
     status = cruddur("db", "migration-status", "-o", "json")
     assert status.code == 1
     assert parsed(status)["items"] == [
@@ -88,7 +88,7 @@ def test_up_status_down(cruddur: Run, application: Path, database: str) -> None:
     assert parsed(cruddur("db", "migrate", "-o", "json"))["applied"] == 1
 
 
-def test_a_new_one(cruddur: Run, application: Path) -> None:
+def test_a_new_migration_is_created(cruddur: Run, application: Path) -> None:
     assert parsed(cruddur("db", "new-migration", "add nick-name", "-n", "-o", "json"))["written"] == 0
     assert len(list((application / "migrations").iterdir())) == 1
     made = parsed(cruddur("db", "new-migration", "add nick-name", "-o", "json"))["items"][0]
@@ -103,7 +103,7 @@ def test_a_new_one(cruddur: Run, application: Path) -> None:
     file.unlink()
 
 
-def test_one_that_is_not_filled_in_yet(cruddur: Run, application: Path, database: str) -> None:
+def test_an_empty_migration_is_refused(cruddur: Run, application: Path, database: str) -> None:
     made = cruddur("db", "new-migration", "later")
     assert "Fill in its up part and its down part, then: cruddur db migrate" in made.err
     for more in ((), ("--dry-run",)):
@@ -127,7 +127,7 @@ def test_a_dry_run_says_that_it_ran_code_to_read_its_sql(cruddur: Run, applicati
     assert said not in cruddur("db", "migrate", "--dry-run").err
 
 
-def test_how_much_is_said_to_be_undone(cruddur: Run, application: Path) -> None:
+def test_a_rollback_reports_how_many_migrations_are_rolled_back(cruddur: Run, application: Path) -> None:
     assert "no migration is applied" in cruddur("db", "rollback", "--yes").err
     assert "1 migration applied" in cruddur("db", "migrate").err
     assert f"the newest migration that is applied is {BIO}" in cruddur("db", "rollback", "--to", BIO, "--yes").err
@@ -159,7 +159,7 @@ def test_a_rollback_is_confirmed(cruddur: Run, application: Path, database: str)
     assert cruddur("db", "rollback", "--prod", "--confirm", name, env=prod).code == 0
 
 
-def test_a_stamped_database_is_rolled_back_with_prod_only(cruddur: Run, application: Path, database: str) -> None:
+def test_a_marked_database_is_rolled_back_only_with_prod(cruddur: Run, application: Path, database: str) -> None:
     cruddur("db", "migrate")
     with psycopg.connect(database) as conn:
         conn.execute("CREATE TABLE cruddur_environment (name text)")
@@ -169,11 +169,13 @@ def test_a_stamped_database_is_rolled_back_with_prod_only(cruddur: Run, applicat
 
 
 @pytest.mark.parametrize("more", [("--steps", "1", "--to", BIO), ("--steps", "0"), ("--steps",), ("--to", "17")])
-def test_how_a_rollback_is_not_called(cruddur: Run, application: Path, more: tuple[str, ...]) -> None:
+def test_contradictory_options_of_a_rollback_are_refused(
+    cruddur: Run, application: Path, more: tuple[str, ...]
+) -> None:
     assert cruddur("db", "rollback", "--yes", *more).code == 2
 
 
-def test_a_failing_migration(cruddur: Run, application: Path) -> None:
+def test_a_failing_migration_is_rolled_back(cruddur: Run, application: Path) -> None:
     bad = application / "migrations" / "17000000000000000_bad.sql"
     bad.write_text("-- migrate:up\nCREATE TABLE x (i int);\nINSERT INTO nowhere VALUES (1);\n")
     ran = cruddur("db", "migrate")
@@ -186,7 +188,7 @@ def test_a_failing_migration(cruddur: Run, application: Path) -> None:
     assert " Nothing was changed.\n" in cruddur("db", "migrate").err
 
 
-def test_a_file_that_is_gone(cruddur: Run, application: Path) -> None:
+def test_a_missing_file_of_an_applied_migration_is_reported(cruddur: Run, application: Path) -> None:
     cruddur("db", "migrate")
     (application / "migrations" / f"{BIO}_add_bio_column.py").unlink()
     status = cruddur("db", "migration-status", "-o", "json", "-q")
@@ -195,7 +197,7 @@ def test_a_file_that_is_gone(cruddur: Run, application: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["migrate", "rollback"])
-def test_where_there_are_none(cruddur: Run, name: str) -> None:
+def test_without_a_folder_of_migrations_the_commands_are_refused(cruddur: Run, name: str) -> None:
     ran = cruddur("db", name, "-o", "json")
     assert ran.code == 3
     error = json.loads(ran.err.splitlines()[-1])["error"]
@@ -203,7 +205,9 @@ def test_where_there_are_none(cruddur: Run, name: str) -> None:
     assert "migrations_dir" in error["hint"]
 
 
-def test_eight_at_once(environment: dict[str, str], application: Path, tmp_path: Path, database: str) -> None:
+def test_eight_that_migrate_at_once_apply_each_migration_once(
+    environment: dict[str, str], application: Path, tmp_path: Path, database: str
+) -> None:
     for number in range(5):
         up = f"CREATE TABLE t{number} (i int); SELECT pg_sleep(0.1);"
         (application / "migrations" / f"1700000000000000{number}_t.sql").write_text(f"-- migrate:up\n{up}\n")
@@ -216,7 +220,7 @@ def test_eight_at_once(environment: dict[str, str], application: Path, tmp_path:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_ended_half_way(
+def test_a_signal_ends_a_running_migration_with_one_line(
     environment: dict[str, str], application: Path, tmp_path: Path, database: str, number: int, code: int
 ) -> None:
     slow = application / "migrations" / "17000000000000000_slow.sql"
@@ -236,7 +240,7 @@ def test_ended_half_way(
     assert query(database, "SELECT to_regclass('x'), count(*) FROM cruddur_migrations") == [(None, 1)]
 
 
-def test_the_checkouts_own_schema_and_seeds(
+def test_the_checkouts_own_schema_and_seed_are_loaded(
     cruddur: Run, application: Path, empty_database: str, environment: dict[str, str]
 ) -> None:
     environment["CONNECTION_URL"] = empty_database
@@ -261,7 +265,7 @@ def test_the_checkouts_own_schema_and_seeds(
     assert parsed(cruddur("db", "migrate", "-o", "json"))["applied"] == 1
 
 
-def test_configured_and_named_files(
+def test_files_of_settings_and_options_are_loaded(
     cruddur: Run, application: Path, empty_database: str, environment: dict[str, str]
 ) -> None:
     environment["CONNECTION_URL"] = empty_database
@@ -301,7 +305,7 @@ def test_psqls_own_commands_are_refused_before_anything_is_asked(
 
 
 def adopted(database: str, number: str = BIO) -> None:
-    """What the application's own script recorded, whether it applied it or not."""
+    """Record a migration in the table of the application's own script, which does not show if it was applied."""
     with psycopg.connect(database) as conn:
         conn.execute("CREATE TABLE IF NOT EXISTS schema_information (id integer UNIQUE, last_successful_run text)")
         conn.execute("DELETE FROM schema_information")
@@ -313,7 +317,7 @@ def states(here: Here) -> list[Any]:
     return [(row["state"], row["applied_at"]) for row in json.loads(ran.out)["items"]]
 
 
-def test_an_adopted_one_has_no_time_and_can_be_run_again(here: Here, application: Path, database: str) -> None:
+def test_an_adopted_migration_has_no_time_and_can_be_run_again(here: Here, application: Path, database: str) -> None:
     adopted(database)
     assert states(here) == [("adopted", None)]
     status = here("db", "migration-status")
@@ -328,7 +332,9 @@ def test_an_adopted_one_has_no_time_and_can_be_run_again(here: Here, application
     assert parsed(here("db", "rollback", *YES))["rolled_back"] == 1
 
 
-def test_an_adopted_one_stays_adopted_when_a_later_one_is_applied(here: Here, application: Path, database: str) -> None:
+def test_an_adopted_migration_stays_adopted_when_a_later_one_is_applied(
+    here: Here, application: Path, database: str
+) -> None:
     adopted(database)
     later = "-- migrate:up\nCREATE TABLE later (i int);\n-- migrate:down\nDROP TABLE later;\n"
     (application / "migrations" / "17000000000000000_later.sql").write_text(later)
@@ -353,7 +359,7 @@ def test_a_table_of_an_older_version_gets_its_new_column(here: Here, application
     assert states(here) == [old, ("applied", None)]
 
 
-def test_already_exists_names_the_way_out(here: Here, application: Path, database: str) -> None:
+def test_already_exists_has_a_hint_with_mark_applied(here: Here, application: Path, database: str) -> None:
     with psycopg.connect(database) as conn:
         conn.execute("ALTER TABLE users ADD COLUMN bio text")
     ran = here("db", "migrate")
@@ -370,7 +376,9 @@ def test_already_exists_names_the_way_out(here: Here, application: Path, databas
     assert query(database, "SELECT last_successful_run FROM schema_information") == [(BIO,)]
 
 
-def test_what_cannot_be_marked_or_run_again(here: Here, application: Path, database: str) -> None:
+def test_migrations_that_cannot_be_marked_or_run_again_are_refused(
+    here: Here, application: Path, database: str
+) -> None:
     for option in ("--mark-applied", "--redo"):
         for more in ((), ("-n",)):
             ran = here("db", "migrate", option, "17", *more)

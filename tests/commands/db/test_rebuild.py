@@ -63,7 +63,7 @@ def uuids(url: str) -> set[str]:
     return {str(row[0]) for row in run(url, "SELECT uuid FROM users")}
 
 
-def test_a_reset_makes_everything_again(here: Here, checkout: Path, database: str) -> None:
+def test_a_reset_creates_everything_again(here: Here, checkout: Path, database: str) -> None:
     run(database, "DELETE FROM users")
     run(database, "CREATE TABLE more (i int)")
     ran = here("db", "reset", "--yes")

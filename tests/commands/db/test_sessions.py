@@ -1,4 +1,4 @@
-"""``db connect``, ``sessions`` and ``kill-all``: what is said where nobody matches, and what ends what."""
+"""``db connect``, ``sessions`` and ``kill-all``: notes, questions and sessions that end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.commands.conftest import Here
 from tests.conftest import Run
 
 
-def test_no_session_matches(here: Here) -> None:
+def test_without_a_matching_session_a_note_says_so(here: Here) -> None:
     for command in (["sessions"], ["kill-all", "--yes"], ["kill-all", "-n"]):
         assert "No session of database" in here("db", *command, "--user", "somebody").err
         assert "No session is connected" in here("db", *command).err
 
 
-def test_what_is_asked(here: Here, database: str) -> None:
+def test_kill_all_asks_and_drop_counts_the_sessions(here: Here, database: str) -> None:
     with psycopg.connect(database):
         ended = here("db", "kill-all")
         assert ended.code == 6
@@ -45,7 +45,7 @@ def test_what_is_asked(here: Here, database: str) -> None:
         assert "1 session ends" in here("db", "drop", "-n").err
 
 
-def test_connect_looks_first(cruddur: Run, environment: dict[str, str], tmp_path: Path) -> None:
+def test_connect_connects_before_it_starts_psql(cruddur: Run, environment: dict[str, str], tmp_path: Path) -> None:
     parts = urlsplit(environment["CONNECTION_URL"])
     with socket.create_server(("127.0.0.1", 0)) as silent:
         urls = {
@@ -64,9 +64,7 @@ def test_connect_looks_first(cruddur: Run, environment: dict[str, str], tmp_path
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
-def test_a_signal_within_a_savepoint_says_nothing_of_the_connection(
-    environment: dict[str, str], database: str, number: str
-) -> None:
+def test_a_signal_within_a_savepoint_is_one_line(environment: dict[str, str], database: str, number: str) -> None:
 
     from tests import waiting
 
@@ -105,7 +103,7 @@ def interrupted(process: subprocess.Popen[str]) -> None:
     assert (process.returncode, said.strip()) == (130, "interrupted")
 
 
-def test_watch_prints_a_block_for_each_look_through_a_pipe(environment: dict[str, str], database: str) -> None:
+def test_watch_prints_one_table_after_another_through_a_pipe(environment: dict[str, str], database: str) -> None:
     process = watching(environment)
     assert process.stdout is not None
     assert "  0 sessions of database " in process.stdout.readline()
@@ -120,7 +118,7 @@ def test_watch_prints_a_block_for_each_look_through_a_pipe(environment: dict[str
     interrupted(process)
 
 
-def test_watch_prints_an_object_for_each_look_as_json(environment: dict[str, str], database: str) -> None:
+def test_watch_prints_one_json_object_for_each_list(environment: dict[str, str], database: str) -> None:
     process = watching(environment, "-o", "json")
     assert process.stdout is not None
     bodies = [json.loads(process.stdout.readline()) for _ in range(2)]
@@ -129,7 +127,7 @@ def test_watch_prints_an_object_for_each_look_as_json(environment: dict[str, str
     interrupted(process)
 
 
-def test_watch_draws_over_its_own_lines_on_a_terminal(environment: dict[str, str], database: str) -> None:
+def test_watch_overwrites_its_own_lines_on_a_terminal(environment: dict[str, str], database: str) -> None:
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 4, 100, 0, 0))
     with psycopg.connect(database), psycopg.connect(database), psycopg.connect(database):
@@ -147,7 +145,7 @@ def test_watch_draws_over_its_own_lines_on_a_terminal(environment: dict[str, str
     assert "\x1b[?" not in shown  # the cursor is not hidden, nor the screen changed
 
 
-def test_watch_waits_for_a_server_that_is_away(
+def test_watch_waits_for_a_server_that_does_not_answer(
     here: Here, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = sessions.find
@@ -175,5 +173,5 @@ def test_watch_waits_for_a_server_that_is_away(
 
 
 @pytest.mark.parametrize("options", ["--interval 1", "--watch --svg x.svg", "--watch --interval 0"])
-def test_watch_with_what_contradicts_it_is_refused(here: Here, options: str) -> None:
+def test_watch_with_contradictory_options_is_refused(here: Here, options: str) -> None:
     assert here("db", "sessions", *options.split()).code == 2

@@ -63,9 +63,7 @@ def test_a_handle_that_differs_in_case_only_is_not_added(here: Here, cognito: An
     assert len(ids(database)) == len(before) + 2
 
 
-def test_many_who_are_skipped_are_counted_where_a_table_names_them(
-    here: Here, cognito: Any, pool: str, database: str
-) -> None:
+def test_many_skipped_people_are_counted_and_not_all_named(here: Here, cognito: Any, pool: str, database: str) -> None:
     for n in range(12):
         if n == 10:  # so few are all named
             assert here("db", "update-cognito-user-ids").err.count("skipped: nameless") == 10
@@ -76,7 +74,7 @@ def test_many_who_are_skipped_are_counted_where_a_table_names_them(
     assert "skipped: 7 more; in all 12 have no preferred_username" in err
 
 
-def test_a_dry_run_of_the_sync_says_the_same_and_writes_nothing(
+def test_a_dry_run_of_the_sync_reports_the_same_and_writes_nothing(
     here: Here, cognito: Any, pool: str, database: str
 ) -> None:
     add(cognito, pool, "andrew", "andrewbrown")
@@ -88,7 +86,7 @@ def test_a_dry_run_of_the_sync_says_the_same_and_writes_nothing(
     assert dumps.rows(database) == before
 
 
-def test_an_update_that_fails_half_way_writes_no_person(here: Here, cognito: Any, pool: str, database: str) -> None:
+def test_an_update_that_fails_half_way_writes_nothing(here: Here, cognito: Any, pool: str, database: str) -> None:
     import psycopg
 
     for handle in ("andrewbrown", "bayko", "altbrown", "londo"):

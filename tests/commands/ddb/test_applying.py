@@ -1,4 +1,4 @@
-"""``ddb stream process`` as it runs on: what comes is applied once, across outages, kills and the old Lambda."""
+"""``ddb stream process --follow``: each record is applied once, despite outages, kills and the old Lambda."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ cli.main()
 """
 
 
-def test_follow_applies_what_comes_and_ends_with_one_line(
+def test_follow_applies_new_records_and_ends_with_one_line(
     streamed: Here, table: DynamoDB, start: Start, tmp_path: Path
 ) -> None:
     place = tmp_path / "place.json"
@@ -67,8 +67,11 @@ def test_follow_applies_what_comes_and_ends_with_one_line(
 
 
 class OldLambda(threading.Thread):
-    """The application's own stream function beside ours: for each message it deletes every group row of the
-    conversation that the index shows, and puts it again with the message's time and text, without a condition."""
+    """The application's own stream function, which runs beside ``process``.
+
+    For each message it deletes every group row of the conversation in the index. It writes the row again with the
+    message's time and text, without a condition.
+    """
 
     def __init__(self, table: DynamoDB, numbers: range) -> None:
         super().__init__()
@@ -111,7 +114,7 @@ def test_beside_the_old_lambda_one_last_run_from_the_oldest_leaves_the_right_row
     assert rows(table) == [(minute(19), "message 19")] * 2
 
 
-def test_follow_outlives_an_outage_and_says_it_once(streamed: Here, table: DynamoDB, start: Start) -> None:
+def test_follow_survives_an_outage_and_reports_it_once(streamed: Here, table: DynamoDB, start: Start) -> None:
     down = threading.Event()
 
     def before(_: str) -> None:
@@ -141,7 +144,7 @@ def test_follow_outlives_an_outage_and_says_it_once(streamed: Here, table: Dynam
     assert "Waiting" not in err
 
 
-def test_killed_between_effect_and_place_nothing_is_lost_and_nothing_doubled(
+def test_killed_before_the_checkpoint_no_record_is_lost_or_applied_twice(
     streamed: Here, table: DynamoDB, start: Start, tmp_path: Path
 ) -> None:
     groups = [f"group {n}" for n in range(12)]
@@ -167,7 +170,9 @@ def test_killed_between_effect_and_place_nothing_is_lost_and_nothing_doubled(
     assert texts == sorted(f"9.{m}" for m in range(12) for _ in pairs)
 
 
-def test_killed_at_random_points_and_run_again(streamed: Here, table: DynamoDB, start: Start, tmp_path: Path) -> None:
+def test_killed_at_random_points_the_next_run_leaves_the_right_rows(
+    streamed: Here, table: DynamoDB, start: Start, tmp_path: Path
+) -> None:
     arguments = ["ddb", "stream", "process", "-q", "--checkpoint", str(tmp_path / "place.json")]
     chance = random.Random(7)
     for n in range(10):

@@ -29,7 +29,7 @@ def body(text: str) -> dict[str, Any]:
 # On AWS, by moto.
 
 
-def test_a_backup_is_made_once_listed_and_restored_into_a_new_table(production: Run) -> None:
+def test_a_backup_is_created_once_listed_and_restored_into_a_new_table(production: Run) -> None:
     dynamodb = make_table()
     made = production("ddb", "backup", "weekly", "--prod", "-o", "json")
     assert made.code == 0, made.err
@@ -127,7 +127,7 @@ def test_a_table_is_restored_to_a_day_or_to_a_length_of_time_before_now(
     assert asked == [meant]
 
 
-def test_a_backup_that_is_missing_lists_those_there_are(production: Run) -> None:
+def test_a_missing_backup_is_refused_with_the_list_of_backups(production: Run) -> None:
     make_table()
     production("ddb", "backup", "weekly", "--prod")
     ran = production("ddb", "restore", "daily", "--into", "messages-2", "--prod")
@@ -139,7 +139,7 @@ def test_a_backup_that_is_missing_lists_those_there_are(production: Run) -> None
     assert (two.code, "2 backups of table" in two.err) == (3, True)
 
 
-def test_names_that_dynamodb_would_refuse_and_half_a_request_are_usage_errors(production: Run) -> None:
+def test_wrong_names_and_incomplete_requests_are_usage_errors(production: Run) -> None:
     make_table()
     assert production("ddb", "backup", "a b", "--prod").code == 2
     assert production("ddb", "restore", "--into", "messages-2", "--prod").code == 2
@@ -158,7 +158,7 @@ def test_a_dry_run_makes_restores_and_protects_nothing(production: Run) -> None:
     assert not dynamodb.describe_table(TableName=TABLE)["Table"]["DeletionProtectionEnabled"]
 
 
-def test_protect_says_what_it_changed_and_off_wants_the_name(production: Run) -> None:
+def test_protect_reports_what_it_changed_and_off_needs_the_name(production: Run) -> None:
     dynamodb = make_table()
     first = body(production("ddb", "protect", "--prod", "-o", "json").out)
     assert [(one["setting"], one["result"]) for one in first["items"]] == [
@@ -229,7 +229,7 @@ def test_a_local_backup_is_a_file_and_comes_back_whole(here: Here, table: Dynamo
     assert here("ddb", "drop", "--table", into, "--yes").code == 0
 
 
-def test_no_backup_of_a_table_that_is_missing_is_said_in_these_words(here: Here, table: DynamoDB) -> None:
+def test_a_missing_table_without_a_backup_is_reported(here: Here, table: DynamoDB) -> None:
     ran = here("ddb", "list-backups")
     assert (ran.code, ran.out) == (0, "")
     assert f"There is no table {table.table} on" in ran.err
@@ -255,7 +255,7 @@ def test_a_local_restore_that_fails_leaves_no_half_table(here: Here, table: Dyna
     assert into not in here("ddb", "list-tables", "-o", "json").out
 
 
-def test_a_local_restore_that_was_killed_is_named_and_completed(
+def test_a_killed_local_restore_is_listed_and_completed(
     here: Here, table: DynamoDB, environment: dict[str, str], tmp_path: Path
 ) -> None:
     assert here("ddb", "setup").code == 0

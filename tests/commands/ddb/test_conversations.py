@@ -1,4 +1,4 @@
-"""``cruddur ddb``: what is read, shown, explained and refused."""
+"""Reading conversations with ``cruddur ddb``: selection, output, explanations and refusals."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_conversation_is_found_by_default_by_id_and_by_its_people(seeded: He
     assert seeded("ddb", "get-conversation", SEEDED, "--with", "bayko").code == 2
 
 
-def test_the_index_is_not_asked_where_the_messages_say_whose_they_are(seeded: Here, table: DynamoDB) -> None:
+def test_the_index_is_not_read_if_the_messages_show_the_people(seeded: Here, table: DynamoDB) -> None:
     def read(*options: str) -> Any:
         return parsed(seeded("ddb", "get-conversation", *options, "-o", "json"))
 
@@ -136,7 +136,7 @@ def test_the_applications_own_queries_read_what_was_seeded(seeded: Here, table: 
     )  # fmt: skip
 
 
-def test_what_the_application_wrote_is_read_in_time_order_with_utc_times(seeded: Here, table: DynamoDB) -> None:
+def test_the_applications_messages_are_read_in_time_order_in_utc(seeded: Here, table: DynamoDB) -> None:
     """The backend writes local time with its offset; here half a day off, so that text order is far from time order."""
     last = datetime.fromisoformat(parsed(seeded("ddb", "get-conversation", "-o", "json"))["items"][-1]["created_at"])
     local = datetime.fromtimestamp(last.timestamp() + 90.5, tz=datetime.fromisoformat("2026-01-01T00:00-09:30").tzinfo)
@@ -151,7 +151,7 @@ def test_what_the_application_wrote_is_read_in_time_order_with_utc_times(seeded:
     assert [group["message_group_uuid"] for group in groups] == ["of the app", SEEDED]
 
 
-def test_years_and_times_narrow_what_is_shown(here: Here, table: DynamoDB) -> None:
+def test_years_and_times_select_messages(here: Here, table: DynamoDB) -> None:
     tables.create(table, say=lambda _: None)
     rows = {"2025-12-31T23:30:00-05:30": "new year", "2025-12-31T23:59:59.999999+00:00": "old", "2026-06-01": "june"}
     write(table, [message_row(sk, text) for sk, text in rows.items()])
@@ -168,7 +168,7 @@ def test_years_and_times_narrow_what_is_shown(here: Here, table: DynamoDB) -> No
     assert here("ddb", "get-conversation", "--since", "soon").code == 2
 
 
-def test_nothing_found_explains_itself_on_stderr(seeded: Here, table: DynamoDB) -> None:
+def test_an_empty_result_is_explained_on_stderr(seeded: Here, table: DynamoDB) -> None:
     said = [item["sk"]["S"] for item in everything(table) if item["pk"]["S"] == f"MSG#{SEEDED}"]
     ran = seeded("ddb", "get-conversation", "--year", "1999", "-o", "json")
     body = parsed(ran)
@@ -211,7 +211,7 @@ def test_only_conversations_with_the_person_that_is_named_are_listed(seeded: Her
     assert (unknown.code, "andrewbrown, bayko" in unknown.err) == (5, True)
 
 
-def test_an_empty_table_is_said_with_what_fills_it(here: Here, table: DynamoDB) -> None:
+def test_an_empty_table_is_reported_with_the_command_that_fills_it(here: Here, table: DynamoDB) -> None:
     assert here("ddb", "schema-load").code == 0
     for arguments in (("scan",), ("get-conversation",), ("list-conversations",)):
         ran = here("ddb", *arguments)
@@ -232,7 +232,7 @@ def test_an_empty_table_is_said_with_what_fills_it(here: Here, table: DynamoDB) 
         ("get-conversation", "--with", "@andrewbrow"),
     ],
 )
-def test_an_unknown_handle_lists_those_there_are_before_any_write(
+def test_an_unknown_handle_is_refused_with_the_known_ones_before_any_write(
     here: Here, table: DynamoDB, arguments: tuple[str, ...]
 ) -> None:
     ran = here("ddb", *arguments, "-o", "json")
@@ -251,7 +251,7 @@ def test_a_missing_table_is_an_error_with_the_next_command(here: Here) -> None:
         assert "There is no table" in ran.err
 
 
-def test_a_table_that_is_there_is_said_and_one_with_another_schema_is_shown(here: Here, table: DynamoDB) -> None:
+def test_an_existing_table_is_reported_and_another_schema_is_shown(here: Here, table: DynamoDB) -> None:
     assert "created" in here("ddb", "schema-load").err
     ran = here("ddb", "schema-load")
     assert (ran.code, ran.err.rstrip().endswith("exists already")) == (0, True)
@@ -274,7 +274,7 @@ def test_a_table_that_is_there_is_said_and_one_with_another_schema_is_shown(here
     assert tables.differences(tables.describe(table)) == []
 
 
-def test_dropping_what_is_missing_is_an_error_unless_it_is_allowed(here: Here) -> None:
+def test_dropping_a_missing_table_is_an_error_without_if_exists(here: Here) -> None:
     assert here("ddb", "drop", "--yes").code == 5
     assert here("ddb", "drop", "--yes", "--if-exists").code == 0
 
@@ -317,7 +317,7 @@ def test_a_dry_run_of_a_set_up_makes_no_table(here: Here, table: DynamoDB) -> No
 
 
 @pytest.mark.parametrize("output", ["table", "jsonl", "json", "csv"])
-def test_a_reader_that_leaves_ends_a_scan_quietly(
+def test_a_reader_that_ends_stops_a_scan_without_an_error(
     seeded: Here, environment: dict[str, str], tmp_path: Any, output: str
 ) -> None:
     assert seeded("ddb", "seed", "--messages", "2000", "-q").code == 0
@@ -330,7 +330,7 @@ def test_a_reader_that_leaves_ends_a_scan_quietly(
     assert "Errno" not in ran.stderr.decode()
 
 
-def test_a_wrong_table_name_is_told_with_its_origin_only_where_it_is_used(
+def test_a_wrong_table_name_is_reported_with_its_origin_where_it_is_used(
     here: Here, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DDB_MESSAGE_TABLE", "tt")
@@ -361,7 +361,7 @@ def following(environment: dict[str, str], *options: str, url: str | None = None
     return process
 
 
-def test_follow_prints_each_new_message_once_and_outlives_an_outage(
+def test_follow_prints_each_new_message_once_and_survives_an_outage(
     seeded: Here, table: DynamoDB, environment: dict[str, str]
 ) -> None:
     down = threading.Event()

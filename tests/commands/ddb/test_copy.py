@@ -1,4 +1,4 @@
-"""``ddb copy``: what it brings from production, what it leaves there, and where it refuses to write."""
+"""``ddb copy``: the rows that it copies from production, those that it skips, and where it refuses to write."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG = "c6d7a1b2-0f1e-4d3c-9b8a-112233445566"
 def production(
     here: Here, environment: dict[str, str], empty: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[DynamoDB, faults.Recording]]:
-    """A table that is production's, behind a proxy that keeps what is asked of it, named in cruddur.toml."""
+    """A table of production behind a proxy that records its requests; cruddur.toml names it."""
     assert here is not None  # its environment comes first
     engine = environment["AWS_ENDPOINT_URL_DYNAMODB"]
     name = f"prod-{uuid.uuid4().hex[:12]}"
@@ -59,7 +59,7 @@ def production(
 
 
 def conversation(group: str, one: Person, other: Person, word: str, *, day: int = 20) -> list[Item]:
-    """Thirty messages in turn, and the rows of both people."""
+    """Thirty messages of two people in turn, and both group rows."""
     times = [f"2026-11-{day}T10:{n:02}:00.000000+00:00" for n in range(30)]
     rows = [
         message_row(sk, f"{word} number {n}", group=group, sender=(one, other)[n % 2]) for n, sk in enumerate(times)
@@ -74,7 +74,7 @@ def conversation(group: str, one: Person, other: Person, word: str, *, day: int 
     ]  # fmt: skip
 
 
-def test_copy_brings_production_without_its_people(
+def test_copy_anonymizes_the_people_of_production(
     here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
 ) -> None:
     theirs, proxy = production
@@ -119,7 +119,7 @@ def test_copy_of_one_person_and_verbatim(
     assert here("ddb", "copy", "--from", "prod", "--handle", "nobody").code == 5
 
 
-def test_copy_writes_nowhere_but_here(
+def test_copy_writes_only_to_this_machine(
     here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs, proxy = production
@@ -138,7 +138,7 @@ def test_copy_writes_nowhere_but_here(
     assert len(everything(theirs)) == 65
 
 
-def test_what_is_missing_is_not_to_be_made_in_production(
+def test_a_missing_table_gets_no_hint_to_create_it_in_production(
     here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hint(*options: str) -> str:
@@ -169,7 +169,7 @@ def provision(store: DynamoDB, units: int) -> None:
     store.call("update_table", TableName=store.table, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
 
 
-def test_copy_says_first_what_reading_costs_and_leaves_half_of_the_rate(
+def test_copy_prints_the_estimate_first_and_uses_half_of_the_rate(
     here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
 ) -> None:
     theirs, proxy = production
@@ -190,7 +190,7 @@ def test_copy_says_first_what_reading_costs_and_leaves_half_of_the_rate(
     assert everything(empty) == []
 
 
-def test_copy_of_one_person_costs_at_most_what_it_says(
+def test_copy_of_one_person_uses_at_most_its_estimate(
     here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording]
 ) -> None:
     assert production
@@ -217,7 +217,7 @@ def test_copy_stops_before_the_limit_with_what_it_read_written(
     assert (counts["new"], counts["replaced"], counts["unchanged"]) == (64 - there, 0, there)
 
 
-def test_a_copy_that_was_killed_begins_again(
+def test_a_killed_copy_starts_from_the_beginning(
     empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], environment: dict[str, str], tmp_path: Path
 ) -> None:
     theirs, _ = production
@@ -235,7 +235,7 @@ def test_a_copy_that_was_killed_begins_again(
     assert len(everything(empty)) == 1064
 
 
-def test_whom_add_user_gives_the_id_of_production_finds_what_was_copied(
+def test_a_user_with_the_id_of_production_finds_the_copied_messages(
     here: Here, production: tuple[DynamoDB, faults.Recording]
 ) -> None:
     theirs, _ = production
@@ -284,7 +284,7 @@ def test_no_key_and_no_id_names_a_person(
 
 
 @pytest.mark.parametrize("spelling", ["http://127.0.0.1:{}", "http://127.0.0.1:{}/", "http://LocalHost:{}", "compose"])
-def test_production_under_another_spelling_is_not_written_to(
+def test_production_under_another_address_is_not_written_to(
     here: Here, endpoint: str, spelling: str, unresolved: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither engine's table is stamped here, as on DynamoDB Local none can be: what answers has to be compared."""
@@ -347,7 +347,7 @@ def test_the_people_of_a_copy_are_made_with_the_same_names(
     assert users_in(database) == found
 
 
-def test_a_copy_without_a_database_says_so_and_brings_the_rows(
+def test_a_copy_without_a_database_warns_and_copies_the_rows(
     here: Here, empty: DynamoDB, production: tuple[DynamoDB, faults.Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert production

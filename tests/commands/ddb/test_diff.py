@@ -25,7 +25,7 @@ STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 @pytest.fixture
 def made(table: DynamoDB) -> Iterator[Callable[..., None]]:
-    """Makes the command's table with these parameters."""
+    """A function that creates the command's table with these parameters."""
 
     def make(**changed: Any) -> None:
         params = {"ProvisionedThroughput": UNITS, "GlobalSecondaryIndexes": [INDEXED], **changed}
@@ -93,13 +93,13 @@ SHAPES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_what_is_otherwise_alone_is_the_only_difference(here: Here, made: Callable[..., None], name: str) -> None:
+def test_a_single_change_is_the_only_difference(here: Here, made: Callable[..., None], name: str) -> None:
     changed, actual, expected = SHAPES[name]
     made(**changed)
     assert differences(here) == {name: (actual, expected)}
 
 
-def test_a_person_sees_a_diff(here: Here, made: Callable[..., None]) -> None:
+def test_a_terminal_shows_a_diff(here: Here, made: Callable[..., None]) -> None:
     made(StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
     ran = here("ddb", "diff")
     assert ran.code == 1

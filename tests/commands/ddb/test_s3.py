@@ -21,7 +21,7 @@ def dynamodb(production: Run) -> Any:
 
 
 def data_folder() -> str:
-    """Where the only export's items are; moto names folder and export differently, and writes no manifest."""
+    """The folder with the items of the only export. moto gives it another name than the export, and no manifest."""
     (entry,) = client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
     return str(entry["Key"].rpartition("/")[0])
 
@@ -51,7 +51,7 @@ def test_a_table_goes_to_s3_and_comes_back_as_a_new_protected_table(production: 
     assert "switch over" not in production("history", "--prod").out
 
 
-def test_an_import_of_nothing_is_no_success_and_no_table_to_switch_to(production: Run, dynamodb: Any) -> None:
+def test_an_import_without_items_fails_and_prints_no_switch_over(production: Run, dynamodb: Any) -> None:
     ran = production("ddb", "import", f"s3://{BUCKET}/nothing", "--into", "copied", "--prod")
     assert (ran.code, "no item was imported" in ran.err, "switch over" in ran.err) == (1, True, False), ran.err
     assert not dynamodb.describe_table(TableName="copied")["Table"]["DeletionProtectionEnabled"]
@@ -75,7 +75,7 @@ def test_an_import_into_a_table_that_exists_is_refused(
     assert dynamodb.scan(TableName="other", Select="COUNT")["Count"] == 1
 
 
-def test_what_cannot_be_meant_is_a_usage_error_before_anything_is_sent(production: Run) -> None:
+def test_contradictory_arguments_are_usage_errors_before_any_request(production: Run) -> None:
     for words in (
         ["export", f"s3://{BUCKET}/x"],
         ["export", "s3://x", "--prod"],

@@ -1,5 +1,4 @@
-"""``cruddur ddb scan``, ``stats`` and ``describe-table``: what is selected, what a sample costs,
-and why two sizes of one table differ."""
+"""``cruddur ddb scan``, ``stats`` and ``describe-table``: selections, the cost of a sample, and a table's two sizes."""
 
 from __future__ import annotations
 
@@ -111,7 +110,7 @@ def test_a_partition_an_entity_and_attributes_are_selected(engine: Here) -> None
         (("--entity", "user"), "'message', 'group'"),
     ],
 )
-def test_what_selects_nothing_that_can_be_is_refused(here: Here, options: tuple[str, ...], said: str) -> None:
+def test_a_selection_that_matches_no_possible_item_is_refused(here: Here, options: tuple[str, ...], said: str) -> None:
     ran = here("ddb", "scan", *options)
     assert (ran.code, ran.out) == (2, "")
     assert said in " ".join(ran.err.split())

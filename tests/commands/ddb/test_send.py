@@ -1,4 +1,4 @@
-"""``ddb start-conversation`` and ``send-message``: what is typed, what is shown, and what to paste after a failure."""
+"""``ddb start-conversation`` and ``send-message``: input, output, and the command in the hint of a failure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_text_that_looks_like_an_option_is_a_text(cruddur: Run, seeded: Here, 
         assert "\x1b" not in ran.out + ran.err
 
 
-def test_standard_input_is_taken_as_it_is(cruddur: Run, seeded: Here, table: DynamoDB) -> None:
+def test_standard_input_is_sent_unchanged(cruddur: Run, seeded: Here, table: DynamoDB) -> None:
     given = {
         "-\n": "-",
         "one": "one",
@@ -117,7 +117,7 @@ def test_a_message_is_stored_once_by_its_id(seeded: Here, table: DynamoDB) -> No
     assert everything(table) == before
 
 
-def test_what_is_wrong_is_said_and_nothing_is_written(seeded: Here, table: DynamoDB) -> None:
+def test_wrong_input_is_reported_and_nothing_is_written(seeded: Here, table: DynamoDB) -> None:
     before = everything(table)
     to_come = message_ids.generate(utc(2099, 1, 1))
     for arguments, code, said in (
@@ -140,7 +140,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(seeded: Here, table: Dynam
     assert everything(table) == before
 
 
-def test_what_is_no_text_is_refused(cruddur: Run, environment: dict[str, str]) -> None:
+def test_input_that_is_not_text_is_refused(cruddur: Run, environment: dict[str, str]) -> None:
     ran = subprocess.run(
         ["cruddur", "ddb", "send-message", "-"], input=b"caf\xe9", capture_output=True, env=environment, check=False
     )
@@ -161,7 +161,7 @@ def test_nothing_reaches_production_by_accident_and_it_is_named(seeded: Here) ->
     ("text", "output"),
     [("it's \x1b[31mred\u202e, \\o/\nand $HOME `id`", "table"), ("two\nlines", "json"), ("-n", "csv")],
 )
-def test_after_a_failure_there_is_a_command_to_paste_that_sends_it_once(
+def test_the_hint_of_a_failure_sends_the_message_once(
     cruddur: Run, seeded: Here, table: DynamoDB, environment: dict[str, str], text: str, output: str
 ) -> None:
     """The store is gone at first; then the pasted line is run by a real shell, twice."""

@@ -1,4 +1,4 @@
-"""``cruddur ddb stream`` and ``ddb stats``: what is applied, shown, kept and refused."""
+"""``cruddur ddb stream`` and ``ddb stats``: applied records, output, checkpoints and refusals."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def checkpoints(environment: dict[str, str]) -> list[Path]:
     return list(found)
 
 
-def test_a_stream_is_turned_on_for_a_new_table_and_one_that_is_there(here: Here, table: DynamoDB) -> None:
+def test_a_stream_is_turned_on_for_a_new_and_for_an_existing_table(here: Here, table: DynamoDB) -> None:
     assert here("ddb", "schema-load").code == 0
     assert tables.describe(table).stream is None
     assert "would be turned on" in here("ddb", "schema-load", "--stream", "--dry-run").err
@@ -64,7 +64,7 @@ def test_set_up_with_a_stream_seeds_and_processing_it_changes_nothing(here: Here
     assert everything(table) == before
 
 
-def test_a_table_without_a_stream_names_the_command_that_gives_it_one(here: Here, table: DynamoDB) -> None:
+def test_a_table_without_a_stream_names_the_command_that_turns_it_on(here: Here, table: DynamoDB) -> None:
     assert here("ddb", "schema-load").code == 0
     for command in (["process"], ["tail", "--once"]):
         ran = here("ddb", "stream", *command)
@@ -73,7 +73,7 @@ def test_a_table_without_a_stream_names_the_command_that_gives_it_one(here: Here
         assert "next: cruddur ddb schema-load --stream" in ran.err
 
 
-def test_process_moves_the_rows_and_keeps_its_place(
+def test_process_moves_the_rows_and_saves_the_checkpoint(
     streamed: Here, table: DynamoDB, environment: dict[str, str]
 ) -> None:
     say(table, 1, 2, 3)
@@ -90,7 +90,9 @@ def test_process_moves_the_rows_and_keeps_its_place(
     assert (anew["messages"], anew["moved"], anew["unchanged"]) == (3, 0, 2)
 
 
-def test_a_dry_run_changes_neither_rows_nor_place(streamed: Here, table: DynamoDB, environment: dict[str, str]) -> None:
+def test_a_dry_run_changes_neither_rows_nor_checkpoint(
+    streamed: Here, table: DynamoDB, environment: dict[str, str]
+) -> None:
     say(table, 1)
     body = parsed(streamed("ddb", "stream", "process", "--dry-run", "-o", "json"))
     assert (body["items"][0]["messages"], body["dry_run"]) == (1, True)
@@ -98,7 +100,7 @@ def test_a_dry_run_changes_neither_rows_nor_place(streamed: Here, table: DynamoD
     assert checkpoints(environment) == []
 
 
-def test_from_latest_passes_over_what_is_there(streamed: Here, table: DynamoDB, tmp_path: Path) -> None:
+def test_from_latest_skips_existing_records(streamed: Here, table: DynamoDB, tmp_path: Path) -> None:
     say(table, 1)
     kept = ["--checkpoint", str(tmp_path / "place.json")]
     assert parsed(streamed("ddb", "stream", "process", "--from", "latest", *kept, "-o", "json"))["records"] == 0
@@ -119,7 +121,7 @@ def test_a_recreated_table_begins_from_the_start(streamed: Here, table: DynamoDB
     assert rows(table) == [(minute(5), "message 5")] * 2
 
 
-def test_records_before_a_poisoned_one_are_applied_and_only_its_name_skips_it(streamed: Here, table: DynamoDB) -> None:
+def test_records_before_a_malformed_one_are_applied_and_skip_passes_it(streamed: Here, table: DynamoDB) -> None:
     say(table, 1, 2)
     table.call("put_item", TableName=table.table, Item=message_row("no time", "poison"))
     say(table, 3)
@@ -144,13 +146,13 @@ def test_records_before_a_poisoned_one_are_applied_and_only_its_name_skips_it(st
         (("tail", "-o", "json"), "no end"),
     ],
 )
-def test_what_contradicts_itself_is_refused(here: Here, arguments: tuple[str, ...], said: str) -> None:
+def test_contradictory_options_are_refused(here: Here, arguments: tuple[str, ...], said: str) -> None:
     ran = here("ddb", "stream", *arguments)
     assert ran.code == 2
     assert said in ran.err
 
 
-def test_a_checkpoint_that_is_none_is_refused(streamed: Here, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(streamed: Here, tmp_path: Path) -> None:
     path = tmp_path / "place.json"
     path.write_text("not a checkpoint")
     ran = streamed("ddb", "stream", "process", "--checkpoint", str(path))
@@ -199,7 +201,7 @@ def test_tail_shows_each_change_as_its_entity(streamed: Here, table: DynamoDB) -
     assert found[2]["item"] == {name: value["S"] for name, value in said.items()}
 
 
-def test_a_terminal_obeys_nothing_that_a_message_holds(streamed: Here, table: DynamoDB) -> None:
+def test_a_terminal_obeys_no_control_character_of_a_change(streamed: Here, table: DynamoDB) -> None:
     evil = message_row(minute(1), "\x1b[2J\x1b]0;owned\x07 two\nlines")
     table.call("put_item", TableName=table.table, Item=evil)
     for form in ("table", "jsonl"):
@@ -217,7 +219,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Starts a command in a process of its own, through pipes, which ends with the test."""
+    """A function that starts a command as a process with pipes; the process is ended with the test."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str, code: str | None = None) -> subprocess.Popen[str]:
@@ -244,7 +246,7 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 
 def lines_of(process: subprocess.Popen[str], count: int) -> list[dict[str, Any]]:
-    """The next lines of JSON that a process writes; it is ended where they do not come."""
+    """The next lines of JSON of a process; the process is ended if they do not arrive."""
     assert process.stdout is not None
     guard = threading.Timer(30, process.kill)
     guard.start()
@@ -254,7 +256,7 @@ def lines_of(process: subprocess.Popen[str], count: int) -> list[dict[str, Any]]
         guard.cancel()
 
 
-def test_tail_shows_a_change_when_it_comes(streamed: Here, table: DynamoDB, start: Start) -> None:
+def test_tail_shows_a_change_when_it_arrives(streamed: Here, table: DynamoDB, start: Start) -> None:
     process = start("ddb", "stream", "tail", "--from", "oldest", "-o", "jsonl")
     assert [line["entity"] for line in lines_of(process, 2)] == ["group", "group"]
     say(table, 7)
@@ -282,7 +284,7 @@ def test_the_archive_is_the_same_twice(here: Here, tmp_path: Path) -> None:
     assert not [name for name in names if "commands" in name or "postgres" in name or "output" in name]
 
 
-def test_an_archive_that_cannot_be_written_says_so(here: Here, tmp_path: Path) -> None:
+def test_an_archive_that_cannot_be_written_is_an_error(here: Here, tmp_path: Path) -> None:
     ran = here("ddb", "stream", "package", "--out", str(tmp_path / "no" / "such" / "folder.zip"))
     assert ran.code == 2
     assert "cannot be written" in ran.err
@@ -291,7 +293,7 @@ def test_an_archive_that_cannot_be_written_says_so(here: Here, tmp_path: Path) -
 # ddb stats
 
 
-def test_stats_tell_what_the_table_holds(streamed: Here, table: DynamoDB) -> None:
+def test_stats_count_the_items_of_the_table(streamed: Here, table: DynamoDB) -> None:
     write(table, (message_row(minute(n), f"message {n}") for n in range(30)))
     write(table, [message_row("2019-03-01T10:00:00", "old one"), message_row("never", "timeless")])
     write(table, [group_row(ME, OTHER, minute(3), "alone", group="lonely")])
@@ -312,7 +314,7 @@ def test_stats_tell_what_the_table_holds(streamed: Here, table: DynamoDB) -> Non
     assert "\x1b" not in drawn.out
 
 
-def test_a_sample_says_that_it_is_one(streamed: Here, table: DynamoDB) -> None:
+def test_a_sample_is_reported_as_a_sample(streamed: Here, table: DynamoDB) -> None:
     write(table, (message_row(minute(n), f"message {n}", group=f"g{n}") for n in range(100)))
     ran = streamed("ddb", "stats", "--sample", "20")
     assert "A sample" in ran.err

@@ -1,4 +1,4 @@
-"""``cruddur ddb seed`` as a real process: scripts of every shape, killed at random, twice at once."""
+"""``cruddur ddb seed`` as a process: scripts of every form, killed at random, and two at the same time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.dynamodb.rows import GROUP, ME, OTHER, Item, everything, message_row,
 
 
 def undisturbed(found: list[Item], count: int) -> list[Item]:
-    """The rows that one seeding of ``count`` messages leaves, begun where these begin."""
+    """The rows that one seeding of ``count`` messages writes if it begins at the same time as these rows."""
     first = [instant(item["sk"]["S"]) for item in found if item["pk"]["S"].startswith("MSG#")][:2]
     lines = parse(seed_files.read("conversation.txt"), "conversation.txt")
     said = list(
@@ -152,7 +152,7 @@ def test_strange_texts_are_stored_exactly_and_the_terminal_is_safe(here: Here, t
 
 
 def pairs(table: DynamoDB) -> list[tuple[str, str]]:
-    """Every group row's owner and other person, by handle."""
+    """The owner and the other person of every group row, by handle."""
     handles = {
         "8b1d22bf-cedf-4fbb-b137-63dc54b4770d": "andrewbrown",
         "ae39bc99-6163-4521-bdb4-fd380e2751c3": "bayko",
@@ -168,7 +168,7 @@ def both(*people: tuple[str, str]) -> list[tuple[str, str]]:
     return sorted([*people, *((other, mine) for mine, other in people)])
 
 
-def test_other_people_are_named_by_option_variable_and_file(
+def test_people_are_named_by_option_variable_or_file(
     here: Here, table: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each pair gets a conversation of its own, once, and no other pair's is touched."""
@@ -200,9 +200,7 @@ def test_more_messages_than_minutes_are_refused(here: Here, table: DynamoDB) -> 
     assert "before the year 1" in ran.err
 
 
-def test_a_server_that_is_not_there_or_never_answers_is_one_line_and_exit_4(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_does_not_answer_is_one_line_and_exit_code_4(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aws_client, "TIMEOUTS", aws_client.Timeouts(read=0.2))
     with faults.silent_server() as silent:
         for url, said in ((silent, "no answer in time"), (faults.refused_url(), "connection refused")):

@@ -1,4 +1,4 @@
-"""``ddb export``, ``import`` and ``copy`` as real processes: killed at random, through pipes, into a full disk."""
+"""``ddb export``, ``import`` and ``copy`` as processes: killed at random, through pipes, onto a full disk."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_through_a_pipe_into_another_table(here: Here, full: DynamoDB, environme
     assert "consumed capacity" in ran.err
 
 
-def test_a_reader_that_leaves_ends_an_export_quietly(full: DynamoDB, environment: dict[str, str]) -> None:
+def test_a_reader_that_ends_stops_an_export_without_an_error(full: DynamoDB, environment: dict[str, str]) -> None:
     assert everything(full)
     command = f"{sys.executable} -m cruddur_cli ddb export - -q"
     done = subprocess.run(["bash", "-c", f"{command} | head -1"], env=environment, capture_output=True, check=True)
@@ -146,7 +146,7 @@ def test_a_file_that_grows_too_large_is_one_line_and_resumes(
     assert everything(full)
 
 
-def test_a_disk_that_is_full_at_once_leaves_nothing_behind(
+def test_a_disk_that_is_full_at_once_leaves_no_file(
     full: DynamoDB, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """No file may have a byte, or the first part not its first chunk; the table's keys alone are in a checkpoint."""
@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_at_once_leaves_nothing_behind(
         assert sorted(home.rglob("*")) == before
 
 
-def test_a_bad_line_is_named_and_nothing_behind_it_is_written(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
+def test_a_bad_line_is_named_and_nothing_after_it_is_written(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("{\n" + LINE)
     ran = here("ddb", "import", str(path))
@@ -219,7 +219,7 @@ def test_an_item_that_the_store_refuses_is_named_with_its_line(
 
 
 @pytest.mark.parametrize(("what", "operation", "point"), [("export", "Scan", 4), ("import", "BatchWriteItem", 120)])
-def test_ctrl_c_is_one_line_with_the_place(
+def test_ctrl_c_is_one_line_with_the_checkpoint(
     full: DynamoDB, environment: dict[str, str], tmp_path: Path, what: str, operation: str, point: int
 ) -> None:
     home = tmp_path / "home"
@@ -249,7 +249,7 @@ def test_ctrl_c_is_one_line_with_the_place(
     assert len(everything(full)) == (100 if what == "export" else 4100)
 
 
-def test_import_into_a_table_that_is_not_there_names_schema_load(here: Here, tmp_path: Path) -> None:
+def test_import_into_a_missing_table_names_schema_load(here: Here, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(LINE)
     ran = here("ddb", "import", str(tmp_path / "a.jsonl"))
     assert ran.code == 5
@@ -257,7 +257,7 @@ def test_import_into_a_table_that_is_not_there_names_schema_load(here: Here, tmp
     assert "cruddur ddb schema-load" in ran.err
 
 
-def test_import_says_what_it_replaces_and_what_came_twice(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
+def test_import_counts_replaced_items_and_duplicates(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
     write(empty, [message_row("1", "old"), message_row("other", "stays")])
     path = tmp_path / "a.jsonl"
     path.write_text(LINE + LINE)
@@ -273,7 +273,7 @@ def test_import_says_what_it_replaces_and_what_came_twice(here: Here, empty: Dyn
     assert (counts["written"], counts["items"][0]["new"], counts["items"][0]["unchanged"]) == (1, None, None)
 
 
-def test_import_over_production_wants_its_name(
+def test_import_over_production_needs_its_name(
     here: Here, empty: DynamoDB, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "a.jsonl").write_text(LINE)
@@ -308,7 +308,7 @@ def test_the_checkpoint_of_another_file_is_refused(here: Here, empty: DynamoDB, 
     assert not checkpoints.beside(path).exists()
 
 
-def test_a_file_that_cannot_be_used_is_said(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_used_is_named(here: Here, empty: DynamoDB, tmp_path: Path) -> None:
     assert everything(empty) == []
     for arguments, code, said in (
         (("import", "nowhere.jsonl"), 2, "nowhere.jsonl cannot be read"),

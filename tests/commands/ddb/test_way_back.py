@@ -1,4 +1,4 @@
-"""A table of production is backed up before it is lost."""
+"""A backup of a production table is taken before the table is lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_table_of_production_that_is_reset_is_backed_up_first(
     assert dynamodb.scan(TableName="before", Select="COUNT")["Count"] == 3
 
 
-def test_no_backup_leaves_it_out(production: Run) -> None:
+def test_no_backup_takes_no_backup(production: Run) -> None:
     dynamodb = make_table()
     assert production("ddb", "drop", "--prod", "--confirm", TABLE, "--no-backup").code == 0
     assert dynamodb.list_backups()["BackupSummaries"] == []

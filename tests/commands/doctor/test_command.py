@@ -1,4 +1,4 @@
-"""``cruddur doctor``: nothing is found where nothing is wrong, and production is held to its marks."""
+"""``cruddur doctor``: without a problem there is no finding, and production needs its marks."""
 
 from __future__ import annotations
 

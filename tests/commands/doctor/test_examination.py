@@ -1,4 +1,4 @@
-"""What ``doctor`` reads: each store by itself, as much as it may cost, and CloudWatch of an account by moto."""
+"""The facts that ``doctor`` reads: each store by itself, within the limit of units, and CloudWatch with moto."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_production_never_falls_back_to_another_database(production: Run) -> Non
 # What it costs.
 
 
-def test_within_max_units_a_sample_is_read_and_says_what_it_leaves_open(world: World) -> None:
+def test_within_max_units_a_sample_is_read_and_reported(world: World) -> None:
     BREAKS["conversation-with-one-row"](world)
     ran = world.here("doctor", "--max-units", "2", "-o", "json")
     told = json.loads(ran.out)
@@ -101,7 +101,7 @@ def test_production_says_what_the_reading_costs(
 
 @pytest.fixture
 def account(production: Run, database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """An account with a table in which nothing is wrong but the marks."""
+    """An account whose table has no problem except the missing marks."""
     make_table(items=0)
     monkeypatch.setenv("PROD_CONNECTION_URL", database)
     assert production("doctor", "--prod", "--fix", "--confirm", TABLE).code == 0
@@ -142,7 +142,7 @@ def test_requests_that_were_throttled_two_days_ago_are_no_finding(account: Run) 
     assert account("doctor", "--prod").code == 0
 
 
-def test_without_the_permission_the_rest_is_checked_and_that_is_said(
+def test_without_the_permission_the_rest_is_checked_and_a_note_says_so(
     account: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from moto.cloudwatch.responses import CloudWatchResponse

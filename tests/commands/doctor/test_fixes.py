@@ -1,4 +1,4 @@
-"""``cruddur doctor --fix``: what is fixed, what only a person can decide, and who is asked."""
+"""``cruddur doctor --fix``: what it fixes, what only a user can decide, and the question before."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ TOGETHER = (
 
 
 @pytest.mark.parametrize("names", TOGETHER, ids="+".join)
-def test_findings_that_meet_are_each_named_and_fixed_in_one_run(world: World, names: tuple[str, ...]) -> None:
+def test_findings_of_the_same_row_are_all_named_and_fixed_in_one_run(world: World, names: tuple[str, ...]) -> None:
     whole = world.items()
     for name in names:
         BREAKS[name](world)
@@ -123,7 +123,7 @@ def test_fix_asks_first_and_changes_nothing_without_an_answer(world: World) -> N
     assert world.items() == before
 
 
-def test_a_row_of_a_conversation_without_messages_is_left(world: World) -> None:
+def test_a_row_of_a_conversation_without_messages_is_kept(world: World) -> None:
     row = world.rows()[0]
     world.put(row, message_group_uuid="empty", sk=world.messages()[0]["sk"]["S"])
     ran = world.here("doctor", "--fix", "--yes")

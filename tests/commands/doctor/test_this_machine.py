@@ -1,4 +1,4 @@
-"""What ``doctor`` finds on this machine: each thing is broken alone, and found alone."""
+"""The findings of ``doctor`` about this machine: each problem alone gives one finding."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_half_a_minute_between_two_clocks_is_no_finding(world: World, monkeypatc
 
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No name resolves but those of this machine."""
+    """Only the names of this machine resolve."""
     ask = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
@@ -166,7 +166,7 @@ def test_a_name_of_compose_that_leads_to_this_machine_is_no_finding(
 def stopped(
     here: Here, engines: Engines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., dict[str, dict[str, Any]]]:
-    """The findings of doctor where the embedded stack is in use and does not run."""
+    """The findings of doctor if the embedded stack is needed and not running."""
     for name in ("CONNECTION_URL", "AWS_ENDPOINT_URL_DYNAMODB"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "stopped"))
@@ -179,7 +179,7 @@ def stopped(
     return found
 
 
-def test_a_folder_that_is_named_and_does_not_exist_is_said(
+def test_a_configured_folder_that_does_not_exist_is_reported(
     stopped: Callable[[], dict[str, Any]], tmp_path: Path
 ) -> None:
     found = stopped()
@@ -189,7 +189,7 @@ def test_a_folder_that_is_named_and_does_not_exist_is_said(
     assert "does not exist" not in stopped()["engine-stopped"]["evidence"]
 
 
-def test_engines_that_are_not_installed_are_named_with_the_command_for_it(
+def test_engines_that_are_not_installed_are_named_with_the_install_command(
     stopped: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
@@ -215,7 +215,7 @@ def test_a_port_that_another_program_uses_is_named(stopped: Callable[[], dict[st
     assert list(stopped()) == ["engine-stopped"]
 
 
-def test_an_engine_that_runs_and_does_not_answer_is_no_other_program(
+def test_an_engine_that_does_not_answer_is_not_taken_for_another_program(
     stopped: Callable[[], dict[str, Any]], tmp_path: Path
 ) -> None:
     home = tmp_path / "stopped"

@@ -1,4 +1,4 @@
-"""The variables of the application, in each form that something reads."""
+"""The variables of the application, in each format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded stack as an application finds it: variables, a program run with them, tokens, and two projects."""
+"""The embedded stack for an application: variables, a program that uses them, tokens, and two projects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 
 
 class Project:
-    """A folder with a stack of its own, as a person works in it: nothing is set but the folder."""
+    """A folder with its own embedded stack; the environment has only the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,7 +72,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def projects(this_run: runs.Run) -> Iterator[tuple[Project, Project]]:
-    """Two folders beside each other, each after `cruddur setup`."""
+    """Two folders, each after `cruddur setup`."""
     base = this_run.own(f"projects-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
     both = Project(base / "one"), Project(base / "two")
     try:
@@ -89,7 +89,7 @@ def projects(this_run: runs.Run) -> Iterator[tuple[Project, Project]]:
 
 @contextmanager
 def backend(project: Project, port_file: Path) -> Iterator[str]:
-    """The address of the backend that `cruddur local run` has started in a project."""
+    """The address of a backend that `cruddur local run` has started in a project."""
     process = project.start("local", "run", "--", sys.executable, str(BACKEND), str(port_file))
     try:
         deadline = time.monotonic() + 60
@@ -230,7 +230,7 @@ def test_a_shell_and_a_dotenv_file_read_back_the_same(projects: tuple[Project, P
     assert dict(line.split("=", 1) for line in dotenv.splitlines()) == found
 
 
-def test_a_url_of_ones_own_stays_and_the_rest_is_the_stacks(
+def test_an_own_connection_url_is_kept_and_the_rest_is_the_stacks(
     cruddur: Run, environment: dict[str, str], engines: Engines
 ) -> None:
     found = parsed(cruddur("local", "env", "-o", "json"))
@@ -240,9 +240,7 @@ def test_a_url_of_ones_own_stays_and_the_rest_is_the_stacks(
     assert parsed(cruddur("local", "env", "-o", "json", env=hidden))["CONNECTION_URL"] == environment["CONNECTION_URL"]
 
 
-def test_signs_in_a_url_are_written_so_that_every_reader_takes_them(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_special_characters_of_a_url_are_encoded_for_every_reader(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONNECTION_URL")
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:a$b%23c'd%22e%20f@localhost:5432/my%20db?sslmode=disable")
     expected = "postgresql://me:a%24b%23c%27d%22e%20f@localhost:5432/my%20db?sslmode=disable"
@@ -274,7 +272,7 @@ def test_a_program_gets_its_options_and_the_environment_as_it_was(cruddur: Run) 
         assert ran.out == "['--prod', '-o', 'json', '--no-color', '--', 'prod'] true cruddurlocal\n", ran.err
 
 
-def test_a_program_that_is_not_there_is_named(here: Here) -> None:
+def test_a_program_that_does_not_exist_is_named(here: Here) -> None:
     ran = here("local", "run", "--", "no-such-program")
     assert ran.code == 2
     assert "no program 'no-such-program'" in ran.err

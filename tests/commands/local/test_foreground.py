@@ -1,4 +1,4 @@
-"""A program in the foreground gets each signal once, and its exit code comes back."""
+"""A program in the foreground gets each signal once, and its exit code is returned."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_signal_reaches_the_program_and_its_code_comes_back() -> None:
         assert process.wait(60) == 7
 
 
-def test_what_a_terminal_sends_arrives_once() -> None:
+def test_a_signal_of_the_terminal_arrives_once() -> None:
     ours, theirs = pty.openpty()
 
     def in_the_terminal() -> None:
@@ -103,7 +103,7 @@ def test_a_program_does_not_outlive_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["/nonexistent/program", "no-such-program", "/", ""])
-def test_what_is_no_program_is_named(command: str) -> None:
+def test_a_file_that_cannot_be_run_is_named(command: str) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with pytest.raises(BadInput, match="no program"):
         foreground.run([command], os.environ)

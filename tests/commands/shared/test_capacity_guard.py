@@ -1,4 +1,4 @@
-"""What a command costs is said before it runs, and kept within what was asked; figures are the meter's own."""
+"""The estimate of a command and its limits, compared with the consumption that the meter reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def figure(text: str, unit: str) -> float:
     return float(found[1].replace(",", ""))
 
 
-def test_a_dry_run_of_a_seed_says_what_the_seed_then_consumes(cruddur: Run) -> None:
+def test_a_dry_run_of_a_seed_estimates_what_the_seed_consumes(cruddur: Run) -> None:
     assert cruddur("ddb", "schema-load").code == 0
     told = figure(cruddur("ddb", "seed", "--messages", "300", "--dry-run").err, "WCU")
     used = json.loads(cruddur("ddb", "seed", "--messages", "300", "-o", "json").out)["consumed_capacity"]["write_units"]
@@ -34,7 +34,7 @@ def test_an_explained_scan_says_what_the_whole_table_costs(cruddur: Run) -> None
     assert figure(cruddur("ddb", "scan", "--explain", "-o", "jsonl").err, "RCU") > 0
 
 
-def test_a_command_stops_before_the_limit_and_says_what_is_done(cruddur: Run) -> None:
+def test_a_command_stops_before_the_limit_and_reports_the_items_done(cruddur: Run) -> None:
     cruddur("ddb", "schema-load", "-q")
     ran = cruddur("ddb", "seed", "--messages", "300", "--max-units", "120", "-o", "json")
     error = json.loads(ran.err.splitlines()[-1])["error"]
@@ -49,7 +49,7 @@ def test_a_command_stops_before_the_limit_and_says_what_is_done(cruddur: Run) ->
 
 @pytest.mark.parametrize("option", ["--max-units", "--rate"])
 @pytest.mark.parametrize("units", ["0", "-3", "many", "nan", "inf", "-inf", "1e999"])
-def test_a_limit_that_is_none_is_refused(cruddur: Run, option: str, units: str) -> None:
+def test_an_invalid_limit_is_refused(cruddur: Run, option: str, units: str) -> None:
     ran = cruddur("ddb", "scan", option, units, "-o", "json")
     assert (ran.code, ran.out) == (2, "")
     assert option in ran.err
@@ -64,7 +64,7 @@ def test_a_rate_slows_a_scan_and_loses_nothing(cruddur: Run) -> None:
 
 
 @pytest.mark.parametrize(("groups", "messages"), [(0, 0), (30, 1), (2, 100)])
-def test_one_persons_conversations_cost_at_most_what_is_said(dynamodb: DynamoDB, groups: int, messages: int) -> None:
+def test_one_persons_conversations_use_at_most_the_estimate(dynamodb: DynamoDB, groups: int, messages: int) -> None:
     for group in map(str, range(groups)):
         rows = [group_row(one, other, group, "last", group=group) for one, other in ((ME, OTHER), (OTHER, ME))]
         write(dynamodb, rows)
@@ -81,7 +81,7 @@ def planned(text: str, unit: str) -> float:
     return float(found[1].replace(",", ""))
 
 
-def test_a_dry_run_of_a_seed_says_at_its_end_what_it_found(cruddur: Run) -> None:
+def test_a_dry_run_of_a_seed_prints_at_its_end_what_a_real_run_uses(cruddur: Run) -> None:
     """Whatever is there: more messages, which go, or the very same, which cost nothing."""
     cruddur("ddb", "schema-load", "-q")
     cruddur("ddb", "seed", "--messages", "300", "-q")
@@ -92,7 +92,7 @@ def test_a_dry_run_of_a_seed_says_at_its_end_what_it_found(cruddur: Run) -> None
         assert used["write_units"] - 10 <= planned(told, "WCU") <= used["write_units"]
 
 
-def test_an_import_says_what_comparing_costs_and_a_dry_run_what_it_found(cruddur: Run, tmp_path: Path) -> None:
+def test_an_import_estimates_comparing_and_its_dry_run_prints_the_result(cruddur: Run, tmp_path: Path) -> None:
     cruddur("ddb", "schema-load", "-q")
     cruddur("ddb", "seed", "--messages", "300", "-q")
     path = tmp_path / "r.jsonl"

@@ -1,4 +1,4 @@
-"""The line of the checkout that a finding is shown at."""
+"""The line of the checkout to which a finding points."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reads(**changes: object) -> Facts:
     return replace(FACTS, database=replace(DATABASE, **changes))  # type: ignore[arg-type]
 
 
-def test_a_migration_is_its_file(checkout: Path) -> None:
+def test_a_finding_of_a_migration_is_at_its_file(checkout: Path) -> None:
     rows = [Row("1001", "add_bio", "applied"), Row("1002", "add_city", "pending")]
     assert line("migrations-pending", facts=reads(migrations=rows)) == ("1002_add_city.sql", 1)
 
@@ -73,17 +73,19 @@ def test_a_migration_is_its_file(checkout: Path) -> None:
         ("table public.nowhere", "cruddur.toml", 2),
     ],
 )
-def test_an_object_is_the_line_that_makes_it(checkout: Path, thing: str, file: str, number: int) -> None:
+def test_a_finding_of_an_object_is_at_the_line_that_creates_it(
+    checkout: Path, thing: str, file: str, number: int
+) -> None:
     facts = reads(differences=[Difference(thing, "missing", "", None)])
     assert line("schema-differs", facts=facts) == (file, number)
 
 
-def test_a_missing_table_or_column_of_people_is_the_table(checkout: Path) -> None:
+def test_a_finding_of_a_missing_table_or_column_is_at_the_table(checkout: Path) -> None:
     assert line("tables-missing", facts=reads(missing_tables=["activities"])) == ("schema.sql", 6)
     assert line("columns-missing") == ("schema.sql", 2)
 
 
-def test_a_setting_is_its_line(checkout: Path) -> None:
+def test_a_finding_of_a_setting_is_at_its_line(checkout: Path) -> None:
     url = settings.load(environ={}).origins["connection_url"]
     hosts = Machine(unresolved=[Unresolved(url, "nowhere", "postgres")])
     assert line("host-unresolved", "machine", replace(FACTS, machine=hosts)) == ("cruddur.toml", 2)
@@ -91,7 +93,7 @@ def test_a_setting_is_its_line(checkout: Path) -> None:
     assert line("variables-contradict", "machine", replace(FACTS, machine=both)) == ("cruddur.toml", 1)
 
 
-def test_what_is_in_a_store_alone_is_the_setting_that_names_the_store(checkout: Path) -> None:
+def test_a_finding_of_data_is_at_the_setting_that_names_its_store(checkout: Path) -> None:
     assert line("handles-duplicate") == ("cruddur.toml", 2)
     assert line("times-in-future", "dynamodb") == ("cruddur.toml", 1)
     assert line("times-in-future", "dynamodb", prod=True) == ("cruddur.toml", 5)
@@ -100,7 +102,7 @@ def test_what_is_in_a_store_alone_is_the_setting_that_names_the_store(checkout: 
     assert line("handles-duplicate") is None
 
 
-def test_a_finding_of_the_audit_is_its_entry_that_is_over_or_the_setting(checkout: Path) -> None:
+def test_a_finding_of_the_audit_is_at_its_expired_entry_or_the_setting(checkout: Path) -> None:
     accepted = checkout / "cruddur-audit.toml"
     accepted.write_text('[[accepted]]\ncheck = "table-tags"\nreason = "one"\nuntil = 2020-01-01\n', encoding="utf-8")
     s = settings.load({"prod": True}, environ={})

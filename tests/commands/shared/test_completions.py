@@ -1,4 +1,4 @@
-"""What a shell completes, asked as its script asks."""
+"""Completed values, asked for as a shell's script asks for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.conftest import NOWHERE, Run
 
 
 def completed(cruddur: Run, line: str, *, word: str = "", **env: str | None) -> list[str]:
-    """The values that bash gets for the word behind the line, of which ``word`` is typed."""
+    """The values that bash gets after the line; ``word`` is already typed."""
     count = str(len(line.split()))
     names = {"_CRUDDUR_COMPLETE": "complete_bash", "COMP_WORDS": f"{line} {word}", "COMP_CWORD": count}
     ran = cruddur(env={**names, **env})
@@ -24,7 +24,7 @@ def completed(cruddur: Run, line: str, *, word: str = "", **env: str | None) -> 
 
 
 def shows(cruddur: Run, line: str, *values: str, **env: str | None) -> bool:
-    """Whether the values are among those of the line; a busy machine may be late, and is asked again for a while."""
+    """Whether the values are completed for the line. On a busy machine it tries again for a while."""
     deadline = time.monotonic() + 60
     while not set(values) <= set(completed(cruddur, line, word="", **env)):
         if time.monotonic() > deadline:
@@ -52,7 +52,7 @@ def test_local_backups_are_completed(cruddur: Run) -> None:
     assert completed(cruddur, "cruddur ddb restore") == ["before-the-migration"]
 
 
-def test_a_new_person_is_completed_although_handles_are_kept(cruddur: Run) -> None:
+def test_a_new_person_is_completed_although_handles_are_cached(cruddur: Run) -> None:
     line = "cruddur ddb list-conversations --with"
     assert cruddur("db", "setup").code == 0
     assert shows(cruddur, line, "bayko")
@@ -102,7 +102,7 @@ LINES = ["cruddur ddb scan --table", "cruddur ddb list-conversations --with", "c
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_production_and_stores_that_are_down_or_hang_give_nothing(cruddur: Run, line: str) -> None:
+def test_production_and_stores_that_do_not_answer_give_no_values(cruddur: Run, line: str) -> None:
     words = line.split()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Before something is lost: who is asked what, and which answer lets a command go on."""
+"""Questions before data is lost: when they are asked, and which answers are accepted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_locally_yes_is_enough() -> None:
     destroy(settings(confirm="cruddur"))
 
 
-def test_what_a_yes_in_advance_allows_is_said_unless_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_yes_the_loss_is_printed_except_with_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     destroy(settings(yes=True))
     assert "Database 'cruddur' will be destroyed: 4 users." in capsys.readouterr().err
     destroy(settings(yes=True, quiet=True))
@@ -46,7 +46,7 @@ def test_for_production_or_a_remote_host_yes_alone_is_not_enough(options: dict[s
 
 
 @pytest.mark.parametrize("name", ["Cruddur", "cruddur ", "cruddu", "", "prod"])
-def test_the_name_must_be_the_very_name_also_with_yes(name: str) -> None:
+def test_confirm_must_be_the_exact_name_even_with_yes(name: str) -> None:
     for options in ({"prod": True}, {"yes": True}):
         with pytest.raises(Protected):
             destroy(settings(confirm=name, **options))
@@ -103,7 +103,7 @@ def test_every_other_answer_changes_nothing(typed: Typed, answer: str) -> None:
         destroy(settings())
 
 
-def test_what_is_asked_for_the_name_takes_no_yes(typed: Typed) -> None:
+def test_where_the_name_is_asked_for_yes_is_not_an_answer(typed: Typed) -> None:
     for options, remote in (({"prod": True}, False), ({}, True)):
         typed("y\n")
         with pytest.raises(Protected, match="Nothing was changed"):
@@ -121,7 +121,7 @@ def test_a_machine_format_asks_nothing_on_a_terminal_either(typed: Typed) -> Non
 
 
 @pytest.mark.parametrize("stream", ["stdin", "stderr"])
-def test_without_one_end_of_a_terminal_nothing_is_asked(
+def test_without_stdin_or_stderr_on_a_terminal_nothing_is_asked(
     typed: Typed, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
     typed("y\n")

@@ -1,4 +1,4 @@
-"""What a command says and asks of the store that it opens."""
+"""The line that a command prints about the store that it opens, and the question that it asks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_command_asks_the_server_it_was_told_and_no_other(here: Here, monkeypa
         assert (asked, others) == (["ListTables"], [])
 
 
-def test_a_dynamodb_at_a_public_address_is_said_even_quietly_and_asked_about(
+def test_a_dynamodb_at_a_public_address_is_printed_and_needs_its_name(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(targets, "_is_public", lambda host: host == "127.0.0.1")
@@ -36,7 +36,7 @@ def test_a_dynamodb_at_a_public_address_is_said_even_quietly_and_asked_about(
     assert "--confirm" in ran.err
 
 
-def test_an_endpoint_of_production_is_said_on_reads_too(
+def test_an_endpoint_of_production_is_printed_for_reads_too(
     here: Here, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = environment["AWS_ENDPOINT_URL_DYNAMODB"]

@@ -1,4 +1,4 @@
-"""Where the expected schema is built: in a database of its own, in a transaction, or nowhere."""
+"""The expected schema is built in a temporary database, in a transaction, or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.commands.db.test_rebuild import checkout, owner
 __all__ = ["checkout", "owner"]
 
 
-def test_who_may_not_create_databases_compares_in_a_transaction(
+def test_a_user_without_the_right_to_create_databases_uses_a_transaction(
     here: Here, checkout: Path, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONNECTION_URL", owner)
@@ -44,7 +44,7 @@ def test_a_lock_ends_the_comparison_in_a_transaction(
         assert here("db", "diff").code == 5
 
 
-def test_a_remote_server_gets_no_database_and_is_compared_with_what_is_known(
+def test_a_remote_server_gets_no_database_and_the_stored_schema_is_used(
     here: Here, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(targets, "is_foreign", lambda _: True)

@@ -1,4 +1,4 @@
-"""What a set-up, a seed file and a schema file do to rows that are there, and what is said of it first."""
+"""Set-ups, seed files and schema files over existing rows: what they change, and what is printed before."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_a_set_up_runs_no_seed_file_over_people(here: Here, checkout: Path, database: str) -> None:
     def kept() -> dict[str, list[str]]:
-        """Every row, but for the Cognito ids: the sync writes them where another test has made the demo pool."""
+        """Every row, without the Cognito ids: the sync writes them if another test has created the demo pool."""
         with psycopg.connect(database) as conn:
             conn.execute("UPDATE users SET cognito_user_id = 'MOCK'")
         return {table: [row.partition("(")[2] for row in rows] for table, rows in dumps.rows(database).items()}
@@ -68,7 +68,7 @@ def test_a_seed_file_that_deletes_is_confirmed(here: Here, checkout: Path, datab
     assert here("db", "seed").code == 0  # nothing is left to lose
 
 
-def test_our_seeds_keep_away_from_another_schema(here: Here, database: str) -> None:
+def test_the_built_in_seed_is_not_loaded_into_another_schema(here: Here, database: str) -> None:
     run(database, APPLICATIONS)
     assert here("db", "setup").code == 0
     assert len(dumps.rows(database)["users"]) == 4
@@ -81,7 +81,7 @@ def test_our_seeds_keep_away_from_another_schema(here: Here, database: str) -> N
     assert len(dumps.rows(database)["users"]) == 1
 
 
-def test_a_schema_says_what_it_leaves(here: Here, checkout: Path, database: str) -> None:
+def test_a_schema_warns_of_the_objects_that_it_leaves(here: Here, checkout: Path, database: str) -> None:
     (checkout / "schema.sql").write_text('DROP TABLE IF EXISTS public.users, public."activities" CASCADE;\n')
     (checkout / "migrations" / "17000000000000000_more.sql").write_text("-- migrate:up\nCREATE TABLE more (i int);\n")
     assert here("db", "migrate").code == 0
@@ -92,7 +92,9 @@ def test_a_schema_says_what_it_leaves(here: Here, checkout: Path, database: str)
     assert "cruddur db reset" in ran.err
 
 
-def test_a_dump_over_rows_destroys_nothing_and_says_nothing_else(here: Here, checkout: Path, database: str) -> None:
+def test_a_dump_loaded_over_rows_destroys_nothing_and_reports_nothing(
+    here: Here, checkout: Path, database: str
+) -> None:
     """pg_dump writes no DROP unless it is asked to, and an ALTER for every key."""
     (checkout / "schema.sql").write_text(
         "CREATE TABLE public.users (uuid uuid);\nCREATE TABLE public.more (i int);\n"
@@ -110,7 +112,7 @@ def test_a_dump_over_rows_destroys_nothing_and_says_nothing_else(here: Here, che
     assert dumps.rows(database) == before
 
 
-def test_a_schema_that_deletes_says_what_it_loses(here: Here, checkout: Path, database: str) -> None:
+def test_a_schema_that_deletes_rows_reports_them(here: Here, checkout: Path, database: str) -> None:
     (checkout / "schema.sql").write_text("DELETE FROM public.users;\n")
     ran = here("db", "schema-load")
     assert (ran.code, "destroyed: 4 users" in ran.err, "activities" in ran.err) == (6, True, True), ran.err
@@ -140,7 +142,9 @@ def test_a_stuck_session_does_not_keep_the_database(here: Here, database: str) -
         stuck.close()
 
 
-def test_a_reader_names_the_session_in_its_way(here: Here, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_reader_names_the_session_that_blocks_it(
+    here: Here, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")  # what somebody says themselves wins over our five
     with psycopg.connect(database) as stuck:
         stuck.execute("LOCK TABLE users")
@@ -203,7 +207,7 @@ def test_several_schemas_are_named_and_nothing_is_created(
     assert here("db", "ping").code == 5, "the database must not exist"
 
 
-def test_the_built_in_schema_is_said_to_be_the_built_in_one(elsewhere: Path, here: Here) -> None:
+def test_the_built_in_schema_is_named_as_such(elsewhere: Path, here: Here) -> None:
     ran = here("db", "setup")
     assert ran.code == 0, ran.err
     assert "schema: the built-in one" in ran.err
@@ -238,7 +242,7 @@ def test_other_files_are_named_by_option_variable_or_file(
     assert people(empty_database) == ["three"]
 
 
-def test_built_in_people_never_join_people_who_exist(here: Here, database: str) -> None:
+def test_built_in_people_are_not_added_to_other_people(here: Here, database: str) -> None:
     run(database, "DELETE FROM activities")
     run(database, "DELETE FROM users WHERE handle <> 'bayko'")
     for command in (("db", "setup"), ("db", "seed")):
@@ -249,7 +253,7 @@ def test_built_in_people_never_join_people_who_exist(here: Here, database: str) 
 
 
 @pytest.mark.parametrize("broken", ["schema.sql", "seed.sql"])
-def test_a_set_up_that_is_refused_changes_nothing_and_ticks_nothing(
+def test_a_refused_set_up_changes_nothing_and_reports_no_change(
     here: Here, checkout: Path, engines: Engines, database: str, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkout / "schema.sql").write_text(APPLICATIONS)
@@ -265,7 +269,7 @@ def test_a_set_up_that_is_refused_changes_nothing_and_ticks_nothing(
     assert here("db", "ping").code == 5, "the database must not exist"
 
 
-def test_a_dry_run_shows_what_a_file_destroys_and_leaves_all(here: Here, checkout: Path, database: str) -> None:
+def test_a_dry_run_shows_what_a_file_destroys_and_changes_nothing(here: Here, checkout: Path, database: str) -> None:
     (checkout / "seed.sql").write_text("DO $$ BEGIN DELETE FROM activities WHERE user_uuid IS NOT NULL; END $$;" + MIRA)
     before = dumps.rows(database)
     ran = here("db", "seed", "-n")

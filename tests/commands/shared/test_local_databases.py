@@ -1,4 +1,4 @@
-"""What is noted of databases: under no name that tells anything, for the owner alone, and not for ever."""
+"""The cache of local databases: file names without secrets, readable for the owner only, with an expiry."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def later(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
     monkeypatch.setattr(times, "of_this_machine", now)
 
 
-def test_a_database_is_local_for_a_day_and_looked_at_each_hour(
+def test_a_database_is_local_for_a_day_and_checked_each_hour(
     s: Settings, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (local_databases.is_due(s), local_databases.is_local(s)) == (True, False)
@@ -57,7 +57,7 @@ def test_a_marked_database_is_not_local(s: Settings, database: str) -> None:
     assert not local_databases.is_local(s)
 
 
-def test_handles_are_kept_for_a_moment_and_forgotten_with_a_new_note(
+def test_handles_are_cached_for_seconds_and_dropped_by_a_new_check(
     s: Settings, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert local_databases.handles(s) is None
@@ -76,7 +76,7 @@ def test_handles_are_kept_for_a_moment_and_forgotten_with_a_new_note(
     assert local_databases.handles(s) is None
 
 
-def test_old_notes_are_deleted_and_damaged_ones_are_none(
+def test_old_files_are_deleted_and_damaged_files_are_ignored(
     s: Settings, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local_databases.keep(s, [])

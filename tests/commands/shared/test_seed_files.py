@@ -1,4 +1,4 @@
-"""The files of a fresh Cruddur, and files that a person names."""
+"""The files of a new Cruddur, and files that a user names."""
 
 from __future__ import annotations
 

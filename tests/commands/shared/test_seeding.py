@@ -1,4 +1,4 @@
-"""Which conversation is seeded, by one command at a time."""
+"""The conversation that is seeded, by one command at a time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_default_conversation_is_mine_when_the_handles_change(here: Here, ta
     assert {item["user_handle"] for item in shown} == {"andrewbrown", "bayko"}
 
 
-def test_a_conversation_seeded_for_people_who_are_gone_is_replaced(here: Here, table: DynamoDB, database: str) -> None:
+def test_a_conversation_seeded_for_deleted_people_is_replaced(here: Here, table: DynamoDB, database: str) -> None:
     """A seed file without UUIDs makes other ones at every reset of the database."""
     tables.create(table, say=lambda _: None)
     assert here("ddb", "seed").code == 0
@@ -92,7 +92,7 @@ def test_what_two_people_wrote_is_never_given_to_two_others(here: Here, table: D
     assert "éclairs" in theirs
 
 
-def test_a_set_up_leaves_what_was_seeded_for_others(here: Here, table: DynamoDB) -> None:
+def test_a_set_up_keeps_a_conversation_seeded_for_others(here: Here, table: DynamoDB) -> None:
     tables.create(table, say=lambda _: None)
     assert here("ddb", "setup").code == 0
     before = everything(table)

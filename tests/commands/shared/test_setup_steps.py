@@ -1,4 +1,4 @@
-"""The steps of a set-up: what is told of each."""
+"""The steps of a set-up, and the text for each result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cruddur_cli.dynamodb.conversations import seed
         ((0, 122, 0), (0, 2, 0), ""),
     ],
 )
-def test_what_seeding_did_is_told_in_messages(
+def test_the_result_of_seeding_is_counted_in_messages(
     messages: tuple[int, int, int], groups: tuple[int, int, int], said: str
 ) -> None:
     rows = [seed.Seeded("messages", *messages), seed.Seeded("message groups", *groups)]

@@ -1,4 +1,4 @@
-"""Completion in the real shells: installed by its own command, and driven by a terminal."""
+"""Completion in real shells: installed with its own command, and used through a terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shell(request: pytest.FixtureRequest) -> str:
 
 
 def installed(shell: str, environment: dict[str, str], tmp_path: Path) -> tuple[dict[str, str], Path]:
-    """The variables and the home of a person who has run --install-completion in that shell."""
+    """The variables and the home of a user who has run --install-completion in this shell."""
     programs = tmp_path / "programs"
     programs.mkdir()
     program = programs / "cruddur"
@@ -105,7 +105,7 @@ class Typing:
         os.write(self._terminal, text.encode())
 
     def sees(self, text: str, *, pressing: str = "") -> None:
-        """Read until the text is shown; a key is pressed now, and again whenever nothing more is shown for a while."""
+        """Read until the text is shown. The key is pressed at once, and again after a pause without output."""
         deadline = time.monotonic() + PATIENCE_S
         os.write(self._terminal, pressing.encode())
         while text.encode() not in self.shown:

@@ -1,4 +1,4 @@
-"""The steps of a set-up: kept in order, counted, and said unless --quiet."""
+"""The steps of a set-up: stored in order, counted, and printed except with --quiet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cruddur_cli.commands.shared import steps
 from cruddur_cli.settings import load
 
 
-def test_each_step_is_kept_counted_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_step_is_stored_counted_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     s = load(environ={}, folder=Path("/"))
     kept: list[steps.Step] = []
     steps.done(s, kept, "tables", "created", changed=True)

@@ -1,4 +1,4 @@
-"""Which stores the settings name: the table of the contract, row by row, with servers that remember who asked."""
+"""The store that the settings name: each row of the contract, with servers that record their requests."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def settings(*, prod: bool = False, **environ: str) -> Settings:
     return load({"prod": prod}, environ={"CRUDDUR_LOCAL_DYNAMODB": NOWHERE, **environ}, folder=Path("/"))
 
 
-def test_dynamodbs_own_variable_counts_before_the_general_one() -> None:
+def test_dynamodbs_own_variable_overrides_the_general_one() -> None:
     s = settings(AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:1", AWS_ENDPOINT_URL="http://127.0.0.1:2")
     assert targets.message_endpoint(s).url == "http://127.0.0.1:1"
     assert targets.message_endpoint(settings(AWS_ENDPOINT_URL="http://127.0.0.1:2")).url == "http://127.0.0.1:2"
 
 
-def test_a_dynamodb_that_answers_locally_counts_before_the_embedded_one(embedded: Engines) -> None:
+def test_a_dynamodb_that_answers_locally_is_used_before_the_embedded_one(embedded: Engines) -> None:
     with recorder("dynamodb") as (url, asked):
         at = targets.message_endpoint(settings(CRUDDUR_LOCAL_DYNAMODB=url))
         assert (at.url, at.embedded, asked) == (url, False, ["ListTables"])
 
 
-def test_something_else_on_that_port_is_no_dynamodb(embedded: Engines) -> None:
+def test_another_program_on_the_port_is_not_a_dynamodb(embedded: Engines) -> None:
     with recorder("nothing") as (url, asked):
         at = targets.message_endpoint(settings(CRUDDUR_LOCAL_DYNAMODB=url))
         assert (at.url, at.embedded, asked) == (embedded.aws, True, ["ListTables"])
@@ -115,12 +115,12 @@ def test_a_local_variable_that_names_aws_is_refused(variable: str, url: str) -> 
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "http://[", "http://localhost:port"])
-def test_an_endpoint_that_is_no_url_is_named(url: str) -> None:
+def test_an_endpoint_that_is_not_a_url_is_named(url: str) -> None:
     with pytest.raises(NotConfigured, match="AWS_ENDPOINT_URL_DYNAMODB is not the URL"):
         targets.message_endpoint(settings(AWS_ENDPOINT_URL_DYNAMODB=url))
 
 
-def test_a_compose_name_falls_back_to_localhost_and_the_line_says_so(unresolved: None) -> None:
+def test_a_compose_name_falls_back_to_localhost_and_the_label_shows_it(unresolved: None) -> None:
     at = targets.message_endpoint(settings(AWS_ENDPOINT_URL="http://dynamodb-local:8000"))
     assert at.url == "http://localhost:8000"
     assert at.label == (
@@ -131,7 +131,7 @@ def test_a_compose_name_falls_back_to_localhost_and_the_line_says_so(unresolved:
     assert server.label.endswith("(CONNECTION_URL says db, which does not resolve here)")
 
 
-def test_a_store_that_is_named_and_does_not_answer_may_be_left_for_the_embedded_one() -> None:
+def test_a_named_store_that_is_down_gets_a_hint_for_the_embedded_one() -> None:
     named = settings(AWS_ENDPOINT_URL="http://127.0.0.1:9", DATABASE_URL="postgresql://u:p@127.0.0.1:9/cruddur")
     with pytest.raises(CannotConnect) as caught, connections.dynamodb(named) as dynamodb:
         dynamodb.call("list_tables")
@@ -141,14 +141,14 @@ def test_a_store_that_is_named_and_does_not_answer_may_be_left_for_the_embedded_
     assert caught.value.hint == "start the server, or `unset DATABASE_URL` to use the embedded engine"
 
 
-def test_an_address_of_a_file_is_changed_there(tmp_path: Path) -> None:
+def test_the_hint_for_an_address_of_a_file_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "cruddur.toml").write_text('connection_url = "postgresql://u:p@127.0.0.1:9/cruddur"')
     with pytest.raises(CannotConnect) as caught, connections.postgres(load({}, environ={}, folder=tmp_path)):
         pass
     assert caught.value.hint == f"start the server, or change the address in {tmp_path / 'cruddur.toml'}"
 
 
-def test_a_production_name_that_does_not_resolve_stays_what_it_is(unresolved: None) -> None:
+def test_a_production_name_that_does_not_resolve_is_not_replaced(unresolved: None) -> None:
     server = targets.server(settings(prod=True, PROD_CONNECTION_URL="postgresql://u:p@db:5432/cruddur"))
     assert (server.host, server.parameters["host"]) == ("db", "db")
 
@@ -174,7 +174,7 @@ def test_the_general_endpoint_counts_for_cognito_only_where_it_answers_as_cognit
         assert asked == ["ListUserPools", "ListUserPools"]
 
 
-def test_a_pool_of_the_embedded_stack_is_the_one_that_is_named(embedded: Engines) -> None:
+def test_a_named_pool_of_the_embedded_stack_is_used(embedded: Engines) -> None:
     """And not the demo pool, which is taken where none is named."""
     at = targets.pool_endpoint(settings())
     with aws_client.opened(at) as client:
@@ -218,7 +218,7 @@ RDS = "cruddur.abc.eu-central-1.rds.amazonaws.com"
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service file that makes a database on AWS reachable at this machine's address, as a tunnel does."""
+    """A service file that makes a database on AWS reachable at an address of this machine, as a tunnel does."""
     file = tmp_path / "services.conf"
     file.write_text(f"[prod]\nhost={RDS}\nhostaddr=127.0.0.1\nport=5555\nuser=me\ndbname=svc\npassword=Hidden1\n")
     monkeypatch.setenv("PGSERVICEFILE", str(file))

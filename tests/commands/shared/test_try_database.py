@@ -1,4 +1,4 @@
-"""The database that files are tried in is dropped, whatever happened to the command that made it."""
+"""The temporary database in which files are tried is dropped, even if its command was killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.commands.conftest import Here
 from tests.commands.db.test_rebuild import databases
 
 
-def test_it_is_empty_and_gone_at_the_end_even_after_an_error(database: str) -> None:
+def test_the_database_is_empty_and_dropped_even_after_an_error(database: str) -> None:
     at = connection.Server.at(database)
     with pytest.raises(RuntimeError), try_database.beside(at) as beside:
         assert databases(database) == {beside.database}
@@ -25,7 +25,7 @@ def test_it_is_empty_and_gone_at_the_end_even_after_an_error(database: str) -> N
 
 
 def _make(database: str, minutes_ago: int) -> str:
-    """What a killed command left."""
+    """Create the database that a killed command would leave."""
     name = urlsplit(database).path[1:37]
     name += f"_cruddur_try_{int(times.now().timestamp()) // 60 - minutes_ago:07x}{secrets.token_hex(3)}"
     with psycopg.connect(database, autocommit=True) as conn:
@@ -38,7 +38,7 @@ def _drop(database: str, name: str) -> None:
         conn.execute(f'DROP DATABASE "{name}"'.encode())
 
 
-def test_one_that_a_killed_command_left_is_dropped_by_the_next(database: str) -> None:
+def test_a_database_of_a_killed_command_is_dropped_by_the_next_command(database: str) -> None:
     old, young = _make(database, 90), _make(database, 5)
     with try_database.beside(connection.Server.at(database)):
         assert old not in databases(database)
@@ -46,7 +46,7 @@ def test_one_that_a_killed_command_left_is_dropped_by_the_next(database: str) ->
     _drop(database, young)
 
 
-def test_one_that_a_session_uses_stays(database: str) -> None:
+def test_a_database_that_a_session_uses_is_not_dropped(database: str) -> None:
     old = _make(database, 90)
     url = urlsplit(database)._replace(path=f"/{old}").geturl()
     with psycopg.connect(url), try_database.beside(connection.Server.at(database)):
@@ -54,7 +54,7 @@ def test_one_that_a_session_uses_stays(database: str) -> None:
     _drop(database, old)
 
 
-def test_a_setup_drops_it_too_and_a_dry_run_does_not(here: Here, database: str) -> None:
+def test_a_setup_drops_such_a_database_and_a_dry_run_does_not(here: Here, database: str) -> None:
     old, young = _make(database, 90), _make(database, 5)
     assert here("db", "setup", "-n").code == 0
     assert databases(database) == {old, young}
