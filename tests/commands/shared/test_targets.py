@@ -424,7 +424,7 @@ def test_without_a_url_the_embedded_database_is_used_alone(said_to_run: list[dic
     assert (at.label, at.advice, at.read_only) == ("database 'cruddur' on the embedded PostgreSQL", "", False)
 
 
-def test_a_url_of_the_embedded_server_keeps_its_database_and_gets_the_password_of_now(
+def test_a_url_of_the_embedded_server_keeps_its_database_and_gets_its_password(
     said_to_run: list[dict[str, bool]],
 ) -> None:
     url = "postgresql://me:old@localhost:5433/mine?application_name=x"
@@ -567,7 +567,7 @@ def test_where_the_user_pool_is(
     assert (at.embedded, at.own) == (label == "the embedded Cognito", False)
 
 
-def test_a_pool_that_the_stack_does_not_have_is_an_error_where_only_the_stack_is_named(
+def test_a_pool_that_the_named_stack_does_not_have_is_an_error(
     said_to_run: list[dict[str, bool]],
 ) -> None:
     environ = {"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": HERE, "AWS_COGNITO_USER_POOL_ID": "eu-west-1_gone"}

@@ -208,7 +208,7 @@ def test_an_installed_package_may_have_the_whole_sql(path: Path) -> None:
     assert python_files.sql(path, "migrate_sql").startswith("YEARLY;\nMONTHLY;\n")
 
 
-def test_the_value_that_was_missing_is_named_and_not_the_error_that_the_file_makes_of_it(path: Path) -> None:
+def test_the_missing_value_is_named_and_not_the_error_that_it_causes(path: Path) -> None:
     path.write_text(
         "from lib.db import TABLE\ntry:\n  str(TABLE)\nexcept:\n  raise ValueError('no table')\n"
         f"class M:\n{SQL}migration = M"
