@@ -155,3 +155,52 @@ def test_a_database_of_production_gets_neither_mock_rows_nor_ids_of_the_demo_poo
     assert dumps.rows(database) == before
     listed = json.loads(here("cognito", "list-users", "-o", "json").out)["items"]
     assert "customer" not in {item["handle"] for item in listed}
+
+
+def test_what_is_said_of_a_person_who_is_added(here: Here, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def added(*options: str) -> tuple[int, bool, str]:
+        ran = here("db", "add-user", "mira", "-o", "json", *options)
+        assert ran.code == 0, ran.err
+        found = json.loads(ran.out)
+        return found["added"], found["dry_run"], ran.err
+
+    number, is_dry, err = added("-n")
+    assert (number, is_dry) == (0, True)
+    assert "mira: would be added" in err and "cannot sign in" not in err
+    number, is_dry, err = added()
+    assert (number, is_dry) == (1, False)
+    assert "mira: added" in err
+    assert "mira cannot sign in yet; `cruddur setup` adds the person to the demo user pool" in err
+    number, _, err = added()
+    assert number == 0
+    assert "mira: exists already" in err and "cannot sign in" not in err
+
+
+@pytest.mark.parametrize("prod", [False, True])
+def test_a_person_of_a_real_pool_signs_up_before_the_ids_are_synced(
+    here: Here, database: str, monkeypatch: pytest.MonkeyPatch, prod: bool
+) -> None:
+    monkeypatch.setenv("PROD_CONNECTION_URL", database)
+    if not prod:
+        monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", "eu-west-1_pool")
+    ran = here("db", "add-user", "mira", *(["--prod"] if prod else []))
+    assert ran.code == 0, ran.err
+    lines = [line for line in ran.err.splitlines() if "cannot sign in yet" in line]
+    assert [" ".join(line.split()).partition("; ")[2] for line in lines] == [
+        f"once mira has signed up: cruddur db update-cognito-user-ids{' --prod' if prod else ''}"
+    ]
+
+
+def test_each_kind_of_result_is_counted(here: Here, cognito: Any, pool: str) -> None:
+    for username, handle in (("a", "andrewbrown"), ("b", "stranger"), ("c", "another-stranger-yet")):
+        add(cognito, pool, username, handle)
+    err = here("db", "update-cognito-user-ids", "-n").err
+    assert "would be updated 1, would be created 0, unchanged 0, no such user 2, still MOCK 3" in " ".join(err.split())
+    ran = here("db", "update-cognito-user-ids", "-o", "json")
+    assert ran.code == 0
+    assert {name: value for name, value in json.loads(ran.out).items() if name not in {"items", "count"}} == {
+        "updated": 1,
+        "unchanged": 0,
+        "created": 0,
+        "dry_run": False,
+    }

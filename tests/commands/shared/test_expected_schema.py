@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from cruddur_cli.commands.shared import expected_schema, targets
+from cruddur_cli.errors import Refused
 from cruddur_cli.postgres import production_marker
 from cruddur_cli.postgres.migrations import runner as migration_runner
 from cruddur_cli.postgres.migrations.files import Migration
+from cruddur_cli.settings import load
 from tests import dumps
 from tests.commands.conftest import Here
 from tests.commands.db.test_database import run
@@ -80,3 +83,28 @@ def test_a_migration_that_is_pending_does_not_count_as_applied(database: str, tm
         assert expected_schema.applied(conn, files) == []
         migration_runner.mark_applied(conn, files, "1")
         assert expected_schema.applied(conn, files) == files[:1]
+
+
+def test_a_schema_is_stored_for_the_owner_alone_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a" / "cache"))
+    expected_schema._write(None, {"table a": ""})
+    assert not (tmp_path / "a").exists()
+    for text in ("", "x"):
+        expected_schema._write("key", {"table a": text})
+        assert expected_schema._read("key") == {"table a": text}
+    assert expected_schema._folder().stat().st_mode & 0o777 == 0o700
+    assert expected_schema._read("another") is None
+
+
+def test_a_schema_that_is_typed_or_cannot_be_read_is_not_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked for a typed one."""
+    conn: Any = None
+    typed = load({"schema_file": "-"}, environ={}, folder=tmp_path)
+    assert typed.origins["schema_file"] == "--file"
+    assert not expected_schema.is_met(typed, conn, [])
+
+    def refused(*_: object) -> list[Migration]:
+        raise Refused("no")
+
+    monkeypatch.setattr(expected_schema, "applied", refused)
+    assert not expected_schema.is_met(load({}, environ={}, folder=tmp_path), conn, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import psycopg
@@ -63,3 +64,33 @@ def test_a_setup_drops_such_a_database_and_a_dry_run_does_not(here: Here, databa
     assert ran.err.count(f"database {old}: dropped; a killed command created it") == 1
     assert databases(database) == {young}
     _drop(database, young)
+
+
+def test_one_is_stale_after_an_hour(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = times.now()
+    monkeypatch.setattr(times, "now", lambda: now)
+    old, young = _make(database, 61), _make(database, 60)
+    at = connection.Server.at(database)
+    with connection.opened_maintenance(at) as conn:
+        assert try_database.drop_stale(conn, at) == [old]
+        assert try_database.drop_stale(conn, at) == []
+    _drop(database, young)
+
+
+def test_the_name_says_when_it_was_made(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, now = connection.Server.at(database), times.now()
+    with try_database.beside(at) as beside, connection.opened_maintenance(at) as conn:
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(minutes=59))
+        assert try_database.drop_stale(conn, at) == []
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(minutes=62))
+        assert try_database.drop_stale(conn, at) == [beside.database]
+
+
+def test_another_database_with_such_a_beginning_stays(database: str) -> None:
+    at = connection.Server.at(database)
+    name = f"{at.database[:36]}_cruddur_try_of_mine"
+    with connection.opened_maintenance(at) as conn:
+        conn.execute(f'CREATE DATABASE "{name}"'.encode())
+        assert try_database.drop_stale(conn, at) == []
+    assert databases(database) == {name}
+    _drop(database, name)
