@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,6 +211,16 @@ def put(dynamodb: DynamoDB) -> dict[str, Any]:
     return {"Put": {"TableName": dynamodb.table, "Item": ITEM}}
 
 
+def each_time(plan: TransactionPlan[str]) -> Callable[[int], TransactionPlan[str]]:
+    """The same plan for a few attempts."""
+
+    def attempted(attempt: int) -> TransactionPlan[str]:
+        assert attempt < 9, "the transaction never ends"
+        return plan
+
+    return attempted
+
+
 def test_a_plan_is_told_which_attempt_it_is(dynamodb: DynamoDB) -> None:
     attempts: list[int] = []
 
@@ -244,7 +255,7 @@ def test_a_claim_is_taken_once_where_one_is_needed(
         faults.asked(dynamodb.client, name) for name in ("PutItem", "TransactWriteItems", "DeleteItem")
     )
     plan = TransactionPlan("done", [put(dynamodb)], needs_claim=needs_claim)
-    assert transactions.carry_out(dynamodb, "g", lambda _: plan) == ["done"]
+    assert transactions.carry_out(dynamodb, "g", each_time(plan)) == ["done"]
     assert [len(requests) for requests in (taken, sent, deleted)] == [claims, 1, 0]
     assert len(sent[0]["TransactItems"]) == actions
     assert everything(dynamodb) == [ITEM]
@@ -278,7 +289,7 @@ def test_a_claim_is_taken_again_after_a_conflict(dynamodb: DynamoDB) -> None:
     taken = faults.asked(dynamodb.client, "PutItem")
     faults.cancels(dynamodb.client, "TransactionConflict", times=1)
     plan = TransactionPlan("done", [put(dynamodb)], needs_claim=True)
-    assert transactions.carry_out(dynamodb, "g", lambda _: plan) == ["done"]
+    assert transactions.carry_out(dynamodb, "g", each_time(plan)) == ["done"]
     assert len(taken) == 2
     assert everything(dynamodb) == [ITEM]
 
