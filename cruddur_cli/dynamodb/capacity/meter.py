@@ -207,8 +207,8 @@ def _computed_read_units(operation: str, request: Mapping[str, Any], response: M
 
 def _get_answers(request: Mapping[str, Any], response: Mapping[str, Any], table: str) -> list[Mapping[str, Any]]:
     """The answers of TransactGetItems to the gets of ``table``. Answers have the order of the request."""
-    pairs = zip(request["TransactItems"], response["Responses"], strict=True)
-    return [answer for action, answer in pairs if action["Get"]["TableName"] == table]
+    answers, actions = response["Responses"], request["TransactItems"]
+    return [answers[place] for place, action in enumerate(actions) if action["Get"]["TableName"] == table]
 
 
 def _tables(request: Mapping[str, Any]) -> list[str]:

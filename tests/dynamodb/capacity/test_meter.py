@@ -188,6 +188,23 @@ def test_what_uses_no_capacity_counts_nowhere() -> None:
     assert meter.operations() == []
 
 
+def test_what_an_answer_used_is_returned() -> None:
+    meter = Meter("t", computed=False)
+    assert meter.add("DescribeTable", {"TableName": "t"}, {"Table": {}}) == 0.0
+    assert meter.add("PutItem", {"TableName": "u"}, {"ConsumedCapacity": consumed(2.0, table="u")}) == 0.0
+    assert meter.add("PutItem", {"TableName": "t"}, {"ConsumedCapacity": consumed(2.0)}) == 2.0
+    assert meter.add("GetItem", {"TableName": "t"}, {"ConsumedCapacity": consumed(0.5)}) == 0.5
+
+
+def test_what_dry_runs_would_use_is_added_up() -> None:
+    meter = Meter("t", computed=False)
+    assert meter.planned == 0.0
+    meter.plan(2.0)
+    meter.plan(1.5)
+    assert meter.planned == 3.5
+    assert meter.total().write_units == 0.0
+
+
 def test_an_engine_may_turn_out_to_need_computing() -> None:
     """Only the first answer says which engine it is."""
     meter = Meter("t", computed=False)

@@ -237,6 +237,27 @@ def test_a_store_that_fails_gives_the_first_record_that_was_not_applied(conversa
     assert done.failure.error is not None
 
 
+@pytest.mark.parametrize("deadline_s", [None, 600])
+def test_after_the_first_error_no_other_conversation_is_begun(
+    dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch, deadline_s: int | None
+) -> None:
+    groups = ["one", "two", "three"]
+    for a, b in ((ME, OTHER), (OTHER, ME)):
+        write(dynamodb, [group_row(a, b, minute(n), "old", group=group) for n, group in enumerate(groups)])
+    monkeypatch.setattr(processor, "WIDTH", 1)
+    struck = faults.answers(dynamodb.client, "TransactWriteItems", "ValidationException", times=1)
+    batch = [record(n, message_row(minute(n + 5), f"m{n}", group=group)) for n, group in enumerate(groups)]
+    done = processor.apply(dynamodb, batch, deadline=deadline_s and time.monotonic() + deadline_s)
+    assert done.failure is not None
+    assert "ValidationException" in done.failure.reason
+    assert (done.failure.index, done.records, done.moved, len(struck.at)) == (0, 0, 0, 1)
+
+
+def test_before_the_deadline_everything_is_applied(conversation: DynamoDB) -> None:
+    done = processor.apply(conversation, hundred(), deadline=time.monotonic() + 600)
+    assert (done.failure, done.moved) == (None, 2)
+
+
 def test_after_the_deadline_nothing_is_begun(conversation: DynamoDB) -> None:
     done = processor.apply(conversation, hundred(), deadline=time.monotonic())
     assert done.failure is not None
