@@ -45,7 +45,7 @@ class Known:
 KNOWN = (
     Known(
         "connection_url",
-        "PostgreSQL",
+        "the URL of PostgreSQL",
         ("CONNECTION_URL", "DATABASE_URL"),
         ("PROD_CONNECTION_URL",),
         otherwise="the embedded PostgreSQL",
@@ -53,13 +53,18 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known("table", "the DynamoDB table", ("DDB_MESSAGE_TABLE",), default="cruddur-messages", option="--table"),
     Known(
-        "region", "AWS region", ("AWS_REGION", "AWS_DEFAULT_REGION"), otherwise="the AWS profile's; us-east-1 if local"
+        "table", "the name of the DynamoDB table", ("DDB_MESSAGE_TABLE",), default="cruddur-messages", option="--table"
+    ),
+    Known(
+        "region",
+        "the AWS region",
+        ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        otherwise="the AWS profile's; us-east-1 if local",
     ),
     Known(
         "dynamodb_endpoint",
-        "DynamoDB and Streams",
+        "the endpoint of DynamoDB and Streams",
         ("AWS_ENDPOINT_URL_DYNAMODB",),
         (),
         otherwise="aws_endpoint, else a DynamoDB at local_dynamodb, else the embedded DynamoDB",
@@ -69,7 +74,7 @@ KNOWN = (
     ),
     Known(
         "local_dynamodb",
-        "the address of a DynamoDB that is used when no endpoint is set; not used with --prod",
+        "the address of a local DynamoDB, used if no endpoint is set; not used with --prod",
         ("CRUDDUR_LOCAL_DYNAMODB",),
         default="http://localhost:8000",
         is_address=True,
@@ -77,7 +82,7 @@ KNOWN = (
     ),
     Known(
         "aws_endpoint",
-        "DynamoDB and Cognito; not used with --prod",
+        "the endpoint of DynamoDB and Cognito; not used with --prod",
         ("AWS_ENDPOINT_URL",),
         (),
         otherwise="none",
@@ -86,7 +91,7 @@ KNOWN = (
     ),
     Known(
         "cognito_endpoint",
-        "Cognito",
+        "the endpoint of Cognito",
         ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",),
         (),
         otherwise="AWS if user_pool_id is set, else the embedded Cognito",
@@ -96,14 +101,14 @@ KNOWN = (
     ),
     Known(
         "user_pool_id",
-        "the Cognito user pool",
+        "the id of the Cognito user pool",
         ("AWS_COGNITO_USER_POOL_ID",),
         otherwise="the demo pool",
         prod_otherwise="an error if a command needs it",
     ),
     Known(
         "ec2_endpoint",
-        "EC2 (the security group)",
+        "the endpoint of EC2, for the security group",
         ("AWS_ENDPOINT_URL_EC2",),
         (),
         otherwise="AWS",
@@ -112,7 +117,7 @@ KNOWN = (
     ),
     Known(
         "rds_endpoint",
-        "RDS (the database instance)",
+        "the endpoint of RDS, for the database instance",
         ("AWS_ENDPOINT_URL_RDS",),
         (),
         otherwise="AWS",
@@ -128,14 +133,14 @@ KNOWN = (
     ),
     Known(
         "security_group_id",
-        "the database's security group",
+        "the id of the database's security group",
         ("DB_SG_ID",),
         otherwise="the security group of the rule",
         option="--group-id",
     ),
     Known(
         "security_group_rule_id",
-        "the rule for this machine's address",
+        "the id of the rule for this machine's address",
         ("DB_SG_RULE_ID",),
         otherwise="required unless you use --discover",
         option="--rule-id",
@@ -155,14 +160,14 @@ KNOWN = (
     ),
     Known(
         "schema_file",
-        "the schema to load; a path is relative to cruddur.toml",
+        "the schema file; a path is relative to cruddur.toml",
         ("CRUDDUR_SCHEMA_FILE",),
         otherwise="the checkout's schema.sql, else the built-in one",
         option="--file",
     ),
     Known(
         "seed_file",
-        "the users and activities to seed; a path is relative to cruddur.toml",
+        "the seed file, with users and activities; a path is relative to cruddur.toml",
         ("CRUDDUR_SEED_FILE",),
         otherwise="the checkout's seed.sql, else the built-in one",
         option="--file",

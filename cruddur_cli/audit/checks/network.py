@@ -76,7 +76,7 @@ def endpoint(seen: Seen) -> Verdict:
 
 @check(
     "vpc-endpoint-policy",
-    "DynamoDB's endpoint limits who may use it for what",
+    "The policy of DynamoDB's VPC endpoint does not give full access",
     severity="low",
     controls=("AWS PrivateLink Guide, Control access to VPC endpoints using endpoint policies",),
     asks=(INSTANCES, ENDPOINTS),

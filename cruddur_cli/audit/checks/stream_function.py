@@ -82,7 +82,7 @@ def _least(seen: Seen) -> dict[str, Any]:
 
 @check(
     "function-role",
-    "The stream function may do no more than it needs",
+    "The stream function's role has no more permissions than it needs",
     severity="high",
     controls=(
         "AWS Well-Architected Framework, SEC03-BP02 Grant least privilege access",

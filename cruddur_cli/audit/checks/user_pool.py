@@ -74,7 +74,7 @@ def mfa(seen: Seen) -> Verdict:
 
 @check(
     "pool-passwords",
-    "Passwords have to be strong",
+    "The user pool requires strong passwords",
     severity="medium",
     controls=("Security Hub Cognito.3", "AWS Config cognito-user-pool-password-policy-check"),
     asks=(POOL,),
