@@ -49,13 +49,7 @@ def tell(
 
 
 def note(s: Settings, text: str) -> None:
-    """Print a line about the command's work; nothing with ``--quiet``.
-
-    A line that begins with ✓ is printed by ``done``.
-    """
-    if text.startswith("✓ "):
-        done(s, text[2:])
-        return
+    """Print a line about the command's work; nothing with ``--quiet``."""
     text = _with_prod(s, text)
     history.reported(text)
     if not s.quiet:

@@ -29,7 +29,6 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
     output.done(s, "table: created")
     output.unchanged(s, "users: exists already")
     output.note(s, "plain")
-    output.note(s, "✓ 1001 add_bio: applied")
     output.outcome(replace(s, dry_run=True), "table: would be created", changed=True)
     return capsys.readouterr().err.splitlines()
 
@@ -38,14 +37,13 @@ def test_errors_are_red_warnings_yellow_changes_green_and_the_rest_dim(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watch(monkeypatch)
-    error, hint, warning, changed, same, plain, as_told, dry = told(capsys)
+    error, hint, warning, changed, same, plain, dry = told(capsys)
     assert error == f"{RED}cruddur x:\x1b[0m No."
     assert hint.endswith(" cruddur db ping")
     assert warning == f"{YELLOW}warning:\x1b[0m Look."
     assert changed == f"{GREEN}✓\x1b[0m table: created"
     assert same == f"{DIM}· users: exists already\x1b[0m"
     assert plain == "plain"
-    assert as_told == f"{GREEN}✓\x1b[0m 1001 add_bio: applied"
     assert dry == "+ table: would be created"
 
 

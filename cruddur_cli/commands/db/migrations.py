@@ -221,7 +221,12 @@ def rollback(
             rows = [row for row in migration_runner.status(conn, files) if row.version in versions][::-1]
         else:
             rows = migration_runner.rollback(
-                conn, files, undo=to_undo, server=at, say=lambda text: output.note(s, text)
+                conn,
+                files,
+                undo=to_undo,
+                server=at,
+                say=lambda text: output.note(s, text),
+                done=lambda one: output.done(s, f"{one.version} {one.name}: rolled back"),
             )
     output.show(
         s,

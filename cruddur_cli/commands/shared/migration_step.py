@@ -164,7 +164,13 @@ def migrate(
     from . import expected_schema
 
     is_met = expected_schema.is_met(s, conn, files)
-    applied = migration_runner.migrate(conn, files, server=at, say=lambda text: output.note(s, text))
+    applied = migration_runner.migrate(
+        conn,
+        files,
+        server=at,
+        say=lambda text: output.note(s, text),
+        done=lambda one: output.done(s, f"{one.version} {one.name}: applied"),
+    )
     if is_met:
         expected_schema.store_migrated(s, conn, files)
     return applied

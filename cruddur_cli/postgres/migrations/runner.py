@@ -48,6 +48,9 @@ class Status:
     applied_at: str | None
 
 
+Done = Callable[[Status], object]
+
+
 @dataclass(frozen=True)
 class _Row:
     name: str
@@ -92,9 +95,16 @@ def _status(version: str, name: str | None, row: _Row | None) -> Status:
 
 
 def migrate(
-    conn: Connection[Any], files: Sequence[Migration], *, server: Server, say: sql_runner.Say | None = None
+    conn: Connection[Any],
+    files: Sequence[Migration],
+    *,
+    server: Server,
+    say: sql_runner.Say | None = None,
+    done: Done | None = None,
 ) -> list[Status]:
     """Apply the pending migrations, the oldest first; those that this call applied.
+
+    ``say`` gets a line for a person, such as that it waits for a lock; ``done`` gets each migration after its commit.
 
     Each is committed with its record before the next begins. The records are read again under the lock, so several
     processes apply each migration once. Raises BadInput and Refused as ``sql_files.run`` does. The failed migration is
@@ -107,22 +117,22 @@ def migrate(
             yield one
             waited = True
 
-    return _each(conn, applied(), done="applied", say=say)
+    return _each(applied(), verb="applied", done=done)
 
 
-def _each(conn: Connection[Any], changes: Iterator[Status], *, done: str, say: sql_runner.Say | None) -> list[Status]:
-    """The changes as a list; ``say`` gets a line with the word ``done`` after each.
+def _each(changes: Iterator[Status], *, verb: str, done: Done | None) -> list[Status]:
+    """The changes as a list; ``done`` gets each.
 
-    An error gets a field ``done`` with the number of changes before it.
+    An error gets a field, named by ``verb``, with the number of changes before it.
     """
     results: list[Status] = []
     try:
         for one in changes:
             results.append(one)
-            if say is not None:
-                say(f"✓ {one.version} {one.name}: {done}")
+            if done is not None:
+                done(one)
     except CruddurError as error:
-        raise _rolled_back(error, done, len(results)) from error
+        raise _rolled_back(error, verb, len(results)) from error
     return results
 
 
@@ -357,13 +367,15 @@ def rollback(
     undo: Sequence[Migration],
     server: Server,
     say: sql_runner.Say | None = None,
+    done: Done | None = None,
 ) -> list[Status]:
     """Undo the migrations from ``to_undo``, each in a transaction; their states afterwards, which are ``pending``.
 
-    Raises Refused if another session has changed the newest migration since, and as ``sql_files.run`` does.
+    ``say`` and ``done`` as in ``migrate``. Raises Refused if another session has changed the newest migration since,
+    and as ``sql_files.run`` does.
     """
     undone = (_undo_newest(conn, files, migration, server, say) for migration in undo)
-    return _each(conn, undone, done="rolled back", say=say)
+    return _each(undone, verb="rolled back", done=done)
 
 
 def _undo_newest(

@@ -84,6 +84,29 @@ def names(at: Server, files: Folder) -> list[tuple[str, str]]:
         return [(row.name, row.state) for row in migration_runner.status(conn, files.found())]
 
 
+def test_each_migration_is_reported_after_its_commit(at: Server, url: str, files: Folder) -> None:
+    three(files)
+    files.write("17000000000000000", "bad", "SELECT 1 / 0;")
+    lines: list[str] = []
+    reported: list[tuple[str, str, int]] = []
+
+    def done(one: migration_runner.Status) -> None:
+        with psycopg.connect(url) as other:
+            row = other.execute("SELECT count(*) FROM cruddur_migrations").fetchone()
+        assert row
+        reported.append((one.name, one.state, row[0]))
+
+    with connection.opened(at) as conn, pytest.raises(Refused):
+        migration_runner.migrate(conn, files.found(), server=at, say=lines.append, done=done)
+    assert reported == [("a", "applied", 1), ("b", "applied", 2), ("c", "applied", 3)]
+    reported.clear()
+    with connection.opened(at) as conn:
+        undo = migration_runner.to_undo(conn, files.found(), steps=2)
+        migration_runner.rollback(conn, files.found(), undo=undo, server=at, say=lines.append, done=done)
+    assert reported == [("c", "pending", 2), ("b", "pending", 1)]
+    assert lines == []
+
+
 def test_the_status_has_the_name_of_the_file_else_the_recorded_one(at: Server, files: Folder) -> None:
     three(files)
     assert names(at, files) == [("a", "pending"), ("b", "pending"), ("c", "pending")]
