@@ -66,18 +66,14 @@ def find(conn: Connection[Any], handle: str) -> Profile:
     """
     if not handle.removeprefix("@").strip():
         raise BadInput("The handle is empty.", hint="name a person by a handle, such as bayko")
-    profiles = _profiles(conn, handle.removeprefix("@"))
-    if len(profiles) > 1 and "created_at" in column_names(conn):
-        profiles = _profiles(conn, handle.removeprefix("@"), order="created_at, uuid")
-    if profiles:
-        return profiles[0]
-    raise _unknown(handle, handles(conn))
-
-
-def _profiles(conn: Connection[Any], handle: str, *, order: str = "uuid") -> list[Profile]:
-    name = "coalesce(display_name, handle)" if "display_name" in column_names(conn) else "handle"
-    query = f"SELECT uuid::text, handle, {name} FROM public.users WHERE handle = %s ORDER BY {order} LIMIT 2"
-    return [Profile(*row) for row in conn.execute(query.encode(), [handle]).fetchall()]
+    columns = column_names(conn)
+    name = "coalesce(display_name, handle)" if "display_name" in columns else "handle"
+    oldest = "created_at, uuid" if "created_at" in columns else "uuid"
+    query = f"SELECT uuid::text, handle, {name} FROM public.users WHERE handle = %s ORDER BY {oldest} LIMIT 1"
+    row = conn.execute(query.encode(), [handle.removeprefix("@")]).fetchone()
+    if row is None:
+        raise _unknown(handle, handles(conn))
+    return Profile(*row)
 
 
 def first(conn: Connection[Any], number: int, *, but: str | None = None) -> list[str]:
@@ -171,7 +167,7 @@ def _unknown(handle: str, known: Sequence[str]) -> NotFound:
         return NotFound(
             f"There is no user {handle!r}: the database has no users.", hint="cruddur db seed", code="user_not_found"
         )
-    near = difflib.get_close_matches(handle.lower(), [name.lower() for name in known], 1, 0.5)
+    near = difflib.get_close_matches(handle.lower(), [name.lower() for name in known], cutoff=0.5)
     suggestion = next((name for name in known if near and name.lower() == near[0]), None)
     more = f" and {len(known) - _SHOWN_HANDLES} more" if len(known) > _SHOWN_HANDLES else ""
     return NotFound(

@@ -244,3 +244,32 @@ def test_ids_that_differ_from_the_pool_are_counted(three: psycopg.Connection[Any
     three.execute("UPDATE users SET cognito_user_id = 'other' WHERE handle = 'bob'")
     results = [SyncResult("bob", "b", "unchanged"), SyncResult("ann", "MOCK", "unchanged"), SyncResult("zoe", "z", "x")]
     assert users.with_other_ids(three, results) == 1
+
+
+def test_a_table_without_a_column_for_the_cognito_id_is_told_with_its_columns(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("ALTER TABLE users DROP cognito_user_id")
+    with pytest.raises(NotFound, match=r"public\.users has no column cognito_user_id") as caught:
+        users.with_other_ids(conn, [])
+    assert str(caught.value.details) == f"Its columns: {', '.join(sorted(users.column_names(conn)))}"
+    conn.execute("DROP TABLE users CASCADE")
+    with pytest.raises(NotFound) as caught:
+        users.with_other_ids(conn, [])
+    assert str(caught.value.details) == "Its columns: none, as there is no such table"
+
+
+def test_the_table_is_locked_while_a_person_is_added_and_not_by_a_dry_run(conn: psycopg.Connection[Any]) -> None:
+    query = "SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass AND mode = 'ShareRowExclusiveLock'"
+    for dry_run in (True, False):
+        users.add(conn, "mira", dry_run=dry_run)
+        assert conn.execute(query.encode()).fetchone() == (0 if dry_run else 1,)
+
+
+def test_a_uuid_is_given_to_a_person_if_it_is_one_and_free(conn: psycopg.Connection[Any]) -> None:
+    user, _ = users.add(conn, "mira", uuid=MIRA.upper())
+    assert user.uuid == MIRA
+    with pytest.raises(BadInput, match=f"mira has the UUID {MIRA}") as caught:
+        users.add(conn, "another", uuid=MIRA)
+    assert caught.value.code == "uuid_taken"
+    with pytest.raises(BadInput, match="'no uuid' is not a UUID"):
+        users.add(conn, "another", uuid="no uuid")
+    assert row(conn, "another") is None
