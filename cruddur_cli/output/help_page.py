@@ -19,14 +19,18 @@ _OPTION = r"(?<![\w-])--?[a-z][\w-]*"
 
 
 def draw(usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]], *, compact: bool) -> None:
-    """Print the page. ``about`` has paragraphs; each list has names and meanings.
+    """Print the page without the end of its last line, which Typer prints. ``about`` has paragraphs; each list has
+    names and meanings.
 
     ``compact`` is for a group: it has headings instead of frames, and a line for each command.
     """
     out = console(sys.stdout, piped=_PIPE_WIDTH)
-    if compact:
-        _draw_group(out, usage, about, lists)
-        return
+    with out.capture() as page:
+        (_draw_group if compact else _draw_command)(out, usage, about, lists)
+    out.file.write(page.get().rstrip())
+
+
+def _draw_command(out: Console, usage: str, about: str, lists: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     # A group's page does not need these imports, which take a tenth of its time.
     from rich.padding import Padding
     from rich.panel import Panel
@@ -62,7 +66,8 @@ def _draw_group(out: Console, usage: str, about: str, lists: Mapping[str, Sequen
             out.print(_marked(" ".join(paragraph.split())))
     parts = [first.get(), *_headed(out, lists)]
     is_roomy = sum(part.count("\n") for part in parts) + len(parts) <= terminal_lines(sys.stdout)
-    out.file.write(("\n" * is_roomy).join(parts))
+    for number, part in enumerate(parts):
+        out.out(("\n" if number and is_roomy else "") + part, end="", highlight=False)
 
 
 def _headed(out: Console, lists: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[str]:

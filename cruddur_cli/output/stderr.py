@@ -48,12 +48,12 @@ def tell(
         return
 
 
-def note(s: Settings, text: str) -> None:
-    """Print a line about the command's work; nothing with ``--quiet``."""
+def note(s: Settings, text: str, *, losing: str = "") -> None:
+    """Print a line about the command's work, with ``losing``, what would be lost, in bold; nothing with ``--quiet``."""
     text = _with_prod(s, text)
     history.reported(text)
     if not s.quiet:
-        tell(text)
+        tell(text, bold=losing)
 
 
 def outcome(s: Settings, text: str, *, changed: bool) -> None:

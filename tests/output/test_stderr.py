@@ -106,6 +106,14 @@ def test_a_step_that_is_broken_into_lines_keeps_its_mark_in_the_margin(
     ]  # fmt: skip
 
 
+def test_what_would_be_lost_is_bold_in_a_dry_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(monkeypatch)
+    output.note(load(), "table x would be dropped: 3 items; a backup first", losing="3 items")
+    assert capsys.readouterr().err == "table x would be dropped: \x1b[1m3 items\x1b[0m; a backup first\n"
+
+
 def test_no_colour_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [line for line in told(capsys) if "\x1b" in line]
 

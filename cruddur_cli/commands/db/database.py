@@ -179,7 +179,8 @@ def _load_after_asking(s: Settings, at: connection.Server, script: load_sql.Scri
         load_sql.warn_of_remaining(migration_runner.recorded(conn), script, effects)
     if s.dry_run:
         output.note(s, f"{script}")
-        output.note(s, f"the schema would be loaded; lost: {effects if effects else 'nothing'}")
+        losing = str(effects) if effects else ""
+        output.note(s, f"the schema would be loaded; lost: {losing or 'nothing'}", losing=losing)
         return False
     connections.refuse_stamped(s, at)
     if effects:

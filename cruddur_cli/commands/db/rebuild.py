@@ -98,7 +98,7 @@ def _ask(s: Settings, at: Server, verb: str) -> bool:
             output.note(s, f"connected: {session.user} from {client} ({session.application_name})")
         losing += f"; {counted(len(connected), 'session ends', 'sessions end')}" if connected else ""
     if s.dry_run:
-        output.note(s, f"{at.label} would be {verb}: {losing}")
+        output.note(s, f"{at.label} would be {verb}: {losing}", losing=losing)
         return True
     connections.refuse_stamped(s, at)
     confirm.destroy(s, what=at.label, name=at.database, losing=losing, remote=targets.is_foreign(at))

@@ -217,7 +217,8 @@ def _drop(s: Settings, dynamodb: DynamoDB, *, keep: bool, lost: Sequence[str] = 
     losing = "; ".join([counted(table.items, "item"), *lost])
     has_backup = keep and s.prod
     if s.dry_run:
-        output.note(s, f"table {s.table} would be dropped: {losing}" + ("; a backup would be taken first" * has_backup))
+        first = "; a backup would be taken first" * has_backup
+        output.note(s, f"table {s.table} would be dropped: {losing}{first}", losing=losing)
         return True
     is_protected = s.prod and table.deletion_protection
     if not is_protected:
