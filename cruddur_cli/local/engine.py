@@ -91,6 +91,12 @@ class StartDeadline:
             self._has_notified = True
             self._say(f"{what}; waiting up to {self.left():.0f} seconds more")
 
+    def check(self, waiting: str, *, failed: str, hint: str, log: Path) -> None:
+        """``remark(waiting)``; after the deadline raise CannotConnect(``failed``) with the end of the log."""
+        self.remark(waiting)
+        if self.over():
+            raise CannotConnect(failed, hint=hint, details=last_words(log))
+
 
 def running_or_claimed(
     folder: Path, label: str, running: Callable[[float], Found | None], deadline: StartDeadline
@@ -106,13 +112,12 @@ def running_or_claimed(
             return answer
         if (alive := homes.hold(folder / "alive")) is not None:
             return alive
-        deadline.remark(f"the embedded {label} does not answer")
-        if deadline.over():
-            raise CannotConnect(
-                f"The embedded {label} runs but does not answer.",
-                hint="cruddur local down",
-                details=last_words(folder / "log"),
-            )
+        deadline.check(
+            f"the embedded {label} does not answer",
+            failed=f"The embedded {label} runs but does not answer.",
+            hint="cruddur local down",
+            log=folder / "log",
+        )
         time.sleep(0.05)
 
 
@@ -136,13 +141,12 @@ def first_answer(
     while process.poll() is None:
         if answer := ask(deadline.left(1)):
             return answer
-        deadline.remark(f"the embedded {label} is starting")
-        if deadline.over():
-            raise CannotConnect(
-                f"The embedded {label} does not answer yet.",
-                hint="cruddur local up --wait 300",
-                details=last_words(log),
-            )
+        deadline.check(
+            f"the embedded {label} is starting",
+            failed=f"The embedded {label} does not answer yet.",
+            hint="cruddur local up --wait 300",
+            log=log,
+        )
         time.sleep(0.01)
     return None
 
