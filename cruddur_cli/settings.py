@@ -126,7 +126,7 @@ KNOWN = (
     ),
     Known(
         "db_instance",
-        "the database instance",
+        "the name of the RDS database instance",
         ("CRUDDUR_DB_INSTANCE",),
         otherwise="the only PostgreSQL one",
         option="--instance",
