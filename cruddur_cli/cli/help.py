@@ -62,9 +62,10 @@ def _parameters(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
 
 
 def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
-    """A parameter's names and its meaning, from Typer; a whole default such as ``86400.0`` loses its ``.0``.
+    """A parameter's names and its meaning, from Typer; None for a hidden parameter.
 
-    The least number that an option takes is left out: an error says it. None for a hidden parameter.
+    A whole default such as ``86400.0`` loses its ``.0``. The minimum of an option is left out, because an error shows
+    it.
     """
     record = parameter.get_help_record(ctx)
     if not record:

@@ -334,7 +334,7 @@ def entities(out: Console, items: Sequence[Row]) -> None:
 def stats(statistics: Stats) -> Draw[object]:
     """Draw a table's statistics as bars and tables.
 
-    They are drawn from ``found``; the items that ``show`` gets are only a part of it.
+    They are drawn from ``statistics``; the items that ``show`` gets are only a part of them.
     """
     units = "RCU: reading all of it once, eventually consistent; WCU: writing each item once, the index included"
 

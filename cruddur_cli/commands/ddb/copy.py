@@ -75,7 +75,7 @@ def copy(
         raise BadInput(
             "copy writes only to the local table; --from prod says that it reads production.", hint="leave out --prod"
         )
-    del source  # there is one
+    del source  # `prod` is the only value
     production_settings = _production(s)
     with connections.dynamodb(production_settings) as production:
         region = production.at.region or "the default region"

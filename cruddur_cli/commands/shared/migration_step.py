@@ -58,9 +58,10 @@ def check(planned: Plan, conn: Connection[Any] | None) -> None:
 
 
 def confirm(s: Settings, at: Server, planned: Plan) -> None:
-    """Ask if the pending migrations would delete rows or columns of a database that exists. Raises Protected.
+    """Ask if the pending migrations would delete rows or columns of an existing database. Raises Protected.
 
-    A dry run only says it. Nothing is asked about rows that are overwritten, which a migration may do to fill a column.
+    A dry run only prints the question's sentence. Overwritten rows are not asked about, because a migration may
+    overwrite rows to fill a column.
     """
     if not (planned.is_applied and planned.files):
         return
