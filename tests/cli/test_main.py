@@ -28,7 +28,7 @@ def error_of(ran: Ran) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("ddb scan --limit many", "'many' is not a whole number"),
         ("ddb scan --limit 0", "0 is not in the range"),
@@ -40,12 +40,12 @@ def error_of(ran: Ran) -> dict[str, str]:
         ("nonsense", "No such command 'nonsense'"),
     ],
 )
-def test_a_usage_error_is_one_sentence_and_exit_code_2(here: Here, line: str, said: str) -> None:
+def test_a_usage_error_is_one_sentence_and_exit_code_2(here: Here, line: str, message: str) -> None:
     ran = here(*line.split())
     assert (ran.code, ran.out) == (2, "")
     first, *rest = ran.err.splitlines()
     assert first.startswith("cruddur")
-    assert said in first
+    assert message in first
     assert len(rest) <= 1
 
 

@@ -249,7 +249,7 @@ def test_without_ids_the_error_names_the_group_and_the_rule(account: Account, ru
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         (Entry(egress=True), "outbound"),
         (Entry(from_port=22, to_port=22), "tcp 22"),
@@ -257,11 +257,11 @@ def test_without_ids_the_error_names_the_group_and_the_rule(account: Account, ru
         (Entry(ipv4=None, referenced=OTHER_GROUP), "allows a security group"),
     ],
 )
-def test_a_rule_of_another_kind_is_not_changed(account: Account, run: Command, entry: Entry, said: str) -> None:
+def test_a_rule_of_another_kind_is_not_changed(account: Account, run: Command, entry: Entry, message: str) -> None:
     account.put(entry)
     ran = run(*POINT, "--ip", HERE)
     assert ran.code in {5, 6}
-    assert said in ran.err
+    assert message in ran.err
     assert account.rules[RULE] == entry
 
 

@@ -98,10 +98,10 @@ def test_no_part_that_may_be_the_password_is_named(shape: str, monkeypatch: pyte
         monkeypatch.setenv("CONNECTION_URL", url)
         try:
             at = targets.server(settings.load())
-            said = f"{at.label} {at.user} {at.host} {at.database} {at}"
+            message = f"{at.label} {at.user} {at.host} {at.database} {at}"
         except CruddurError as error:
-            said = f"{error.message} {error.hint} {error.details} {error.fields} {traceback.format_exc()}"
-        assert halves(said) == [], (url, said)
+            message = f"{error.message} {error.hint} {error.details} {error.fields} {traceback.format_exc()}"
+        assert halves(message) == [], (url, message)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

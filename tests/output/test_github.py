@@ -70,13 +70,13 @@ def test_special_characters_of_a_message_and_its_properties_are_escaped(capsys: 
     folder = Path("a, b")
     folder.mkdir()
     (folder / "100%.sql").touch()
-    said = "100% of:\r\n a, b\nc %0A"
-    github.annotate(said, title="cruddur: x, 5%\ny", file="a, b/100%.sql", line=7)
+    message = "100% of:\r\n a, b\nc %0A"
+    github.annotate(message, title="cruddur: x, 5%\ny", file="a, b/100%.sql", line=7)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     properties = {"file": "a, b/100%.sql", "line": "7", "title": "cruddur: x, 5%\ny"}
-    assert annotation(captured.err[:-1]) == Annotation("error", properties, said)
+    assert annotation(captured.err[:-1]) == Annotation("error", properties, message)
 
 
 def test_a_path_begins_at_the_workspace_from_any_folder(

@@ -30,7 +30,7 @@ class Record:
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
+    ("record", "message"),
     [
         (Record("message", item={"message": "hi\x1b[31m", "user_handle": "bayko"}), "message in g1 from bayko: hi"),
         (Record("message", event="REMOVE"), "message in g1"),
@@ -39,10 +39,10 @@ class Record:
         (Record("other", item={"pk": "LOG#1"}), "other item {'pk': 'LOG#1'}"),
     ],
 )
-def test_a_record_of_the_stream_is_one_line(record: Record, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_of_the_stream_is_one_line(record: Record, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     live.stream_record(record)
     shown = capsys.readouterr().out
-    assert shown.startswith(f"{when(AT)}  {record.event:6}  {said}".rstrip())
+    assert shown.startswith(f"{when(AT)}  {record.event:6}  {message}".rstrip())
     assert (shown.count("\n"), "\x1b" in shown) == (1, False)
 
 

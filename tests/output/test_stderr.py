@@ -136,8 +136,8 @@ def test_in_a_question_the_loss_is_bold_and_the_question_is_yellow(
     watch(monkeypatch)
     monkeypatch.setenv("COLUMNS", "24")
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    said = "It will be destroyed: 4 activities, 4 users."
-    assert output.ask("Continue? [y/N]", about=said, bold="4 activities, 4 users") == "y"
+    message = "It will be destroyed: 4 activities, 4 users."
+    assert output.ask("Continue? [y/N]", about=message, bold="4 activities, 4 users") == "y"
     asked = capsys.readouterr().err
     assert "\x1b[1mactivities, 4 users\x1b[0m" in asked
     assert f"{YELLOW}Continue? [y/N]\x1b[0m" in asked

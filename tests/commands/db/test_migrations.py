@@ -121,10 +121,10 @@ def test_a_dry_run_loads_the_files(cruddur: Run, application: Path) -> None:
 
 
 def test_a_dry_run_says_that_it_ran_code_to_read_its_sql(cruddur: Run, application: Path) -> None:
-    said = "the Python code of 1 migration was run to read the SQL"
-    assert said in cruddur("db", "migrate", "--dry-run").err
-    assert said not in cruddur("db", "migrate").err
-    assert said not in cruddur("db", "migrate", "--dry-run").err
+    message = "the Python code of 1 migration was run to read the SQL"
+    assert message in cruddur("db", "migrate", "--dry-run").err
+    assert message not in cruddur("db", "migrate").err
+    assert message not in cruddur("db", "migrate", "--dry-run").err
 
 
 def test_a_rollback_reports_how_many_migrations_are_rolled_back(cruddur: Run, application: Path) -> None:

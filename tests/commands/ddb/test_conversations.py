@@ -443,7 +443,7 @@ def test_follow_shows_lines_through_a_pipe_and_waits_for_the_first_message(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--until", "2026"), "--follow has no end"),
         (("--year", "2026"), "--follow has no end"),
@@ -451,6 +451,6 @@ def test_follow_shows_lines_through_a_pipe_and_waits_for_the_first_message(
         (("--svg", "chat.svg"), "--follow, which does not end"),
     ],
 )
-def test_follow_with_an_end_is_refused(here: Here, options: tuple[str, ...], said: str) -> None:
+def test_follow_with_an_end_is_refused(here: Here, options: tuple[str, ...], message: str) -> None:
     ran = here("ddb", "get-conversation", "--follow", *options)
-    assert (ran.code, said in ran.err) == (2, True)
+    assert (ran.code, message in ran.err) == (2, True)

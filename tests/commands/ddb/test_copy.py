@@ -368,13 +368,13 @@ def test_local_rows_from_no_earlier_copy_are_overwritten_only_after_a_yes(
     proxy.take()
     ran = here("ddb", "copy", "--from", "prod")
     assert ran.code == 6
-    said = "3 of them are not from an earlier copy, and differ from production's."
-    assert f"3 local rows of table {empty.table} would be overwritten; {said}" in ran.err
+    message = "3 of them are not from an earlier copy, and differ from production's."
+    assert f"3 local rows of table {empty.table} would be overwritten; {message}" in ran.err
     assert "--yes" in ran.err
     assert len(everything(empty)) == 4
     ran = here("ddb", "copy", "--from", "prod", "-n", "-o", "json")
     assert parsed(ran)["replaced"] == 3
-    assert said in ran.err
+    assert message in ran.err
     proxy.take()
     assert parsed(here("ddb", "copy", "--from", "prod", "--yes", "-o", "json"))["replaced"] == 3
     assert [operation for operation, _, _ in proxy.take()].count("Scan") == 1

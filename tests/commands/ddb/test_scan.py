@@ -97,7 +97,7 @@ def test_a_partition_an_entity_and_attributes_are_selected(engine: Here) -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--where", "user_handle"), "is not NAME=VALUE"),
         (("--where", "=x"), "is not NAME=VALUE"),
@@ -110,7 +110,9 @@ def test_a_partition_an_entity_and_attributes_are_selected(engine: Here) -> None
         (("--entity", "user"), "'message', 'group'"),
     ],
 )
-def test_a_selection_that_matches_no_possible_item_is_refused(here: Here, options: tuple[str, ...], said: str) -> None:
+def test_a_selection_that_matches_no_possible_item_is_refused(
+    here: Here, options: tuple[str, ...], message: str
+) -> None:
     ran = here("ddb", "scan", *options)
     assert (ran.code, ran.out) == (2, "")
-    assert said in " ".join(ran.err.split())
+    assert message in " ".join(ran.err.split())

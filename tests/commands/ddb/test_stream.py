@@ -138,7 +138,7 @@ def test_records_before_a_malformed_one_are_applied_and_skip_passes_it(streamed:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("process", "--once", "--follow"), "exclude each other"),
         (("process", "--follow", "--dry-run"), "--dry-run"),
@@ -146,10 +146,10 @@ def test_records_before_a_malformed_one_are_applied_and_skip_passes_it(streamed:
         (("tail", "-o", "json"), "no end"),
     ],
 )
-def test_contradictory_options_are_refused(here: Here, arguments: tuple[str, ...], said: str) -> None:
+def test_contradictory_options_are_refused(here: Here, arguments: tuple[str, ...], message: str) -> None:
     ran = here("ddb", "stream", *arguments)
     assert ran.code == 2
-    assert said in ran.err
+    assert message in ran.err
 
 
 def test_a_file_that_is_not_a_checkpoint_is_refused(streamed: Here, tmp_path: Path) -> None:

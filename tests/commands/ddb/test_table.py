@@ -92,7 +92,7 @@ def test_ten_thousand_lines_are_seeded_and_read(here: Here, table: DynamoDB, tmp
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "holds no message"),
         (b"Person 1: a\nPerson 2: b\n\nPerson3: c\n", "line 4"),
@@ -103,14 +103,14 @@ def test_ten_thousand_lines_are_seeded_and_read(here: Here, table: DynamoDB, tmp
 )
 @pytest.mark.parametrize("command", ["seed", "setup"])
 def test_a_script_that_cannot_be_seeded_is_refused_with_its_line_before_any_write(
-    here: Here, table: DynamoDB, tmp_path: Path, content: bytes, said: str, command: str
+    here: Here, table: DynamoDB, tmp_path: Path, content: bytes, message: str, command: str
 ) -> None:
     tables.create(table, say=lambda _: None)
     script = tmp_path / "talk.txt"
     script.write_bytes(content)
     ran = here("ddb", command, "--script", str(script))
     assert (ran.code, ran.out) == (2, "")
-    assert said in ran.err
+    assert message in ran.err
     assert str(script) in ran.err
     assert len(ran.err) < 1000
     assert everything(table) == []

@@ -75,11 +75,11 @@ def test_fix_writes_no_real_name_into_rows_that_a_copy_anonymized(world: World) 
     world.put(named, user_handle="an-old-name", user_display_name="An Old Name")
     before = world.items()
     assert world.found()["names-changed"]["evidence"].startswith("1 row with an old name: An Old Name is now ")
-    said = f"{len(before) - 1} rows from an anonymized copy: the made-up names differ from those in the database."
+    message = f"{len(before) - 1} rows from an anonymized copy: the made-up names differ from those in the database."
     ran = world.here("doctor", "--fix", "--yes")
     assert ran.code == 0, ran.err
     assert "names in 1 row fixed" in ran.err
-    assert said in " ".join(ran.err.split())
+    assert message in " ".join(ran.err.split())
     after = world.items()
     assert [item for item in after if item not in before] == [world.messages()[0]]
     assert world.found() == {}

@@ -154,7 +154,7 @@ def test_a_second_checkout_on_the_same_stack_is_told_so_until_it_is_set_up(proje
     for name in ("first", "second"):
         (project.folder / name / ".git").mkdir(parents=True)
     first = project.folder / "first"
-    said = (
+    message = (
         f"the embedded stack in {project.folder / 'state' / 'stack'} is also that of {first}; for a stack of its own:"
     )
     again = (("first", False), ("first", False), ("second -n", True), ("second", True), ("second", False))
@@ -163,7 +163,7 @@ def test_a_second_checkout_on_the_same_stack_is_told_so_until_it_is_set_up(proje
         process = project.start("setup", *options, folder=project.folder / name)
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        assert ("is also that of" in err) is (said in err) is is_said, words
+        assert ("is also that of" in err) is (message in err) is is_said, words
 
 
 def test_all_of_a_stack_is_in_its_folder(projects: tuple[Project, Project]) -> None:

@@ -86,10 +86,10 @@ def test_a_dry_run_of_a_seed_prints_at_its_end_what_a_real_run_uses(cruddur: Run
     cruddur("ddb", "schema-load", "-q")
     cruddur("ddb", "seed", "--messages", "300", "-q")
     for messages in ("40", "40", "120"):
-        told = cruddur("ddb", "seed", "--messages", messages, "--dry-run").err
-        assert "if nothing is seeded yet" in told
+        stderr = cruddur("ddb", "seed", "--messages", messages, "--dry-run").err
+        assert "if nothing is seeded yet" in stderr
         used = json.loads(cruddur("ddb", "seed", "--messages", messages, "-o", "json").out)["consumed_capacity"]
-        assert used["write_units"] - 10 <= planned(told, "WCU") <= used["write_units"]
+        assert used["write_units"] - 10 <= planned(stderr, "WCU") <= used["write_units"]
 
 
 def test_an_import_estimates_comparing_and_its_dry_run_prints_the_result(cruddur: Run, tmp_path: Path) -> None:
@@ -97,15 +97,15 @@ def test_an_import_estimates_comparing_and_its_dry_run_prints_the_result(cruddur
     cruddur("ddb", "seed", "--messages", "300", "-q")
     path = tmp_path / "r.jsonl"
     cruddur("ddb", "export", str(path), "-q")
-    told = cruddur("ddb", "import", str(path), "--dry-run").err
+    stderr = cruddur("ddb", "import", str(path), "--dry-run").err
     used = json.loads(cruddur("ddb", "import", str(path), "-o", "json").out)["consumed_capacity"]
-    assert used["write_units"] == planned(told, "WCU") == 0
-    assert planned(told, "RCU") == used["read_units"]
+    assert used["write_units"] == planned(stderr, "WCU") == 0
+    assert planned(stderr, "RCU") == used["read_units"]
     pattern = r"WCU for about 302 items .* if the table has none of them, plus up to (\d+) RCU to compare"
-    found = re.search(pattern, told)
-    assert found, told
+    found = re.search(pattern, stderr)
+    assert found, stderr
     assert used["read_units"] - 1 <= int(found[1]) <= used["read_units"]
     path.write_text(path.read_text().replace('"Andrew Brown"', '"A. Brown"'))
-    told = cruddur("ddb", "import", str(path), "--dry-run").err
+    stderr = cruddur("ddb", "import", str(path), "--dry-run").err
     used = json.loads(cruddur("ddb", "import", str(path), "-o", "json").out)["consumed_capacity"]
-    assert planned(told, "WCU") == used["write_units"] > 50
+    assert planned(stderr, "WCU") == used["write_units"] > 50

@@ -79,24 +79,24 @@ def test_a_handle_that_is_set_is_used_and_the_other_person_is_the_first(
     assert "'ann' is the first person of the database" in ran.err
 
 
-@pytest.mark.parametrize(("people", "said"), [("zoe", "has only 'zoe'"), ("", "has no users")])
+@pytest.mark.parametrize(("people", "message"), [("zoe", "has only 'zoe'"), ("", "has no users")])
 def test_too_few_people_are_refused_before_a_table_is_created(
-    here: Here, table: DynamoDB, others: str, people: str, said: str
+    here: Here, table: DynamoDB, others: str, people: str, message: str
 ) -> None:
     with psycopg.connect(others) as conn:
         conn.execute("DELETE FROM users WHERE handle <> %s", [people])
     ran = here("ddb", "setup")
     assert ran.code == 5
-    assert said in ran.err
+    assert message in ran.err
     assert not tables.exists(table)
 
 
 def test_the_hint_names_an_option_that_the_command_has(here: Here, table: DynamoDB, others: str) -> None:
     assert here("ddb", "setup").code == 0
-    said = here("ddb", "seed").err
-    assert "--my-handle and --other-handle set others, or cruddur.toml" in said and "--from" not in said
-    said = here("ddb", "send-message", "hello", "--dry-run").err
-    assert "--from and --to set others, or cruddur.toml" in said and "--my-handle" not in said
+    stderr = here("ddb", "seed").err
+    assert "--my-handle and --other-handle set others, or cruddur.toml" in stderr and "--from" not in stderr
+    stderr = here("ddb", "send-message", "hello", "--dry-run").err
+    assert "--from and --to set others, or cruddur.toml" in stderr and "--my-handle" not in stderr
 
 
 @pytest.mark.parametrize(
@@ -242,11 +242,11 @@ def _no_such_pool(_: str, __: int, ___: dict[str, str], ____: bytes) -> tuple[in
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "said"),
+    ("answer", "code", "message"),
     [(None, 4, "cannot be reached (connection refused)"), (_no_such_pool, 5, "AbCdEfGhI does not exist")],
 )
 def test_a_pool_that_cannot_be_read_undoes_nothing_of_the_set_up(
-    here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch, engines: Engines, answer: Any, code: int, said: str
+    here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch, engines: Engines, answer: Any, code: int, message: str
 ) -> None:
     monkeypatch.setenv("AWS_COGNITO_USER_POOL_ID", "eu-central-1_AbCdEfGhI")
     with ExitStack() as stack:
@@ -258,11 +258,11 @@ def test_a_pool_that_cannot_be_read_undoes_nothing_of_the_set_up(
     assert "Cognito ids: not synced" in ran.err
     sentence, hint = ran.err.splitlines()[-2:]
     assert sentence.startswith("cruddur setup: Everything else is set up, but the Cognito ids are not synced. ")
-    assert said in sentence
+    assert message in sentence
     assert hint.endswith("cruddur db update-cognito-user-ids")
     assert "Nothing had to be done" not in ran.err + again.err + alone.err
     assert json.loads(again.out)["changed"] == 0
-    assert said in json.loads(again.err.splitlines()[-1])["error"]["message"]
+    assert message in json.loads(again.err.splitlines()[-1])["error"]["message"]
 
 
 def test_users_without_a_uuid_stop_the_set_up_but_not_that_of_the_database(

@@ -9,7 +9,7 @@ from cruddur_cli.dynamodb.conversations import seed
 
 
 @pytest.mark.parametrize(
-    ("messages", "groups", "said"),
+    ("messages", "groups", "message"),
     [
         ((122, 0, 0), (2, 0, 0), "122 messages written"),
         ((122, 0, 122), (2, 0, 2), "122 messages written, 122 with another time deleted"),  # another year
@@ -21,7 +21,7 @@ from cruddur_cli.dynamodb.conversations import seed
     ],
 )
 def test_the_result_of_seeding_is_counted_in_messages(
-    messages: tuple[int, int, int], groups: tuple[int, int, int], said: str
+    messages: tuple[int, int, int], groups: tuple[int, int, int], message: str
 ) -> None:
     rows = [seed.Seeded("messages", *messages), seed.Seeded("message groups", *groups)]
-    assert setup_steps.seed_result(rows, "") == said
+    assert setup_steps.seed_result(rows, "") == message

@@ -289,8 +289,8 @@ def test_a_database_on_aws_reached_by_an_address_here_is_not_dropped_for_a_yes(
         ran = here("db", "drop", "--yes")
         assert ran.code == 6
         assert f"pass --confirm {name}" in ran.err
-        said = f"remote: database {name!r} on {RDS}:{parts.port} (at 127.0.0.1) as {parts.username}"
-        assert ran.err.splitlines()[0] == said
+        message = f"remote: database {name!r} on {RDS}:{parts.port} (at 127.0.0.1) as {parts.username}"
+        assert ran.err.splitlines()[0] == message
         assert here("db", "ping").code == 0
     assert dumps.rows(database) == before
 
