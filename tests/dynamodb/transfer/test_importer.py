@@ -267,7 +267,7 @@ def test_groups_under_way_are_counted_by_what_became_of_them(dynamodb: DynamoDB,
     def wait(request: Any, **_: Any) -> None:
         while b"denied" in request.body and len(poisoned.at) < 2:
             time.sleep(0.01)
-        time.sleep(0.2 if b"denied" in request.body else 0)
+        time.sleep(0.5 if b"denied" in request.body else 0)
 
     dynamodb.client.meta.events.register_first("before-send.dynamodb.BatchWriteItem", wait)
     faults.refuses(dynamodb.client, "BatchWriteItem", b"denied", code="AccessDeniedException")
