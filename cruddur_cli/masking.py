@@ -86,27 +86,27 @@ def is_readable(value: str) -> bool:
     """Whether a connection string can be read in one way only, so that the place of its password is certain."""
     if "://" not in value.partition("=")[0]:
         return _PAIRS.fullmatch(value) is not None
-    found = _URL.fullmatch(value)
+    url = _URL.fullmatch(value)
     # Without a path, an @ after a ? may end the password or belong to a parameter.
-    if found is None or (found["password"] and not found["path"] and "@" in (found["query"] or "")):
+    if url is None or (url["password"] and not url["path"] and "@" in (url["query"] or "")):
         return False
-    if found["scheme"].lower().startswith("postgres"):
-        if "/" in (found["path"] or "")[1:] or (found["query"] and not _QUERY.fullmatch(found["query"])):
+    if url["scheme"].lower().startswith("postgres"):
+        if "/" in (url["path"] or "")[1:] or (url["query"] and not _QUERY.fullmatch(url["query"])):
             return False
-    elif found["user"]:  # an http address of a service has no login, so this may be a secret in the wrong place
+    elif url["user"]:  # an http address of a service has no login, so this may be a secret in the wrong place
         return False
-    ports = re.findall(r":([^:,]*)(?=,|$)", re.sub(r"\[[^\]]*\]", "", found["host"]))
-    return "[" not in re.sub(r"\[[^\]]*\]", "", found["host"]) and all(not port or port.isdecimal() for port in ports)
+    ports = re.findall(r":([^:,]*)(?=,|$)", re.sub(r"\[[^\]]*\]", "", url["host"]))
+    return "[" not in re.sub(r"\[[^\]]*\]", "", url["host"]) and all(not port or port.isdecimal() for port in ports)
 
 
 def connection_string(value: str) -> str:
     """A connection URL or libpq key=value string with its passwords masked; an unreadable one is masked whole."""
     if not is_readable(value):
         return MASK
-    found = _URL.fullmatch(value)
-    if found is None or not found["password"]:
+    url = _URL.fullmatch(value)
+    if url is None or not url["password"]:
         return _PAIR.sub(rf"\g<1>{MASK}", value)
-    start, end = found.span("password")
+    start, end = url.span("password")
     return value[:start] + MASK + _PAIR.sub(rf"\g<1>{MASK}", value[end:])
 
 

@@ -191,22 +191,22 @@ def in_reset(home: Path) -> set[str]:
 
 
 def other_checkouts(home: Path, checkout: Path) -> list[Path]:
-    """The other checkouts that were set up in this stack; none if this one was set up in it before."""
-    known = _checkouts(home)
-    return [] if checkout in known else known
+    """The other checkouts that were set up in this stack; empty if this one was set up in it before."""
+    checkouts = _checkouts(home)
+    return [] if checkout in checkouts else checkouts
 
 
 def note_checkout(home: Path, checkout: Path) -> None:
-    """Keeps in mind that a checkout was set up in this stack. Raises OSError, CannotConnect."""
+    """Record that a checkout was set up in this stack. Raises OSError or CannotConnect."""
     if checkout not in _checkouts(home):
         with locked(home):
             write(home / CHECKOUTS, {"folders": [str(each) for each in (*_checkouts(home), checkout)]})
 
 
 def _checkouts(home: Path) -> list[Path]:
-    """Those whose folders still exist."""
-    found = read(home / CHECKOUTS).get("folders")
-    return [Path(each) for each in map(str, found) if Path(each).is_dir()] if isinstance(found, list) else []
+    """The recorded checkouts whose folders still exist."""
+    folders = read(home / CHECKOUTS).get("folders")
+    return [Path(each) for each in map(str, folders) if Path(each).is_dir()] if isinstance(folders, list) else []
 
 
 def _mark(home: Path, engines: set[str], deleting: set[str]) -> None:

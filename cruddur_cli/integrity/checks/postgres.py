@@ -174,12 +174,12 @@ def locks(facts: Facts) -> Iterator[Found]:
     if isinstance(facts.database, Problem) and facts.database.code == "locked":
         yield Found(facts.database.sentence.rstrip("."), facts.command("db sessions"))
     for database in _of(facts):
-        held = [
+        blocking = [
             f"session {each.pid} ({each.state or 'state hidden'}) has {each.mode} on {each.relation}"
             for each in database.blockers
         ]
-        if held:
-            yield Found(some(held), facts.command("db sessions"))
+        if blocking:
+            yield Found(some(blocking), facts.command("db sessions"))
 
 
 @check("database-not-marked", "low", fixable=True)

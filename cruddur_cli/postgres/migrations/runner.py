@@ -261,10 +261,10 @@ def rehearse(
 
 
 def losses(conn: Connection[Any], files: Sequence[Migration], *, server: Server) -> rehearsal.Effects:
-    """What the pending migrations destroy of the rows that the database has; all is rolled back.
+    """What the pending migrations destroy of the existing rows; they are applied and rolled back.
 
-    A migration that fails ends it: ``migrate`` stops there, too. They are unknown if a migration needs the commit of an
-    earlier one. Raises BadInput.
+    Only migrations before one that fails count, because ``migrate`` stops there too. The effects are ``unknown`` if a
+    migration needs the commit of an earlier one. Raises BadInput.
     """
     applied = _state(conn, files).applied
     pending = [migration for migration in files if migration.version not in applied]
@@ -281,7 +281,7 @@ def losses(conn: Connection[Any], files: Sequence[Migration], *, server: Server)
                     raise
                 return
 
-    # Each ends its last statement by itself, as a line of a comment may end it.
+    # The line end before the semicolon ends a comment in a migration's last line.
     text = "\n;\n".join(migration_files.up(migration) for migration in pending)
     return rehearsal.run(conn, server, text, apply) if pending else rehearsal.Effects()
 

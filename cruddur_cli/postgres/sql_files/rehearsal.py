@@ -68,7 +68,7 @@ class Loss:
 
 
 class Unknown(Exception):
-    """Raised inside a rehearsal that cannot go on; its text says why."""
+    """Raised by ``execute`` in a rehearsal that cannot continue; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def run(
 
     ``execute`` is not called if the database has no rows, or if a rollback would not undo the file. Nor is it called
     with ``is_production``, because a rehearsal locks tables. Raises what ``execute`` raises, because a file that fails
-    destroys nothing; a lock that another session holds makes the effects ``unknown`` instead, and so does Unknown.
+    destroys nothing. The effects are ``unknown`` if another session holds a lock, or if ``execute`` raises Unknown.
     """
     before = _tables(conn)
     filled = _filled(before)
