@@ -66,7 +66,7 @@ class Account:
     organisation_policies: dict[str, str] = field(default_factory=dict)
     says: dict[str, list[Callable[[dict[str, Any]], None]]] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     @property
     def scope(self) -> Scope:
@@ -98,7 +98,7 @@ class Account:
     def _before(self, model: Any, **_: Any) -> Any:
         from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-        self.asked.append(model.name)
+        self.requests.append(model.name)
         if model.name in self.denied:
             code = "UnauthorizedOperation" if model.service_model.service_name == "ec2" else "AccessDenied"
             error = {"Error": {"Code": code, "Message": "not authorized"}, "ResponseMetadata": {}}

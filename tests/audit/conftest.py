@@ -20,7 +20,7 @@ def built() -> Iterator[tuple[MockAWS, Account]]:
     mock.start()
     account = build()
     audit(account)  # opens the clients, for all copies
-    account.asked.clear()
+    account.requests.clear()
     mock.stop(remove_data=False)
     yield mock, account
     mock.reset()

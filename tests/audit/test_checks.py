@@ -47,6 +47,6 @@ def test_all_wrong_fails_everywhere(account: Account) -> None:
 
 def test_only_reads_are_sent_and_each_once(account: Account) -> None:
     audit(account)
-    assert all(name.startswith(("Describe", "List", "Get")) for name in account.asked)
-    once = [name for name in account.asked if name not in {"ListPoliciesForTarget", "DescribePolicy"}]
+    assert all(name.startswith(("Describe", "List", "Get")) for name in account.requests)
+    once = [name for name in account.requests if name not in {"ListPoliciesForTarget", "DescribePolicy"}]
     assert len(once) == len(set(once))

@@ -24,8 +24,8 @@ def test_a_missing_permission_stops_its_checks_and_no_other(account: Account) ->
         unseen = {check.name for check in CHECKS if permission in check.permissions}
         assert (permission, names(found, UNSEEN)) == (permission, unseen)
         assert names(found, PASS) == {check.name for check in CHECKS} - unseen
-        said = {(found[name].permission, found[name].evidence) for name in unseen}
-        assert said == {(permission, f"needs permission {permission}")}
+        evidence = {(found[name].permission, found[name].evidence) for name in unseen}
+        assert evidence == {(permission, f"needs permission {permission}")}
 
 
 def test_with_no_permission_at_all_nothing_fails(account: Account) -> None:

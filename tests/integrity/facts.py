@@ -63,7 +63,7 @@ class Account:
     enabled: bool = True
 
 
-def said(checks: Sequence[Check], facts: Facts, name: str) -> list[tuple[str, str]]:
+def evidence_and_remedy(checks: Sequence[Check], facts: Facts, name: str) -> list[tuple[str, str]]:
     """Evidence and remedy of each finding of one check."""
     return [(found.evidence, found.remedy) for found in of(checks, facts, name)]
 

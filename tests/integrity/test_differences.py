@@ -43,11 +43,11 @@ def test_a_table_stands_before_its_columns_and_those_before_its_constraints() ->
 
 def test_the_parts_of_a_missing_table_are_not_named_again() -> None:
     assert without_parts(compare({"table public.activities": ""}, SCHEMA), ["table public.users"]) == []
-    (left,) = without_parts(compare({}, SCHEMA), ["table public.users"])
-    assert left.object == "table public.activities"
+    (remaining,) = without_parts(compare({}, SCHEMA), ["table public.users"])
+    assert remaining.object == "table public.activities"
     others = {name: text for name, text in SCHEMA.items() if "bio" not in name}
-    (left,) = without_parts(compare(others, SCHEMA), ["column public.users.bio"])
-    assert left.object == "index public.by_bio"
+    (remaining,) = without_parts(compare(others, SCHEMA), ["column public.users.bio"])
+    assert remaining.object == "index public.by_bio"
 
 
 def test_a_missing_table_is_one_difference() -> None:

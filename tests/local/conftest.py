@@ -27,7 +27,7 @@ def home(this_run: runs.Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def sentences() -> list[str]:
     return []
 
 

@@ -84,10 +84,10 @@ def test_a_save_without_an_answer_is_an_error(home: Path) -> None:
     assert keys(client("dynamodb")) == ["a"], "down wakes what is paused, and saves"
 
 
-def test_a_hanging_command_is_waited_for_and_named(home: Path, said: list[str]) -> None:
+def test_a_hanging_command_is_waited_for_and_named(home: Path, sentences: list[str]) -> None:
     with homes.locked(homes.prepare()), pytest.raises(CannotConnect, match="Another command"):
-        stack.up(postgres=False, wait_s=4, say=said.append)
-    assert len(said) == 1 and "another command" in said[0]
+        stack.up(postgres=False, wait_s=4, say=sentences.append)
+    assert len(sentences) == 1 and "another command" in sentences[0]
 
 
 def test_a_missing_password_is_an_error(home: Path) -> None:

@@ -44,18 +44,18 @@ def test_a_running_engine_with_a_damaged_record_is_found(home: Path, file: str, 
     assert stack.up() == before
     assert keys(client("dynamodb")) == ["a"]
     assert {engine.state for engine in stack.down()} == {"stopped"}
-    said: list[str] = []
-    assert stack.up(postgres=False, say=said.append).aws_endpoint == before.aws_endpoint
-    assert len(said) == 1, "nothing to say about a clean stop"
+    sentences: list[str] = []
+    assert stack.up(postgres=False, say=sentences.append).aws_endpoint == before.aws_endpoint
+    assert len(sentences) == 1, "nothing to say about a clean stop"
     assert keys(client("dynamodb")) == ["a"]
 
 
-def test_a_killed_engine_with_a_damaged_record_recovers(home: Path, said: list[str]) -> None:
+def test_a_killed_engine_with_a_damaged_record_recovers(home: Path, sentences: list[str]) -> None:
     stack.up(postgres=False)
     (home / "aws" / "running.json").write_text("{")
     kill("aws")
-    stack.up(postgres=False, say=said.append)
-    assert "not stopped cleanly" in said[0] and "it was killed" in said[0]
+    stack.up(postgres=False, say=sentences.append)
+    assert "not stopped cleanly" in sentences[0] and "it was killed" in sentences[0]
 
 
 def test_a_reset_works_with_a_damaged_record(home: Path) -> None:
@@ -67,13 +67,13 @@ def test_a_reset_works_with_a_damaged_record(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "aws"])
-def test_a_hanging_engine_is_waited_for_and_reported(home: Path, said: list[str], name: str) -> None:
+def test_a_hanging_engine_is_waited_for_and_reported(home: Path, sentences: list[str], name: str) -> None:
     up = partial(stack.up, postgres=name == "postgres", aws=name == "aws")
     before = up()
     os.kill(pid(name), signal.SIGSTOP)
     with pytest.raises(CannotConnect, match="does not answer"):
-        up(wait_s=4, say=said.append)
-    assert len(said) == 1 and "does not answer; waiting up to" in said[0]
+        up(wait_s=4, say=sentences.append)
+    assert len(sentences) == 1 and "does not answer; waiting up to" in sentences[0]
     os.kill(engine(name).pid or 0, signal.SIGCONT)
     assert up() == before
 
@@ -89,11 +89,11 @@ def test_an_engine_that_answers_late_is_waited_for(home: Path) -> None:
 def test_an_engine_that_was_started_answers_ends_or_is_given_up(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("still reading\n")
-    asked: list[float] = []
+    time_limits: list[float] = []
 
     def ask(left_s: float) -> int | None:
-        asked.append(left_s)
-        return 5432 if len(asked) > 2 else None
+        time_limits.append(left_s)
+        return 5432 if len(time_limits) > 2 else None
 
     def wait(process: subprocess.Popen[bytes], ask: Callable[[float], int | None], wait_s: float) -> int | None:
         deadline = StartDeadline(wait_s, lambda _: None)

@@ -45,9 +45,9 @@ def test_a_log_that_lacks_acknowledged_writes_is_reported(folder: Path) -> None:
         path.write_bytes(whole[:size])
         frames.Mark(folder / generations.MARK).write(1, ends[-1])
         loaded = load(folder)
-        kept = max(end for end in ends if end <= size)
-        assert count(loaded.contents) == ends.index(kept)
-        assert f"its last {ends[-1] - kept} bytes are missing" in loaded.notes[0]
+        whole_end = max(end for end in ends if end <= size)
+        assert count(loaded.contents) == ends.index(whole_end)
+        assert f"its last {ends[-1] - whole_end} bytes are missing" in loaded.notes[0]
         assert "`cruddur setup`" in loaded.notes[0]
 
 

@@ -341,20 +341,20 @@ def test_a_snapshot_is_refused_with_what_is_wrong_with_it(folder: Path) -> None:
     path = generation_folder(folder, 1) / "snapshot"
     whole = path.read_bytes()
 
-    def said() -> str:
+    def problem_of_snapshot() -> str:
         with pytest.raises(Damaged) as caught:
             load(folder)
         return str(caught.value).removeprefix(f"{path} ").partition(":")[0]
 
     path.write_bytes(whole[:-1])
-    assert said() == f"is damaged at byte {frames.frames(whole[:-1])[1]} of {len(whole) - 1}"
+    assert problem_of_snapshot() == f"is damaged at byte {frames.frames(whole[:-1])[1]} of {len(whole) - 1}"
     for end, generation in ((1, 1), (2, 2)):
         path.write_bytes(
             b"".join(frames.frame(json.dumps(one).encode()) for one in ({"snapshot": generation}, {}, {"end": end}))
         )
-        assert said() == "is damaged or of another time"
+        assert problem_of_snapshot() == "is damaged or of another time"
         (folder / generations.POINTER).rename(folder / "aside")
-        assert said() == "is cut short"
+        assert problem_of_snapshot() == "is cut short"
         (folder / "aside").rename(folder / generations.POINTER)
 
 

@@ -158,7 +158,7 @@ asyncio.run(serve(app.app, config))
 
 def answers(port: int) -> list[tuple[int, bytes, dict[str, str]]]:
     """Status, body and headers of each answer, without generated ids and times."""
-    found = []
+    results = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for target, content in REQUESTS:
         service = "dynamodb" if target else "rds" if "2014-10-31" in str(content) else "ec2"
@@ -169,13 +169,13 @@ def answers(port: int) -> list[tuple[int, bytes, dict[str, str]]]:
         body = content if isinstance(content, str) else json.dumps(content)
         connection.request("POST", "/", body=body, headers=headers)
         response = connection.getresponse()
-        said = MADE_UP.sub(b"*", response.read())
+        answer = MADE_UP.sub(b"*", response.read())
         ids = ("x-amz-id-2", "x-amzn-requestid", "x-amz-request-id", "x-amz-crc32", "date")
-        kept = {name.lower(): value for name, value in response.getheaders()}
-        kept = {name: value for name, value in kept.items() if not name.startswith("access-control-")}
-        found.append((response.status, said, {name: value for name, value in kept.items() if name not in ids}))
+        returned = {name.lower(): value for name, value in response.getheaders()}
+        returned = {name: value for name, value in returned.items() if not name.startswith("access-control-")}
+        results.append((response.status, answer, {name: value for name, value in returned.items() if name not in ids}))
     connection.close()
-    return found
+    return results
 
 
 def test_answers_are_those_of_the_emulator_without_the_guard(home: Path, tmp_path: Path) -> None:

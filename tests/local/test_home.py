@@ -117,22 +117,22 @@ def test_a_stack_knows_the_other_checkouts_of_a_database_once(home: Path, tmp_pa
 def test_reset_deletes_only_its_own_files(home: Path) -> None:
     stack.up()
     made = tree(home)
-    theirs = [
+    other_files = [
         "aws/main.tf",
         "aws/state/terraform.tfstate",
         "postgres/schema.sql",
         "aws/generation-1/notes",
         "README.md",
     ]
-    for name in theirs:
+    for name in other_files:
         (home / name).parent.mkdir(exist_ok=True)
-        (home / name).write_text("theirs")
+        (home / name).write_text("other")
     data = cluster.data_directory(home)
-    kept = stack.reset()
-    assert kept == [home / "postgres", home / "aws"]
-    assert {name for name, content in tree(home).items() if content == b"theirs"} == set(theirs)
-    left = {name for name, content in tree(home).items() if content is not None} - set(theirs)
-    assert left == {"lock", "ports.json", homes.IGNORE, homes.MARKER} <= made.keys() and not data.exists()
+    folders = stack.reset()
+    assert folders == [home / "postgres", home / "aws"]
+    assert {name for name, content in tree(home).items() if content == b"other"} == set(other_files)
+    remaining = {name for name, content in tree(home).items() if content is not None} - set(other_files)
+    assert remaining == {"lock", "ports.json", homes.IGNORE, homes.MARKER} <= made.keys() and not data.exists()
 
 
 @pytest.mark.parametrize("next_is_reset", [False, True])
@@ -165,38 +165,38 @@ def test_reset_names_every_folder_that_it_deletes(home: Path) -> None:
     assert stack.belongings() == []
 
 
-def test_deleted_data_of_aws_is_reported(home: Path, said: list[str]) -> None:
+def test_deleted_data_of_aws_is_reported(home: Path, sentences: list[str]) -> None:
     stack.up()
     make_table(client("dynamodb"), "a")
     stack.down()
     shutil.rmtree(home / "aws")
-    stack.up(say=said.append)
-    assert f"{home / 'aws'} was deleted by another program" in said[0] and "`cruddur setup`" in said[0]
+    stack.up(say=sentences.append)
+    assert f"{home / 'aws'} was deleted by another program" in sentences[0] and "`cruddur setup`" in sentences[0]
     assert client("dynamodb").list_tables()["TableNames"] == []
     stack.down()
-    said.clear()
-    stack.up(say=said.append)
-    assert not [sentence for sentence in said if "deleted" in sentence], "it is said once"
+    sentences.clear()
+    stack.up(say=sentences.append)
+    assert not [sentence for sentence in sentences if "deleted" in sentence], "it is said once"
 
 
-def test_deleted_data_of_postgresql_is_reported(home: Path, said: list[str]) -> None:
+def test_deleted_data_of_postgresql_is_reported(home: Path, sentences: list[str]) -> None:
     stack.up()
     make_table(client("dynamodb"), "a")
     stack.down()
     shutil.rmtree(home / "postgres")
     shutil.rmtree(cluster.data_directory(home), ignore_errors=True)
-    stack.up(say=said.append)
-    assert "The data of the embedded PostgreSQL is gone" in said[0]
+    stack.up(say=sentences.append)
+    assert "The data of the embedded PostgreSQL is gone" in sentences[0]
     assert keys(client("dynamodb")) == ["a"]
 
 
-def test_an_engine_that_never_ran_is_not_reported(home: Path, said: list[str]) -> None:
+def test_an_engine_that_never_ran_is_not_reported(home: Path, sentences: list[str]) -> None:
     stack.up(aws=False)
     stack.down()
-    stack.up(say=said.append)
+    stack.up(say=sentences.append)
     stack.reset()
-    stack.up(say=said.append)
-    assert not [sentence for sentence in said if "deleted" in sentence]
+    stack.up(say=sentences.append)
+    assert not [sentence for sentence in sentences if "deleted" in sentence]
 
 
 def test_the_embedded_stack_names_wsl_where_fcntl_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_the_embedded_stack_names_wsl_where_fcntl_is_missing(monkeypatch: pytest
 
 
 def test_an_interrupted_reset_is_not_reported_as_another_program(
-    home: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    home: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.up(postgres=False)
     stack.down()
@@ -221,10 +221,10 @@ def test_an_interrupted_reset_is_not_reported_as_another_program(
         with pytest.raises(KeyboardInterrupt):
             stack.reset()
     assert homes.in_reset(home) == {"aws"}
-    stack.up(postgres=False, say=said.append)
-    assert f"{home / 'aws'} was deleted by a `cruddur local reset` that was interrupted" in said[0]
+    stack.up(postgres=False, say=sentences.append)
+    assert f"{home / 'aws'} was deleted by a `cruddur local reset` that was interrupted" in sentences[0]
     assert homes.in_reset(home) == set()
     stack.down()
-    said.clear()
-    stack.up(postgres=False, say=said.append)
-    assert not any("is gone" in sentence for sentence in said)
+    sentences.clear()
+    stack.up(postgres=False, say=sentences.append)
+    assert not any("is gone" in sentence for sentence in sentences)

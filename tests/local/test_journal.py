@@ -51,14 +51,14 @@ def test_a_failed_sync_is_an_error_for_all_waiting_writers_and_is_retried(
     async def test(path: Path, mark: Mark) -> None:
         log = Log(path, 1, path.stat().st_size, mark)
         await log.durable(log.append(b"a"))
-        said = mark.read()
+        mark_before = mark.read()
         with monkeypatch.context() as patch:
             patch.setattr(frames, "sync", fails)
             waits = [log.durable(log.append(payload)) for payload in (b"b", b"c")]
             assert all(isinstance(result, OSError) for result in await asyncio.gather(*waits, return_exceptions=True))
-            assert log.error and mark.read() == said
+            assert log.error and mark.read() == mark_before
         # The disk's cache may have dropped what it could not write.
-        path.write_bytes(path.read_bytes()[: said[1]] if said else b"")
+        path.write_bytes(path.read_bytes()[: mark_before[1]] if mark_before else b"")
         await log.durable(log.append(b"d"))
         assert log.error is None
         assert read(path) == [FIRST, b"a", b"b", b"c", b"d"]

@@ -35,15 +35,15 @@ def test_only_the_password_opens_postgresql(home: Path) -> None:
         assert conn.execute("SELECT 'é' < 'z', upper('é')").fetchone() == (False, "É")
 
 
-def test_a_killed_postgresql_recovers(home: Path, said: list[str]) -> None:
+def test_a_killed_postgresql_recovers(home: Path, sentences: list[str]) -> None:
     url = stack.up(aws=False).postgres_url
     assert url
     with psycopg.connect(url, dbname="postgres") as conn:
         conn.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     kill("postgres")
     assert stack.postgres_url() is None
-    assert stack.up(aws=False, say=said.append).postgres_url == url
-    assert "not stopped cleanly" in said[0]
+    assert stack.up(aws=False, say=sentences.append).postgres_url == url
+    assert "not stopped cleanly" in sentences[0]
     with psycopg.connect(url, dbname="postgres") as conn:
         assert conn.execute("SELECT answer FROM kept").fetchone() == (42,)
 

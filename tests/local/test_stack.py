@@ -27,21 +27,21 @@ def states() -> dict[str, str]:
     return {engine.name: engine.state for engine in stack.status()}
 
 
-def test_up_returns_the_addresses_of_both_engines(home: Path, said: list[str]) -> None:
-    found = stack.up(say=said.append)
-    assert [sentence.split()[:2] for sentence in said] == [["started", "PostgreSQL"], ["started", "AWS"]]
-    assert (found.postgres_url, found.aws_endpoint) == (stack.postgres_url(), stack.aws_endpoint())
-    assert found.postgres_url and found.postgres_url.rsplit("@")[0] not in repr(found)
+def test_up_returns_the_addresses_of_both_engines(home: Path, sentences: list[str]) -> None:
+    started = stack.up(say=sentences.append)
+    assert [sentence.split()[:2] for sentence in sentences] == [["started", "PostgreSQL"], ["started", "AWS"]]
+    assert (started.postgres_url, started.aws_endpoint) == (stack.postgres_url(), stack.aws_endpoint())
+    assert started.postgres_url and started.postgres_url.rsplit("@")[0] not in repr(started)
     assert homes.read(home / "ports.json").keys() == {"postgres", "aws"}
     # For root, PostgreSQL's account may pass through.
     closed = 0o710 if os.geteuid() == 0 else 0o700
     assert (home.stat().st_mode & 0o777, (home / "postgres" / "password").stat().st_mode & 0o777) == (closed, 0o600)
 
 
-def test_a_second_up_does_not_change_running_engines(home: Path, said: list[str]) -> None:
+def test_a_second_up_does_not_change_running_engines(home: Path, sentences: list[str]) -> None:
     first, before = stack.up(), pids()
-    assert stack.up(say=said.append) == first
-    assert (pids(), said) == (before, [])
+    assert stack.up(say=sentences.append) == first
+    assert (pids(), sentences) == (before, [])
 
 
 def test_two_commands_that_start_at_once_start_one_stack(home: Path) -> None:
@@ -64,7 +64,7 @@ def test_an_engine_that_never_started_is_stopped(home: Path) -> None:
     assert not home.exists()
 
 
-def test_down_and_up_keep_everything(home: Path, said: list[str]) -> None:
+def test_down_and_up_keep_everything(home: Path, sentences: list[str]) -> None:
     url = stack.up().postgres_url
     assert url
     make_table(client("dynamodb"), "a", "b")
@@ -72,8 +72,8 @@ def test_down_and_up_keep_everything(home: Path, said: list[str]) -> None:
     with psycopg.connect(url, dbname="postgres") as conn:
         conn.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     assert {engine.state for engine in stack.down()} == {"stopped"}
-    assert stack.up(say=said.append).postgres_url == url, "the ports are kept"
-    assert len(said) == 2, "nothing to say about a clean stop"
+    assert stack.up(say=sentences.append).postgres_url == url, "the ports are kept"
+    assert len(sentences) == 2, "nothing to say about a clean stop"
     assert keys(client("dynamodb")) == ["a", "b"]
     assert [p["Id"] for p in client("cognito-idp").list_user_pools(MaxResults=5)["UserPools"]] == [pool]
     with psycopg.connect(url, dbname="postgres") as conn:
@@ -111,7 +111,7 @@ def test_the_output_of_up_ends_while_the_engines_run(home: Path) -> None:
 
 @pytest.mark.parametrize("reachable", [True, False])
 def test_the_stack_runs_in_an_unusual_and_long_path(
-    home: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], reachable: bool
+    home: Path, monkeypatch: pytest.MonkeyPatch, sentences: list[str], reachable: bool
 ) -> None:
     if not reachable:
         # As in a virtual environment that PostgreSQL's account cannot enter, when root starts it.
@@ -119,7 +119,7 @@ def test_the_stack_runs_in_an_unusual_and_long_path(
     odd = home.parent / "with space ünïcödé $HOME 'x'" / ("long" * 40)
     monkeypatch.setenv("CRUDDUR_HOME", str(odd))
     try:
-        stack.up(say=said.append)
+        stack.up(say=sentences.append)
         assert states() == {"postgres": "running", "aws": "running"}
     finally:
         stack.reset()

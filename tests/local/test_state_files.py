@@ -43,17 +43,17 @@ def check() -> None:
     pool = client("cognito-idp").list_user_pools(MaxResults=5)["UserPools"][0]["Id"]
     users = client("cognito-idp").list_users(UserPoolId=pool)["Users"]
     attributes = {user["Username"]: {a["Name"]: a["Value"] for a in user["Attributes"]} for user in users}
-    assert {name: held["sub"] for name, held in attributes.items()} == SUBS
+    assert {name: user["sub"] for name, user in attributes.items()} == SUBS
     groups = client("ec2").describe_security_groups()["SecurityGroups"]
     assert "sg-54244ae97a3a40ff1" in {group["GroupId"] for group in groups}
 
 
-def test_data_of_0_1_0_is_loaded_once(old: Path, said: list[str]) -> None:
+def test_data_of_0_1_0_is_loaded_once(old: Path, sentences: list[str]) -> None:
     for _ in range(2):
-        stack.up(postgres=False, say=said.append)
+        stack.up(postgres=False, say=sentences.append)
         check()
         stack.down()
-    assert len(said) == 2, "nothing is lost, so nothing is said but the two starts"
+    assert len(sentences) == 2, "nothing is lost, so nothing is said but the two starts"
     assert not list((old / "aws" / "state").glob("*.json")) and not (old / "aws" / "previous").exists()
 
 
@@ -76,24 +76,24 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
 def test_a_damaged_file_is_replaced_by_its_earlier_copy(
-    old: Path, said: list[str], damage: Callable[[Path], None]
+    old: Path, sentences: list[str], damage: Callable[[Path], None]
 ) -> None:
     path = old / "aws" / "state" / "dynamodb.json"
     damage(path)
-    stack.up(postgres=False, say=said.append)
+    stack.up(postgres=False, say=sentences.append)
     problem = "is missing" if damage is Path.unlink else "is damaged"
-    assert f"{path} {problem}" in said[0] and "the copy saved at" in said[0]
+    assert f"{path} {problem}" in sentences[0] and "the copy saved at" in sentences[0]
     assert sort_keys() == ["0", "1", "2", "3", "4"]
-    kept = list((old / "aws").glob("damaged/dynamodb-*.json"))
-    assert len(kept) == (damage is not Path.unlink)
-    assert all(stat.S_IMODE(path.parent.stat().st_mode) == 0o700 for path in kept)
+    copies = list((old / "aws").glob("damaged/dynamodb-*.json"))
+    assert len(copies) == (damage is not Path.unlink)
+    assert all(stat.S_IMODE(path.parent.stat().st_mode) == 0o700 for path in copies)
 
 
-def test_two_damaged_files_are_both_kept(old: Path, said: list[str]) -> None:
+def test_two_damaged_files_are_both_kept(old: Path, sentences: list[str]) -> None:
     shutil.copy(old / "aws" / "state" / "ec2.json", old / "aws" / "previous")
     for name in ("dynamodb", "ec2"):
         cut(old / "aws" / "state" / f"{name}.json")
-    stack.up(postgres=False, say=said.append)
+    stack.up(postgres=False, say=sentences.append)
     assert sorted(path.name.partition("-")[0] for path in (old / "aws" / "damaged").iterdir()) == ["dynamodb", "ec2"]
 
 
@@ -112,8 +112,8 @@ def test_a_damaged_file_without_an_earlier_copy_is_an_error(old: Path, damage: C
     check()
 
 
-def test_the_loss_after_a_kill_is_reported(old: Path, said: list[str]) -> None:
+def test_the_loss_after_a_kill_is_reported(old: Path, sentences: list[str]) -> None:
     homes.write(old / "aws" / "running.json", {"instance": "another", "started_at": 1700000000})
-    stack.up(postgres=False, say=said.append)
-    assert "what was written to it after 2023-11-14" in said[0] and "`cruddur setup`" in said[0]
+    stack.up(postgres=False, say=sentences.append)
+    assert "what was written to it after 2023-11-14" in sentences[0] and "`cruddur setup`" in sentences[0]
     check()

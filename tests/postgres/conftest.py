@@ -62,7 +62,7 @@ class Folder:
         text = f"-- migrate:up\n{up}\n\n-- migrate:down\n{down}\n"
         (self.path / f"{version}_{name}.sql").write_text(text, encoding="utf-8")
 
-    def found(self) -> list[Migration]:
+    def migrations(self) -> list[Migration]:
         return migration_files.find(self.path)
 
 

@@ -122,7 +122,7 @@ class Pooler:
         server = socket.socket(fileno=os.dup(session.fileno()))
         server.setblocking(True)
         over = threading.Event()
-        gone = False
+        disconnected = False
         try:
             _send(server, kind, body)
 
@@ -145,13 +145,13 @@ class Pooler:
                     break
                 kind, body = _message(client)
                 if kind == b"X":
-                    gone = True
+                    disconnected = True
                     break
                 _send(server, kind, body)
-            if not gone:
+            if not disconnected:
                 thread.join()
         except (OSError, EOFError):
-            gone = True
+            disconnected = True
         finally:
             server.close()
             if over.is_set():
@@ -159,7 +159,7 @@ class Pooler:
             else:  # in the middle of a transaction: the server rolls back
                 session.close()
                 self._give(database, psycopg.connect(self._direct(database), autocommit=True))
-        return not gone
+        return not disconnected
 
     def _direct(self, database: str) -> str:
         return urlsplit(self._server)._replace(path=f"/{database}").geturl()

@@ -32,7 +32,7 @@ def server(url: str, *, read_only: bool = False) -> Server:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 @pytest.mark.parametrize("host", ["db", "localhost", "127.0.0.1", "x.abc.eu-west-1.rds.amazonaws.com"])
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "password"),
     [
         ("plain", "plain"),
         ("!@/%#: x", "!@/%#: x"),
@@ -44,9 +44,9 @@ def server(url: str, *, read_only: bool = False) -> Server:
         ("", ""),
     ],
 )
-def test_a_password_with_unencoded_signs_is_read(scheme: str, host: str, written: str, meant: str) -> None:
+def test_a_password_with_unencoded_signs_is_read(scheme: str, host: str, written: str, password: str) -> None:
     found = parse_url(f"{scheme}://cruddurroot:{written}@{host}:5433/cruddur_dev?sslmode=require", origin="X")
-    assert found.pop("password", "") == meant
+    assert found.pop("password", "") == password
     assert found == {
         "user": "cruddurroot", "host": host, "port": "5433", "dbname": "cruddur_dev", "sslmode": "require",
     }  # fmt: skip
@@ -152,12 +152,12 @@ def test_a_wrong_setting_is_named_instead_of_an_unreachable_server(postgres15: s
 
 
 def test_a_missing_root_certificate_is_named_with_its_file() -> None:
-    said = (
+    message = (
         'connection failed: connection to server at "127.0.0.1", port 5432 failed: '
         'root certificate file "/home/me/.postgresql/root.crt" does not exist\n'
         "Either provide the file, use the system's trusted roots with sslrootcert=system, or change sslmode to disable"
     )
-    error = connection.wrong_setting(said, "PostgreSQL on h:5432")
+    error = connection.wrong_setting(message, "PostgreSQL on h:5432")
     assert error is not None
     assert 'root certificate file "/home/me/.postgresql/root.crt" does not exist.' in error.message
     assert "sslrootcert" in str(error.hint)

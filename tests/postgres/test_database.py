@@ -89,14 +89,14 @@ def test_emptying_leaves_no_object_of_any_kind(conn: psycopg.Connection) -> None
     """)
     with conn.transaction():
         database.empty(conn)
-    left = """
+    query = """
         SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
         UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace
         UNION ALL SELECT proname FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
             SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
         UNION ALL SELECT nspname FROM pg_namespace WHERE nspname = 'stories'
     """
-    assert conn.execute(left).fetchall() == []
+    assert conn.execute(query).fetchall() == []
 
 
 def test_rows_are_counted_and_missing_tables_named(conn: psycopg.Connection) -> None:
@@ -126,8 +126,8 @@ def test_a_locked_table_is_named_instead_of_counted(url: str, conn: psycopg.Conn
     with psycopg.connect(url) as holder:
         holder.execute("LOCK TABLE logs")
         with conn.transaction():
-            told = database.tell_rows(conn)
-    assert told == "2 users, the rows of logs (not counted: a session holds a lock)"
+            summary = database.tell_rows(conn)
+    assert summary == "2 users, the rows of logs (not counted: a session holds a lock)"
 
 
 def test_a_named_lock_is_held_until_the_transaction_ends(url: str, conn: psycopg.Connection) -> None:

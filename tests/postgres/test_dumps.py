@@ -78,14 +78,14 @@ def test_a_dump_loads_into_an_empty_database(cruddur: Run, url: str, empty: str,
 
 def test_a_loaded_dump_of_production_is_reported_as_marked(cruddur: Run, postgres15: str, dump: Dump) -> None:
     with servers.database(postgres15) as url, servers.database(postgres15) as copy:
-        name, there = url.rpartition("/")[2], {"CONNECTION_URL": copy}
+        name, environment = url.rpartition("/")[2], {"CONNECTION_URL": copy}
         assert cruddur("db", "setup", "--prod", "--confirm", name, env={"PROD_CONNECTION_URL": url}).code == 0
-        ran = cruddur("db", "schema-load", "--file", dump(url), env={**there})
+        ran = cruddur("db", "schema-load", "--file", dump(url), env={**environment})
         assert (ran.code, "cruddur db release-copy" in ran.err) == (0, True), ran.err
-        assert cruddur("db", "reset", "--yes", env={**there}).code == 6
+        assert cruddur("db", "reset", "--yes", env={**environment}).code == 6
         with psycopg.connect(copy) as conn:
             conn.execute("DELETE FROM public.cruddur_environment")
-        assert cruddur("db", "reset", "--yes", env={**there}).code == 0
+        assert cruddur("db", "reset", "--yes", env={**environment}).code == 0
 
 
 def test_a_dump_of_rows_is_a_seed(cruddur: Run, postgres15: str, dump: Dump) -> None:
@@ -106,12 +106,12 @@ def test_a_dump_with_roles_and_an_extension_loads_on_another_server(
     postgres15: str, empty_database: str, dump: Dump
 ) -> None:
     at = replace(servers.server(empty_database), embedded=True)
-    said: list[str] = []
+    notes: list[str] = []
 
     def load(path: str) -> None:
         with connection.opened(at) as conn:
             text = Path(path).read_text(encoding="utf-8")
-            sql_runner.run(conn, text, source="dump.sql", server=at, say=said.append)
+            sql_runner.run(conn, text, source="dump.sql", server=at, say=notes.append)
 
     with servers.database(postgres15) as url:
         with psycopg.connect(url) as conn:
@@ -126,4 +126,4 @@ def test_a_dump_with_roles_and_an_extension_loads_on_another_server(
         path.write_text(text, encoding="utf-8")
         load(str(path))
         assert everything(empty_database) == everything(url)
-        assert len([line for line in said if "there is no role postgres here: " in line]) == 1
+        assert len([line for line in notes if "there is no role postgres here: " in line]) == 1

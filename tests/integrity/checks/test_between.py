@@ -16,7 +16,7 @@ from cruddur_cli.integrity.model import Facts, Pool, Problem, findings
 from cruddur_cli.integrity.rows import Rows, Tally
 from tests import dumps
 from tests.integrity.doctored import Breaks, World
-from tests.integrity.facts import DATABASE, FACTS, TABLE, Account, Person, of, said
+from tests.integrity.facts import DATABASE, FACTS, TABLE, Account, Person, evidence_and_remedy, of
 
 
 def _ids(world: World) -> dict[str, str]:
@@ -25,8 +25,8 @@ def _ids(world: World) -> dict[str, str]:
 
 
 def _anothers_id(world: World) -> None:
-    theirs = _ids(world)["londo"]
-    world.sql(f"UPDATE public.users SET cognito_user_id = '{theirs}' WHERE handle = 'bayko'")
+    londos_id = _ids(world)["londo"]
+    world.sql(f"UPDATE public.users SET cognito_user_id = '{londos_id}' WHERE handle = 'bayko'")
 
 
 def _with_oneself(world: World) -> None:
@@ -57,12 +57,12 @@ def test_each_is_found_alone_and_nothing_is_written(world: World, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "change"),
     [("display_name", "Andy Bayko", "Andrew Bayko is now Andy Bayko"), ("handle", "andy", "@bayko is now @andy")],
 )
-def test_the_changed_name_is_in_the_finding(world: World, column: str, value: str, said: str) -> None:
+def test_the_changed_name_is_in_the_finding(world: World, column: str, value: str, change: str) -> None:
     world.sql(f"UPDATE public.users SET {column} = '{value}' WHERE handle = 'bayko'")
-    assert world.found()["names-changed"]["evidence"].endswith(f"with an old name: {said}")
+    assert world.found()["names-changed"]["evidence"].endswith(f"with an old name: {change}")
 
 
 def test_rows_of_people_are_found_if_the_database_is_empty(world: World) -> None:
@@ -129,13 +129,13 @@ def test_a_handle_in_rows_with_another_uuid_is_an_orphan_and_no_unknown_person()
 
 def test_people_of_rows_without_a_handle_have_no_other_uuid() -> None:
     nameless = replace(ANDREW, handle=None)  # type: ignore[arg-type]  # a column that allows NULL
-    assert said(CHECKS, _facts({("u-9", None, None): 1}, nameless), "uuids-regenerated") == []
+    assert evidence_and_remedy(CHECKS, _facts({("u-9", None, None): 1}, nameless), "uuids-regenerated") == []
 
 
 def test_an_unknown_owner_is_named_by_any_row_that_gives_a_handle() -> None:
     names = {("u-9", "gkar", "G'Kar"): 1, ("u-9", None, None): 1, ("u-bayko", "bayko", None): 1}
     facts = _facts(names, BAYKO, owners=("u-9", "u-8", "u-bayko"))
-    assert said(CHECKS, facts, "rows-of-unknown-people") == [
+    assert evidence_and_remedy(CHECKS, facts, "rows-of-unknown-people") == [
         (
             "2 people in rows and not in the database: gkar, u-8",
             "cruddur db add-user gkar --uuid u-9 --name 'G'\"'\"'Kar'",
@@ -145,13 +145,13 @@ def test_an_unknown_owner_is_named_by_any_row_that_gives_a_handle() -> None:
 
 def test_an_unknown_person_is_added_with_their_own_name_or_with_none() -> None:
     names = {("u-9", "gkar", None): 1, ("u-8", "lennier", "Lennier"): 1, ("u-9", "gkar", ""): 1}
-    ((_, remedy),) = said(CHECKS, _facts(names, BAYKO), "rows-of-unknown-people")
+    ((_, remedy),) = evidence_and_remedy(CHECKS, _facts(names, BAYKO), "rows-of-unknown-people")
     assert remedy == "cruddur db add-user gkar --uuid u-9"
 
 
 def test_an_unknown_person_without_a_handle_is_looked_up_by_their_rows() -> None:
     facts = _facts({}, BAYKO, owners=("u 9",))
-    assert said(CHECKS, facts, "rows-of-unknown-people") == [
+    assert evidence_and_remedy(CHECKS, facts, "rows-of-unknown-people") == [
         ("1 person in rows and not in the database: u 9", "cruddur ddb scan --pk 'GRP#u 9' --table t")
     ]
 
@@ -159,9 +159,11 @@ def test_an_unknown_person_without_a_handle_is_looked_up_by_their_rows() -> None
 def test_an_empty_table_of_people_is_restored_in_production_and_seeded_elsewhere() -> None:
     facts = _facts({("u-9", "gkar", None): 1})
     evidence = "public.users is empty, and rows name 1 person: gkar"
-    assert said(CHECKS, facts, "rows-of-unknown-people") == [(evidence, "cruddur db seed")]
+    assert evidence_and_remedy(CHECKS, facts, "rows-of-unknown-people") == [(evidence, "cruddur db seed")]
     production = replace(facts, prod=True)
-    assert said(CHECKS, production, "rows-of-unknown-people") == [(evidence, "cruddur rds list-snapshots")]
+    assert evidence_and_remedy(CHECKS, production, "rows-of-unknown-people") == [
+        (evidence, "cruddur rds list-snapshots")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -187,8 +189,8 @@ def test_each_name_that_a_row_has_is_compared(handle: str | None, name: str | No
 
 def test_a_person_without_a_display_name_is_called_by_their_handle() -> None:
     nameless = replace(BAYKO, display_name="")
-    assert said(CHECKS, _facts({("u-bayko", "bayko", "bayko"): 1}, nameless), "names-changed") == []
-    assert len(said(CHECKS, _facts({("u-bayko", "bayko", "Andy"): 1}, nameless), "names-changed")) == 1
+    assert evidence_and_remedy(CHECKS, _facts({("u-bayko", "bayko", "bayko"): 1}, nameless), "names-changed") == []
+    assert len(evidence_and_remedy(CHECKS, _facts({("u-bayko", "bayko", "Andy"): 1}, nameless), "names-changed")) == 1
 
 
 def test_a_conversation_with_oneself_is_found_without_a_database() -> None:
@@ -196,10 +198,10 @@ def test_a_conversation_with_oneself_is_found_without_a_database() -> None:
     facts = replace(
         FACTS, database=None, table=replace(TABLE, rows=rows, is_production=None), table_option=" --table t"
     )
-    assert said(CHECKS, facts, "conversation-with-oneself") == [
+    assert evidence_and_remedy(CHECKS, facts, "conversation-with-oneself") == [
         ("1 conversation of a person with themselves: g of u", "cruddur ddb scan --table t")
     ]
-    assert said(CHECKS, replace(facts, table=None), "conversation-with-oneself") == []
+    assert evidence_and_remedy(CHECKS, replace(facts, table=None), "conversation-with-oneself") == []
 
 
 @pytest.mark.parametrize(

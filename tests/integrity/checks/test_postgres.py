@@ -14,7 +14,7 @@ from cruddur_cli.integrity.checks import CHECKS
 from cruddur_cli.integrity.differences import Difference
 from cruddur_cli.integrity.model import Finding, Machine, Problem, Unresolved, findings
 from tests.integrity.doctored import Breaks, World
-from tests.integrity.facts import DATABASE, FACTS, Person, of, said
+from tests.integrity.facts import DATABASE, FACTS, Person, evidence_and_remedy, of
 
 STRANGER = "00000000-0000-4000-8000-000000000001"
 BREAKS: Breaks = {
@@ -220,7 +220,7 @@ def test_the_advice_of_an_error_is_the_remedy_where_it_is_a_command(
     hint: str | None, evidence: str, remedy: str
 ) -> None:
     facts = replace(FACTS, prod=True, database=Problem("No answer.", hint, "cannot_connect"))
-    assert said(CHECKS, facts, "postgres-unreachable") == [(evidence, remedy)]
+    assert evidence_and_remedy(CHECKS, facts, "postgres-unreachable") == [(evidence, remedy)]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_store_is_not_named_again_where_another_check_names_the_cause(
     hosts = [Unresolved("URL", "db", store)] if store else []
     machine = Machine(unresolved=hosts, expiry=expiry)
     facts = replace(FACTS, database=Problem("No answer.", None, code), machine=machine)
-    assert (said(CHECKS, facts, "postgres-unreachable") == []) is is_named_elsewhere
+    assert (evidence_and_remedy(CHECKS, facts, "postgres-unreachable") == []) is is_named_elsewhere
 
 
 def test_a_version_is_named_by_its_major() -> None:
@@ -353,7 +353,7 @@ def test_a_session_with_a_lock_is_named_with_what_is_known_of_its_state() -> Non
     )
     for code, said_so in (("locked", [("Locked", "cruddur db sessions")]), ("sql_error", [])):
         facts = replace(FACTS, database=Problem("Locked.", None, code))
-        assert said(CHECKS, facts, "locks-held") == said_so
+        assert evidence_and_remedy(CHECKS, facts, "locks-held") == said_so
 
 
 @pytest.mark.parametrize(

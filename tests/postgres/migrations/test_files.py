@@ -15,7 +15,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("version", "meant"),
+    ("version", "iso_time"),
     [
         ("1681152861", "2023-04-10T18:54:21"),
         ("1681152861290", "2023-04-10T18:54:21.290000"),
@@ -35,8 +35,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
         ("4102444800", None),
     ],
 )
-def test_a_number_is_a_time_in_any_unit_or_a_plain_number(version: str, meant: str | None) -> None:
-    expected = datetime.fromisoformat(meant).replace(tzinfo=UTC) if meant else None
+def test_a_number_is_a_time_in_any_unit_or_a_plain_number(version: str, iso_time: str | None) -> None:
+    expected = datetime.fromisoformat(iso_time).replace(tzinfo=UTC) if iso_time else None
     is_time, ticks = key = migration_files.version_key(version)
     assert (EPOCH + timedelta(microseconds=ticks // 10) if is_time else None) == expected
     assert migration_files.version_key(migration_files.comparable(version)) == key or len(version) > 17
@@ -49,7 +49,7 @@ def test_migrations_are_ordered_by_time(files: Folder) -> None:
         files.write(version, "x", "SELECT 1")
     for name in ("add_bio.py", "README.md", "__init__.py", f"{FIRST}.py~", "x_1.sql"):
         (files.path / name).write_text("")
-    assert [migration.version for migration in files.found()] == in_order
+    assert [migration.version for migration in files.migrations()] == in_order
 
 
 @pytest.mark.parametrize("other", [FIRST, "168115286129043130"])
@@ -57,7 +57,7 @@ def test_two_files_with_one_number_are_refused(files: Folder, other: str) -> Non
     files.write(FIRST, "a", "SELECT 1")
     files.write(other, "b", "SELECT 1")
     with pytest.raises(BadInput, match="have the same number") as caught:
-        files.found()
+        files.migrations()
     assert f"{FIRST}_a.sql" in caught.value.message
     assert f"{other}_b.sql" in caught.value.message
 
@@ -69,7 +69,7 @@ def test_one_migration_may_have_an_up_and_a_down_file(files: Folder) -> None:
         "2_b.up.sql": "SELECT 1",
     }.items():
         (files.path / name).write_text(text)
-    first, second = files.found()
+    first, second = files.migrations()
     assert (first.version, first.name, second.version, second.name) == ("001", "a", "2", "b")
     assert (migration_files.up(first), migration_files.down(first)) == ("CREATE TABLE a ()", "DROP TABLE a")
     assert first.down_source.name == "001_a.down.sql"
@@ -80,7 +80,7 @@ def test_one_migration_may_have_an_up_and_a_down_file(files: Folder) -> None:
 
 def test_a_down_file_alone_is_refused(files: Folder) -> None:
     (files.path / "001_a.down.sql").write_text("DROP TABLE a")
-    (alone,) = files.found()
+    (alone,) = files.migrations()
     with pytest.raises(BadInput, match="needs a line"):
         migration_files.up(alone)
 
@@ -88,7 +88,7 @@ def test_a_down_file_alone_is_refused(files: Folder) -> None:
 @pytest.mark.parametrize("word", ["+goose", "+migrate"])
 def test_the_marks_of_goose_and_sql_migrate_are_read(files: Folder, word: str) -> None:
     (files.path / "1_a.sql").write_text(f"-- {word} Up\nCREATE TABLE a ();\n-- {word} Down\nDROP TABLE a;\n")
-    (only,) = files.found()
+    (only,) = files.migrations()
     assert migration_files.up(only).strip() == "CREATE TABLE a ();"
     assert migration_files.down(only).strip() == "DROP TABLE a;"
 
@@ -104,14 +104,14 @@ def test_the_marks_of_goose_and_sql_migrate_are_read(files: Folder, word: str) -
 )
 def test_a_migration_outside_of_a_transaction_is_refused(files: Folder, text: str, named: str) -> None:
     (files.path / "1_a.sql").write_text(text)
-    (only,) = files.found()
+    (only,) = files.migrations()
     with pytest.raises(BadInput, match=named):
         migration_files.up(only)
 
 
 def test_sql_without_marks_is_refused_with_what_to_write(files: Folder) -> None:
     (files.path / "1_a.sql").write_text("CREATE TABLE a ();")
-    (only,) = files.found()
+    (only,) = files.migrations()
     with pytest.raises(BadInput, match="it has neither") as caught:
         migration_files.up(only)
     assert caught.value.hint and "-- migrate:up" in caught.value.hint
@@ -119,7 +119,7 @@ def test_sql_without_marks_is_refused_with_what_to_write(files: Folder) -> None:
 
 def test_the_sql_is_on_the_lines_where_the_file_has_it(files: Folder) -> None:
     (files.path / "1_a.sql").write_text("\n-- a note\n-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n")
-    (only,) = files.found()
+    (only,) = files.migrations()
     assert migration_files.up(only) == "\n\n\nSELECT 1;\n"
     assert migration_files.down(only) == "\n\n\n\n\nSELECT 2;\n"
 
@@ -142,7 +142,7 @@ def test_a_new_migration_is_later_than_every_other_with_a_time(
 ) -> None:
     for other in versions:
         files.write(other, "x", "SELECT 1")
-    made = migration_files.create(files.path, "new", now_ns=NOW, existing=files.found())
+    made = migration_files.create(files.path, "new", now_ns=NOW, existing=files.migrations())
     assert (made.version, made.path.name) == (version, f"{version}_new.sql")
 
 
@@ -158,10 +158,10 @@ def test_a_name_has_at_most_150_characters(files: Folder) -> None:
 def test_a_second_migration_of_the_same_name_is_refused(files: Folder, name: str, dry_run: bool) -> None:
     first = migration_files.create(files.path, "add bio", now_ns=NOW, existing=[])
     with pytest.raises(BadInput, match=f"a migration 'add_bio' already: {first.path}") as caught:
-        migration_files.create(files.path, name, now_ns=NOW + 10**9, existing=files.found(), dry_run=dry_run)
+        migration_files.create(files.path, name, now_ns=NOW + 10**9, existing=files.migrations(), dry_run=dry_run)
     assert caught.value.code == "migration_exists"
-    assert [one.path for one in files.found()] == [first.path]
-    migration_files.create(files.path, "add bio again", now_ns=NOW, existing=files.found())
+    assert [one.path for one in files.migrations()] == [first.path]
+    migration_files.create(files.path, "add bio again", now_ns=NOW, existing=files.migrations())
 
 
 def test_the_folder_of_a_new_migration_is_made_once_and_not_by_a_dry_run(files: Folder) -> None:

@@ -83,22 +83,22 @@ def test_a_python_migration_is_applied_undone_and_applied_again(at: Server, file
     with connection.opened(at) as conn:
         for expected in (1, 0, 1):
             if expected:
-                migration_runner.migrate(conn, files.found(), server=at)
+                migration_runner.migrate(conn, files.migrations(), server=at)
             else:
-                migration_runner.rollback(conn, files.found(), undo=files.found(), server=at)
+                migration_runner.rollback(conn, files.migrations(), undo=files.migrations(), server=at)
             assert conn.execute(columns.encode()).fetchone() == (expected,)
 
 
 def test_an_sql_error_names_the_line_of_the_python_file(at: Server, files: Folder, path: Path) -> None:
     path.write_text(GENERATED)
     with connection.opened(at) as conn, pytest.raises(Refused) as caught:
-        migration_runner.migrate(conn, files.found(), server=at)
+        migration_runner.migrate(conn, files.migrations(), server=at)
     assert caught.value.message.startswith(f"{path}, line 6: ")
     assert "ALTER TABLE public.users ADD COLUMN bio text" in str(caught.value.details)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("import os\nfrom os import no_such_name\n", "line 2: ImportError: cannot import name 'no_such_name'"),
         ("class M\n", "line 1: SyntaxError"),
@@ -117,19 +117,19 @@ def test_an_sql_error_names_the_line_of_the_python_file(at: Server, files: Folde
         ("x = 1", "there is no variable `migration`"),
     ],
 )
-def test_a_file_that_does_not_load_is_refused_with_its_error(path: Path, text: str, said: str) -> None:
+def test_a_file_that_does_not_load_is_refused_with_its_error(path: Path, text: str, problem: str) -> None:
     path.write_text(text)
     with pytest.raises(BadInput) as caught:
         python_files.sql(path, "migrate_sql")
     assert str(path) in caught.value.message
-    assert said in caught.value.message
+    assert problem in caught.value.message
 
 
 def test_a_file_changes_no_module_path_or_folder(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text("print('hello')\n" + GENERATED)
-    kept, where = set(sys.modules), list(sys.path)
+    modules, where = set(sys.modules), list(sys.path)
     python_files.sql(path, "migrate_sql")
-    assert (set(sys.modules), sys.path) == (kept, where)
+    assert (set(sys.modules), sys.path) == (modules, where)
     assert capsys.readouterr() == ("", "hello\n")
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 

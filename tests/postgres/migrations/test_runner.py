@@ -32,18 +32,18 @@ def three(files: Folder) -> None:
 
 def migrate(at: Server, files: Folder) -> list[str]:
     with connection.opened(at) as conn:
-        return [done.version for done in migration_runner.migrate(conn, files.found(), server=at)]
+        return [done.version for done in migration_runner.migrate(conn, files.migrations(), server=at)]
 
 
 def rollback(at: Server, files: Folder, **how: Any) -> list[str]:
     with connection.opened(at) as conn:
-        undo = migration_runner.to_undo(conn, files.found(), **how)
-        return [done.version for done in migration_runner.rollback(conn, files.found(), undo=undo, server=at)]
+        undo = migration_runner.to_undo(conn, files.migrations(), **how)
+        return [done.version for done in migration_runner.rollback(conn, files.migrations(), undo=undo, server=at)]
 
 
 def applied(at: Server, files: Folder) -> list[str]:
     with connection.opened(at) as conn:
-        return [row.version for row in migration_runner.status(conn, files.found()) if row.state != "pending"]
+        return [row.version for row in migration_runner.status(conn, files.migrations()) if row.state != "pending"]
 
 
 def tables(at: Server) -> list[str]:
@@ -81,7 +81,7 @@ def test_migrations_are_applied_undone_and_applied_again(at: Server, files: Fold
 
 def names(at: Server, files: Folder) -> list[tuple[str, str]]:
     with connection.opened(at) as conn:
-        return [(row.name, row.state) for row in migration_runner.status(conn, files.found())]
+        return [(row.name, row.state) for row in migration_runner.status(conn, files.migrations())]
 
 
 def test_each_migration_is_reported_after_its_commit(at: Server, url: str, files: Folder) -> None:
@@ -111,7 +111,7 @@ def test_the_status_has_the_name_of_the_file_else_the_recorded_one(at: Server, f
     three(files)
     assert names(at, files) == [("a", "pending"), ("b", "pending"), ("c", "pending")]
     with connection.opened(at) as conn:
-        done = migration_runner.migrate(conn, files.found()[:2], server=at)
+        done = migration_runner.migrate(conn, files.migrations()[:2], server=at)
     assert [(row.name, row.state) for row in done] == [("a", "applied"), ("b", "applied")]
     (files.path / f"{FIRST}_a.sql").rename(files.path / f"{FIRST}_renamed.sql")
     (files.path / f"{SECOND}_b.sql").unlink()
@@ -142,11 +142,11 @@ def test_rollback_refuses_a_migration_that_is_no_longer_the_newest(at: Server, f
     three(files)
     migrate(at, files)
     with connection.opened(at) as conn:
-        undo = migration_runner.to_undo(conn, files.found())
+        undo = migration_runner.to_undo(conn, files.migrations())
         conn.commit()
         rollback(at, files)
         with pytest.raises(Refused, match="not the newest") as caught:
-            migration_runner.rollback(conn, files.found(), undo=undo, server=at)
+            migration_runner.rollback(conn, files.migrations(), undo=undo, server=at)
     assert caught.value.code == "changed_meanwhile"
     assert tables(at) == ["a", "b"]
 
@@ -170,11 +170,11 @@ def test_rows_that_pending_migrations_destroy_are_counted_and_stay(
     )  # fmt: skip
     assert migrate(at, files) == [FIRST]
     with connection.opened(at) as conn:
-        assert migration_runner.losses(conn, files.found(), server=at).staying == ()
+        assert migration_runner.losses(conn, files.migrations(), server=at).staying == ()
     files.write(SECOND, "b", second)
     files.write(THIRD, "c", third)
     with connection.opened(at) as conn:
-        found = migration_runner.losses(conn, files.found(), server=at)
+        found = migration_runner.losses(conn, files.migrations(), server=at)
     assert (str(found).partition(" (")[0], unknown in found.unknown, bool(found.unknown)) == (lost, True, bool(unknown))
     assert (tables(at), applied(at, files)) == (["a", "b"], [FIRST])
 
@@ -216,7 +216,7 @@ def test_settings_of_a_migration_do_not_reach_the_next(at: Server, files: Folder
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("CREATE TABLE a (i int);", "it has neither"),
         ("-- migrate:down\n-- migrate:up\n", "it has down, up"),
@@ -224,9 +224,9 @@ def test_settings_of_a_migration_do_not_reach_the_next(at: Server, files: Folder
         ("-- migrate:up transaction:false\nVACUUM", "line 1: transaction:false"),
     ],
 )
-def test_a_file_without_the_two_marks_in_order_is_refused(at: Server, files: Folder, text: str, said: str) -> None:
+def test_a_file_without_the_two_marks_in_order_is_refused(at: Server, files: Folder, text: str, problem: str) -> None:
     (files.path / f"{FIRST}_a.sql").write_text(text)
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=problem):
         migrate(at, files)
 
 
@@ -251,7 +251,7 @@ def test_migrations_that_the_scripts_applied_count_as_applied(at: Server, files:
     legacy(at, "1681152900")
     files.write("16811529999999999", "new", "CREATE TABLE new (i int)")
     with connection.opened(at) as conn:
-        rows = migration_runner.status(conn, files.found())
+        rows = migration_runner.status(conn, files.migrations())
         assert [(row.state, row.applied_at) for row in rows] == [("adopted", None)] * 3 + [("pending", None)]
         assert conn.execute("SELECT to_regclass('cruddur_migrations')").fetchone() == (None,)
     assert migrate(at, files) == ["16811529999999999"]
@@ -272,12 +272,14 @@ def test_a_run_of_the_scripts_between_two_migrates_counts(at: Server, files: Fol
     assert migrate(at, files) == ["16811590000000000"]
 
 
-@pytest.mark.parametrize(("number", "left"), [("0", []), (FIRST, [FIRST]), ("", [])])
-def test_a_number_that_was_set_back_by_hand_counts(at: Server, files: Folder, number: str, left: list[str]) -> None:
+@pytest.mark.parametrize(("number", "remaining"), [("0", []), (FIRST, [FIRST]), ("", [])])
+def test_a_number_that_was_set_back_by_hand_counts(
+    at: Server, files: Folder, number: str, remaining: list[str]
+) -> None:
     three(files)
     migrate(at, files)
     legacy(at, number)
-    assert applied(at, files) == left
+    assert applied(at, files) == remaining
 
 
 def test_migrations_with_plain_numbers_are_applied_in_order(at: Server, files: Folder) -> None:
@@ -322,7 +324,7 @@ def test_a_schema_that_is_loaded_again_has_no_migrations(at: Server, files: Fold
 def test_200_new_migrations_are_applied_in_their_order(at: Server, files: Folder) -> None:
     now = 1_681_152_861_290_431_300
     for number in range(200):
-        made = migration_files.create(files.path, f"step {number}", now_ns=now, existing=files.found())
+        made = migration_files.create(files.path, f"step {number}", now_ns=now, existing=files.migrations())
         made.path.write_text(f"-- migrate:up\nINSERT INTO steps VALUES ({number});\n-- migrate:down\n")
     with connection.opened(at) as conn:
         conn.execute("CREATE TABLE steps (number int, id int GENERATED ALWAYS AS IDENTITY)")
@@ -375,10 +377,10 @@ def test_eight_processes_apply_each_migration_once(at: Server, url: str, files: 
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, said
-    done = [version for out, _ in said for version in out.decode().split()]
-    assert sorted(done) == [migration.version for migration in files.found()]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    done = [version for out, _ in outputs for version in out.decode().split()]
+    assert sorted(done) == [migration.version for migration in files.migrations()]
     assert len(tables(at)) == 20
 
 
@@ -389,9 +391,11 @@ def test_what_another_migrator_created_while_this_one_waited_is_seen(at: Server,
     with connection.opened(at) as late, connection.opened(at) as first, ThreadPoolExecutor(1) as pool:
         locks.take(first)
         assert migration_runner.recorded(late) == []
-        waited = pool.submit(migration_runner.migrate, late, files.found(), server=at, say=lambda _: is_waiting.set())
+        waited = pool.submit(
+            migration_runner.migrate, late, files.migrations(), server=at, say=lambda _: is_waiting.set()
+        )
         assert is_waiting.wait(30)
-        done = migration_runner.migrate(first, files.found(), server=at)
+        done = migration_runner.migrate(first, files.migrations(), server=at)
         done += waited.result(timeout=60)  # they take turns after each migration
         assert sorted(one.version for one in done) == [FIRST, SECOND, THIRD]
     assert applied(at, files) == [FIRST, SECOND, THIRD]

@@ -171,8 +171,8 @@ def test_an_error_has_its_place_and_leaves_nothing(seeded: Server) -> None:
     with pytest.raises(Refused, match=r"seed\.sql, line 10: .*syntax error") as caught:
         seed(seeded, SEED + ";\n('Londo', 'x');")
     assert caught.value.details and caught.value.details.startswith("10 | ('Londo', 'x');\n      ^")
-    left = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)"
-    assert rows(seeded, left) == [(0, 0)]
+    query = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)"
+    assert rows(seeded, query) == [(0, 0)]
 
 
 def test_a_users_table_without_handles_is_seeded_once(at: Server) -> None:

@@ -87,8 +87,8 @@ WRONG = {
 @pytest.fixture
 def postgres_and_psql(postgres15: str) -> Iterator[tuple[str, str]]:
     """Two empty databases of a PostgreSQL 15: one for cruddur, one for psql."""
-    with servers.database(postgres15) as ours, servers.database(postgres15) as theirs:
-        yield ours, theirs
+    with servers.database(postgres15) as own_url, servers.database(postgres15) as psql_url:
+        yield own_url, psql_url
 
 
 def run(at: Server, text: str, **more: Any) -> int:
@@ -104,27 +104,27 @@ def refusal(at: Server, text: str) -> Refused:
 
 @pytest.mark.parametrize("text", SAME.values(), ids=SAME)
 def test_a_file_has_the_same_result_as_with_psql(postgres_and_psql: tuple[str, str], tmp_path: Path, text: str) -> None:
-    ours, theirs = postgres_and_psql
+    own_url, psql_url = postgres_and_psql
     content = text.encode()
-    said = servers.psql(theirs, content, tmp_path)
-    assert said.code == 0, said.err
-    run(servers.server(ours), splitter.decode(content, source="file.sql"))
-    assert servers.dump(ours) == servers.dump(theirs)
+    by_psql = servers.psql(psql_url, content, tmp_path)
+    assert by_psql.code == 0, by_psql.err
+    run(servers.server(own_url), splitter.decode(content, source="file.sql"))
+    assert servers.dump(own_url) == servers.dump(psql_url)
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 def test_a_file_has_the_same_error_as_with_psql(postgres_and_psql: tuple[str, str], tmp_path: Path, text: str) -> None:
-    ours, theirs = postgres_and_psql
-    empty = servers.dump(ours)
-    said = servers.psql(theirs, text.encode(), tmp_path)
-    found = re.search(r"ERROR:  (\w{5}): (.*)", said.err)
-    assert said.code == 3 or found, said.err
+    own_url, psql_url = postgres_and_psql
+    empty = servers.dump(own_url)
+    by_psql = servers.psql(psql_url, text.encode(), tmp_path)
+    found = re.search(r"ERROR:  (\w{5}): (.*)", by_psql.err)
+    assert by_psql.code == 3 or found, by_psql.err
     assert found
-    error = refusal(servers.server(ours), text)
+    error = refusal(servers.server(own_url), text)
     assert error.exit_code == 5
     assert error.fields["sqlstate"] == found[1]
     assert found[2] in error.message
-    assert servers.dump(ours) == servers.dump(theirs) == empty
+    assert servers.dump(own_url) == servers.dump(psql_url) == empty
 
 
 @pytest.mark.parametrize(
@@ -242,9 +242,9 @@ def test_the_caret_below_a_masked_password_stands_at_its_beginning(at: Server) -
 
 
 def test_a_user_of_a_role_of_rds_is_skipped_without_its_password(at: Server) -> None:
-    said: list[str] = []
-    run(at, "CREATE USER x IN ROLE rds_superuser PASSWORD 'hidden';", say=said.append)
-    assert [line.partition(": ")[2] for line in said] == [
+    notes: list[str] = []
+    run(at, "CREATE USER x IN ROLE rds_superuser PASSWORD 'hidden';", say=notes.append)
+    assert [line.partition(": ")[2] for line in notes] == [
         "skipped, because the role rds_superuser exists only on Amazon RDS: "
         "CREATE USER x IN ROLE rds_superuser PASSWORD ***"
     ]
@@ -256,10 +256,10 @@ def test_a_blocking_session_is_shown_without_a_password() -> None:
 
 
 def test_a_commit_in_the_file_commits_nothing_half_way(at: Server) -> None:
-    said: list[str] = []
+    notes: list[str] = []
     with pytest.raises(Refused):
-        run(at, f"BEGIN;\n{TABLE}COMMIT;\nSELECT broken", say=said.append)
-    assert said == ["file.sql: BEGIN, COMMIT and the like (line 1, 3) are ignored: the file is one transaction"]
+        run(at, f"BEGIN;\n{TABLE}COMMIT;\nSELECT broken", say=notes.append)
+    assert notes == ["file.sql: BEGIN, COMMIT and the like (line 1, 3) are ignored: the file is one transaction"]
     with connection.opened(at) as conn:
         assert conn.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
@@ -323,13 +323,13 @@ def test_a_session_that_blocks_an_ordinary_query_is_named(at: Server, url: str) 
 
 
 def test_the_schema_lock_names_its_holder_and_restores_the_time_out(at: Server, url: str) -> None:
-    said: list[str] = []
+    notes: list[str] = []
     with connection.opened(at) as first, connection.opened(at) as second:
         locks.take(first)
         with pytest.raises(Refused) as caught:
-            locks.take(second, wait_s=1, say=said.append)
+            locks.take(second, wait_s=1, say=notes.append)
         assert caught.value.fields["blocking_pids"] == [first.info.backend_pid]
-        assert f"pid {first.info.backend_pid}" in said[0]
+        assert f"pid {first.info.backend_pid}" in notes[0]
         second.execute("SET LOCAL lock_timeout = '7s'")
         first.rollback()
         locks.take(second, wait_s=1)
@@ -381,19 +381,19 @@ def no_role(url: str) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_role")
 def test_a_role_and_an_extension_that_exist_are_left_as_they_are(at: Server) -> None:
-    said: list[str] = []
+    notes: list[str] = []
     text = (
         f"CREATE EXTENSION plpgsql;\nCREATE USER {ROLE} PASSWORD 'not-said';\nCREATE TABLE IF NOT EXISTS t (a int);\n"
         f"GRANT SELECT ON t TO {ROLE};\nGRANT rds_iam TO {ROLE};\n"
     )
     for _ in range(2):
-        said.clear()
+        notes.clear()
         with connection.opened(at) as conn:
-            sql_runner.run(conn, text, source="file.sql", server=at, say=said.append)
-    assert [line.partition(":")[0] for line in said] == ["file.sql, line 1", "file.sql, line 2", "file.sql, line 5"]
-    assert all(line.endswith("already exists; it was not changed") for line in said[:2])
-    assert "rds_iam exists only on Amazon RDS" in said[2]
-    assert "not-said" not in "".join(said)
+            sql_runner.run(conn, text, source="file.sql", server=at, say=notes.append)
+    assert [line.partition(":")[0] for line in notes] == ["file.sql, line 1", "file.sql, line 2", "file.sql, line 5"]
+    assert all(line.endswith("already exists; it was not changed") for line in notes[:2])
+    assert "rds_iam exists only on Amazon RDS" in notes[2]
+    assert "not-said" not in "".join(notes)
 
 
 def test_a_grant_to_any_other_role_that_is_missing_is_refused_whole(at: Server) -> None:

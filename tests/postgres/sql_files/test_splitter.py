@@ -160,10 +160,10 @@ def test_the_rows_below_a_copy_belong_to_it(copy: str, end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("copy", "said"), [("COPY (SELECT 1) TO STDOUT;", "TO STDOUT"), ("COPY t FROM STDIN; SELECT 2;", "next line")]
+    ("copy", "problem"), [("COPY (SELECT 1) TO STDOUT;", "TO STDOUT"), ("COPY t FROM STDIN; SELECT 2;", "next line")]
 )
-def test_a_copy_that_only_psql_can_run_is_refused(copy: str, said: str) -> None:
-    with pytest.raises(BadInput, match=f"t, line 2: .*{said}"):
+def test_a_copy_that_only_psql_can_run_is_refused(copy: str, problem: str) -> None:
+    with pytest.raises(BadInput, match=f"t, line 2: .*{problem}"):
         splitter.split(f"SELECT 1;\n{copy}\n1\t2\n\\.\n", source="t")
 
 
@@ -189,14 +189,14 @@ def test_utf_16_with_its_mark_is_read(encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (b"SELECT 1;\nSELECT '\xe9';", "x, line 2: byte 0xe9"),
         ("SELECT 1".encode("utf-16")[:-1], "x begins as UTF-16"),
         (b"SELECT\n\n\0", "x, line 3: a NUL"),
     ],
 )
-def test_a_file_that_is_no_text_is_refused_with_its_line(content: bytes, said: str) -> None:
+def test_a_file_that_is_no_text_is_refused_with_its_line(content: bytes, problem: str) -> None:
     with pytest.raises(BadInput) as caught:
         splitter.decode(content, source="x")
-    assert caught.value.message.startswith(said)
+    assert caught.value.message.startswith(problem)
