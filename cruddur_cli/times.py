@@ -122,7 +122,7 @@ def text_before(moment: datetime) -> str:
 def text_before_offset(moment: datetime) -> str:
     """A text that sorts before an instant at or after ``moment``, if date and time are written with a ``T`` between.
 
-    It is at most half a day earlier than ``moment``.
+    It is 12 hours earlier than ``moment``, the largest negative offset, without the seconds.
     """
     try:
         return (moment - timedelta(hours=12)).strftime("%Y-%m-%dT%H:%M").zfill(16)

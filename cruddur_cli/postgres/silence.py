@@ -44,7 +44,10 @@ def connection_class() -> Any:
 
 
 def _watch(conn: Any, gen: Any) -> Generator[Any, Any, Any]:
-    """The result of ``gen``. Raises CannotConnect if neither side sends a byte and the server does not answer."""
+    """The result of ``gen``. Raises CannotConnect if the server stops answering, or ignores its statement time-out.
+
+    Every byte that is received or sent counts as a sign of life.
+    """
     began = quiet_since = time.monotonic()
     wait_s, failed_checks = SILENCE_S, 0
     try:

@@ -150,7 +150,8 @@ def _part(migration: Migration, wanted: str) -> str:
 def create(folder: Path, name: str, *, now_ns: int, existing: Iterable[Migration], dry_run: bool = False) -> Migration:
     """Create a file of SQL with an empty up and an empty down part; the migration.
 
-    Its number is the time ``now_ns``, in nanoseconds since 1970, or later if an existing migration has a later one.
+    Its number is the time ``now_ns`` (nanoseconds since 1970) in tenths of microseconds, or later if an existing
+    migration has a later one.
     Raises BadInput for a name without a letter or digit or of more than 150 characters, for the name of an existing
     migration, and if the file cannot be written.
     """
