@@ -245,8 +245,8 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One problem that a check found: the evidence, the command that fixes it, and what the fix costs."""
+class Defect:
+    """One defect that a check found: the evidence, the command that fixes it, and what the fix costs."""
 
     evidence: str
     remedy: str
@@ -267,12 +267,12 @@ class Finding:
     fixable: bool
 
 
-Look = Callable[[Facts], Iterator[Found]]
+Look = Callable[[Facts], Iterator[Defect]]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that can be wrong. ``look`` yields each problem that it finds."""
+    """One thing that can be wrong. ``look`` yields each defect that it finds."""
 
     name: str
     store: str

@@ -16,8 +16,8 @@ from ..errors import CannotConnect
 from . import home as homes
 
 State = Literal["running", "stopped", "failed"]
-Found = TypeVar("Found", dict[str, object], tuple[int, int])
-Said = TypeVar("Said", dict[str, object], int)
+Running = TypeVar("Running", dict[str, object], tuple[int, int])
+Answer = TypeVar("Answer", dict[str, object], int)
 
 # The emulator's exit code when the saved state cannot be used.
 DAMAGED = 65
@@ -99,8 +99,8 @@ class StartDeadline:
 
 
 def running_or_claimed(
-    folder: Path, label: str, running: Callable[[float], Found | None], deadline: StartDeadline
-) -> Found | int:
+    folder: Path, label: str, running: Callable[[float], Running | None], deadline: StartDeadline
+) -> Running | int:
     """What ``running`` returns for the engine of ``folder``, or the descriptor of the folder's lock if none runs.
 
     ``running`` gets the seconds that it may take. An engine that runs and does not answer is waited for: it may have
@@ -129,11 +129,11 @@ def start_deadline(wait_s: float, say: Callable[[str], None]) -> StartDeadline:
 def first_answer(
     process: subprocess.Popen[bytes],
     label: str,
-    ask: Callable[[float], Said | None],
+    ask: Callable[[float], Answer | None],
     deadline: StartDeadline,
     *,
     log: Path,
-) -> Said | None:
+) -> Answer | None:
     """What ``ask`` returns once a new engine answers; None if its process has ended.
 
     ``ask`` gets the seconds that it may take. Raises CannotConnect after the deadline.

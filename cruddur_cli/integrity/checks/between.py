@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ...dynamodb.schema import GROUP_PREFIX
 from .. import names
-from ..model import Check, Database, Facts, Found, TableFacts, User, count, declare, some
+from ..model import Check, Database, Defect, Facts, TableFacts, User, count, declare, some
 from ..rows import Rows
 from .cognito import both
 
@@ -34,27 +34,27 @@ def _strangers(rows: Rows, people: dict[str, User]) -> dict[str, str | None]:
 
 
 @check("uuids-regenerated", "high")
-def regenerated(facts: Facts) -> Iterator[Found]:
+def regenerated(facts: Facts) -> Iterator[Defect]:
     """Rows belong to people who have another UUID in the database now: their rows are orphans."""
     for rows, people in _of(facts):
         handles = {person.handle for person in people.values()}
         changed = sorted(handle for handle in _strangers(rows, people).values() if handle in handles and handle)
         if changed:
-            yield Found(
+            yield Defect(
                 f"{some(changed)}: the rows have another user UUID than the database",
                 facts.command("ddb seed", table=True),
             )
 
 
 @check("rows-of-unknown-people", "medium")
-def unknown(facts: Facts) -> Iterator[Found]:
+def unknown(facts: Facts) -> Iterator[Defect]:
     """Rows name people who are not in the database."""
     for rows, people in _of(facts):
         handles = {person.handle for person in people.values()}
         strangers = _strangers(rows, people)
         missing = sorted((handle or uuid, uuid) for uuid, handle in strangers.items() if handle not in handles)
         if missing and not people:
-            yield Found(
+            yield Defect(
                 f"public.users is empty, and rows name {count(len(missing), 'person', 'people')}: "
                 + some([name for name, _ in missing]),
                 "cruddur rds list-snapshots" if facts.prod else facts.command("db seed"),
@@ -64,7 +64,7 @@ def unknown(facts: Facts) -> Iterator[Found]:
             display_names = sorted({name for owner, _, name in rows.names if owner == uuid and name})
             option = ["--name", display_names[0]] if display_names else []
             add = shlex.join(["db", "add-user", name, "--uuid", uuid, *option])
-            yield Found(
+            yield Defect(
                 f"{count(len(missing), 'person', 'people')} in rows and not in the database: "
                 + some([name for name, _ in missing]),
                 facts.command(f"ddb scan --pk {shlex.quote(GROUP_PREFIX + uuid)}", table=True)
@@ -74,7 +74,7 @@ def unknown(facts: Facts) -> Iterator[Found]:
 
 
 @check("names-changed", "low", fixable=True)
-def old_names(facts: Facts) -> Iterator[Found]:
+def old_names(facts: Facts) -> Iterator[Defect]:
     """Rows hold a handle or display name that the person has changed since."""
     for rows, people in _of(facts):
         changed = names.changed(rows, people)
@@ -86,7 +86,7 @@ def old_names(facts: Facts) -> Iterator[Found]:
                 else f"@{handle} is now @{person.handle}"
                 for (_, handle, name), person in changed.items()
             )
-            yield Found(
+            yield Defect(
                 f"{count(number, 'row')} with an old name: {some(changes)}",
                 facts.command("doctor --fix", table=True),
                 cost=f"about {2 * number:,} WCU",
@@ -94,18 +94,18 @@ def old_names(facts: Facts) -> Iterator[Found]:
 
 
 @check("conversation-with-oneself", "medium")
-def with_oneself(facts: Facts) -> Iterator[Found]:
+def with_oneself(facts: Facts) -> Iterator[Defect]:
     """A conversation has the same person on both sides."""
     if isinstance(facts.table, TableFacts) and facts.table.rows.with_oneself.items:
         tally = facts.table.rows.with_oneself
-        yield Found(
+        yield Defect(
             f"{count(tally.items, 'conversation')} of a person with themselves: {some(tally.examples)}",
             facts.command("ddb scan", table=True),
         )
 
 
 @check("cognito-id-of-another", "high", fixable=True)
-def of_another(facts: Facts) -> Iterator[Found]:
+def of_another(facts: Facts) -> Iterator[Defect]:
     """People have the Cognito id of another person, or an id that is not their account's."""
     for pool, database in both(facts):
         by_handle = {account.handle: account.sub for account in pool.accounts if account.handle}
@@ -121,4 +121,4 @@ def of_another(facts: Facts) -> Iterator[Found]:
                 wrong_ids.append(f"{person.handle} has an id that is not their account's")
         if wrong_ids:
             remedy = "db update-cognito-user-ids" if pool.replaces_ids else "db connect"
-            yield Found(some(sorted(wrong_ids)), facts.command(remedy), fixable=pool.replaces_ids)
+            yield Defect(some(sorted(wrong_ids)), facts.command(remedy), fixable=pool.replaces_ids)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from ...dynamodb.schema import MESSAGE_PREFIX
-from ..model import Check, Facts, Found, Problem, TableFacts, count, declare, some
+from ..model import Check, Defect, Facts, Problem, TableFacts, count, declare, some
 from ..rows import Conversation, Tally
 from .postgres import unreachable
 
@@ -21,71 +21,71 @@ def _of(facts: Facts) -> Iterator[TableFacts]:
 
 
 @check("dynamodb-unreachable", "high")
-def reachable(facts: Facts) -> Iterator[Found]:
+def reachable(facts: Facts) -> Iterator[Defect]:
     """DynamoDB cannot be read."""
     if isinstance(facts.table, Problem) and facts.table.code != "table_not_found":
         yield from unreachable(facts, facts.table, "config", "dynamodb")
 
 
 @check("table-missing", "high")
-def missing(facts: Facts) -> Iterator[Found]:
+def missing(facts: Facts) -> Iterator[Defect]:
     """The table does not exist."""
     if isinstance(facts.table, Problem) and facts.table.code == "table_not_found" and not facts.others:
-        yield Found(facts.table.sentence.rstrip("."), facts.command("ddb setup", table=True))
+        yield Defect(facts.table.sentence.rstrip("."), facts.command("ddb setup", table=True))
 
 
 @check("wrong-store", "high")
-def wrong_store(facts: Facts) -> Iterator[Found]:
+def wrong_store(facts: Facts) -> Iterator[Defect]:
     """The table is empty or missing here, and another DynamoDB of this machine has its items."""
     for other in facts.others:
-        yield Found(
+        yield Defect(
             f"table {facts.table_name} has no items here, but {other.label} has some: it was seeded into another store",
             f"AWS_ENDPOINT_URL_DYNAMODB={other.url} cruddur ddb list-conversations",
         )
 
 
 @check("table-keys", "high")
-def keys(facts: Facts) -> Iterator[Found]:
+def keys(facts: Facts) -> Iterator[Defect]:
     """The table has other keys than the application expects."""
     for table in _of(facts):
         if table.keys != table.expected_keys:
-            yield Found(f"keys {table.keys}, expected {table.expected_keys}", facts.command("ddb reset", table=True))
+            yield Defect(f"keys {table.keys}, expected {table.expected_keys}", facts.command("ddb reset", table=True))
 
 
 @check("index-missing", "high")
-def index(facts: Facts) -> Iterator[Found]:
+def index(facts: Facts) -> Iterator[Defect]:
     """The table lacks the index of the group rows."""
     for table in _of(facts):
         if table.index_keys is None:
-            yield Found("there is no message-group-sk-index", facts.command("ddb reset", table=True))
+            yield Defect("there is no message-group-sk-index", facts.command("ddb reset", table=True))
 
 
 @check("index-keys", "high")
-def index_keys(facts: Facts) -> Iterator[Found]:
+def index_keys(facts: Facts) -> Iterator[Defect]:
     """The index has other keys than the application expects."""
     for table in _of(facts):
         if table.index_keys not in {None, table.expected_index_keys}:
-            yield Found(
+            yield Defect(
                 f"index keys {table.index_keys}, expected {table.expected_index_keys}",
                 facts.command("ddb reset", table=True),
             )
 
 
 @check("index-projection", "high")
-def projection(facts: Facts) -> Iterator[Found]:
+def projection(facts: Facts) -> Iterator[Defect]:
     """The index does not contain all attributes."""
     for table in _of(facts):
         if table.projection not in {None, "ALL"}:
-            yield Found(f"the index projects {table.projection}, expected ALL", facts.command("ddb reset", table=True))
+            yield Defect(f"the index projects {table.projection}, expected ALL", facts.command("ddb reset", table=True))
 
 
 @check("index-capacity", "medium")
-def index_capacity(facts: Facts) -> Iterator[Found]:
+def index_capacity(facts: Facts) -> Iterator[Defect]:
     """The index has less write capacity than the table, and throttles its writes."""
     for table in _of(facts):
         of_table, of_index = table.write_capacity, table.index_write_capacity
         if of_table is not None and of_index is not None and of_index < of_table:
-            yield Found(
+            yield Defect(
                 f"the index has {of_index} WCU and the table {of_table}: the index throttles writes to the table",
                 facts.command("ddb setup --on-demand", table=True),
                 cost="on-demand requests are billed one by one",
@@ -93,7 +93,7 @@ def index_capacity(facts: Facts) -> Iterator[Found]:
 
 
 @check("requests-throttled", "medium")
-def throttled(facts: Facts) -> Iterator[Found]:
+def throttled(facts: Facts) -> Iterator[Defect]:
     """DynamoDB throttles requests to the table."""
     for table in _of(facts):
         numbers = []
@@ -103,7 +103,7 @@ def throttled(facts: Facts) -> Iterator[Found]:
             numbers.append(f"{count(table.throttled_in_a_day, 'request')} throttled in the last 24 hours (CloudWatch)")
         if numbers:
             is_on_demand = table.write_capacity is None
-            yield Found(
+            yield Defect(
                 ", ".join(numbers),
                 facts.command("ddb stats" if is_on_demand else "ddb setup --on-demand", table=True),
                 cost="no capacity" if is_on_demand else "on-demand requests are billed one by one",
@@ -111,49 +111,49 @@ def throttled(facts: Facts) -> Iterator[Found]:
 
 
 @check("stream-view", "medium")
-def stream_view(facts: Facts) -> Iterator[Found]:
+def stream_view(facts: Facts) -> Iterator[Defect]:
     """The stream does not contain new items."""
     for table in _of(facts):
         if table.stream_view is not None and table.stream_view not in _NEW_ITEMS:
-            yield Found(
+            yield Defect(
                 f"the stream contains {table.stream_view}: the stream processor reads NEW_IMAGE",
                 f"{table.stream_off} && {facts.command('ddb setup --stream', table=True)}",
             )
 
 
 @check("table-not-marked", "low", fixable=True)
-def unmarked(facts: Facts) -> Iterator[Found]:
+def unmarked(facts: Facts) -> Iterator[Defect]:
     """The production table lacks the tag that protects it."""
     for table in _of(facts):
         if facts.prod and table.is_production is False:
-            yield Found(
+            yield Defect(
                 f"table {facts.table_name} is not marked as production, so a command without --prod may write to it",
                 facts.command("doctor --fix", table=True),
             )
 
 
 @check("table-marked", "high")
-def marked(facts: Facts) -> Iterator[Found]:
+def marked(facts: Facts) -> Iterator[Defect]:
     """The table of this environment is marked as production."""
     for table in _of(facts):
         if table.is_production and not facts.prod:
-            yield Found(
+            yield Defect(
                 f"table {facts.table_name} is marked as production: without --prod nothing is written to it",
                 "cruddur config",
             )
 
 
-def _items(facts: Facts, tally_of: Callable[[TableFacts], Tally], what: str, remedy: str) -> Iterator[Found]:
+def _items(facts: Facts, tally_of: Callable[[TableFacts], Tally], what: str, remedy: str) -> Iterator[Defect]:
     for table in _of(facts):
         tally = tally_of(table)
         if tally.items:
             more = f" and {tally.items - len(tally.examples):,} more" if tally.items > len(tally.examples) else ""
-            yield Found(f"{count(tally.items, 'item')} {what}: {', '.join(tally.examples)}{more}", remedy)
+            yield Defect(f"{count(tally.items, 'item')} {what}: {', '.join(tally.examples)}{more}", remedy)
 
 
 def _keys_in_another_form(
     facts: Facts, tallies_of: Callable[[TableFacts], tuple[Tally, Tally]], what: str
-) -> Iterator[Found]:
+) -> Iterator[Defect]:
     """The finding about unusual sort keys. ``tallies_of`` returns all such items, and those that were not seeded.
 
     The remedy is to seed again, or if no item was seeded, a command that shows the rows in the order of time.
@@ -176,14 +176,14 @@ def _keys_in_another_form(
 
 
 @check("items-foreign", "low")
-def foreign(facts: Facts) -> Iterator[Found]:
+def foreign(facts: Facts) -> Iterator[Defect]:
     """Items are neither messages nor group rows."""
     remedy = facts.command("ddb scan", table=True)
     yield from _items(facts, lambda table: table.rows.foreign, "of another kind than messages and group rows", remedy)
 
 
 @check("wrong-key-prefix", "high")
-def prefix(facts: Facts) -> Iterator[Found]:
+def prefix(facts: Facts) -> Iterator[Defect]:
     """Messages or group rows have another prefix than MSG# and GRP#, so that no query finds them."""
     what, remedy = "whose key lacks the prefix MSG# or GRP#", "ddb reset"
     for table in _of(facts):
@@ -201,21 +201,21 @@ def _is_all_wrong(table: TableFacts) -> bool:
 
 
 @check("time-zones-mixed", "medium")
-def zones(facts: Facts) -> Iterator[Found]:
+def zones(facts: Facts) -> Iterator[Defect]:
     """Sort keys are in local time, so that text order is not time order."""
     what = "whose sort key has no time zone or another one than UTC"
     yield from _keys_in_another_form(facts, lambda table: (table.rows.other_zone, table.rows.unseeded_zone), what)
 
 
 @check("sort-key-form", "low")
-def forms(facts: Facts) -> Iterator[Found]:
+def forms(facts: Facts) -> Iterator[Defect]:
     """Sort keys are written in another form than the application's, so that text order may not be time order."""
     what = "whose sort key is written in another form"
     yield from _keys_in_another_form(facts, lambda table: (table.rows.other_form, table.rows.unseeded_form), what)
 
 
 @check("times-in-future", "high")
-def future(facts: Facts) -> Iterator[Found]:
+def future(facts: Facts) -> Iterator[Defect]:
     """Rows are dated in the future, so that new messages sort before them."""
     remedy = facts.command("ddb seed", table=True)
     yield from _items(
@@ -224,12 +224,12 @@ def future(facts: Facts) -> Iterator[Found]:
 
 
 @check("other-years-only", "medium")
-def years(facts: Facts) -> Iterator[Found]:
+def years(facts: Facts) -> Iterator[Defect]:
     """No conversation has a message of this year, the only one that the application shows."""
     for table in _of(facts):
         past = [year for year in table.rows.years if 0 < year <= facts.now.year]
         if past and max(past) < facts.now.year and not table.rows.is_sample:
-            yield Found(
+            yield Defect(
                 f"the newest conversation is from {max(past)}, and the application shows only {facts.now.year}",
                 facts.command("ddb seed", table=True),
             )
@@ -263,14 +263,14 @@ WRONG: dict[str, Wrong] = {
 """For each check of a conversation's group rows, by its name, the function that says whether they are wrong."""
 
 
-def _conversations(facts: Facts, name: str, what: str) -> Iterator[Found]:
+def _conversations(facts: Facts, name: str, what: str) -> Iterator[Defect]:
     for table in _of(facts):
         rows = table.rows
         groups = sorted(group for group, one in rows.conversations.items() if WRONG[name](one))
         if groups and not rows.is_sample:
             about = f" (1 conversation in {1 << rows.shift} was compared)" if rows.shift else ""
             units = f"about {12 * len(groups):,} WCU"  # two puts, two deletes, twice for a transaction, with the index
-            yield Found(
+            yield Defect(
                 f"{count(len(groups), 'conversation')} {what}: {some(groups)}{about}",
                 facts.command("doctor --fix", table=True),
                 cost=units,
@@ -278,24 +278,24 @@ def _conversations(facts: Facts, name: str, what: str) -> Iterator[Found]:
 
 
 @check("conversation-without-rows", "high", fixable=True)
-def without_rows(facts: Facts) -> Iterator[Found]:
+def without_rows(facts: Facts) -> Iterator[Defect]:
     """Conversations have messages and no group row: they are listed for no person."""
     yield from _conversations(facts, "conversation-without-rows", "without a group row")
 
 
 @check("conversation-with-one-row", "high", fixable=True)
-def with_one_row(facts: Facts) -> Iterator[Found]:
+def with_one_row(facts: Facts) -> Iterator[Defect]:
     """Conversations have the group row of one person only."""
     yield from _conversations(facts, "conversation-with-one-row", "with the group row of one person only")
 
 
 @check("conversation-with-doubled-row", "medium", fixable=True)
-def with_doubled_row(facts: Facts) -> Iterator[Found]:
+def with_doubled_row(facts: Facts) -> Iterator[Defect]:
     """Conversations have two group rows of one person."""
     yield from _conversations(facts, "conversation-with-doubled-row", "with two group rows of one person")
 
 
 @check("conversation-behind", "medium", fixable=True)
-def behind(facts: Facts) -> Iterator[Found]:
+def behind(facts: Facts) -> Iterator[Defect]:
     """Group rows are older than the newest message of their conversation."""
     yield from _conversations(facts, "conversation-behind", "whose group rows are older than the newest message")

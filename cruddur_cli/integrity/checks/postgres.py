@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ..differences import without_parts
-from ..model import Check, Database, Facts, Found, Problem, count, declare, some
+from ..model import Check, Database, Defect, Facts, Problem, count, declare, some
 from . import machine
 
 CHECKS: list[Check] = []
@@ -22,12 +22,12 @@ def _of(facts: Facts) -> Iterator[Database]:
         yield facts.database
 
 
-def unreachable(facts: Facts, problem: object, remedy: str, store: str) -> Iterator[Found]:
+def unreachable(facts: Facts, problem: object, remedy: str, store: str) -> Iterator[Defect]:
     """The finding for a store that could not be read, unless another check reports the cause."""
     if isinstance(problem, Problem) and not _is_reported(facts, problem, store):
         hint = f" ({problem.hint})" if problem.hint and not problem.hint.startswith("cruddur ") else ""
         command = problem.hint if problem.hint and problem.hint.startswith("cruddur ") else facts.command(remedy)
-        yield Found(problem.sentence.rstrip(".") + hint, command)
+        yield Defect(problem.sentence.rstrip(".") + hint, command)
 
 
 def _is_reported(facts: Facts, problem: Problem, store: str) -> bool:
@@ -39,41 +39,41 @@ def _is_reported(facts: Facts, problem: Problem, store: str) -> bool:
 
 
 @check("postgres-unreachable", "high")
-def reachable(facts: Facts) -> Iterator[Found]:
+def reachable(facts: Facts) -> Iterator[Defect]:
     """The database cannot be read."""
     yield from unreachable(facts, facts.database, "config", "postgres")
 
 
 @check("postgres-version", "medium")
-def version(facts: Facts) -> Iterator[Found]:
+def version(facts: Facts) -> Iterator[Defect]:
     """PostgreSQL is older than 13."""
     for database in _of(facts):
         if database.version < _OLDEST:
             major = database.version // 10_000
-            yield Found(f"{database.label} is PostgreSQL {major}, and gen_random_uuid() needs 13", "cruddur db ping")
+            yield Defect(f"{database.label} is PostgreSQL {major}, and gen_random_uuid() needs 13", "cruddur db ping")
 
 
 @check("tables-missing", "high")
-def tables(facts: Facts) -> Iterator[Found]:
+def tables(facts: Facts) -> Iterator[Defect]:
     """The database lacks tables of the application."""
     for database in _of(facts):
         if database.missing_tables:
             has_none = "users" in database.missing_tables and "activities" in database.missing_tables
-            yield Found(
+            yield Defect(
                 f"{database.label} has no table {', '.join(database.missing_tables)}",
                 facts.command("db setup" if has_none else "db schema-load"),
             )
 
 
 @check("columns-missing", "high")
-def columns(facts: Facts) -> Iterator[Found]:
+def columns(facts: Facts) -> Iterator[Defect]:
     """The table public.users lacks columns that the application reads."""
     for database in _of(facts):
         if "users" in database.missing_tables:
             continue
         missing = _missing_columns(database)
         if missing:
-            yield Found(f"public.users has no column {', '.join(missing)}", facts.command("db migration-status"))
+            yield Defect(f"public.users has no column {', '.join(missing)}", facts.command("db migration-status"))
 
 
 def _missing_columns(database: Database) -> list[str]:
@@ -82,7 +82,7 @@ def _missing_columns(database: Database) -> list[str]:
 
 
 @check("schema-differs", "medium")
-def schema(facts: Facts) -> Iterator[Found]:
+def schema(facts: Facts) -> Iterator[Defect]:
     """The schema differs from what the schema file and the applied migrations make."""
     for database in _of(facts):
         reported = [f"table public.{name}" for name in database.missing_tables]
@@ -90,15 +90,15 @@ def schema(facts: Facts) -> Iterator[Found]:
         differences = without_parts(database.differences or (), reported)
         if differences:
             than = f" from {database.expected}" if database.expected else ""
-            yield Found(f"the schema differs{than}: {some(map(str, differences))}", facts.command("db diff"))
+            yield Defect(f"the schema differs{than}: {some(map(str, differences))}", facts.command("db diff"))
 
 
 @check("migrations-unreadable", "medium")
-def unreadable_migrations(facts: Facts) -> Iterator[Found]:
+def unreadable_migrations(facts: Facts) -> Iterator[Defect]:
     """The applied migrations cannot be read."""
     for database in _of(facts):
         if isinstance(database.migrations, Problem):
-            yield Found(database.migrations.sentence.rstrip("."), facts.command("db migration-status"))
+            yield Defect(database.migrations.sentence.rstrip("."), facts.command("db migration-status"))
 
 
 def _migrations(facts: Facts, state: str) -> Iterator[list[str]]:
@@ -110,25 +110,25 @@ def _migrations(facts: Facts, state: str) -> Iterator[list[str]]:
 
 
 @check("migrations-pending", "medium")
-def pending(facts: Facts) -> Iterator[Found]:
+def pending(facts: Facts) -> Iterator[Defect]:
     """Migrations of this checkout are not applied."""
     for labels in _migrations(facts, "pending"):
-        yield Found(f"{count(len(labels), 'migration')} pending: {some(labels)}", facts.command("db migrate"))
+        yield Defect(f"{count(len(labels), 'migration')} pending: {some(labels)}", facts.command("db migrate"))
 
 
 @check("migrations-adopted", "low")
-def adopted(facts: Facts) -> Iterator[Found]:
+def adopted(facts: Facts) -> Iterator[Defect]:
     """Another program recorded migrations as applied, and this program has not seen them applied."""
     for labels in _migrations(facts, "adopted"):
         version = labels[0].split()[0]
-        yield Found(
+        yield Defect(
             f"{count(len(labels), 'migration')} recorded by another program only: {some(labels)}",
             facts.command(f"db migrate --mark-applied {version}"),
         )
 
 
 @check("migration-file-missing", "medium")
-def lost_files(facts: Facts) -> Iterator[Found]:
+def lost_files(facts: Facts) -> Iterator[Defect]:
     """Migrations are recorded as applied, and their files are missing."""
     for database in _of(facts):
         if database.migrations is None or isinstance(database.migrations, Problem):
@@ -139,24 +139,24 @@ def lost_files(facts: Facts) -> Iterator[Found]:
             if each.state == "applied" and each.version not in database.has_file
         ]
         if lost:
-            yield Found(
+            yield Defect(
                 f"{count(len(lost), 'applied migration')} without a file: {some(lost)}",
                 facts.command("db migration-status"),
             )
 
 
 @check("handles-duplicate", "high")
-def duplicates(facts: Facts) -> Iterator[Found]:
+def duplicates(facts: Facts) -> Iterator[Defect]:
     """Two people have the same handle."""
     for database in _of(facts):
         numbers = Counter(person.handle for person in database.people if person.handle is not None)
         twice = sorted(handle for handle, number in numbers.items() if number > 1)
         if twice:
-            yield Found(f"several people have the handle {some(twice)}", facts.command("db connect"))
+            yield Defect(f"several people have the handle {some(twice)}", facts.command("db connect"))
 
 
 @check("handles-differ-in-case", "medium")
-def cases(facts: Facts) -> Iterator[Found]:
+def cases(facts: Facts) -> Iterator[Defect]:
     """Handles of two people differ in case only."""
     for database in _of(facts):
         by_fold: dict[str, set[str]] = defaultdict(set)
@@ -165,40 +165,40 @@ def cases(facts: Facts) -> Iterator[Found]:
                 by_fold[person.handle.casefold()].add(person.handle)
         near = [" and ".join(sorted(handles)) for handles in by_fold.values() if len(handles) > 1]
         if near:
-            yield Found(f"handles that differ in case only: {some(sorted(near))}", facts.command("db connect"))
+            yield Defect(f"handles that differ in case only: {some(sorted(near))}", facts.command("db connect"))
 
 
 @check("locks-held", "medium")
-def locks(facts: Facts) -> Iterator[Found]:
+def locks(facts: Facts) -> Iterator[Defect]:
     """A session holds a lock that blocks writes, or even reads."""
     if isinstance(facts.database, Problem) and facts.database.code == "locked":
-        yield Found(facts.database.sentence.rstrip("."), facts.command("db sessions"))
+        yield Defect(facts.database.sentence.rstrip("."), facts.command("db sessions"))
     for database in _of(facts):
         blocking = [
             f"session {each.pid} ({each.state or 'state hidden'}) has {each.mode} on {each.relation}"
             for each in database.blockers
         ]
         if blocking:
-            yield Found(some(blocking), facts.command("db sessions"))
+            yield Defect(some(blocking), facts.command("db sessions"))
 
 
 @check("database-not-marked", "low", fixable=True)
-def unmarked(facts: Facts) -> Iterator[Found]:
+def unmarked(facts: Facts) -> Iterator[Defect]:
     """The production database lacks the mark that protects it."""
     for database in _of(facts):
         if facts.prod and not database.is_production:
-            yield Found(
+            yield Defect(
                 f"{database.label} is not marked as production, so a command without --prod may write to it",
                 facts.command("doctor --fix"),
             )
 
 
 @check("database-marked", "high")
-def marked(facts: Facts) -> Iterator[Found]:
+def marked(facts: Facts) -> Iterator[Defect]:
     """The database of this environment is marked as production."""
     for database in _of(facts):
         if database.is_production and not facts.prod:
-            yield Found(
+            yield Defect(
                 f"{database.label} is marked as production: without --prod nothing is written to it",
                 "cruddur db release-copy",
             )
