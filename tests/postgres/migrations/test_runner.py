@@ -97,12 +97,12 @@ def test_each_migration_is_reported_after_its_commit(at: Server, url: str, files
         reported.append((one.name, one.state, row[0]))
 
     with connection.opened(at) as conn, pytest.raises(Refused):
-        migration_runner.migrate(conn, files.found(), server=at, say=lines.append, done=done)
+        migration_runner.migrate(conn, files.migrations(), server=at, say=lines.append, done=done)
     assert reported == [("a", "applied", 1), ("b", "applied", 2), ("c", "applied", 3)]
     reported.clear()
     with connection.opened(at) as conn:
-        undo = migration_runner.to_undo(conn, files.found(), steps=2)
-        migration_runner.rollback(conn, files.found(), undo=undo, server=at, say=lines.append, done=done)
+        undo = migration_runner.to_undo(conn, files.migrations(), steps=2)
+        migration_runner.rollback(conn, files.migrations(), undo=undo, server=at, say=lines.append, done=done)
     assert reported == [("c", "pending", 2), ("b", "pending", 1)]
     assert lines == []
 
