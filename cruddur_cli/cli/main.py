@@ -123,6 +123,8 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         code = tree.tree(*command_words)(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # Typer takes every EOFError for Ctrl-D, also a damaged module file's
+            raise error.__cause__ from None
         raise KeyboardInterrupt from error
     except SystemExit as error:  # rich and typer exit by themselves when the reader of a pipe has ended
         raise BrokenPipeError from error

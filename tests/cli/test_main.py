@@ -258,3 +258,18 @@ def test_a_deleted_current_folder_is_reported(here: Here, tmp_path: Path, monkey
     (tmp_path / "gone").rmdir()
     ran = here("setup")
     assert (ran.code, "The current folder does not exist any more." in ran.err) == (1, True), ran.err
+
+
+def test_a_damaged_module_file_is_an_unexpected_error_and_no_interrupt(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment |= {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", "cruddur_cli", "config"]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    (cached,) = (path for path in (tmp_path / "cache").rglob("stack.*.pyc") if path.parent.name == "local")
+    cached.write_bytes(cached.read_bytes()[:40])
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "unexpected EOFError: marshal data too short" in ran.stderr
+    assert "interrupted" not in ran.stderr
