@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cruddur_cli.errors import BadInput, Refused
+from cruddur_cli.errors import BadInput, CannotConnect, CruddurError, Refused
 from cruddur_cli.postgres import connection, locks
 from cruddur_cli.postgres.connection import Server
 from cruddur_cli.postgres.migrations import files as migration_files
@@ -421,3 +421,259 @@ def test_a_killed_migrate_leaves_its_migration_pending(at: Server, url: str, fil
         waiting.until(lambda: conn.execute(sleeping).fetchone() == (0,))
         conn.execute("CREATE TABLE go ()")
     assert migrate(at, files) == [SECOND, THIRD]
+
+
+def state_of(at: Server, files: Folder) -> dict[str, str]:
+    with connection.opened(at) as conn:
+        return {row.version: row.state for row in migration_runner.status(conn, files.found())}
+
+
+def test_what_is_pending_is_read_and_what_is_applied_is_not(at: Server, files: Folder) -> None:
+    three(files)
+    with connection.opened(at) as conn:
+        migration_runner.migrate(conn, files.found()[:1], server=at)
+        (files.path / f"{FIRST}_a.sql").write_text("no migration")
+        rows = migration_runner.pending(conn, files.found())
+        assert [(row.version, row.name, row.state, row.applied_at) for row in rows] == [
+            (SECOND, "b", "pending", None),
+            (THIRD, "c", "pending", None),
+        ]
+        (files.path / f"{THIRD}_c.sql").write_text("no migration")
+        with pytest.raises(BadInput, match=f"{THIRD}_c"):
+            migration_runner.pending(conn, files.found())
+
+
+@pytest.mark.parametrize(
+    ("error", "earlier", "message"),
+    [
+        (Refused("It failed."), 0, "It failed. Nothing was changed."),
+        (Refused("It failed."), 1, "It failed. Nothing was changed by it. 1 earlier migration stays rolled back."),
+        (Refused("It failed."), 2, "It failed. Nothing was changed by it. 2 earlier migrations stay rolled back."),
+        (CannotConnect("No answer."), 0, "No answer."),
+        (CannotConnect("No answer."), 2, "No answer. 2 earlier migrations stay rolled back."),
+    ],
+)
+def test_what_an_error_says_of_the_migrations_before_it(error: CruddurError, earlier: int, message: str) -> None:
+    told = migration_runner._rolled_back(error, "rolled back", earlier)
+    assert (type(told), told.message, told.fields) == (type(error), message, {"rolled_back": earlier})
+
+
+def test_each_migration_is_told_after_its_commit_and_a_wait_only_once(
+    at: Server, files: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(files)
+    waits: list[object] = []
+    take = locks.take
+
+    def noted(conn: Any, **options: Any) -> None:
+        waits.append(options.get("say"))
+        take(conn, **options)
+
+    monkeypatch.setattr(locks, "take", noted)
+    told: list[tuple[str, str, bool]] = []
+    say = print
+    with connection.opened(at) as conn:
+        migration_runner.migrate(
+            conn,
+            files.found(),
+            server=at,
+            say=say,
+            done=lambda one: told.append((one.version, one.state, one.applied_at is not None)),
+        )
+    assert told == [(FIRST, "applied", True), (SECOND, "applied", True), (THIRD, "applied", True)]
+    assert waits == [say, None, None, None]
+
+
+def test_only_for_what_exists_already_an_error_suggests_to_mark_it(at: Server, files: Folder) -> None:
+    three(files)
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TABLE a (i int)")
+    with pytest.raises(Refused) as caught:
+        migrate(at, files)
+    assert str(caught.value.hint).endswith(f"cruddur db migrate --mark-applied {FIRST}")
+    files.write(FIRST, "a", "SELECT broken")
+    with pytest.raises(Refused) as caught:
+        migrate(at, files)
+    assert "--mark-applied" not in str(caught.value.hint)
+
+
+def mark(at: Server, files: Folder, version: str) -> bool:
+    with connection.opened(at) as conn:
+        return migration_runner.mark_applied(conn, files.found(), version)
+
+
+def test_a_migration_is_marked_as_applied_once_and_without_a_time(at: Server, files: Folder) -> None:
+    three(files)
+    assert mark(at, files, SECOND)
+    assert not mark(at, files, SECOND)
+    with connection.opened(at) as conn:
+        rows = migration_runner.status(conn, files.found())
+    assert [(row.state, row.applied_at) for row in rows] == [("pending", None), ("applied", None), ("pending", None)]
+    assert (tables(at), legacy(at)) == ([], SECOND)
+    with pytest.raises(BadInput, match="There is no migration '17'"):
+        mark(at, files, "17")
+
+
+def test_a_migration_of_the_scripts_is_marked_and_the_others_are_recorded(at: Server, files: Folder) -> None:
+    three(files)
+    legacy(at, SECOND)
+    assert state_of(at, files) == {FIRST: "adopted", SECOND: "adopted", THIRD: "pending"}
+    assert mark(at, files, SECOND)
+    assert state_of(at, files) == {FIRST: "adopted", SECOND: "applied", THIRD: "pending"}
+    with connection.opened(at) as conn:
+        assert migration_runner.recorded(conn) == [FIRST, SECOND]
+
+
+def test_an_applied_migration_runs_again_and_a_pending_one_does_not(at: Server, files: Folder) -> None:
+    files.write(FIRST, "a", "CREATE TABLE IF NOT EXISTS a (i int); INSERT INTO a VALUES (1);")
+    files.write(SECOND, "b", "SELECT broken;")
+    assert migrate_first(at, files) == [FIRST]
+    with connection.opened(at) as conn:
+        done = migration_runner.redo(conn, files.found(), FIRST, server=at)
+        assert (done.version, done.state, done.applied_at is not None) == (FIRST, "applied", True)
+        assert conn.execute("SELECT count(*) FROM a").fetchone() == (2,)
+        conn.commit()
+        with pytest.raises(BadInput, match=f"Migration {SECOND} is pending. Nothing was changed.") as caught:
+            migration_runner.redo(conn, files.found(), SECOND, server=at)
+        assert (caught.value.code, caught.value.fields["applied"]) == ("migration_pending", 0)
+
+
+def migrate_first(at: Server, files: Folder) -> list[str]:
+    with connection.opened(at) as conn:
+        return [done.version for done in migration_runner.migrate(conn, files.found()[:1], server=at)]
+
+
+def rehearse(at: Server, files: Folder) -> tuple[list[str], list[str]]:
+    """The migrations that the schema contains, and the tables that are there while all the others are applied."""
+    seen: list[str] = []
+
+    def look() -> None:
+        rows = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+        seen.extend(row[0] for row in rows)
+
+    with connection.opened(at) as conn:
+        found = migration_runner.rehearse(conn, files.found(), server=at, look=look)
+        return [one.version for one in found], seen
+
+
+def test_a_rehearsal_applies_what_is_pending_and_leaves_nothing(at: Server, files: Folder) -> None:
+    three(files)
+    assert migrate_first(at, files) == [FIRST]
+    known = {"cruddur_migrations", "schema_information"}
+    contained, seen = rehearse(at, files)
+    assert (contained, sorted(set(seen) - known)) == ([], ["a", "b", "c"])
+    assert tables(at) == ["a"]
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TABLE b (i int)")
+    assert rehearse(at, files)[0] == [SECOND]
+    assert tables(at) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("CREATE TABLE b (i int, more int);", "DROP TABLE b;"),
+        ("CREATE TABLE b (i int);", "SELECT broken;"),
+        ("CREATE TABLE b (i int);", "DROP TABLE IF EXISTS another;"),
+        ("INSERT INTO b VALUES (1); CREATE TABLE b (i int);", "DROP TABLE b;"),
+        ("CREATE TABLE b (i int); INSERT INTO b VALUES (1);", "DROP TABLE b;"),
+    ],
+)
+def test_a_schema_does_not_contain_what_differs_or_does_more(at: Server, files: Folder, up: str, down: str) -> None:
+    files.write(SECOND, "b", up, down)
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TABLE b (i int)")
+    with pytest.raises(Refused, match="already exists"):
+        rehearse(at, files)
+    with connection.opened(at) as conn, pytest.raises(Refused, match="already exists"):
+        migration_runner.build(conn, files.found(), server=at, commits=False)
+    assert tables(at) == ["b"]
+
+
+def mood(files: Folder) -> None:
+    """The second needs what the first adds to be committed."""
+    files.write(FIRST, "a", "ALTER TYPE mood ADD VALUE 'glad';")
+    files.write(SECOND, "b", "CREATE TABLE b (m mood DEFAULT 'glad');", "DROP TABLE b;")
+    files.write(THIRD, "c", "CREATE TABLE c (i int);", "DROP TABLE c;")
+
+
+def test_a_migration_that_needs_a_commit_ends_a_rehearsal(at: Server, files: Folder) -> None:
+    mood(files)
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TYPE mood AS ENUM ('sad')")
+    assert rehearse(at, files) == ([], [])
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_build_commits_only_where_it_may(at: Server, files: Folder, commits: bool) -> None:
+    mood(files)
+    with connection.opened(at) as conn:
+        conn.execute("CREATE TYPE mood AS ENUM ('sad')")
+    with connection.opened(at) as conn:
+        if commits:
+            migration_runner.build(conn, files.found(), server=at, commits=True)
+        else:
+            with pytest.raises(Refused, match="unsafe use of new value"):
+                migration_runner.build(conn, files.found(), server=at, commits=False)
+    assert tables(at) == (["b", "c"] if commits else [])
+    with connection.opened(at) as conn:
+        assert migration_runner.recorded(conn) == []
+
+
+def test_a_build_leaves_out_what_is_applied_or_in_the_schema(at: Server, files: Folder) -> None:
+    three(files)
+    assert migrate_first(at, files) == [FIRST]
+    with connection.opened(at) as conn:
+        conn.execute("DROP TABLE a; CREATE TABLE b (i int)")
+    with connection.opened(at) as conn:
+        migration_runner.build(conn, files.found(), server=at, commits=False)
+    assert tables(at) == ["b", "c"]
+
+
+def test_what_was_recorded_is_told_in_the_order_of_time_and_forgotten(at: Server, files: Folder) -> None:
+    with connection.opened(at) as conn:
+        assert migration_runner.recorded(conn) == []
+        migration_runner.forget(conn)
+    files.write("17000000000000000", "older", "SELECT 1")
+    files.write("1700000000001", "newer", "SELECT 1")
+    files.write("2", "first", "SELECT 1")
+    migrate(at, files)
+    with connection.opened(at) as conn:
+        assert migration_runner.recorded(conn) == ["2", "17000000000000000", "1700000000001"]
+        migration_runner.forget(conn)
+        assert migration_runner.recorded(conn) == []
+    assert legacy(at) == "0"
+
+
+def test_a_rollback_takes_one_step_and_none_at_the_oldest(at: Server, files: Folder) -> None:
+    three(files)
+    migrate(at, files)
+    with connection.opened(at) as conn:
+
+        def undone(**how: Any) -> list[str]:
+            return [one.version for one in migration_runner.to_undo(conn, files.found(), **how)]
+
+        assert undone() == [THIRD]
+        assert undone(steps=2) == [THIRD, SECOND]
+        assert undone(to=SECOND) == [THIRD]
+        assert undone(to=THIRD) == []
+        assert undone(to="0") == [THIRD, SECOND, FIRST]
+        (files.path / f"{FIRST}_a.sql").unlink()
+        assert undone(to=FIRST) == [THIRD, SECOND]
+        with pytest.raises(BadInput, match="no migration '17'"):
+            undone(to="17")
+
+
+def test_a_number_of_the_scripts_with_a_point_or_space_counts(at: Server, files: Folder) -> None:
+    three(files)
+    legacy(at, " 1681152861.2904314 ")
+    assert state_of(at, files) == {FIRST: "adopted", SECOND: "adopted", THIRD: "pending"}
+
+
+def test_the_number_of_the_newest_is_written_whole_only_where_an_older_one_is_larger(at: Server, files: Folder) -> None:
+    files.write("1700000000001", "newer", "SELECT 1")
+    migrate(at, files)
+    assert legacy(at) == "1700000000001"
+    files.write("16999999999990000", "older", "SELECT 1")
+    migrate(at, files)
+    assert legacy(at) == "17000000000010000"
