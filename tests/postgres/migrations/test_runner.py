@@ -425,22 +425,22 @@ def test_a_killed_migrate_leaves_its_migration_pending(at: Server, url: str, fil
 
 def state_of(at: Server, files: Folder) -> dict[str, str]:
     with connection.opened(at) as conn:
-        return {row.version: row.state for row in migration_runner.status(conn, files.found())}
+        return {row.version: row.state for row in migration_runner.status(conn, files.migrations())}
 
 
 def test_what_is_pending_is_read_and_what_is_applied_is_not(at: Server, files: Folder) -> None:
     three(files)
     with connection.opened(at) as conn:
-        migration_runner.migrate(conn, files.found()[:1], server=at)
+        migration_runner.migrate(conn, files.migrations()[:1], server=at)
         (files.path / f"{FIRST}_a.sql").write_text("no migration")
-        rows = migration_runner.pending(conn, files.found())
+        rows = migration_runner.pending(conn, files.migrations())
         assert [(row.version, row.name, row.state, row.applied_at) for row in rows] == [
             (SECOND, "b", "pending", None),
             (THIRD, "c", "pending", None),
         ]
         (files.path / f"{THIRD}_c.sql").write_text("no migration")
         with pytest.raises(BadInput, match=f"{THIRD}_c"):
-            migration_runner.pending(conn, files.found())
+            migration_runner.pending(conn, files.migrations())
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ def test_each_migration_is_told_after_its_commit_and_a_wait_only_once(
     with connection.opened(at) as conn:
         migration_runner.migrate(
             conn,
-            files.found(),
+            files.migrations(),
             server=at,
             say=say,
             done=lambda one: told.append((one.version, one.state, one.applied_at is not None)),
@@ -499,7 +499,7 @@ def test_only_for_what_exists_already_an_error_suggests_to_mark_it(at: Server, f
 
 def mark(at: Server, files: Folder, version: str) -> bool:
     with connection.opened(at) as conn:
-        return migration_runner.mark_applied(conn, files.found(), version)
+        return migration_runner.mark_applied(conn, files.migrations(), version)
 
 
 def test_a_migration_is_marked_as_applied_once_and_without_a_time(at: Server, files: Folder) -> None:
@@ -507,7 +507,7 @@ def test_a_migration_is_marked_as_applied_once_and_without_a_time(at: Server, fi
     assert mark(at, files, SECOND)
     assert not mark(at, files, SECOND)
     with connection.opened(at) as conn:
-        rows = migration_runner.status(conn, files.found())
+        rows = migration_runner.status(conn, files.migrations())
     assert [(row.state, row.applied_at) for row in rows] == [("pending", None), ("applied", None), ("pending", None)]
     assert (tables(at), legacy(at)) == ([], SECOND)
     with pytest.raises(BadInput, match="There is no migration '17'"):
@@ -529,18 +529,18 @@ def test_an_applied_migration_runs_again_and_a_pending_one_does_not(at: Server, 
     files.write(SECOND, "b", "SELECT broken;")
     assert migrate_first(at, files) == [FIRST]
     with connection.opened(at) as conn:
-        done = migration_runner.redo(conn, files.found(), FIRST, server=at)
+        done = migration_runner.redo(conn, files.migrations(), FIRST, server=at)
         assert (done.version, done.state, done.applied_at is not None) == (FIRST, "applied", True)
         assert conn.execute("SELECT count(*) FROM a").fetchone() == (2,)
         conn.commit()
         with pytest.raises(BadInput, match=f"Migration {SECOND} is pending. Nothing was changed.") as caught:
-            migration_runner.redo(conn, files.found(), SECOND, server=at)
+            migration_runner.redo(conn, files.migrations(), SECOND, server=at)
         assert (caught.value.code, caught.value.fields["applied"]) == ("migration_pending", 0)
 
 
 def migrate_first(at: Server, files: Folder) -> list[str]:
     with connection.opened(at) as conn:
-        return [done.version for done in migration_runner.migrate(conn, files.found()[:1], server=at)]
+        return [done.version for done in migration_runner.migrate(conn, files.migrations()[:1], server=at)]
 
 
 def rehearse(at: Server, files: Folder) -> tuple[list[str], list[str]]:
@@ -552,7 +552,7 @@ def rehearse(at: Server, files: Folder) -> tuple[list[str], list[str]]:
         seen.extend(row[0] for row in rows)
 
     with connection.opened(at) as conn:
-        found = migration_runner.rehearse(conn, files.found(), server=at, look=look)
+        found = migration_runner.rehearse(conn, files.migrations(), server=at, look=look)
         return [one.version for one in found], seen
 
 
@@ -586,7 +586,7 @@ def test_a_schema_does_not_contain_what_differs_or_does_more(at: Server, files: 
     with pytest.raises(Refused, match="already exists"):
         rehearse(at, files)
     with connection.opened(at) as conn, pytest.raises(Refused, match="already exists"):
-        migration_runner.build(conn, files.found(), server=at, commits=False)
+        migration_runner.build(conn, files.migrations(), server=at, commits=False)
     assert tables(at) == ["b"]
 
 
@@ -611,10 +611,10 @@ def test_a_build_commits_only_where_it_may(at: Server, files: Folder, commits: b
         conn.execute("CREATE TYPE mood AS ENUM ('sad')")
     with connection.opened(at) as conn:
         if commits:
-            migration_runner.build(conn, files.found(), server=at, commits=True)
+            migration_runner.build(conn, files.migrations(), server=at, commits=True)
         else:
             with pytest.raises(Refused, match="unsafe use of new value"):
-                migration_runner.build(conn, files.found(), server=at, commits=False)
+                migration_runner.build(conn, files.migrations(), server=at, commits=False)
     assert tables(at) == (["b", "c"] if commits else [])
     with connection.opened(at) as conn:
         assert migration_runner.recorded(conn) == []
@@ -626,7 +626,7 @@ def test_a_build_leaves_out_what_is_applied_or_in_the_schema(at: Server, files: 
     with connection.opened(at) as conn:
         conn.execute("DROP TABLE a; CREATE TABLE b (i int)")
     with connection.opened(at) as conn:
-        migration_runner.build(conn, files.found(), server=at, commits=False)
+        migration_runner.build(conn, files.migrations(), server=at, commits=False)
     assert tables(at) == ["b", "c"]
 
 
@@ -651,7 +651,7 @@ def test_a_rollback_takes_one_step_and_none_at_the_oldest(at: Server, files: Fol
     with connection.opened(at) as conn:
 
         def undone(**how: Any) -> list[str]:
-            return [one.version for one in migration_runner.to_undo(conn, files.found(), **how)]
+            return [one.version for one in migration_runner.to_undo(conn, files.migrations(), **how)]
 
         assert undone() == [THIRD]
         assert undone(steps=2) == [THIRD, SECOND]
