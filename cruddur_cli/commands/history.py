@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import output, times
-from ..errors import CruddurError
+from ..errors import CruddurError, Exit
 from ..output import history as histories
 from ..output.text import counted, one_line, when
 from ..settings import Settings
@@ -64,7 +64,7 @@ def _draw(out: Console, entries: Sequence[Entry]) -> None:
     for entry in entries:
         result = "" if not entry.exit_code else f"  exit code {entry.exit_code}"
         head = f"{when(entry.at, '%Y-%m-%d %H:%M:%S')}  {entry.user}  {entry.environment}{result}"
-        is_emphasized = entry.environment != "local" or entry.exit_code
+        is_emphasized = entry.environment != "local" or entry.exit_code not in {Exit.DONE, Exit.INTERRUPTED}
         output.sentence(out, head, style="bold red" if is_emphasized else "bold", hanging=2)
         counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in entry.counts.items() if number)
         out.print(f"  {one_line(entry.command)}", soft_wrap=True)  # a line break would stop it from being pasted

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from cruddur_cli import times
+from cruddur_cli.commands import history as history_command
 from cruddur_cli.dynamodb.client import DynamoDB
-from cruddur_cli.output import history
+from cruddur_cli.output import history, streams
 from tests.commands.conftest import Here, parsed
 from tests.commands.production import TABLE, Run, make_table, production
 from tests.conftest import Run as Command
@@ -174,3 +175,14 @@ def test_a_command_that_is_interrupted_is_recorded(
         "cruddur ddb stream process --follow -o jsonl",
     )
     assert here("ddb", "drop", "--yes").code == 0
+
+
+@pytest.mark.parametrize(("code", "is_red"), [(0, False), (1, True), (130, False), (143, True)])
+def test_a_failed_command_is_red_and_an_interrupted_one_is_not(
+    code: int, is_red: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    entry = history.Entry(times.now(), "mira", "h", "/", "local", "cruddur ddb seed", (), None, (), {}, code, 1.0)
+    history_command._draw(streams.console(sys.stdout), [entry])
+    assert ("\x1b[1;31m" in capsys.readouterr().out) is is_red
