@@ -1,7 +1,7 @@
-"""An AWS account on loopback with one security group and one instance, which keeps every request.
+"""A simulated AWS account on loopback with one security group and one instance, which records every request.
 
-It is stricter than the emulators, as AWS is: a modified rule loses what is not sent, keeps its type, and is no other
-rule's double; an instance changes its state over several answers. Faults are queued by operation.
+It is as strict as AWS, unlike the emulators. A modified rule loses every field that is not sent, keeps its type, and
+must differ from every other rule. An instance changes its state over several answers. Faults are queued by operation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Params = dict[str, str]
 
 @dataclass(frozen=True)
 class Entry:
-    """A rule as EC2 keeps it."""
+    """A rule as EC2 stores it."""
 
     rule_id: str = RULE
     group: str = GROUP
@@ -42,7 +42,7 @@ class Entry:
 
 
 class Refusal(Exception):
-    """What the service says no with."""
+    """An error answer of the service."""
 
     def __init__(self, code: str, message: str = "injected", status: int = 400) -> None:
         super().__init__(code)
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 @dataclass
 class Account:
-    """What the account holds, what was asked of it, and what goes wrong next."""
+    """The rules and the instance of the account, the requests so far, and the next faults."""
 
     url: str = ""
     rules: dict[str, Entry] = field(default_factory=lambda: {RULE: Entry()})
@@ -67,7 +67,7 @@ class Account:
     slow: dict[str, list[str]] = field(default_factory=dict)
 
     def empty(self) -> None:
-        """As it was in the beginning, at the same address."""
+        """Restore the initial state, at the same address."""
         self.__dict__.update(Account(url=self.url).__dict__)
 
     def put(self, *entries: Entry) -> None:
@@ -233,7 +233,7 @@ def _rule_xml(entry: Entry) -> str:
 
 @contextmanager
 def serving() -> Iterator[Account]:
-    """The account behind a port of loopback."""
+    """Serve the account at a port of loopback."""
     account = Account()
     lock = threading.Lock()
 
@@ -272,5 +272,5 @@ def serving() -> Iterator[Account]:
 
 
 def other(rule_id: str, **changes: Any) -> Entry:
-    """Another rule than the usual one."""
+    """A rule that differs from the usual one."""
     return replace(Entry(), rule_id=rule_id, **changes)

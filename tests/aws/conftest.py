@@ -1,4 +1,4 @@
-"""The account that these tests talk to: one server for all of them, filled anew for each."""
+"""Fixtures for the simulated account: one server for all tests, restored for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as this machine's address, and how it is found out."""
+"""This machine's address is parsed from an option or found by services that must agree."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def serving(body: bytes, status: int, headers: dict[str, str], pause_s: float) -
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    """Starts an address service on loopback; comes back with its URL and the paths it was asked for."""
+    """Start an address service on loopback; return its URL and the list of requested paths."""
     with ExitStack() as stack:
 
         def start(
@@ -77,7 +77,7 @@ def service() -> Iterator[Service]:
         ("2001:db8::1/128", "2001:db8::1/128"),
     ],
 )
-def test_one_machine(text: str, network: str) -> None:
+def test_the_address_of_one_machine_is_parsed(text: str, network: str) -> None:
     found = address.parse(text, origin="GITPOD_IP")
     assert found.network == network
     assert found.kind == ("IPv6" if ":" in network else "IPv4")
@@ -122,14 +122,14 @@ def test_one_machine(text: str, network: str) -> None:
         ("::/1", "holds addresses that are"),
     ],
 )
-def test_what_is_no_machine_on_the_internet_is_refused_with_the_reason(text: str, why: str) -> None:
+def test_an_address_that_is_not_public_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(BadInput) as caught:
         address.parse(text, origin="--ip", wider=True, anywhere=True)
     assert why in caught.value.message
     assert caught.value.hint is not None
 
 
-def test_a_variable_is_a_setting_and_an_option_is_usage() -> None:
+def test_a_bad_variable_is_not_configured_and_a_bad_option_is_bad_input() -> None:
     with pytest.raises(NotConfigured, match=r"^GITPOD_IP: "):
         address.parse("nonsense", origin="GITPOD_IP")
     with pytest.raises(BadInput, match=r"^--ip: "):
@@ -145,7 +145,7 @@ def test_the_hint_of_an_option_is_not_the_option_that_failed() -> None:
     assert "--ip ADDRESS" in (found.value.hint or "")
 
 
-def test_a_network_is_let_in_only_when_it_is_asked_for() -> None:
+def test_a_network_is_accepted_only_with_wider() -> None:
     with pytest.raises(NotConfigured, match="whole network"):
         address.parse("203.0.113.0/24", origin="GITPOD_IP")
     assert address.parse("203.0.113.0/24", origin="--ip", wider=True).network == "203.0.113.0/24"
@@ -153,7 +153,7 @@ def test_a_network_is_let_in_only_when_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "203.0.113.7/0", "0.0.0.0/0.0.0.0"])
-def test_the_whole_internet_needs_a_flag_of_its_own(text: str) -> None:
+def test_the_whole_internet_needs_its_own_flag(text: str) -> None:
     with pytest.raises(Protected, match="whole internet") as caught:
         address.parse(text, origin="--ip", wider=True)
     assert "--anywhere" in str(caught.value.hint)
@@ -161,7 +161,7 @@ def test_the_whole_internet_needs_a_flag_of_its_own(text: str) -> None:
 
 
 @pytest.mark.parametrize("said", [b"203.0.113.7\n", b"2001:db8::7"])
-def test_two_services_that_agree(service: Service, said: bytes) -> None:
+def test_two_services_that_agree_give_the_address(service: Service, said: bytes) -> None:
     (one, asked_one), (two, asked_two) = service(said), service(said.strip() + b"\r\n")
     found = address.detect([one, two])
     assert found.network.startswith(said.decode().strip())
@@ -174,7 +174,7 @@ def test_the_same_address_written_in_two_ways_agrees(service: Service) -> None:
 
 
 @pytest.mark.parametrize("other", [b"203.0.113.8", b"2001:db8::7"])
-def test_services_that_disagree_are_both_quoted(service: Service, other: bytes) -> None:
+def test_the_answers_of_services_that_disagree_are_shown(service: Service, other: bytes) -> None:
     with pytest.raises(Refused) as caught:
         address.detect([service(b"203.0.113.7")[0], service(other)[0]])
     assert caught.value.code == "address_disagreement"
@@ -197,26 +197,26 @@ def test_services_that_disagree_are_both_quoted(service: Service, other: bytes) 
     ],
     ids=["empty", "html", "two", "network", "padded", "binary", "huge", "escape"],
 )
-def test_an_answer_that_is_no_address(service: Service, body: bytes) -> None:
+def test_an_answer_that_is_not_an_address_is_refused(service: Service, body: bytes) -> None:
     with pytest.raises(Refused, match="which is not an address") as caught:
         address.detect([service(b"203.0.113.7")[0], service(body)[0]])
     assert len(caught.value.message) < 250
     assert "says 203.0.113.7" in caught.value.message
 
 
-def test_services_that_agree_on_a_private_address_are_not_believed(service: Service) -> None:
+def test_a_private_address_is_refused_even_if_the_services_agree(service: Service) -> None:
     with pytest.raises(NotConfigured, match="is private"):
         address.detect([service(b"10.0.0.7")[0], service(b"10.0.0.7")[0]])
 
 
-def test_one_service_that_is_down(service: Service) -> None:
+def test_one_unreachable_service_is_an_error(service: Service) -> None:
     with pytest.raises(CannotConnect) as caught:
         address.detect([service(b"203.0.113.7")[0], faults.refused_url()])
     assert "says 203.0.113.7" in caught.value.message
     assert "cannot be reached" in caught.value.message
 
 
-def test_a_service_that_never_answers_and_one_that_trickles(service: Service) -> None:
+def test_a_silent_service_and_a_slow_one_end_at_the_time_limit(service: Service) -> None:
     with faults.silent_server() as silent, pytest.raises(CannotConnect) as caught:
         address.detect([silent, service(b"203.0.113.7" * 5, pause_s=0.05)[0]], timeout_s=0.4)
     assert caught.value.message.count("did not answer in time") == 2
@@ -231,12 +231,12 @@ def test_a_redirect_is_not_followed(service: Service, status: int) -> None:
     assert asked == []
 
 
-def test_an_error_page_is_no_answer(service: Service) -> None:
+def test_an_error_page_is_not_an_address(service: Service) -> None:
     with pytest.raises(Refused, match="answered 503"):
         address.detect([service(b"203.0.113.7")[0], service(b"203.0.113.7", status=503)[0]])
 
 
-def test_no_proxy_is_asked(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, asked = service(b"198.51.100.99")
     for name in ("http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy)
@@ -264,7 +264,7 @@ def test_two_different_services_over_https_are_needed(urls: list[str]) -> None:
     assert "CRUDDUR_ADDRESS_SERVICES" in caught.value.message
 
 
-def test_https_is_not_given_up_for_plain_http(service: Service) -> None:
+def test_an_https_service_is_not_asked_over_http(service: Service) -> None:
     plain, asked = service(b"203.0.113.7")
     with pytest.raises(CannotConnect, match="cannot be reached"):
         address.detect([plain.replace("http:", "https:"), service(b"203.0.113.7")[0]])

@@ -1,4 +1,4 @@
-"""The rules of security groups: read, named, and listed for a person."""
+"""The rules of security groups are read, shown as text and listed in errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_stale_group_lists_the_rules_of_the_region(account: Account, ec2: EC2)
     assert RULE in str(caught.value.details)
 
 
-def test_names_that_may_not_be_read_are_left_out(account: Account, ec2: EC2) -> None:
+def test_group_names_that_cannot_be_read_are_left_out(account: Account, ec2: EC2) -> None:
     account.fail("DescribeSecurityGroups", denied())
     with pytest.raises(NotFound) as caught:
         security_group.find(ec2, group_id=GROUP, rule_id="sgr-ffffffffffffffff")
@@ -69,7 +69,7 @@ def test_a_rule_in_words(fields: dict[str, Any], words: str) -> None:
     assert str(group_rules._rule({**ENTRY, **fields})) == words
 
 
-def test_what_an_answer_leaves_out_is_an_inbound_rule_without_ports() -> None:
+def test_missing_members_of_an_answer_give_an_inbound_rule_without_ports() -> None:
     rule = group_rules._rule({"IpProtocol": "50"})
     assert (rule.inbound, rule.kind, rule.source, rule.description) == (True, "unknown", "", "")
     assert str(rule) == "inbound 50 from unknown "
@@ -87,7 +87,7 @@ def test_what_an_answer_leaves_out_is_an_inbound_rule_without_ports() -> None:
         ({"FromPort": 5433, "ToPort": 5433}, False),
     ],
 )
-def test_a_rule_for_postgresql_is_inbound_and_for_its_port_alone(fields: dict[str, Any], is_postgres: bool) -> None:
+def test_a_rule_for_postgresql_is_inbound_and_only_for_its_port(fields: dict[str, Any], is_postgres: bool) -> None:
     assert group_rules._rule({**ENTRY, **fields}).is_postgres is is_postgres
 
 
@@ -103,7 +103,7 @@ def test_a_rule_for_postgresql_is_inbound_and_for_its_port_alone(fields: dict[st
         ("", False, None),
     ],
 )
-def test_a_mark_is_cruddur_s_or_the_script_s_and_may_have_an_end(
+def test_a_mark_comes_from_cruddur_or_the_script_and_may_have_an_end(
     description: str, is_marked: bool, ends: datetime | None
 ) -> None:
     rule = group_rules._rule({**ENTRY, "Description": description})
@@ -112,7 +112,7 @@ def test_a_mark_is_cruddur_s_or_the_script_s_and_may_have_an_end(
         assert replace(rule, source=closed).expires_at is None
 
 
-def test_the_moments_in_a_description() -> None:
+def test_the_times_in_a_description_are_read() -> None:
     text = "cruddur me@laptop 2026-11-20T10:00Z until 2026-11-20T12:00Z"
     assert group_rules.written_at(text) == ENDS - timedelta(hours=2)
     assert group_rules.ends_at(text) == ENDS
@@ -120,7 +120,7 @@ def test_the_moments_in_a_description() -> None:
     assert group_rules.ends_at("of Ann") is None
 
 
-def test_a_rule_has_expired_from_the_minute_at_which_it_ends(account: Account, ec2: EC2) -> None:
+def test_a_rule_expires_in_the_minute_of_its_end(account: Account, ec2: EC2) -> None:
     ending = "cruddur me@laptop 2026-11-20T10:00Z until 2026-11-20T12:00Z"
     account.put(
         Entry(description=ending),
@@ -132,7 +132,7 @@ def test_a_rule_has_expired_from_the_minute_at_which_it_ends(account: Account, e
     assert group_rules.expired(ec2, ENDS, group_ids=["sg-0bbbbbbbbbbbbbbb2"]) == []
 
 
-def test_rules_are_read_by_a_thousand_and_by_group_where_groups_are_named(account: Account, ec2: EC2) -> None:
+def test_rules_are_read_in_pages_of_1000_and_filtered_by_group(account: Account, ec2: EC2) -> None:
     assert len(group_rules.rules(ec2)) == 1
     assert group_rules.rules(ec2, group_ids=[]) == group_rules.rules(ec2, group_ids=[GROUP])[:0]
     asked = account.sent("DescribeSecurityGroupRules")
@@ -140,7 +140,7 @@ def test_rules_are_read_by_a_thousand_and_by_group_where_groups_are_named(accoun
     assert [params.get("Filter.1.Name") for params in asked] == [None, "group-id", "group-id"]
 
 
-def test_a_group_or_rule_that_is_gone_is_none_and_another_refusal_is_an_error(account: Account, ec2: EC2) -> None:
+def test_a_missing_group_or_rule_is_none_and_other_errors_are_raised(account: Account, ec2: EC2) -> None:
     account.fail("DescribeSecurityGroupRules", Refusal("InvalidGroup.NotFound"))
     assert group_rules.rules(ec2, group_ids=[GROUP]) == []
     assert group_rules.read(ec2, "sgr-00000000000000ff") is None
@@ -153,7 +153,7 @@ def test_a_group_or_rule_that_is_gone_is_none_and_another_refusal_is_an_error(ac
             read()
 
 
-def test_candidates_are_those_of_the_group_else_of_the_region(account: Account, ec2: EC2) -> None:
+def test_candidates_are_rules_of_the_group_or_else_of_the_region(account: Account, ec2: EC2) -> None:
     account.put(
         other("sgr-0000000000000002", group="sg-0bbbbbbbbbbbbbbb2"),
         other("sgr-0000000000000003", ipv4="198.51.100.3/32", from_port=22, to_port=22),

@@ -22,14 +22,14 @@ def rds(account: Account) -> Iterator[RDS]:
         yield RDS(client, at)
 
 
-def test_the_only_postgresql_instance_is_meant(account: Account, rds: RDS) -> None:
+def test_the_only_postgresql_instance_is_found_without_a_name(account: Account, rds: RDS) -> None:
     account.add_instance("blog", engine="mysql")
     found = instance.find(rds, name=None)
     assert (found.instance, found.status, found.security_groups) == ("cruddur-db", "available", (GROUP,))
     assert (found.endpoint, found.restarts_at) == (None, None)
 
 
-def test_one_of_several_has_to_be_named(account: Account, rds: RDS) -> None:
+def test_one_of_several_instances_must_be_named(account: Account, rds: RDS) -> None:
     account.add_instance("other-db", status="stopped")
     with pytest.raises(NotConfigured, match="2 PostgreSQL instances") as caught:
         instance.find(rds, name=None)
@@ -37,7 +37,7 @@ def test_one_of_several_has_to_be_named(account: Account, rds: RDS) -> None:
     assert instance.find(rds, name="other-db").status == "stopped"
 
 
-def test_none_and_none_of_that_name_list_what_there_is(account: Account, rds: RDS) -> None:
+def test_a_missing_instance_lists_the_existing_ones(account: Account, rds: RDS) -> None:
     with pytest.raises(NotFound, match="'nobody'") as caught:
         instance.find(rds, name="nobody")
     assert caught.value.details == "cruddur-db  available  postgres"
@@ -48,12 +48,12 @@ def test_none_and_none_of_that_name_list_what_there_is(account: Account, rds: RD
     assert caught.value.details == "blog  available  mysql"
 
 
-def test_when_aws_starts_it_again_is_read(account: Account, rds: RDS) -> None:
+def test_the_time_of_the_automatic_restart_is_read(account: Account, rds: RDS) -> None:
     account.add_instance(status="stopped", restart="2026-11-27T10:00:00Z")
     assert instance.find(rds, name=None).restarts_at == datetime(2026, 11, 27, 10, tzinfo=UTC)
 
 
-def test_start_and_stop(account: Account, rds: RDS) -> None:
+def test_an_instance_is_started_and_stopped(account: Account, rds: RDS) -> None:
     stopping = instance.stop(rds, instance.find(rds, name=None))
     assert stopping.status == "stopping"
     stopped = instance.wait(rds, stopping, goal="stopped", wait_s=30, pause_s=0.001)
@@ -68,7 +68,7 @@ def test_start_and_stop(account: Account, rds: RDS) -> None:
 
 
 @pytest.mark.parametrize("status", ["available", "starting", "configuring-log-exports", "backing-up", "rebooting"])
-def test_one_that_runs_is_not_started(account: Account, rds: RDS, status: str) -> None:
+def test_a_running_instance_is_not_started(account: Account, rds: RDS, status: str) -> None:
     account.add_instance(status=status)
     one = instance.find(rds, name=None)
     assert instance.start(rds, one) is one
@@ -76,7 +76,7 @@ def test_one_that_runs_is_not_started(account: Account, rds: RDS, status: str) -
 
 
 @pytest.mark.parametrize("status", ["stopped", "stopping"])
-def test_one_that_is_stopped_is_not_stopped_again(account: Account, rds: RDS, status: str) -> None:
+def test_a_stopped_instance_is_not_stopped_again(account: Account, rds: RDS, status: str) -> None:
     account.add_instance(status=status)
     one = instance.find(rds, name=None)
     assert instance.stop(rds, one) is one
@@ -84,7 +84,9 @@ def test_one_that_is_stopped_is_not_stopped_again(account: Account, rds: RDS, st
 
 
 @pytest.mark.parametrize("status", ["stopping", "failed", "storage-full"])
-def test_one_that_cannot_start_is_refused_in_the_words_of_aws(account: Account, rds: RDS, status: str) -> None:
+def test_an_instance_that_cannot_start_is_refused_with_the_reason_of_aws(
+    account: Account, rds: RDS, status: str
+) -> None:
     account.add_instance(status=status)
     with pytest.raises(Refused, match="Instance cruddur-db is not in stopped state") as caught:
         instance.start(rds, instance.find(rds, name=None))
@@ -92,21 +94,21 @@ def test_one_that_cannot_start_is_refused_in_the_words_of_aws(account: Account, 
     assert caught.value.hint == "cruddur rds status --wait 600"
 
 
-def test_one_that_cannot_be_stopped_is_refused_in_the_words_of_aws(account: Account, rds: RDS) -> None:
+def test_an_instance_that_cannot_stop_is_refused_with_the_reason_of_aws(account: Account, rds: RDS) -> None:
     account.fail("StopDBInstance", Refusal("InvalidParameterCombination", "Cannot stop a read replica"))
     with pytest.raises(Refused, match="Cannot stop a read replica") as caught:
         instance.stop(rds, instance.find(rds, name=None))
     assert caught.value.exit_code == 5
 
 
-def test_a_lost_answer_is_no_error(account: Account, rds: RDS) -> None:
+def test_a_lost_answer_is_not_an_error(account: Account, rds: RDS) -> None:
     one = instance.find(rds, name=None)
     account.instances["cruddur-db"]["status"] = "stopping"  # the first request arrived, its answer did not
     account.fail("StopDBInstance", Refusal("InternalFailure", status=500))
     assert instance.stop(rds, one).status == "stopping"
 
 
-def test_throttling_is_waited_out_and_a_policy_is_named(account: Account, rds: RDS) -> None:
+def test_throttling_is_retried_and_a_missing_permission_is_named(account: Account, rds: RDS) -> None:
     account.fail("DescribeDBInstances", *[Refusal("Throttling")] * 3)
     one = instance.find(rds, name=None)
     account.fail(
@@ -117,7 +119,7 @@ def test_throttling_is_waited_out_and_a_policy_is_named(account: Account, rds: R
     assert caught.value.code == "access_denied"
 
 
-def test_waiting_ends_at_the_deadline_and_where_nothing_will_come(account: Account, rds: RDS) -> None:
+def test_waiting_ends_at_the_deadline_and_in_a_final_state(account: Account, rds: RDS) -> None:
     account.slow["cruddur-db"] = ["starting"] * 1000
     account.instances["cruddur-db"]["status"] = "starting"
     one = instance.find(rds, name="cruddur-db")

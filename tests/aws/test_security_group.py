@@ -1,4 +1,4 @@
-"""The rule is found, checked, sent whole and read back; rows H1 to H3 of the reliability page."""
+"""The rule is found, checked, sent with every field and read back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def set_address(ec2: EC2, rule_id: str = RULE, *, to: Address = HERE, settle_s: 
     return security_group.set_address(ec2, rule, address=to, description=MARK, settle_s=settle_s)
 
 
-def test_the_rule_is_pointed_here_and_says_who_and_when(account: Account, ec2: EC2) -> None:
+def test_the_rule_is_set_to_the_address_and_says_who_and_when(account: Account, ec2: EC2) -> None:
     change = set_address(ec2)
     assert change == security_group.RuleChange(GROUP, RULE, "198.51.100.1/32", "203.0.113.7/32", MARK, "updated")
     assert account.rules[RULE] == Entry(ipv4="203.0.113.7/32", description=MARK)
@@ -53,7 +53,7 @@ def test_the_whole_rule_is_sent(account: Account, ec2: EC2) -> None:
     ]
 
 
-def test_an_ipv6_rule_stays_one(account: Account, ec2: EC2) -> None:
+def test_an_ipv6_rule_stays_an_ipv6_rule(account: Account, ec2: EC2) -> None:
     account.put(Entry(ipv4=None, ipv6="2001:db8::1/128"))
     assert set_address(ec2, to=HERE_6).after == "2001:db8::7/128"
     assert account.rules[RULE] == Entry(ipv4=None, ipv6="2001:db8::7/128", description=MARK)
@@ -78,7 +78,7 @@ def test_a_persons_own_description_is_kept(account: Account, ec2: EC2, before: s
 
 
 @pytest.mark.parametrize(("user", "host"), [("me", "laptop"), ("mé\n", "ein/PC <1>"), ("", ""), ("u" * 500, "h" * 500)])
-def test_the_mark_holds_only_what_aws_takes(user: str, host: str) -> None:
+def test_the_mark_has_only_characters_that_aws_accepts(user: str, host: str) -> None:
     moment = datetime(2026, 11, 20, 12, 0, tzinfo=timezone(timedelta(hours=2)))
     mark = security_group.mark(user, host, moment)
     assert mark.endswith(" 2026-11-20T10:00Z")
@@ -87,7 +87,7 @@ def test_the_mark_holds_only_what_aws_takes(user: str, host: str) -> None:
     assert group_rules.MARK.fullmatch(mark)
 
 
-def test_a_rule_that_is_right_is_left_alone(account: Account, ec2: EC2) -> None:
+def test_a_rule_with_the_right_address_is_not_changed(account: Account, ec2: EC2) -> None:
     account.put(Entry(ipv4="203.0.113.7/32", description="of somebody"))
     change = set_address(ec2)
     assert (change.result, change.before, change.description) == ("unchanged", "203.0.113.7/32", "of somebody")
@@ -112,7 +112,7 @@ def test_a_read_only_endpoint_sends_nothing(account: Account) -> None:
     ],
     ids=["not changed", "description lost", "ports", "protocol", "deleted"],
 )
-def test_what_is_read_back_must_be_what_was_sent(account: Account, ec2: EC2, kept: Any, said: str) -> None:
+def test_a_rule_that_is_read_back_differently_is_an_error(account: Account, ec2: EC2, kept: Any, said: str) -> None:
     account.on_modify = kept
     with pytest.raises(Incomplete) as caught:
         set_address(ec2)
@@ -142,7 +142,7 @@ def test_an_answer_that_is_late_is_waited_for(account: Account, ec2: EC2) -> Non
         (Entry(), HERE_6, "allows IPv4"),
     ],
 )
-def test_a_rule_for_something_else_is_left_alone(
+def test_a_rule_for_another_port_or_source_is_not_changed(
     account: Account, ec2: EC2, entry: Entry, to: Address, said: str
 ) -> None:
     account.put(entry)
@@ -155,7 +155,7 @@ def test_a_rule_for_something_else_is_left_alone(
 
 
 @pytest.mark.parametrize("rule_id", ["sgr-ffffffffffffffff", "nonsense"])
-def test_a_stale_id_lists_what_there_is(account: Account, ec2: EC2, rule_id: str) -> None:
+def test_an_unknown_rule_id_lists_the_existing_rules(account: Account, ec2: EC2, rule_id: str) -> None:
     account.put(other("sgr-0000000000000002", egress=True), other("sgr-0000000000000003", from_port=22, to_port=22))
     with pytest.raises(NotFound) as caught:
         security_group.find(ec2, group_id=GROUP, rule_id=rule_id)
@@ -173,13 +173,13 @@ def test_a_stale_id_lists_what_there_is(account: Account, ec2: EC2, rule_id: str
     ]
 
 
-def test_no_id_at_all_is_a_setting_that_is_missing(ec2: EC2) -> None:
+def test_a_missing_rule_id_is_not_configured(ec2: EC2) -> None:
     with pytest.raises(NotConfigured, match="DB_SG_RULE_ID") as caught:
         security_group.find(ec2, group_id=None, rule_id=None)
     assert RULE in str(caught.value.details)
 
 
-def test_a_rule_of_another_group_is_said_to_be_one(account: Account, ec2: EC2) -> None:
+def test_a_rule_of_another_group_is_refused(account: Account, ec2: EC2) -> None:
     account.put(other("sgr-0000000000000002", group=OTHER_GROUP))
     with pytest.raises(NotFound, match=f"belongs to group {OTHER_GROUP}, not to {GROUP}") as caught:
         security_group.find(ec2, group_id=GROUP, rule_id="sgr-0000000000000002")
@@ -187,11 +187,11 @@ def test_a_rule_of_another_group_is_said_to_be_one(account: Account, ec2: EC2) -
     assert "ModifySecurityGroupRules" not in account.operations()
 
 
-def test_without_a_group_the_rules_own_one_counts(ec2: EC2) -> None:
+def test_without_a_group_the_group_of_the_rule_is_used(ec2: EC2) -> None:
     assert security_group.find(ec2, group_id=None, rule_id=RULE).group_id == GROUP
 
 
-def test_a_list_that_cannot_be_read_does_not_hide_what_is_wrong(account: Account, ec2: EC2) -> None:
+def test_an_unreadable_list_of_rules_does_not_hide_the_problem(account: Account, ec2: EC2) -> None:
     account.fail("DescribeSecurityGroupRules", Refusal("InvalidSecurityGroupRuleId.NotFound"), denied())
     with pytest.raises(NotFound) as caught:
         security_group.find(ec2, group_id=GROUP, rule_id="sgr-ffffffffffffffff")
@@ -206,7 +206,7 @@ def test_a_list_that_cannot_be_read_does_not_hide_what_is_wrong(account: Account
         "You are not authorized to perform this operation.",
     ],
 )
-def test_what_the_policy_lacks_is_named(account: Account, ec2: EC2, message: str) -> None:
+def test_a_missing_permission_is_named(account: Account, ec2: EC2, message: str) -> None:
     account.fail("ModifySecurityGroupRules", denied(message))
     with pytest.raises(Refused, match=r"lack the permission ec2:ModifySecurityGroupRules\.$") as caught:
         set_address(ec2)
@@ -215,7 +215,7 @@ def test_what_the_policy_lacks_is_named(account: Account, ec2: EC2, message: str
 
 
 @pytest.mark.parametrize("code", ["AuthFailure", "RequestExpired", "InvalidClientTokenId"])
-def test_credentials_that_are_not_accepted_are_a_setting(account: Account, ec2: EC2, code: str) -> None:
+def test_refused_credentials_are_not_configured(account: Account, ec2: EC2, code: str) -> None:
     account.fail("DescribeSecurityGroupRules", Refusal(code, "no", 401))
     with pytest.raises(NotConfigured):
         set_address(ec2)
@@ -231,7 +231,7 @@ def test_a_busy_service_is_asked_again(account: Account, ec2: EC2, code: str, st
     assert account.operations().count("ModifySecurityGroupRules") == 3
 
 
-def test_another_rule_that_lets_it_in_already_is_named(account: Account, ec2: EC2) -> None:
+def test_another_rule_that_allows_the_address_is_named(account: Account, ec2: EC2) -> None:
     account.put(other("sgr-0000000000000002", ipv4="203.0.113.7/32", description="mine"))
     with pytest.raises(Refused, match=r"allows 203\.0\.113\.7/32 already") as caught:
         set_address(ec2)
@@ -254,9 +254,7 @@ NOISE = (
 
 
 @pytest.mark.parametrize("description", ["GITPOD", "gitpod workspace", MARK, f"office; {MARK}", "of somebody", None])
-def test_the_rule_is_discovered_by_its_mark_or_for_being_the_only_one(
-    account: Account, ec2: EC2, description: str | None
-) -> None:
+def test_the_marked_rule_or_the_only_rule_is_discovered(account: Account, ec2: EC2, description: str | None) -> None:
     account.put(Entry(description=description), *NOISE)
     assert discover(ec2).rule_id == RULE
     assert discover(ec2, HERE_6).rule_id == "sgr-00000000000000a4"
@@ -268,7 +266,7 @@ def test_a_marked_rule_is_preferred(account: Account, ec2: EC2) -> None:
 
 
 @pytest.mark.parametrize("description", ["GITPOD", "of somebody"])
-def test_several_rules_are_listed_and_none_is_taken(account: Account, ec2: EC2, description: str) -> None:
+def test_several_rules_are_listed_and_none_is_chosen(account: Account, ec2: EC2, description: str) -> None:
     account.put(
         Entry(description=description),
         other("sgr-0000000000000002", ipv4="198.51.100.2/32", description=description, group=OTHER_GROUP),
@@ -281,7 +279,7 @@ def test_several_rules_are_listed_and_none_is_taken(account: Account, ec2: EC2, 
     ]
 
 
-def test_no_rule_says_how_to_make_one(account: Account, ec2: EC2) -> None:
+def test_the_error_without_a_rule_says_how_to_add_one(account: Account, ec2: EC2) -> None:
     account.rules = {entry.rule_id: entry for entry in NOISE if entry.ipv6 is None}
     with pytest.raises(NotFound) as caught:
         discover(ec2)
@@ -371,11 +369,11 @@ def test_a_mark_has_ninety_characters_of_user_and_host_and_ends_in_utc() -> None
         ("198.51.100.7", "sg-1", False),
     ],
 )
-def test_networks_are_the_same_however_they_are_written(one: str, two: str, is_same: bool) -> None:
+def test_equal_networks_are_compared_by_value(one: str, two: str, is_same: bool) -> None:
     assert security_group._same_network(one, two) is is_same
 
 
-def test_a_command_that_adds_a_rule_is_that_of_the_address() -> None:
+def test_the_command_that_adds_a_rule_has_the_address() -> None:
     assert security_group._authorize(GROUP, HERE) == (
         f"aws ec2 authorize-security-group-ingress --group-id {GROUP} --protocol tcp --port 5432 --cidr 203.0.113.7/32"
     )

@@ -1,4 +1,4 @@
-"""What all pages of a service's answers hold."""
+"""The entries of all pages of an answer are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ec2(account: Account) -> Iterator[Service]:
 
 
 def answered(ec2: Service, answers: dict[str | None, dict[str, Any]]) -> list[str | None]:
-    """Answer a request by the token that it has; the list tells which tokens were sent."""
+    """Answer a request by its token; the returned list has the tokens that were sent."""
     sent: list[str | None] = []
 
     def answer(params: dict[str, Any], **_: Any) -> None:
@@ -39,7 +39,7 @@ def groups(ec2: Service) -> list[str]:
     return [one["GroupId"] for one in pages(ec2, "describe_security_groups", {}, "SecurityGroups")]
 
 
-def test_every_page_is_read_an_empty_one_too(ec2: Service) -> None:
+def test_every_page_is_read_even_an_empty_one(ec2: Service) -> None:
     sent = answered(
         ec2,
         {
@@ -52,7 +52,7 @@ def test_every_page_is_read_an_empty_one_too(ec2: Service) -> None:
     assert sent == [None, "1", "2"]
 
 
-def test_a_token_that_comes_again_ends_the_reading(ec2: Service) -> None:
+def test_a_repeated_page_token_ends_the_reading(ec2: Service) -> None:
     sent = answered(
         ec2,
         {

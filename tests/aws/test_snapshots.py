@@ -1,4 +1,4 @@
-"""Snapshots by moto; the states on the way, which it does not show, are injected."""
+"""Snapshots on moto. Intermediate states, which moto does not show, are injected."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def silent(_: str) -> None:
 
 
 def states(rds: RDS, *found: str) -> None:
-    """The next answers show the snapshot in these states."""
+    """Show the snapshot in these states in the next answers."""
     left = list(found)
 
     def change(parsed: dict[str, Any], **_: Any) -> None:
@@ -65,7 +65,7 @@ def test_a_snapshot_is_taken_once_and_waited_for(rds: RDS, one: Instance) -> Non
     assert (newest.snapshot, newest.type) == ("weekly", "manual")
 
 
-def test_one_of_another_instance_one_that_failed_and_one_that_takes_too_long(rds: RDS, one: Instance) -> None:
+def test_a_foreign_a_failed_and_a_slow_snapshot_are_errors(rds: RDS, one: Instance) -> None:
     other = instance.find(rds, name="other-db")
     snapshots.create(rds, other, "weekly", say=silent, wait_s=30)
     with pytest.raises(Refused, match="is of instance other-db"):
@@ -79,7 +79,7 @@ def test_one_of_another_instance_one_that_failed_and_one_that_takes_too_long(rds
 
 
 @pytest.mark.parametrize("name", ["1st", "a--b", "a-", "a_b", "", "a b"])
-def test_names_that_rds_would_refuse(name: str) -> None:
+def test_snapshot_names_that_rds_does_not_accept_are_refused(name: str) -> None:
     with pytest.raises(BadInput):
         snapshots.check_name(name)
 

@@ -1,4 +1,4 @@
-"""The pages of a user pool: busy, empty, repeated; the answers that no engine gives are put into a real client."""
+"""The pages of a user pool can be throttled, empty or repeated. A real client gets simulated answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def user(name: str, **attributes: str) -> dict[str, Any]:
 def answering(
     answer: Callable[[dict[str, Any], int], tuple[int, dict[str, Any]]],
 ) -> tuple[Cognito, list[dict[str, Any]]]:
-    """A real client whose requests never leave; each is answered with a status and a body, and kept."""
+    """A real client whose requests are not sent. Each is recorded and answered with a status and a body."""
     from botocore.awsrequest import AWSResponse
     from botocore.compat import HTTPHeaders
 
@@ -48,7 +48,7 @@ def answering(
     return Cognito(client, AT, "us-east-1_Pool"), asked
 
 
-def test_every_page_is_read_also_after_an_empty_one() -> None:
+def test_every_page_is_read_even_after_an_empty_one() -> None:
     pages = {None: (["a"], "1"), "1": ([], "2"), "2": (["b", "c"], None)}
 
     def answer(asked: dict[str, Any], _: int) -> tuple[int, dict[str, Any]]:
@@ -60,13 +60,13 @@ def test_every_page_is_read_also_after_an_empty_one() -> None:
     assert all(one["Limit"] == 60 and "AttributesToGet" not in one for one in asked)
 
 
-def test_an_identity_without_a_handle_has_none_and_an_empty_one_counts_as_none() -> None:
+def test_a_missing_or_empty_handle_is_none() -> None:
     found = [user("a", sub="1", preferred_username="andrewbrown"), user("b", sub="2"), user("c", preferred_username="")]
     cognito, _ = answering(lambda *_: (200, {"Users": found}))
     assert [(one.handle, one.sub) for one in identities(cognito)] == [("andrewbrown", "1"), (None, "2"), (None, "")]
 
 
-def test_too_many_requests_five_times_is_no_failure() -> None:
+def test_five_throttled_requests_are_retried() -> None:
     def answer(_: dict[str, Any], number: int) -> tuple[int, dict[str, Any]]:
         if number <= 5:
             return 400, {"__type": "TooManyRequestsException", "message": "Rate exceeded"}
@@ -78,7 +78,7 @@ def test_too_many_requests_five_times_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("tokens", [["same"], ["one", "two"]])
-def test_a_page_token_that_comes_again_stops_with_an_error(tokens: list[str]) -> None:
+def test_a_repeated_page_token_is_an_error(tokens: list[str]) -> None:
     def answer(_: dict[str, Any], number: int) -> tuple[int, dict[str, Any]]:
         return 200, {"Users": [user("a")], "PaginationToken": tokens[number % len(tokens)]}
 
@@ -89,7 +89,7 @@ def test_a_page_token_that_comes_again_stops_with_an_error(tokens: list[str]) ->
     assert len(asked) == len(tokens) + 1
 
 
-def test_a_pool_that_is_not_there_is_named() -> None:
+def test_a_missing_pool_is_named() -> None:
     cognito, _ = answering(lambda *_: (400, {"__type": "ResourceNotFoundException", "message": "Pool does not exist."}))
     with pytest.raises(NotFound, match="Pool does not exist"):
         list(identities(cognito))

@@ -1,4 +1,4 @@
-"""An answer is believed only when it is the service's: false ones are asked for again, and then refused."""
+"""An answer is accepted only from the service: requests with false answers are repeated, and then fail."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ KINDS = pytest.mark.parametrize("kind", faults.FALSE, ids=lambda kind: kind.__na
 
 
 def near(url: str, service: str = "dynamodb") -> aws_client.Endpoint:
-    """A server that is not waited for."""
+    """An endpoint with a short wait."""
     return aws_client.Endpoint(service, url, aws_client.LOCAL_REGION, f"{service} there", unreachable_s=0.2)
 
 
 def every_operation(name: str) -> dict[str, dict[str, Any]]:
-    """Each operation that the package makes on DynamoDB, on a table without rows."""
+    """Every operation of the package on DynamoDB, on a table without rows."""
     row = message_row("2026-11-20", "new")
     key = {"pk": row["pk"], "sk": row["sk"]}
     table = {"TableName": name}
@@ -132,7 +132,7 @@ def test_a_false_answer_of_ec2_or_rds_is_never_success(kind: Any) -> None:
 
 
 def answer(status: int, headers: dict[str, str], body: bytes, *, operation: str = "PutItem", due: bool = True) -> Any:
-    """What the check makes of an answer."""
+    """The result of the check of an answer."""
     service = SimpleNamespace(resolved_protocol="json")
     model = SimpleNamespace(name=operation, service_model=service, output_shape=object() if due else None)
     return answers.check(model, {"status_code": status, "headers": headers, "body": body})
@@ -142,7 +142,7 @@ JSON = {"Content-Type": "application/x-amz-json-1.0"}
 ID = {"x-amzn-RequestId": "1"}
 
 
-def test_an_empty_object_needs_a_request_id_where_no_member_is_due() -> None:
+def test_an_empty_object_needs_a_request_id_if_no_member_is_expected() -> None:
     assert answer(200, {**JSON, **ID}, b"{}") == {}
     with pytest.raises(answers.Foreign, match="no request id"):
         answer(200, JSON, b"{}")
@@ -151,7 +151,7 @@ def test_an_empty_object_needs_a_request_id_where_no_member_is_due() -> None:
         answer(200, {**JSON, **ID}, b'{"Items": {}}', operation="Query")
 
 
-def test_no_body_is_right_only_where_none_is_due() -> None:
+def test_an_empty_body_is_accepted_only_if_none_is_expected() -> None:
     assert answer(200, ID, b"", operation="TagResource", due=False) is None
     with pytest.raises(answers.Foreign):
         answer(200, {}, b"", operation="TagResource", due=False)
@@ -159,7 +159,7 @@ def test_no_body_is_right_only_where_none_is_due() -> None:
         answer(200, {**JSON, **ID}, b"")
 
 
-def test_the_checksum_is_compared_where_there_is_one_of_the_bytes_that_came() -> None:
+def test_a_checksum_of_the_received_bytes_is_compared() -> None:
     right = str(zlib.crc32(b"{}"))
     assert answer(200, {**JSON, **ID, "X-Amz-Crc32": right}, b"{}") == {}
     with pytest.raises(answers.Foreign) as caught:
@@ -169,14 +169,14 @@ def test_the_checksum_is_compared_where_there_is_one_of_the_bytes_that_came() ->
 
 
 @pytest.mark.parametrize("body", [b'{"__type": "a#ThrottlingException"}', b'{"code": "Throttling"}'])
-def test_an_error_of_aws_is_told_from_another_servers(body: bytes) -> None:
+def test_an_error_of_aws_differs_from_that_of_another_server(body: bytes) -> None:
     assert answer(400, {}, body) is None
     assert answer(503, {"x-amzn-ErrorType": "ServiceUnavailable"}, b"") is None
     with pytest.raises(answers.Foreign, match="status 404"):
         answer(404, {}, b'{"error": "no such page"}')
 
 
-def test_who_speaks_dynamodb_is_told_from_who_does_not(endpoint: str) -> None:
+def test_a_server_that_is_not_dynamodb_is_recognized(endpoint: str) -> None:
     asked = ("dynamodb", "DynamoDB_20120810.ListTables", "{}", "TableNames")
     assert aws_client.speaks(endpoint, *asked)
     assert not aws_client.speaks(endpoint, *asked[:3], "SomethingElse")

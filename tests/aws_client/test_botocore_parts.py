@@ -1,4 +1,4 @@
-"""Each part of botocore that is used without a promise, pinned; and the slow path where it is gone."""
+"""Every undocumented part of botocore that is used, and the slower way without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cruddur_cli.dynamodb.client import DynamoDB
 from tests.dynamodb.rows import everything, message_row, write
 
 
-def test_the_loader_has_the_two_readings_that_are_spared() -> None:
+def test_the_loader_has_the_two_methods_that_are_replaced() -> None:
     for name, parameters in (
         ("list_available_services", ["self", "type_name"]),
         ("load_data_with_path", ["self", "name"]),
@@ -36,7 +36,7 @@ def test_an_answer_is_seen_with_its_model_before_it_is_parsed(dynamodb: DynamoDB
     assert event["customized_response_dict"] == {}
 
 
-def test_items_come_from_the_answer_as_it_is_and_binary_values_as_bytes(dynamodb: DynamoDB) -> None:
+def test_items_are_those_of_the_answer_with_binary_values_as_bytes(dynamodb: DynamoDB) -> None:
     item = {**message_row("1", "text"), "b": {"B": b"\x00\xff"}, "bs": {"BS": [b"\x01"]}, "n": {"N": "1.5"}}
     write(dynamodb, [item])
     assert everything(dynamodb) == [item]
@@ -81,7 +81,7 @@ def test_without_the_dict_botocore_parses_the_answer_itself(dynamodb: DynamoDB) 
     assert (customized, response["body"]) == ({"Items": "read"}, b"{}")
 
 
-def test_a_loader_that_changed_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loader_without_these_methods_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         def __init__(self) -> None:
             self.registered: list[str] = []
@@ -98,6 +98,6 @@ def test_a_loader_that_changed_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert session.registered == []
 
 
-def test_what_is_read_quickly_is_named_by_its_operation() -> None:
+def test_operations_with_many_items_are_decoded_with_json() -> None:
     assert [name for name in ("Scan", "Query", "BatchGetItem", "ListUsers") if not fast_json.is_plain(name)] == []
     assert not fast_json.is_plain("DescribeTable")

@@ -1,4 +1,4 @@
-"""One request: tried again while that helps, given up in time, its errors ours; a dry run's client cannot write."""
+"""A request is retried for a limited time, its errors are translated, and a dry run's client cannot write."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def ask(dynamodb: DynamoDB) -> Any:
 
 @pytest.fixture
 def at(endpoint: str) -> aws_client.Endpoint:
-    """A real engine."""
+    """The endpoint of a real engine."""
     return aws_client.Endpoint("dynamodb", endpoint, "us-east-1", "the engine")
 
 
 @pytest.mark.parametrize(("code", "status"), BUSY)
-def test_a_busy_service_is_asked_again_until_it_answers(dynamodb: DynamoDB, code: str, status: int) -> None:
+def test_a_request_to_a_busy_service_is_retried_until_it_answers(dynamodb: DynamoDB, code: str, status: int) -> None:
     struck = faults.answers(dynamodb.client, "GetItem", code, status=status, times=3)
     ask(dynamodb)
     assert (struck.count, len(struck.at)) == (3, 4)
@@ -45,7 +45,7 @@ def test_a_busy_service_is_asked_again_until_it_answers(dynamodb: DynamoDB, code
 
 
 @pytest.mark.parametrize(("code", "status"), BUSY)
-def test_a_service_that_stays_busy_is_given_up(dynamodb: DynamoDB, code: str, status: int) -> None:
+def test_a_service_that_stays_busy_is_refused(dynamodb: DynamoDB, code: str, status: int) -> None:
     dynamodb.busy_s = 0.6
     struck = faults.answers(dynamodb.client, "GetItem", code, status=status)
     with pytest.raises(Refused) as caught:
@@ -64,7 +64,9 @@ def test_a_service_that_stays_busy_is_given_up(dynamodb: DynamoDB, code: str, st
         ("ExpiredTokenException", NotConfigured, 3),
     ],
 )
-def test_a_no_is_a_no_at_once(dynamodb: DynamoDB, code: str, kind: type[CruddurError], exit_code: int) -> None:
+def test_a_refused_request_is_not_retried(
+    dynamodb: DynamoDB, code: str, kind: type[CruddurError], exit_code: int
+) -> None:
     struck = faults.answers(dynamodb.client, "GetItem", code)
     with pytest.raises(kind) as caught:
         ask(dynamodb)
@@ -80,7 +82,7 @@ def test_a_missing_table_is_named_with_the_command_that_makes_it(dynamodb: Dynam
 
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
 @pytest.mark.parametrize("attempts", ["1", "9"])
-def test_the_number_of_tries_does_not_depend_on_what_is_set_for_botocore(
+def test_the_number_of_attempts_does_not_depend_on_botocore_settings(
     dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch, mode: str, attempts: str
 ) -> None:
     monkeypatch.setenv("AWS_RETRY_MODE", mode)
@@ -101,7 +103,7 @@ def test_the_number_of_tries_does_not_depend_on_what_is_set_for_botocore(
     assert struck.count == 6
 
 
-def test_a_refused_connection_is_tried_for_a_while_and_then_said() -> None:
+def test_a_refused_connection_is_retried_and_then_an_error() -> None:
     at = aws_client.Endpoint("dynamodb", faults.refused_url(), "us-east-1", "DynamoDB there", unreachable_s=0.4)
     told: list[str] = []
     with (
@@ -130,7 +132,7 @@ def test_a_server_that_comes_back_is_reached(emulator: str) -> None:
     assert sent == 3
 
 
-def test_a_server_that_never_answers_is_given_up_after_three_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_given_up_after_three_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         aws_client.TIMEOUTS.silent_tries * aws_client.TIMEOUTS.read <= 20
     )  # with its pauses, below the 30 seconds that are promised

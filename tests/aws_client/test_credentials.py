@@ -1,4 +1,4 @@
-"""When credentials expire, by what the environment and the files of a home say."""
+"""The expiry of credentials is read from the environment and the files of the home folder."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def test_a_role_expires_with_the_profile_that_it_comes_from(monkeypatch: pytest.
     assert found.what == "the SSO token of profile default"
 
 
-def test_profiles_that_name_each_other_end() -> None:
+def test_profiles_that_name_each_other_give_no_expiry() -> None:
     _config("[default]\nsource_profile = other\n[profile other]\nsource_profile = default\n")
     assert credentials.expiry() is None
 
 
-def test_a_time_that_another_program_wrote_beside_the_keys() -> None:
+def test_the_expiry_that_another_program_wrote_beside_the_keys_is_read() -> None:
     (Path.home() / ".aws").mkdir()
     (Path.home() / ".aws" / "credentials").write_text(
         "[default]\naws_access_key_id = k\naws_secret_access_key = s\nx_security_token_expires = 2026-11-20T12:00:00Z\n"

@@ -1,4 +1,4 @@
-"""Items that go past botocore's model are the ones that botocore would have handed out or sent."""
+"""Items that are encoded without botocore are the same as those that botocore returns or sends."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_requests_are_set_aside_from_the_model_and_put_back_into_the_body() -> N
 
 
 @pytest.mark.parametrize("wrong", [{}, {"RequestItems": {"t": []}}, {"RequestItems": "t"}])
-def test_a_request_that_is_none_is_left_to_the_model(wrong: dict[str, Any]) -> None:
+def test_a_malformed_request_is_left_to_botocore(wrong: dict[str, Any]) -> None:
     context: dict[str, Any] = {}
     fast_json.set_aside(params := dict(wrong), context)
     assert (params, context) == (wrong, {})
 
 
-def test_a_value_that_is_none_of_dynamodbs_is_refused() -> None:
+def test_a_value_of_an_unknown_type_is_refused() -> None:
     context: dict[str, Any] = {}
     fast_json.set_aside({"RequestItems": {"t": [{"PutRequest": {"Item": {"pk": {"S": object()}}}}]}}, context)
     with pytest.raises(TypeError, match="object"):

@@ -1,4 +1,4 @@
-"""What the answers of a real engine say beside their content."""
+"""The clock and the throttling of a service are observed in the answers of a real engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cruddur_cli.errors import Refused
 
 
 def is_dynamodb_local(dynamodb: DynamoDB) -> bool:
-    """Whether it is the engine that sends no Date."""
+    """Whether it is DynamoDB Local, which sends no Date."""
     return dynamodb.at.url == os.environ.get("TEST_DYNAMODB_LOCAL")
 
 

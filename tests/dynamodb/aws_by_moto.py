@@ -1,4 +1,4 @@
-"""An opened message store of AWS by moto, whose answers a test changes: moto shows no state but the last."""
+"""A message store on moto, whose answers a test can change, because moto shows only the last state of a job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def store(table: str = production.TABLE) -> Iterator[DynamoDB]:
 
 
 def answers(dynamodb: DynamoDB, operation: str, *changes: Change) -> list[str]:
-    """Change the next answers to an operation, one after the other; the list tells how many were changed."""
+    """Change the next answers to an operation, one after the other; the returned list has one entry for each."""
     left, done = list(changes), []
 
     def change(parsed: dict[str, Any], **_: Any) -> None:
@@ -56,7 +56,7 @@ def refuses(dynamodb: DynamoDB, operation: str, *codes: str) -> list[str]:
 
 
 def answered(dynamodb: DynamoDB, operation: str, answer: dict[str, Any]) -> None:
-    """Answer the next request of an operation that moto does not know."""
+    """Answer the next request of an operation that moto does not support."""
     from botocore.awsrequest import AWSResponse, HTTPHeaders
 
     left = [answer]

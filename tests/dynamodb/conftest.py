@@ -1,4 +1,4 @@
-"""A message store of AWS by moto."""
+"""A fixture with a message store on moto."""
 
 from __future__ import annotations
 

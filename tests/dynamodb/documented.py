@@ -1,4 +1,4 @@
-"""Rules of DynamoDB's capacity that no command needs, as its documentation has them: what engines are compared with."""
+"""Rules of DynamoDB's capacity from its documentation that no command needs, to compare engines with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def get_units(item: Item | None, *, consistent: bool = False) -> float:
 
 
 def add_units(parts: Iterable[Units]) -> Units:
-    """The sum, index by index."""
+    """The sum of the units, with one sum for each index."""
     table, indexes = 0.0, dict[str, float]()
     for part in parts:
         table += part.table

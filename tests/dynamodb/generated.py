@@ -1,7 +1,7 @@
-"""Generated requests to one table, with what each costs by the rules: the same 2,000 on every machine.
+"""Generated requests to one table, with the units of each by the rules: the same 2,000 on every machine.
 
-Chance comes from one seeded generator through ``random()`` and what is built on it alone, so that a recording stays
-good for other versions of Python.
+They come from one seeded generator, and only from ``random()`` and functions based on it. So a recording is valid for
+other versions of Python too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ DIFFERENCES = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One request, its units by the documentation, and by name what DynamoDB Local adds to them or leaves out."""
+    """One request, its units by the documentation, and the differences of DynamoDB Local by name."""
 
     name: str
     request: dict[str, Any]
@@ -60,17 +60,17 @@ class Operation:
 
     @property
     def local(self) -> Units:
-        """What DynamoDB Local is expected to say."""
+        """The units that DynamoDB Local should report."""
         return documented.add_units([self.documented, *self.differences.values()])
 
 
 def operations(count: int, *, seed: int) -> list[Operation]:
-    """``count`` requests, in the order in which they have to be made, from an empty table on."""
+    """``count`` requests to an empty table, which must be sent in this order."""
     return list(_Generator(seed).make(count))
 
 
 class _Generator:
-    """Knows what the table holds after each request that it made up."""
+    """Generates requests, and knows the items of the table after each of them."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -108,7 +108,7 @@ class _Generator:
         return "".join(self.one_of(string.ascii_letters + "éß€漢😀") for _ in range(length))
 
     def number(self) -> str:
-        """Any number DynamoDB takes, in any form that it takes."""
+        """Any number that DynamoDB accepts, in any form that it accepts."""
         digits = "".join(self.one_of("0123456789") for _ in range(1 + self.below(38)))
         digits = digits[: 1 + self.below(8)] if self.chance(0.6) else digits
         point = self.below(len(digits))
@@ -143,7 +143,7 @@ class _Generator:
         return {kind: made[kind]()}
 
     def attributes(self) -> Item:
-        """Some attributes, those of indexes with the types of their keys, of few values so that they meet again."""
+        """Some attributes. Those of indexes have the types of the keys and few values, so that values repeat."""
         made: Item = {self.one_of(_NAMES): self.value() for _ in range(self.below(6))}
         if self.chance(0.5):
             made["g"] = {"S": self.one_of(("g1", "g2", "größer"))}
@@ -154,7 +154,7 @@ class _Generator:
         return made
 
     def padded(self, item: Item) -> Item:
-        """The item, often filled up to a whole number of blocks or one byte more, where an error in its size shows."""
+        """The item, often padded to whole blocks or to one byte more, so that an error in its size is visible."""
         if not self.chance(0.7):
             return item
         blocks = 1 + self.below(3) if self.chance(0.9) else 4 * (1 + self.below(5))
@@ -176,7 +176,7 @@ class _Generator:
         return self.padded(key | self.attributes())
 
     def store(self, key: Item, item: Item | None) -> Item | None:
-        """Put an item into the place of a key, or take it away; what was there comes back."""
+        """Put an item at a key, or delete it; return the item that was there."""
         old = self.table.pop(_key(key), None)
         if item is not None:
             self.table[_key(key)] = item
@@ -272,7 +272,7 @@ class _Generator:
         return Operation("GetItem", self.narrowed(request), Units(units))
 
     def narrowed(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The request, at times for one attribute only, which costs as much."""
+        """The request, sometimes for one attribute only, which costs the same."""
         return request | {"ProjectionExpression": "note"} if self.chance(0.2) else request
 
     def batch_get(self) -> Operation:
@@ -359,7 +359,7 @@ def _negative(units: Units) -> Units:
 
 
 def _in_transaction(changes: list[rules.Change], checked: list[Item | None]) -> dict[str, Units]:
-    """How DynamoDB Local counts a transaction, rule by rule."""
+    """The units of a transaction by the rules of DynamoDB Local."""
     actions = [(change, documented.transact_write_units([change], INDEXES)) for change in changes]
     actions += [((item, item), documented.transact_write_units([], checked=[item])) for item in checked if item]
     actions += [((None, {}), documented.transact_write_units([], checked=[None])) for item in checked if not item]
@@ -379,7 +379,7 @@ def _in_transaction(changes: list[rules.Change], checked: list[Item | None]) -> 
 
 
 def _other_halves(changes: Iterable[rules.Change], *, each: float = 1.0) -> dict[str, Units]:
-    """What ``OTHER_HALF`` adds: only an index with two keys of its own can have an item with one of them."""
+    """The units that ``OTHER_HALF`` adds. Only an item with one of an index's two own keys has this difference."""
     met = 0
     for old, new in changes:
         before, after = ([name for name in ("b", "n") if name in (item or {})] for item in (old, new))

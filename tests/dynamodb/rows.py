@@ -1,4 +1,4 @@
-"""Rows for tests: written as the application would, and read back whole."""
+"""Rows for tests, written as the application writes them, and read completely."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Item = dict[str, Any]
 
 
 def utc(*parts: int) -> datetime:
-    """An instant."""
+    """A time in UTC."""
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
 
 
@@ -69,5 +69,5 @@ def everything(dynamodb: DynamoDB) -> list[Item]:
 
 
 def texts(messages: Iterable[Message]) -> list[str]:
-    """What was said."""
+    """The texts of the messages."""
     return [message.message for message in messages]

@@ -1,4 +1,5 @@
-"""A process that sends, run by ``test_transactions``: it says ``ready``, waits for a line, then says what was stored.
+"""A process that sends messages, for ``test_transactions``: it prints ``ready``, waits for a line, and prints each
+stored message.
 
 Its one argument is JSON: ``endpoint``, ``table``, ``pairs`` of people, ``count`` of messages, ``number`` of the
 process, and whether it ``loses`` every third answer to a transaction, after the commit.
@@ -19,7 +20,7 @@ from cruddur_cli.dynamodb.conversations.model import Person
 
 
 def main(task: dict[str, Any]) -> None:
-    """Send ``count`` messages, to one pair after the other, now from this person of it and now from that."""
+    """Send ``count`` messages to one pair after the other, from each person of a pair in turn."""
     at = aws_client.Endpoint("dynamodb", task["endpoint"], aws_client.LOCAL_REGION, "DynamoDB")
     pairs = [[Person(*person) for person in pair] for pair in task["pairs"]]
     groups: dict[int, str] = {}
@@ -46,7 +47,7 @@ def main(task: dict[str, Any]) -> None:
 
 
 def lose_every_third(dynamodb: DynamoDB) -> None:
-    """Carry every third transaction out, and let its answer be lost on the way."""
+    """Lose the answer to every third transaction, after its commit."""
     count = 0
 
     def send(request: Any, **_: Any) -> None:

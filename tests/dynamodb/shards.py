@@ -1,4 +1,4 @@
-"""Streams for tests: records as the table's own stream delivers them, and faults of the Streams service."""
+"""Streams for tests: records in the form of the table's stream, and faults of the Streams service."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.faults import Struck
 
 @contextmanager
 def streaming(dynamodb: DynamoDB) -> Iterator[stream_reader.Stream]:
-    """The table's stream, turned on."""
+    """Turn on the table's stream."""
     tables.enable_stream(dynamodb, say=lambda _: None)
     with stream_reader.opened(dynamodb) as source:
         yield source
 
 
 def write_in_turn(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
-    """Put items, a batch at a time: DynamoDB Local writes few at once into a table with a stream, and lets others wait
-    for longer than a client does."""
+    """Put items one batch at a time. DynamoDB Local writes few items at once into a table with a stream, and blocks
+    other requests for longer than a client waits."""
     ahead = iter(items)
     while batch := list(islice(ahead, 25)):
         write(dynamodb, batch)
@@ -38,7 +38,7 @@ def write_in_turn(dynamodb: DynamoDB, items: Iterable[Item]) -> None:
 def read_all(
     source: stream_reader.Stream, positions: dict[str, Position] | None = None, *, page: int = stream_reader.PAGE
 ) -> list[Any]:
-    """Every record from the positions on; the positions stand behind them afterwards."""
+    """Every record after the positions; it moves the positions after them."""
     reader = stream_reader.Reader(source, {} if positions is None else positions, page=page)
     found: list[Any] = []
     more = True
@@ -52,7 +52,7 @@ def read_all(
 
 
 def record(number: int, item: Item, *, event: str = "INSERT", **changed: Any) -> dict[str, Any]:
-    """A record of a Lambda event for one item; ``changed`` replaces parts of what it says about the item."""
+    """A record of a Lambda event for one item; ``changed`` replaces parts of the record."""
     about: dict[str, Any] = {
         "ApproximateCreationDateTime": 1_795_176_000 + number,
         "Keys": {name: item[name] for name in ("pk", "sk")},
@@ -74,12 +74,12 @@ def record(number: int, item: Item, *, event: str = "INSERT", **changed: Any) ->
 
 
 def minute(number: int) -> str:
-    """A sort key, a minute after the one before."""
+    """The sort key of a minute, counted by its number."""
     return f"2026-11-20T{10 + number // 60:02}:{number % 60:02}:00.000000+00:00"
 
 
 def hundred(poisoned: int | None = None) -> list[dict[str, Any]]:
-    """A batch of a hundred messages of one conversation, of which one may be poisoned (counted from 1)."""
+    """A batch of a hundred messages of one conversation, of which one may be malformed (counted from 1)."""
     records = [record(n, message_row(minute(n), f"message {n}", sender=(ME, OTHER)[n % 2])) for n in range(1, 101)]
     if poisoned is not None:
         records[poisoned - 1]["dynamodb"]["NewImage"] = {"pk": {"S": "MSG#"}, "sk": {"N": "1"}}
@@ -105,7 +105,7 @@ class _Body:
 
 
 def strikes(client: Any, operation: str, code: str, *, times: int, after: int = 0) -> Struck:
-    """Of the requests of an operation, ``times`` after the first ``after`` are answered with an error of Streams."""
+    """Answer ``times`` requests of an operation, after the first ``after`` ones, with an error of Streams."""
     struck, left = Struck(), iter(range(after))
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
 
@@ -119,12 +119,12 @@ def strikes(client: Any, operation: str, code: str, *, times: int, after: int = 
 
 
 def shard_id(name: str) -> str:
-    """A name as long as an id has to be."""
+    """A shard id with the required length."""
     return f"shardId-{name:->24}"
 
 
 class Shards:
-    """A stream of made-up shards, answered in place of the engine: what no local engine has, lineage and pages of it.
+    """A simulated stream with shards that have parents, and pages of shards, which no local engine has.
 
     ``plan`` is each shard's parent and pages of records; a shard that is not named in ``open_shards`` is closed.
     """

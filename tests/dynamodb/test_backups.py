@@ -22,7 +22,7 @@ def restoring(parsed: dict[str, Any]) -> None:
     parsed["Table"]["TableStatus"] = "CREATING"
 
 
-def test_a_backup_is_waited_for_and_each_state_is_said_once(aws: DynamoDB) -> None:
+def test_creating_a_backup_waits_and_reports_each_state_once(aws: DynamoDB) -> None:
     changed = aws_by_moto.answers(aws, "DescribeBackup", creating, creating)
     said: list[str] = []
     made, is_new = backups.create(aws, "weekly", say=said.append, wait_s=30)
@@ -37,7 +37,7 @@ def test_waiting_ends_and_the_backup_continues(aws: DynamoDB) -> None:
     assert [one.backup for one in backups.listed(aws)] == ["weekly"]
 
 
-def test_a_backup_that_was_deleted_meanwhile_is_no_success(aws: DynamoDB) -> None:
+def test_a_backup_that_is_deleted_meanwhile_is_an_error(aws: DynamoDB) -> None:
     def deleted(parsed: dict[str, Any]) -> None:
         parsed["BackupDescription"]["BackupDetails"]["BackupStatus"] = "DELETED"
 
@@ -46,14 +46,14 @@ def test_a_backup_that_was_deleted_meanwhile_is_no_success(aws: DynamoDB) -> Non
         backups.create(aws, "weekly", say=silent, wait_s=5)
 
 
-def test_a_new_table_whose_backups_are_being_enabled_is_asked_again(aws: DynamoDB) -> None:
+def test_a_backup_of_a_new_table_is_retried_until_backups_are_enabled(aws: DynamoDB) -> None:
     refused = aws_by_moto.refuses(aws, "CreateBackup", *["ContinuousBackupsUnavailableException"] * 2)
     assert backups.create(aws, "weekly", say=silent, wait_s=5)[1]
     assert len(refused) == 2
 
 
 @pytest.mark.parametrize("name", ["ab", "a b", "a/b", "x" * 256, ""])
-def test_a_name_that_dynamodb_would_refuse_is_refused_before(aws: DynamoDB, name: str) -> None:
+def test_a_backup_name_that_dynamodb_does_not_accept_is_refused(aws: DynamoDB, name: str) -> None:
     with pytest.raises(BadInput):
         backups.create(aws, name, say=silent, wait_s=5)
 
@@ -64,7 +64,7 @@ def test_the_default_name_of_a_backup_is_the_table_and_the_second() -> None:
     backups.check_name(backups.name_at("x" * 255, moment))
 
 
-def test_a_restore_is_waited_for_and_compared_with_its_source(aws: DynamoDB) -> None:
+def test_a_restore_waits_and_compares_the_table_with_its_source(aws: DynamoDB) -> None:
     backup, _ = backups.create(aws, "weekly", say=silent, wait_s=5)
     aws_by_moto.answers(aws, "DescribeTable", lambda _: None, restoring, restoring)
     said: list[str] = []
@@ -73,7 +73,7 @@ def test_a_restore_is_waited_for_and_compared_with_its_source(aws: DynamoDB) -> 
     assert "table second: creating" in said
 
 
-def test_an_index_that_did_not_come_back_is_named(aws: DynamoDB) -> None:
+def test_an_index_that_was_not_restored_is_named(aws: DynamoDB) -> None:
     backup, _ = backups.create(aws, "weekly", say=silent, wait_s=5)
 
     def without(parsed: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def test_an_index_that_did_not_come_back_is_named(aws: DynamoDB) -> None:
     assert any("message-group-sk-index" in each for each in done.differences)
 
 
-def test_a_window_is_known_and_other_times_are_refused(aws: DynamoDB) -> None:
+def test_times_outside_the_recovery_window_are_refused(aws: DynamoDB) -> None:
     assert backups.window(aws) is None
     now = datetime(2026, 11, 20, 10, tzinfo=UTC)
 

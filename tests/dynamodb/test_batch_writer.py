@@ -1,4 +1,4 @@
-"""Batches: 25 at a time, the last of a key wins, and what comes back unprocessed is written after a pause, or said."""
+"""Batches of 25 are written, the last item of a key is stored, and unprocessed requests are retried or reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_half_of_each_batch_unprocessed_five_times_writes_each_item_once(dynamod
     assert written == 200
 
 
-def test_unprocessed_for_ever_stops_and_says_what_is_left(dynamodb: DynamoDB) -> None:
+def test_requests_that_stay_unprocessed_end_with_an_error(dynamodb: DynamoDB) -> None:
     dynamodb.busy_s = 0.3
     found = faults.unprocessed(dynamodb.client, rounds=faults.FOREVER, share=1.0)
     with pytest.raises(Refused, match="25 of a batch of 25 were not processed") as caught:
@@ -47,8 +47,8 @@ def test_unprocessed_for_ever_stops_and_says_what_is_left(dynamodb: DynamoDB) ->
     assert everything(dynamodb) == []
 
 
-def test_patience_counts_from_the_last_progress(dynamodb: DynamoDB) -> None:
-    """One item a round gets through: 25 rounds take at least three times the patience."""
+def test_the_time_limit_counts_from_the_last_progress(dynamodb: DynamoDB) -> None:
+    """Each round writes one item: 25 rounds take at least three times the time limit."""
     dynamodb.busy_s = 0.2
     found = faults.unprocessed(dynamodb.client, rounds=faults.FOREVER, share=1.0, least=1)
     write(dynamodb, puts(25, keys=25))
@@ -57,7 +57,7 @@ def test_patience_counts_from_the_last_progress(dynamodb: DynamoDB) -> None:
 
 
 @pytest.mark.parametrize(("count", "keys"), [(26, 26), (26, 1), (1000, 1000), (1000, 13), (1000, 990)])
-def test_of_repeated_keys_the_last_wins_within_and_across_batches(dynamodb: DynamoDB, count: int, keys: int) -> None:
+def test_the_last_item_of_a_key_is_stored_within_and_across_batches(dynamodb: DynamoDB, count: int, keys: int) -> None:
     found = faults.unprocessed(dynamodb.client, rounds=0)
     told: list[int] = []
     write(dynamodb, puts(count, keys=keys), advance=told.append)
@@ -67,7 +67,7 @@ def test_of_repeated_keys_the_last_wins_within_and_across_batches(dynamodb: Dyna
     assert [item["message"]["S"] for item in everything(dynamodb)] == [last[n] for n in sorted(last)]
 
 
-def test_the_last_of_a_key_wins_also_when_its_first_batch_comes_back(dynamodb: DynamoDB) -> None:
+def test_the_last_item_of_a_key_is_stored_if_its_first_batch_is_unprocessed(dynamodb: DynamoDB) -> None:
     faults.unprocessed(dynamodb.client, rounds=3)
     write(dynamodb, puts(300, keys=30))
     assert [item["message"]["S"] for item in everything(dynamodb)] == [f"{n}" for n in range(270, 300)]
@@ -113,7 +113,7 @@ def test_the_number_of_written_rows_is_known_after_a_flush(dynamodb: DynamoDB) -
         assert batch.written == len(everything(dynamodb)) == 30
 
 
-def test_throttling_and_server_errors_are_waited_out(dynamodb: DynamoDB) -> None:
+def test_throttling_and_server_errors_are_retried(dynamodb: DynamoDB) -> None:
     throttled = faults.answers(dynamodb.client, "BatchWriteItem", "ThrottlingException", times=4)
     broken = faults.answers(dynamodb.client, "BatchWriteItem", "InternalServerError", status=500, times=3)
     write(dynamodb, puts(100, keys=100))

@@ -1,4 +1,4 @@
-"""The library takes sessions and clients of boto3, and hands them out."""
+"""The library accepts sessions and clients of boto3, and returns sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.dynamodb.rows import ME, OTHER, everything, message_row, write
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
-    """A session as any program makes one."""
+    """A boto3 session, as a program creates it."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return boto3.Session("local", "local", region_name=aws_client.LOCAL_REGION)
 
@@ -48,7 +48,7 @@ def test_a_client_of_boto3_sends_reads_and_stays_open(session: boto3.Session, en
     assert len(client.scan(TableName=name)["Items"]) == 33
 
 
-def test_two_stores_over_one_client_and_none_of_it_stays(session: boto3.Session, endpoint: str, name: str) -> None:
+def test_two_stores_share_a_client_and_leave_no_handler_on_it(session: boto3.Session, endpoint: str, name: str) -> None:
     client = session.client("dynamodb", endpoint_url=endpoint)
     with opened(client=client, table=name) as one:
         with opened(client=client, table=name) as two:
@@ -79,7 +79,7 @@ def test_a_session_opens_a_store_that_is_closed_at_the_end(
         assert everything(dynamodb) == []
 
 
-def test_a_session_of_boto3_is_handed_out(endpoint: str, name: str) -> None:
+def test_a_session_of_boto3_is_returned(endpoint: str, name: str) -> None:
     at = aws_client.Endpoint("dynamodb", endpoint, aws_client.LOCAL_REGION, "the engine")
     given = aws_client.session(at)
     assert isinstance(given, boto3.Session)
@@ -90,11 +90,11 @@ def test_a_session_of_boto3_is_handed_out(endpoint: str, name: str) -> None:
         assert everything(dynamodb) == []
 
 
-def test_a_client_for_aws_itself_is_told_from_one_of_an_engine(session: boto3.Session) -> None:
+def test_a_client_for_aws_differs_from_a_client_for_an_engine(session: boto3.Session) -> None:
     with aws_client.lent(session.client("dynamodb", region_name="eu-west-1")) as at:
         assert (at.url, at.region, at.local, at.label) == (None, "eu-west-1", False, "DynamoDB in eu-west-1")
 
 
-def test_a_store_needs_something_to_be_opened_with() -> None:
+def test_a_store_needs_an_endpoint_a_client_or_a_session() -> None:
     with pytest.raises(NotConfigured, match="endpoint, or a client or a session"), opened(table="t"):
         pass

@@ -1,4 +1,4 @@
-"""Scans: every page and segment once, no more than asked for, and memory that does not grow with the table."""
+"""A scan reads every page and segment once, reads no more than its limit, and uses constant memory."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_three_megabytes_are_read_to_the_last_page(three_mb: DynamoDB, segments:
 
 
 @pytest.mark.parametrize(("limit", "segments"), [(1, 1), (7, 4), (300, 1), (320, 1), (5000, 1), (2000, 4)])
-def test_a_limit_is_what_comes_at_most(three_mb: DynamoDB, limit: int, segments: int) -> None:
+def test_a_scan_yields_at_most_its_limit(three_mb: DynamoDB, limit: int, segments: int) -> None:
     assert len(keys(scanning.pages(three_mb, segments=segments, limit=limit))) == min(limit, 320)
 
 
-def test_a_limit_is_all_that_is_read(three_mb: DynamoDB) -> None:
+def test_a_scan_reads_no_more_items_than_its_limit(three_mb: DynamoDB) -> None:
     assert len(keys(scanning.pages(three_mb, limit=5))) == 5
     assert {each.operation: each.items for each in three_mb.meter.operations()}["Scan"] == 5
 
@@ -52,7 +52,7 @@ def test_an_empty_table_has_one_empty_page(dynamodb: DynamoDB) -> None:
 
 
 @pytest.mark.parametrize("segments", [1, 4])
-def test_a_missing_table_is_said(dynamodb: DynamoDB, segments: int) -> None:
+def test_a_missing_table_is_not_found(dynamodb: DynamoDB, segments: int) -> None:
     dynamodb.table = "no-such-table"
     with pytest.raises(NotFound, match="no table 'no-such-table'"):
         list(scanning.pages(dynamodb, segments=segments))
@@ -81,7 +81,7 @@ def test_a_reader_that_stops_early_leaves_no_thread(three_mb: DynamoDB) -> None:
 
 @pytest.mark.parametrize("segments", [1, 4])
 def test_memory_does_not_grow_with_the_table(dynamodb: DynamoDB, segments: int) -> None:
-    """35 pages are never held together: one at a time is parsed, and each reader keeps the bytes of one."""
+    """The 35 pages are not in memory together: one is parsed, and each reader keeps the bytes of one more."""
     size, count = 40_000, 880
     write(dynamodb, (message_row(f"{n}", "x" * size, group=f"{n}") for n in range(count)))
     tracemalloc.start()
@@ -95,7 +95,7 @@ def test_memory_does_not_grow_with_the_table(dynamodb: DynamoDB, segments: int) 
 
 
 def test_segments_do_not_run_ahead_of_a_slow_reader(dynamodb: DynamoDB) -> None:
-    """One page is in use; each other reader has asked for one, and keeps the bytes that came unparsed."""
+    """One page is in use. Each other reader has requested one page, and keeps its unparsed bytes."""
     write(dynamodb, (message_row(f"{n}", "x" * 40_000, group=f"{n}") for n in range(800)))
     sent: list[None] = []
     dynamodb.client.meta.events.register("before-send.dynamodb.Scan", lambda **_: sent.append(None))
@@ -108,8 +108,8 @@ def test_segments_do_not_run_ahead_of_a_slow_reader(dynamodb: DynamoDB) -> None:
     assert 1 + sum(1 for _ in pages) > 20
 
 
-def test_a_reader_that_fails_lets_the_waiting_ones_end(three_mb: DynamoDB) -> None:
-    """It fails with a page in its hands, while the others wait for their turn to parse."""
+def test_a_failed_reader_does_not_block_the_waiting_readers(three_mb: DynamoDB) -> None:
+    """It fails after it has parsed a page, while the others wait for the turn to parse."""
     sent: list[None] = []
     three_mb.client.meta.events.register("before-send.dynamodb.Scan", lambda **_: sent.append(None))
     before = threading.active_count()
@@ -164,7 +164,7 @@ def found_by(
     return sorted(f"{item['pk']['S']} {item['sk']['S']}" for page in pages for item in page)
 
 
-def test_a_selection_is_the_same_by_the_engines_filter_and_by_our_own(dynamodb: DynamoDB) -> None:
+def test_a_selection_gives_the_same_items_by_both_filters(dynamodb: DynamoDB) -> None:
     items = [
         {"pk": {"S": pk}, "sk": {"S": str(number)}, **attributes}
         for pk in ("MSG#g", "GRP#u")
@@ -182,7 +182,7 @@ def test_a_selection_is_the_same_by_the_engines_filter_and_by_our_own(dynamodb: 
     assert counts == [8, 8, 3, 0, 6, 6, 2, 4, 0, 2, 2, 2, 8, 1, 0, 3, 0]
 
 
-def test_a_key_makes_a_read_smaller_and_a_filter_does_not(three_mb: DynamoDB) -> None:
+def test_a_key_makes_a_read_cheaper_and_a_filter_does_not(three_mb: DynamoDB) -> None:
     computed = three_mb.meter.computed
     assert len(found_by(three_mb, scanning.Selection(pk="MSG#7"))) == 8
     assert [(one.operation, one.items) for one in three_mb.meter.operations()] == [
@@ -197,7 +197,7 @@ def test_a_key_makes_a_read_smaller_and_a_filter_does_not(three_mb: DynamoDB) ->
 
 
 @pytest.mark.parametrize("limit", [1, 3, 8, 9])
-def test_a_limit_counts_what_is_selected(three_mb: DynamoDB, limit: int) -> None:
+def test_a_limit_counts_selected_items(three_mb: DynamoDB, limit: int) -> None:
     assert len(found_by(three_mb, scanning.Selection(pk="MSG#7"), limit=limit)) == min(limit, 8)
     late = scanning.Selection(where=(("sk", "319"),))
     assert found_by(three_mb, late, limit=limit) == ["MSG#39 319"]

@@ -1,4 +1,4 @@
-"""Both rows, declared once: everything else follows from the declaration."""
+"""Both kinds of row are declared once, and everything else uses this declaration."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_every_declared_source_is_a_field_of_its_record() -> None:
                 assert source.field in {field.name for field in fields(records[source.of])}
 
 
-def test_a_group_row_has_of_its_other_person_what_a_message_has_of_its_sender() -> None:
+def test_a_group_row_and_a_message_have_the_same_fields_of_a_person() -> None:
     message = schema.written_by(ME, "text", message_uuid="1", at=utc(2026, 11, 20))
     assert schema.sender(message) == ME
     others = {name for name, source in schema.GROUP_ROW.items() if source.of is schema.Of.OTHER}
     assert others < schema.MESSAGE_ROW.keys()
 
 
-def test_a_value_that_is_none_makes_no_attribute() -> None:
+def test_a_field_that_is_none_gives_no_attribute() -> None:
     nameless = schema.Person(OTHER.uuid, None, None)
     message = schema.written_by(nameless, "text", message_uuid="1", at=utc(2026, 11, 20))
     item = schema.message_item(GROUP, message)
@@ -50,7 +50,7 @@ def test_a_value_that_is_none_makes_no_attribute() -> None:
     assert schema.read_message(item) == message
 
 
-def test_the_table_is_made_with_the_declared_keys_and_types() -> None:
+def test_the_table_is_created_with_the_declared_keys_and_types() -> None:
     assert [
         {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "message_group_uuid")
     ] == schema.KEY_TYPES

@@ -1,4 +1,4 @@
-"""A checkpoint is believed only as it was written."""
+"""A checkpoint is accepted only if it was not changed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cruddur_cli.dynamodb import sealing
 ABOUT, STATE = {"what": "import", "table": "t"}, {"after": {"file": 0, "line": 7}}
 
 
-def test_what_is_sealed_comes_back() -> None:
+def test_a_sealed_checkpoint_is_read_as_it_was_written() -> None:
     assert sealing.unseal(sealing.seal(ABOUT, STATE).encode()) == (ABOUT, STATE)
 
 
-def test_any_changed_character_is_noticed() -> None:
+def test_a_checkpoint_with_any_changed_character_is_refused() -> None:
     sealed = sealing.seal(ABOUT, STATE).encode()
     for place in range(len(sealed) - 1):
         for changed in (sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :], sealed[:place]):
@@ -33,13 +33,13 @@ def test_any_changed_character_is_noticed() -> None:
         (b'{"version": 2, "about": {}, "state": {}}', "checksum"),
     ],
 )
-def test_why_it_cannot_be_used_is_said(content: bytes, why: str) -> None:
+def test_an_unusable_checkpoint_is_refused_with_the_reason(content: bytes, why: str) -> None:
     with pytest.raises(sealing.Unusable, match=why):
         sealing.unseal(content)
 
 
 @pytest.mark.parametrize("value", [-1, True, 1.0, "1", None])
-def test_only_a_whole_number_is_one(value: object) -> None:
+def test_only_an_integer_is_a_whole_number(value: object) -> None:
     with pytest.raises(sealing.Unusable):
         sealing.whole_number(value)
 

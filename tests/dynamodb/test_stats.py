@@ -1,4 +1,4 @@
-"""Statistics are exact while they fit, and say so where they do not."""
+"""Statistics are exact while there are enough counters, and are marked as approximate otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.dynamodb.shards import minute
 
 
 def conversation(number: int) -> list[Item]:
-    """The two group rows of a conversation that no other one shares anything with."""
+    """The two group rows of a conversation whose people have no other conversation."""
     first, second = (Person(f"{side}{number}", side, side) for side in "ab")
     both = ((first, second), (second, first))
     return [group_row(owner, other, minute(number), "x", group=f"group {number}") for owner, other in both]
@@ -30,7 +30,7 @@ def test_bytes_and_units_are_those_of_the_items() -> None:
     assert found["message groups"].write_units == 4.0, "each is in the index too"
 
 
-def test_a_pair_needs_both_halves_in_any_order() -> None:
+def test_a_group_row_needs_its_counterpart_in_any_order() -> None:
     items = [item for number in range(500) for item in conversation(number)]
     for seed in range(3):
         random.Random(seed).shuffle(items)
@@ -40,7 +40,7 @@ def test_a_pair_needs_both_halves_in_any_order() -> None:
     assert (lonely.message_group_uuid, lonely.user_uuid, lonely.other_user_uuid) == ("group 7", "a7", "b7")
 
 
-def test_a_doubled_row_has_one_counterpart_too_few() -> None:
+def test_a_duplicate_row_lacks_a_counterpart() -> None:
     mine, theirs = conversation(7)
     again = {**mine, "sk": {"S": minute(8)}}
     for order in ([mine, theirs, again], [mine, again, theirs], [again, theirs, mine]):
@@ -80,7 +80,7 @@ def test_with_more_waiting_rows_than_counters_their_number_is_an_estimate() -> N
     assert 1600 < found.lonely_rows < 2400
 
 
-def test_days_beyond_what_is_kept_are_counted_together() -> None:
+def test_days_before_the_first_listed_one_are_counted_together() -> None:
     items = [message_row(f"20{n // 28 % 90 + 10:02}-0{n % 9 + 1}-{n % 28 + 1:02}", "x") for n in range(500)]
     found = stats.collect(items, days=10)
     assert sum(found.days.values()) + found.earlier == 500

@@ -1,4 +1,4 @@
-"""What protects a table, and what it is made again with: what the old one had, checked before it is dropped."""
+"""A table's protection is changed, and its settings are given to the table that replaces it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made_again(dynamodb: DynamoDB) -> table_settings.TableSettings:
     return table_settings.read(dynamodb)
 
 
-def test_a_table_made_again_has_billing_stream_and_time_to_live_of_the_old_one(dynamodb: DynamoDB) -> None:
+def test_a_recreated_table_has_billing_stream_and_ttl_of_the_old_one(dynamodb: DynamoDB) -> None:
     view = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     dynamodb.call("update_table", TableName=dynamodb.table, StreamSpecification=view)
     tables.wait_ready(dynamodb, say=say)
@@ -48,7 +48,7 @@ def test_a_table_made_again_has_billing_stream_and_time_to_live_of_the_old_one(d
 
 
 @pytest.mark.parametrize("on_demand", [False, True])
-def test_a_table_made_again_is_paid_as_the_old_one(dynamodb: DynamoDB, on_demand: bool) -> None:
+def test_a_recreated_table_has_the_billing_of_the_old_one(dynamodb: DynamoDB, on_demand: bool) -> None:
     tables.drop(dynamodb, say=say)
     like = {} if on_demand else {"ProvisionedThroughput": {"ReadCapacityUnits": 7, "WriteCapacityUnits": 9}}
     tables.create(dynamodb, on_demand=on_demand, like=like or None, say=say)
@@ -58,7 +58,7 @@ def test_a_table_made_again_is_paid_as_the_old_one(dynamodb: DynamoDB, on_demand
     assert tables.describe(dynamodb).billing == before
 
 
-def test_tags_and_recovery_are_kept_where_the_engine_knows_them(dynamodb: DynamoDB) -> None:
+def test_tags_and_recovery_are_kept_if_the_engine_supports_them(dynamodb: DynamoDB) -> None:
     if not knows_tags(dynamodb):
         kept = table_settings.read(dynamodb)
         assert (kept.tags, kept.recovery) == ((), None)
@@ -74,7 +74,7 @@ def test_tags_and_recovery_are_kept_where_the_engine_knows_them(dynamodb: Dynamo
     assert after.recovery is not None
 
 
-def test_a_provisioned_table_becomes_one_that_is_paid_per_request(dynamodb: DynamoDB) -> None:
+def test_a_provisioned_table_is_switched_to_on_demand(dynamodb: DynamoDB) -> None:
     before = tables.describe(dynamodb).billing
     assert tables.make_on_demand(dynamodb, say=say, dry_run=True) == (before, "on demand")
     assert tables.describe(dynamodb).billing == before
@@ -84,7 +84,7 @@ def test_a_provisioned_table_becomes_one_that_is_paid_per_request(dynamodb: Dyna
 
 
 @pytest.mark.parametrize("operation", ["CreateTable", "BatchWriteItem", "PutItem", "DeleteItem"])
-def test_a_right_that_is_missing_is_found_before_the_table_is_dropped(dynamodb: DynamoDB, operation: str) -> None:
+def test_a_missing_right_is_found_before_the_table_is_dropped(dynamodb: DynamoDB, operation: str) -> None:
     write(dynamodb, [message_row("2026", "hello")])
     before = everything(dynamodb)
     kept = table_settings.read(dynamodb)
@@ -94,21 +94,21 @@ def test_a_right_that_is_missing_is_found_before_the_table_is_dropped(dynamodb: 
     assert everything(dynamodb) == before
 
 
-def test_looking_for_rights_changes_no_item(dynamodb: DynamoDB) -> None:
+def test_checking_rights_changes_no_item(dynamodb: DynamoDB) -> None:
     write(dynamodb, [message_row("2026", "hello")])
     before = everything(dynamodb)
     table_settings.check_rights(dynamodb, table_settings.read(dynamodb))
     assert everything(dynamodb) == before
 
 
-def test_a_setting_that_a_new_table_does_not_take_is_told(dynamodb: DynamoDB) -> None:
+def test_a_setting_that_cannot_be_restored_is_reported(dynamodb: DynamoDB) -> None:
     kept = table_settings.TableSettings(time_to_live="expires_at")
     faults.answers(dynamodb.client, "UpdateTimeToLive", "LimitExceededException", times=faults.FOREVER)
     (failed,) = table_settings.restore(dynamodb, kept)
     assert failed.startswith("time to live: ")
 
 
-def test_protection_waits_until_a_new_table_can_have_it(aws: DynamoDB) -> None:
+def test_protection_is_retried_until_a_new_table_accepts_it(aws: DynamoDB) -> None:
     refused = aws_by_moto.refuses(aws, "UpdateContinuousBackups", "ContinuousBackupsUnavailableException")
     done = table_settings.protect(aws, on=True, production=True, dry_run=False, say=silent)
     assert {one.result for one in done} == {"changed"}
@@ -116,7 +116,7 @@ def test_protection_waits_until_a_new_table_can_have_it(aws: DynamoDB) -> None:
     assert tables.is_production(aws)
 
 
-def test_an_engine_that_knows_no_recovery_or_forgets_protection_says_so(aws: DynamoDB) -> None:
+def test_protection_that_an_engine_does_not_support_is_reported(aws: DynamoDB) -> None:
     aws_by_moto.refuses(aws, "DescribeContinuousBackups", "UnknownOperationException")
 
     def forgets(parsed: dict[str, Any]) -> None:

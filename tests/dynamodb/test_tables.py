@@ -1,4 +1,4 @@
-"""The table: made once, waited for and not for ever, compared, dropped."""
+"""The table is created once, waited for with a limit, compared and dropped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def looks(status: str, index: str | None = None) -> Callable[[dict[str, Any]], N
 
 
 @pytest.mark.parametrize(("on_demand", "billing"), [(False, "provisioned, 5 RCU / 5 WCU"), (True, "on demand")])
-def test_a_new_table_is_what_the_application_expects(store: DynamoDB, on_demand: bool, billing: str) -> None:
+def test_a_new_table_has_the_schema_that_the_application_expects(
+    store: DynamoDB, on_demand: bool, billing: str
+) -> None:
     assert tables.create(store, on_demand=on_demand, say=quietly) is True
     table = tables.describe(store)
     assert tables.differences(table) == []
@@ -48,14 +50,14 @@ def test_a_new_table_is_what_the_application_expects(store: DynamoDB, on_demand:
     assert table.keys == "pk (HASH), sk (RANGE)"
 
 
-def test_a_table_that_is_there_is_left_alone(store: DynamoDB) -> None:
+def test_an_existing_table_is_not_changed(store: DynamoDB) -> None:
     tables.create(store, say=quietly)
     write(store, [message_row("1", "kept")])
     assert tables.create(store, say=quietly) is False
     assert len(everything(store)) == 1
 
 
-def test_six_who_create_at_once_make_one_table(store: DynamoDB) -> None:
+def test_six_creations_at_once_create_one_table(store: DynamoDB) -> None:
     with ThreadPoolExecutor(6) as pool:
         made = list(pool.map(lambda _: tables.create(store, say=quietly), range(6)))
     assert sum(made) == 1
@@ -70,7 +72,7 @@ def test_six_who_create_at_once_make_one_table(store: DynamoDB) -> None:
         (("pk", "sk"), {"pk": "S", "sk": "S", "message_group_uuid": "S"}, True, ["projection KEYS_ONLY"]),
     ],
 )
-def test_another_schema_is_told_apart(
+def test_differences_of_the_schema_are_found(
     store: DynamoDB, keys: tuple[str, ...], types: dict[str, str], index: bool, expected: list[str]
 ) -> None:
     def schema(*names: str) -> list[dict[str, str]]:
@@ -123,7 +125,7 @@ def test_a_new_table_may_not_be_visible_at_once(store: DynamoDB) -> None:
     assert struck.count == 2
 
 
-def test_a_table_that_is_never_ready_is_given_up(store: DynamoDB) -> None:
+def test_creating_a_table_that_is_never_ready_ends_with_an_error(store: DynamoDB) -> None:
     faults.table_looks(store.client, *[looks("CREATING")] * 50)
     with pytest.raises(CannotConnect, match="not ready yet after") as caught:
         tables.create(store, say=quietly, wait_s=0.3)
@@ -167,7 +169,7 @@ def test_a_busy_table_is_waited_for_and_then_dropped(store: DynamoDB) -> None:
     assert tables.exists(store) is False
 
 
-def test_a_table_that_stays_busy_is_given_up(store: DynamoDB) -> None:
+def test_dropping_a_table_that_stays_busy_ends_with_an_error(store: DynamoDB) -> None:
     tables.create(store, say=quietly)
     store.busy_s = 0.3
     with opened(store.at, store.table) as other:
@@ -177,7 +179,7 @@ def test_a_table_that_stays_busy_is_given_up(store: DynamoDB) -> None:
             tables.drop(other, say=quietly)
 
 
-def test_deletion_protection_is_respected_and_its_remedy_named(store: DynamoDB) -> None:
+def test_a_table_with_deletion_protection_is_not_dropped(store: DynamoDB) -> None:
     tables.create(store, say=quietly)
     faults.table_looks(store.client, lambda table: table.update(DeletionProtectionEnabled=True))
     with pytest.raises(Protected, match="deletion protection") as caught:
@@ -203,7 +205,7 @@ def test_every_page_of_table_names_is_read(store: DynamoDB) -> None:
     assert len(found) == len(set(found))
 
 
-def test_a_drop_ends_although_another_command_has_created_the_table_again(store: DynamoDB) -> None:
+def test_a_drop_ends_if_another_command_creates_the_table_again(store: DynamoDB) -> None:
     tables.create(store)
     before = tables.description(store)
     with opened(store.at, store.table) as other:

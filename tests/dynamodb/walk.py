@@ -1,7 +1,7 @@
-"""Takes every declared attribute through everything that writes or reads a row; run as a program, with one more.
+"""Test every declared attribute with all code that writes or reads a row; as a program, with one more attribute.
 
-``python -m tests.dynamodb.walk ENDPOINT`` declares an attribute that no other line of the package knows, and does the
-same: what has a list of attributes of its own is found by it.
+``python -m tests.dynamodb.walk ENDPOINT`` declares an attribute that is nowhere else in the package, and runs the same
+test. It fails if some code has its own list of attributes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ START = datetime(2026, 11, 19, 10, tzinfo=UTC)
 
 
 def declare_one_more() -> None:
-    """Load the package with one attribute more in its declaration."""
+    """Load the package with one more declared attribute."""
     name = "cruddur_cli.dynamodb.schema"
     spec = importlib.util.find_spec(name)
     assert spec is not None
@@ -35,7 +35,7 @@ def declare_one_more() -> None:
 
 
 def walk(dynamodb: Any, folder: Path) -> None:  # noqa: PLR0915 - one walk, step after step
-    """Send, move, apply, repair, seed, export, import and copy rows; each declared attribute has to be right."""
+    """Send, move, apply, repair, seed, export, import and copy rows; check each declared attribute after each step."""
     from cruddur_cli.dynamodb import schema
     from cruddur_cli.dynamodb.conversations import group_rows, send
     from cruddur_cli.dynamodb.streams import processor
@@ -45,7 +45,7 @@ def walk(dynamodb: Any, folder: Path) -> None:  # noqa: PLR0915 - one walk, step
         return {item["pk"]["S"]: item for item in everything(dynamodb) if item["pk"]["S"].startswith("GRP#")}
 
     def check(message: Any, *, foreign: bool = True) -> None:
-        """Both group rows say this message, whole, and what another application put there."""
+        """Check that both group rows have all attributes of this message, and those of another application."""
         found = rows()
         assert len(found) == 2
         for owner, other in ((ME, OTHER), (OTHER, ME)):
@@ -63,7 +63,7 @@ def walk(dynamodb: Any, folder: Path) -> None:  # noqa: PLR0915 - one walk, step
             assert row == typed | ({"pinned": {"BOOL": True}} if foreign else {})
 
     def make_stale() -> None:
-        """Let both rows say something else in each attribute that a message gives, and more than is declared."""
+        """Change every attribute of both rows that comes from a message, and add an undeclared one."""
         write(dynamodb, [
             row | {name: {schema.BY_NAME[name].type: "0"} for name, source in schema.GROUP_ROW.items()
                    if source.of is schema.Of.MESSAGE} | {"pinned": {"BOOL": True}}
@@ -135,7 +135,7 @@ def _key(item: dict[str, Any]) -> tuple[str, str]:
 
 
 def _copy(items: list[dict[str, Any]], group: str) -> None:
-    """Every declared attribute arrives, each as its declaration says; a text is the same in both rows."""
+    """Check that a copy has every declared attribute as declared, and the same text in both rows."""
     from cruddur_cli.dynamodb import schema
     from cruddur_cli.dynamodb.transfer import anonymized_copy
 
@@ -153,7 +153,7 @@ def _copy(items: list[dict[str, Any]], group: str) -> None:
 
 
 def main(endpoint: str) -> None:
-    """The walk with one more attribute."""
+    """Run the walk with one more attribute."""
     declare_one_more()
     from cruddur_cli.aws_client import client as aws_client
     from cruddur_cli.dynamodb import schema, tables

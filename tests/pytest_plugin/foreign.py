@@ -1,4 +1,4 @@
-"""A project outside of this repository, and pytest run in it: its own process, folder and settings."""
+"""A project outside of this repository, in which pytest runs with its own process, folder and settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "testing-your-app"
 
 
 class Project:
-    """A folder with tests. ``TMPDIR`` is its own, so that nothing of another run is seen."""
+    """A folder with tests. It has its own ``TMPDIR``, so that it does not see other runs."""
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder, self.home = folder, home
@@ -24,12 +24,12 @@ class Project:
             place.chmod(0o711)
 
     def write(self, **files: str) -> None:
-        """Files of the project; ``test_a`` is test_a.py."""
+        """Write files of the project; ``test_a`` is test_a.py."""
         for name, text in files.items():
             (self.folder / f"{name}.py").write_text(text, encoding="utf-8")
 
     def settings(self, *lines: str) -> None:
-        """Its pytest.ini."""
+        """Write its pytest.ini."""
         (self.folder / "pytest.ini").write_text("\n".join(["[pytest]", *lines, ""]), encoding="utf-8")
 
     def command(self, *arguments: str) -> list[str]:
@@ -37,7 +37,7 @@ class Project:
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """What its pytest sees; nothing of the pytest that runs this test. Its application has the machine's clock."""
+        """Its environment, without the variables of the pytest that runs this test. It uses the machine's clock."""
         foreign = ("PYTEST_", "PYTHONPATH", "CRUDDUR_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
         return {**kept, "TMPDIR": str(self.home), **variables}

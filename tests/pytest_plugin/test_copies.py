@@ -1,4 +1,4 @@
-"""Databases and tables of tests, and the rows that are put back, on the real engines."""
+"""Databases and tables for tests are created, and rows are restored, on the real engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cruddur_cli.pytest_plugin import copies
 
 @pytest.fixture
 def url(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A seeded database, with templates of this test's own."""
+    """A seeded database, with its own templates."""
     name = database.rpartition("/")[2]
     monkeypatch.setattr(copies, "SEEDED", f"{name}_seeded")
     monkeypatch.setattr(copies, "EMPTY", f"{name}_empty")
@@ -31,7 +31,7 @@ def url(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def table(emulator: str) -> Iterator[DynamoDB]:
-    """An empty table of this test's own."""
+    """An empty table for this test only."""
     at = aws_client.Endpoint("dynamodb", emulator, aws_client.LOCAL_REGION, "the embedded DynamoDB")
     with opened(at, f"copies-{uuid.uuid4().hex[:12]}") as store:
         tables.create(store)
@@ -63,7 +63,7 @@ def test_the_versions_of_the_migrations_stay_in_an_empty_database(url: str) -> N
         assert conn.execute(versions).fetchall() == full.execute(versions).fetchall() != []
 
 
-def test_rows_sequences_and_items_are_put_back(url: str, table: DynamoDB) -> None:
+def test_rows_sequences_and_items_are_restored(url: str, table: DynamoDB) -> None:
     with psycopg.connect(url) as conn:
         conn.execute("CREATE TABLE counted (id serial PRIMARY KEY)")
         conn.execute("INSERT INTO counted DEFAULT VALUES")
@@ -99,7 +99,7 @@ def test_a_transaction_that_has_not_ended_is_an_error_and_changes_nothing(
     assert "bayko" in handles(url)
 
 
-def test_a_table_of_a_test_is_empty_and_gone_afterwards(table: DynamoDB) -> None:
+def test_a_table_of_a_test_is_empty_and_dropped_afterwards(table: DynamoDB) -> None:
     with copies.empty_table(table.client, table.table) as name:
         assert name.startswith(table.table)
         assert copies.items(table.client, name) == []

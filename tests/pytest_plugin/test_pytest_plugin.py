@@ -1,4 +1,4 @@
-"""The fixtures in projects of their own: with the example, with workers, without the engines, and after a kill."""
+"""The fixtures work in other projects: in the example, with workers, without engines, and after a kill."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEEDED = """
 import app, os, pytest
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_what_a_test_changes_is_undone(cruddur_seeded, turn):
+def test_changes_of_a_test_are_undone(cruddur_seeded, turn):
     found = app.items()
     assert (app.count("users"), len(found)) == (4, 124)
     assert "changed" not in {item.get("message", {}).get("S") for item in found}
@@ -49,14 +49,14 @@ def test_a_database_of_its_own_is_empty(cruddur_database, cruddur_stores):
     with psycopg.connect(cruddur_database) as conn:
         assert conn.execute("SELECT count(*) FROM users").fetchone() == (0,)
 
-def test_the_variable_is_the_old_one_afterwards(cruddur_stores):
+def test_the_variable_has_its_old_value_afterwards(cruddur_stores):
     assert os.environ["CONNECTION_URL"] == cruddur_stores.connection_url
 """
 TABLES = """
 import boto3, os, pytest
 
 @pytest.mark.parametrize("number", range(200))
-def test_each_has_an_empty_table(cruddur_table, number):
+def test_each_test_has_an_empty_table(cruddur_table, number):
     assert os.environ["DDB_MESSAGE_TABLE"] == cruddur_table
     dynamodb = boto3.client("dynamodb")
     assert dynamodb.scan(TableName=cruddur_table)["Count"] == 0
@@ -73,7 +73,7 @@ def test_the_module_loads_no_store_before_a_fixture_is_used() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_run_that_uses_no_fixture_makes_nothing(project: Project) -> None:
+def test_a_run_that_uses_no_fixture_creates_nothing(project: Project) -> None:
     project.write(test_a="import os\ndef test_it():\n    assert 'CONNECTION_URL' not in os.environ\n")
     assert outcomes(project.pytest()) == {"passed": 1}
     assert list(project.home.iterdir()) == []
@@ -106,7 +106,7 @@ def test_200_tests_with_a_table_each_and_an_application_that_connects_at_import(
     assert (project.runs(), project.processes()) == ([], [])
 
 
-def test_two_runs_at_once_do_not_meet(project: Project) -> None:
+def test_two_runs_at_once_do_not_share_stores(project: Project) -> None:
     test = "def test_it(cruddur_seeded):\n    print('at', cruddur_seeded.endpoint, cruddur_seeded.table)\n"
     project.write(test_a=test)
     both = [
@@ -121,7 +121,7 @@ def test_two_runs_at_once_do_not_meet(project: Project) -> None:
     assert (project.runs(), project.processes()) == ([], [])
 
 
-def test_the_run_after_a_killed_one_ends_its_engines(project: Project) -> None:
+def test_the_next_run_stops_the_engines_of_a_killed_run(project: Project) -> None:
     project.write(test_a="import os, signal\ndef test_it(cruddur_stores):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
     assert project.pytest().returncode == -signal.SIGKILL
     left, engines = project.runs(), project.processes()
@@ -143,7 +143,7 @@ USES = "def test_it(cruddur_table):\n    pass\n"
 
 @pytest.fixture
 def without_engines(tmp_path: Path) -> str:
-    """A program that says what cruddur says where the extra is missing."""
+    """A program with the error of a cruddur without the extra."""
     program = tmp_path / "cruddur"
     program.write_text("#!/bin/sh\necho 'The extra local is missing.' >&2\necho '  next: pip install' >&2\nexit 3\n")
     program.chmod(0o755)
@@ -193,13 +193,13 @@ def test_a_file_that_is_refused_fails_the_tests_although_they_may_be_skipped(pro
     assert project.runs() == []
 
 
-def test_another_word_than_fail_or_skip_is_refused(project: Project) -> None:
+def test_a_value_other_than_fail_or_skip_is_refused(project: Project) -> None:
     project.settings("cruddur_unavailable = sometimes")
     project.write(test_a="def test_it():\n    pass\n")
     assert "cruddur_unavailable is 'sometimes'; write fail or skip" in project.pytest().stderr
 
 
-def test_a_program_that_is_not_there_is_named(project: Project) -> None:
+def test_a_missing_program_is_named(project: Project) -> None:
     project.write(test_a=USES)
     done = project.pytest(CRUDDUR_COMMAND="/nonexistent/cruddur")
     assert "/nonexistent/cruddur cannot be run: No such file or directory. Set CRUDDUR_COMMAND." in done.stdout
@@ -218,8 +218,8 @@ sys.meta_path.insert(0, Absent())
 ALL = "def test_it(cruddur_table, cruddur_database):\n    pass\ndef test_rows(cruddur_seeded):\n    pass\n"
 
 
-def test_the_fixtures_need_boto3_and_psycopg_alone(project: Project, tmp_path: Path) -> None:
-    """Beside an application that pins another boto3, cruddur is installed without what it requires."""
+def test_the_fixtures_need_only_boto3_and_psycopg(project: Project, tmp_path: Path) -> None:
+    """An application with another boto3 installs cruddur without its requirements."""
     program = tmp_path / "cruddur"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cruddur_cli "$@"\n')
     program.chmod(0o755)

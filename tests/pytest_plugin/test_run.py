@@ -1,4 +1,4 @@
-"""The folder of a run: made on first use, locked while a process of the run lives, not taken from another user."""
+"""The folder of a run is created on first use, locked while a process lives, and not taken from another user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from cruddur_cli.pytest_plugin.run import Run, Stores, Unavailable, new_folder
 
 
-def test_a_folder_is_named_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_is_named_and_not_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
@@ -17,7 +17,7 @@ def test_a_folder_is_named_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert list(place.iterdir()) == []
 
 
-def test_ending_a_run_that_made_nothing_is_no_error(tmp_path: Path) -> None:
+def test_ending_a_run_that_created_nothing_is_not_an_error(tmp_path: Path) -> None:
     Run(tmp_path / "base" / "run", "/nonexistent/cruddur", tmp_path, owner=True).end()
 
 
@@ -40,7 +40,7 @@ def test_a_worker_does_not_end_the_run(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_what_is_shown_of_stores_has_no_password() -> None:
+def test_the_text_of_stores_has_no_password() -> None:
     stores = Stores(
         {
             "CONNECTION_URL": "postgresql://a:secret@127.0.0.1/b",

@@ -1,4 +1,4 @@
-"""A conversation whose group rows the function moves."""
+"""A fixture with a conversation whose group rows the function moves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.dynamodb.shards import both_rows
 
 @pytest.fixture
 def conversation(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
-    """A table with a conversation, named to the function as Lambda would."""
+    """A table with a conversation. Its name is in the variable that the function reads."""
     write(dynamodb, both_rows())
     monkeypatch.setenv("DDB_MESSAGE_TABLE", dynamodb.table)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.at.url or "")

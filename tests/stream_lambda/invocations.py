@@ -1,4 +1,4 @@
-"""Invocations as Lambda makes them."""
+"""Invoke the function as Lambda does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.dynamodb.shards import group_texts
 
 
 class Context:
-    """What Lambda hands over beside the event."""
+    """The context that Lambda passes to the function."""
 
     def __init__(self, left_ms: int = 30_000) -> None:
         self._left_ms = left_ms
@@ -21,7 +21,7 @@ class Context:
 
 
 def apply(records: list[Any], context: Any = None) -> list[str]:
-    """What the function reports for a batch."""
+    """The sequence numbers that the function reports for a batch."""
     answer = lambda_handler.handler({"Records": records}, context or Context())
     assert list(answer) == ["batchItemFailures"]
     return [each["itemIdentifier"] for each in answer["batchItemFailures"]]

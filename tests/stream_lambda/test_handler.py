@@ -1,4 +1,4 @@
-"""The Lambda function: what it answers to events, and the archive, alone with what the Lambda runtime brings."""
+"""The Lambda function applies the records of an event and reports the first that fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.dynamodb.shards import hundred, minute, record
 from tests.stream_lambda.invocations import Context, apply, rows
 
 
-def test_a_batch_that_is_applied_reports_nothing_and_again_changes_nothing(conversation: DynamoDB) -> None:
+def test_an_applied_batch_reports_nothing_and_can_be_repeated(conversation: DynamoDB) -> None:
     for _ in range(2):
         assert apply(hundred()) == []
         assert rows(conversation) == [(minute(100), "message 100")] * 2
@@ -25,18 +25,18 @@ def test_an_empty_batch_and_no_context_are_answered(conversation: DynamoDB) -> N
     assert lambda_handler.handler({"Records": []}, None) == {"batchItemFailures": []}
 
 
-def test_record_40_of_100_is_reported_as_the_lowest(conversation: DynamoDB) -> None:
+def test_the_first_malformed_record_is_reported(conversation: DynamoDB) -> None:
     assert apply(hundred(poisoned=40)) == [f"{40:030d}"]
     assert rows(conversation) == [(minute(39), "message 39")] * 2
 
 
 def test_a_record_without_a_number_fails_the_whole_batch(conversation: DynamoDB) -> None:
-    """An empty identifier is what Lambda takes for that."""
+    """Lambda repeats the whole batch if the identifier is empty."""
     assert apply([None, *hundred()]) == [""]
 
 
-def test_lambda_s_retries_end_at_the_poisoned_record_and_behind_it(conversation: DynamoDB) -> None:
-    """What Lambda does: begin again at the record that is reported, and give up on it after so many retries."""
+def test_retries_of_lambda_end_at_the_malformed_record_and_after_it(conversation: DynamoDB) -> None:
+    """Lambda begins again at the reported record, and skips it after a number of retries."""
     left, tries = hundred(poisoned=40), 0
     while left:
         failed = apply(left)
@@ -48,7 +48,7 @@ def test_lambda_s_retries_end_at_the_poisoned_record_and_behind_it(conversation:
     assert rows(conversation) == [(minute(100), "message 100")] * 2
 
 
-def test_a_store_that_is_busy_is_reported_in_time(conversation: DynamoDB) -> None:
+def test_a_busy_store_is_reported_before_the_time_out(conversation: DynamoDB) -> None:
     assert apply([]) == []
     (store,) = lambda_handler.opened()
     struck = faults.answers(store.client, "TransactWriteItems", "ProvisionedThroughputExceededException")
@@ -64,7 +64,7 @@ def test_its_own_group_rows_are_ignored(conversation: DynamoDB) -> None:
     assert rows(conversation) == [(minute(0), "old")] * 2
 
 
-def test_the_table_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DDB_MESSAGE_TABLE", raising=False)
     with pytest.raises(KeyError, match="DDB_MESSAGE_TABLE"):
         lambda_handler.handler({"Records": []}, None)

@@ -1,4 +1,4 @@
-"""The archive for AWS Lambda, run with nothing but the runtime."""
+"""The archive for AWS Lambda works with only the libraries of Lambda's runtime."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ assert not loaded & {"typer", "rich", "psycopg", "ministack", "boto3"}, loaded
 
 @pytest.fixture
 def alone(conversation: DynamoDB, tmp_path: Path) -> Any:
-    """Runs the archive's handler on events, in an interpreter that has nothing but the runtime's packages."""
+    """Run the archive's handler on events, in an interpreter with only the packages of the runtime."""
     folder = tmp_path / "function"
     content, _ = lambda_package.build()
     (tmp_path / "archive.zip").write_bytes(content)
@@ -81,8 +81,8 @@ def test_the_archive_applies_recorded_events_with_nothing_but_the_runtime(alone:
     assert "was not applied" in done.stderr
 
 
-def test_the_archive_repairs_and_names_what_cannot_be_moved(alone: Any, conversation: DynamoDB) -> None:
-    """Paths of the code that a plain batch does not take: a naive time, a lost row, a conversation nobody knows."""
+def test_the_archive_repairs_rows_and_names_unknown_conversations(alone: Any, conversation: DynamoDB) -> None:
+    """These cases run code that other batches do not: a naive time, a missing row, an unknown conversation."""
     mine = next(item for item in everything(conversation) if item["pk"]["S"] == f"GRP#{ME.uuid}")
     conversation.call("delete_item", TableName=conversation.table, Key={"pk": mine["pk"], "sk": mine["sk"]})
     events = [
@@ -96,7 +96,7 @@ def test_the_archive_repairs_and_names_what_cannot_be_moved(alone: Any, conversa
     assert [text for _, text in rows(conversation) if text != "hello?"] == ["basic form"] * 2
 
 
-def test_what_holds_the_archive_up_is_reported_not_raised(alone: Any) -> None:
+def test_an_error_of_the_store_is_reported_and_not_raised(alone: Any) -> None:
     done = alone([{"Records": hundred()}], DDB_MESSAGE_TABLE="no-such-table")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [{"batchItemFailures": [{"itemIdentifier": f"{1:030d}"}]}]

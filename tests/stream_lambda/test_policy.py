@@ -1,4 +1,4 @@
-"""The least policy of the function: what it allows, and no more."""
+"""The policy of the function allows what the function needs, and no more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stream_lambda.invocations import apply
 def test_the_policy_in_the_page_allows_what_the_function_does_and_no_more(
     conversation: DynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every kind of batch through a proxy: what it saw is what the statements on table and index allow."""
+    """A proxy records the requests of every kind of batch. They are those that the statements allow."""
     page = (Path(__file__).parents[2] / "docs" / "lambda.md").read_text(encoding="utf-8")
     policy = json.loads(page.partition("<!-- policy -->\n```json\n")[2].partition("```")[0])
     statements = {each["Sid"]: each for each in policy["Statement"]}

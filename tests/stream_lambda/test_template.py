@@ -1,4 +1,4 @@
-"""The template: what cfn-lint says of it, and that it is what docs/lambda.md describes."""
+"""The template passes cfn-lint, and has the settings of docs/lambda.md."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_event_source_has_the_settings_of_the_page() -> None:
 
 
 def _resolved(value: Any) -> Any:
-    """A part of the template as CloudFormation would make it."""
+    """A part of the template with its expressions resolved."""
     arns = {
         ("Table", "Arn"): "arn:aws:dynamodb:eu-central-1:123456789012:table/cruddur-messages",
         ("Table", "StreamArn"): "arn:aws:dynamodb:eu-central-1:123456789012:table/cruddur-messages/stream/2026",

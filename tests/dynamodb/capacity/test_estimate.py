@@ -1,4 +1,4 @@
-"""Estimates: against numbers worked out by hand, and against what the engines then say."""
+"""Estimates equal numbers computed by hand, and the units that engines report."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def test_a_scan_by_hand(size: int, consistent: bool, segments: int, units: float
     assert (estimate.read_units, estimate.write_units, estimate.items, estimate.bytes) == (units, 0.0, 7, size)
 
 
-def test_a_scan_is_one_segment_and_eventually_consistent_unless_it_says_otherwise() -> None:
+def test_a_scan_has_one_segment_and_is_eventually_consistent_by_default() -> None:
     assert estimates.scan(items=1, bytes=8192) == Estimate(read_units=1.0, items=1, bytes=8192)
 
 
-def test_an_estimate_of_nothing_is_none_of_anything() -> None:
+def test_an_estimate_of_no_items_is_zero() -> None:
     assert Estimate() == estimates.add([]) == Estimate(0.0, 0.0, {}, items=0, bytes=0, at_most=False, seconds=None)
 
 
-def test_reading_an_index_is_its_share() -> None:
+def test_the_units_of_a_read_from_an_index_are_those_of_the_index() -> None:
     assert estimates.query(items=8, bytes=16_000, index="i") == Estimate(
         read_units=2.0, indexes={"i": 2.0}, items=8, bytes=16_000
     )
@@ -97,14 +97,14 @@ def test_time_is_that_of_the_slowest(estimate: Estimate, seconds: float) -> None
     assert estimates.with_time(estimate, provisioned).seconds == seconds
 
 
-def test_a_rate_of_ones_own_saves_nothing_up() -> None:
+def test_the_rate_of_a_command_has_no_burst() -> None:
     estimate = Estimate(read_units=1000)
     assert estimates.with_time(estimate, Throughput(5, 5), rate=2.5).seconds == 400.0
     assert estimates.with_time(estimate, None, rate=100).seconds == 10.0
     assert estimates.with_time(estimate, None).seconds is None
 
 
-def test_throughput_is_what_describe_table_says(dynamodb: DynamoDB) -> None:
+def test_throughput_is_read_from_describe_table(dynamodb: DynamoDB) -> None:
     description: dict[str, Any] = dynamodb.call("describe_table", TableName=dynamodb.table)["Table"]
     assert estimates.throughput(description) == Throughput(5.0, 5.0, {schema.INDEX: (5.0, 5.0)})
     assert estimates.throughput({"BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}}) is None
@@ -116,8 +116,8 @@ def test_throughput_is_what_describe_table_says(dynamodb: DynamoDB) -> None:
 # The engines.
 
 
-def test_estimates_are_what_is_used(dynamodb: DynamoDB) -> None:
-    """Written items are known exactly; a scan to the units of its pages, whose last item no average knows."""
+def test_estimates_equal_the_units_that_are_used(dynamodb: DynamoDB) -> None:
+    """The units of written items are exact. Those of a scan can differ by a unit for each page, because sizes vary."""
     rows = [message_row(f"{n:04}", "x" * (1 + n * 7)) for n in range(400)]
     groups = [group_row(ME, OTHER, f"{n}", "m" * (1 + 700 * n)) for n in range(4)]
     estimate = estimates.puts([*rows, *groups], indexes=[GROUPS])

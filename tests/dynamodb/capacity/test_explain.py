@@ -1,4 +1,4 @@
-"""What `--explain` tells of a request: index, condition, limit, expected units."""
+"""`--explain` shows the index, the condition, the limit and the expected units of a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cruddur_cli.dynamodb.capacity.explain import explain
 from tests.dynamodb.rows import ME, OTHER, group_row, message_row
 
 
-def test_an_index_a_condition_and_a_limit_are_told() -> None:
+def test_an_explanation_names_index_condition_and_limit() -> None:
     asked = {
         "KeyConditionExpression": "message_group_uuid = :g",
         "ExpressionAttributeValues": {":g": {"S": "g"}},
@@ -26,7 +26,7 @@ def test_an_index_a_condition_and_a_limit_are_told() -> None:
     assert explain("DescribeTable", {}) == []
 
 
-def test_expected_units_of_what_is_put_are_those_of_its_size() -> None:
+def test_the_expected_units_of_a_put_come_from_the_size_of_the_item() -> None:
     large = message_row("2026-11-20", "x" * 2000)
     group = group_row(ME, OTHER, "2026-11-20", "x" * 2000)
     lines = explain("TransactWriteItems", {"TransactItems": [{"Put": {"Item": large}}, {"Put": {"Item": group}}]})
@@ -119,5 +119,7 @@ LONG = {":g": {"S": "x" * 61}}
         ),
     ],
 )
-def test_a_request_is_told_with_all_that_it_says(operation: str, request_: dict[str, Any], told: list[str]) -> None:
+def test_an_explanation_has_every_part_of_the_request(
+    operation: str, request_: dict[str, Any], told: list[str]
+) -> None:
     assert explain(operation, request_) == told

@@ -1,4 +1,4 @@
-"""Limits and rates: on both engines, and with a clock that is turned by hand."""
+"""Limits and rates of capacity, on both engines and with a simulated clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.dynamodb.rows import everything, message_row, write
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock whose time passes only while a thread sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -44,7 +44,7 @@ def paced(rate: float) -> tuple[RateLimiter, Clock]:
 
 
 def reserve(limiter: RateLimiter, units: float) -> Reservation:
-    """Set units aside for a request that may cost so many."""
+    """Reserve units for a request that may cost that many."""
     return limiter.acquire("Units", {"units": units}, table="t")
 
 
@@ -76,7 +76,7 @@ def nobody_waits_for_ever() -> Iterator[None]:
 # The limit.
 
 
-def test_what_would_pass_the_limit_is_refused_before() -> None:
+def test_a_request_that_would_exceed_the_limit_is_refused_before_it_is_sent() -> None:
     limiter = RateLimiter(max_units=10)
     limiter.settle(4.0, reserve(limiter, 6.0))
     with pytest.raises(Incomplete, match="1 request has used 4, 6 are left"):
@@ -104,7 +104,7 @@ def test_what_would_pass_the_limit_is_refused_before() -> None:
         ([12.0], "1 request has used 12, 0 are left, and the next request may take 11"),
     ],
 )
-def test_what_was_used_is_told_with_what_is_left(units: list[float], said: str) -> None:
+def test_the_error_says_how_many_units_are_used_and_left(units: list[float], said: str) -> None:
     limiter = RateLimiter(max_units=10)
     for each in units:
         limiter.settle(each, reserve(limiter, 10.0))
@@ -113,20 +113,20 @@ def test_what_was_used_is_told_with_what_is_left(units: list[float], said: str) 
     assert said in refused.value.message
 
 
-def test_a_limit_is_told_where_there_is_one() -> None:
+def test_the_limit_is_none_if_there_is_no_limit() -> None:
     assert RateLimiter(max_units=10).limit == 10
     assert RateLimiter(rate=10).limit is None
 
 
-def test_a_request_that_fails_gives_its_units_back() -> None:
+def test_a_failed_request_releases_its_units() -> None:
     limiter = RateLimiter(max_units=1)
     for _ in range(5):
         limiter.settle(0.0, reserve(limiter, 1.0))
     assert limiter.used == 0.0
 
 
-def test_units_that_others_hold_are_waited_for() -> None:
-    """They may come back: it is the other's answer that decides."""
+def test_a_request_waits_for_units_that_other_requests_reserved() -> None:
+    """The other request may cost less, and then its units are released."""
     limiter = RateLimiter(max_units=10)
     reservation = reserve(limiter, 8.0)
     got = threading.Event()
@@ -144,7 +144,7 @@ def test_units_that_others_hold_are_waited_for() -> None:
     assert limiter.used == 10.0
 
 
-def test_threads_never_pass_the_limit_together() -> None:
+def test_threads_together_do_not_exceed_the_limit() -> None:
     limiter = RateLimiter(max_units=500)
     peak, lock = [0.0], threading.Lock()
 
@@ -166,8 +166,8 @@ def test_threads_never_pass_the_limit_together() -> None:
     assert 480 <= peak[0] <= 500
 
 
-def test_fractions_leave_nothing_behind() -> None:
-    """A trace of what floats leave would be waited for, for ever."""
+def test_rounding_errors_of_floats_do_not_stay_reserved() -> None:
+    """A rounding error that stays reserved would make later requests wait for ever."""
     limiter = RateLimiter(max_units=1)
     parts = [0.1, 0.2, 0.3]
     reservations = [reserve(limiter, part) for part in parts]
@@ -182,7 +182,7 @@ def test_fractions_leave_nothing_behind() -> None:
 # The rate.
 
 
-def test_a_rate_is_kept_on_the_average() -> None:
+def test_a_rate_holds_on_average() -> None:
     limiter, clock = paced(10)
     for _ in range(100):
         limiter.settle(5.0, reserve(limiter, 5.0))
@@ -191,22 +191,22 @@ def test_a_rate_is_kept_on_the_average() -> None:
     assert max(clock.slept) == pytest.approx(0.5)
 
 
-def test_what_a_request_did_cost_is_what_counts() -> None:
-    """It was thought to cost 1 and did cost 20: the next one waits for the rest."""
+def test_the_actual_cost_of_a_request_counts() -> None:
+    """A request was expected to cost 1 unit and cost 20. The next one waits for the difference."""
     limiter, clock = paced(10)
     limiter.settle(20.0, reserve(limiter, 1.0))
     reserve(limiter, 1.0)
     assert clock.slept == [pytest.approx(2.0)]
 
 
-def test_an_overestimate_is_given_back() -> None:
+def test_units_that_were_overestimated_are_released() -> None:
     limiter, clock = paced(10)
     for _ in range(10):
         limiter.settle(1.0, reserve(limiter, 100.0))
     assert clock.slept == [pytest.approx(0.1)] * 9
 
 
-def test_a_pause_saves_up_one_second_and_no_more() -> None:
+def test_a_pause_saves_at_most_one_second_of_units() -> None:
     limiter, clock = paced(10)
     limiter.settle(10.0, reserve(limiter, 10.0))
     clock.now += 3600
@@ -215,8 +215,8 @@ def test_a_pause_saves_up_one_second_and_no_more() -> None:
     assert clock.slept == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
-def test_who_waits_holds_no_lock_and_learns_what_came_back() -> None:
-    """While one thread waits for the rate, another one settles: it took less than it was charged for."""
+def test_a_waiting_thread_holds_no_lock_and_sees_released_units() -> None:
+    """While one thread waits for the rate, another one settles a request that cost less than expected."""
     limiter = RateLimiter(rate=1)
     first = reserve(limiter, 10_000.0)
     got = threading.Event()
@@ -232,8 +232,8 @@ def test_who_waits_holds_no_lock_and_learns_what_came_back() -> None:
     assert got.wait(10)
 
 
-def test_who_waits_pays_what_others_turn_out_to_have_taken() -> None:
-    """It was to wait for 5 s when it began to."""
+def test_a_waiting_thread_waits_longer_if_another_request_cost_more() -> None:
+    """At first it had to wait for 5 seconds only."""
     clock = Clock()
     reservations: list[Reservation] = []
 
@@ -272,7 +272,7 @@ def test_who_waits_pays_what_others_turn_out_to_have_taken() -> None:
     ],
 )
 @pytest.mark.parametrize("operation", ["Scan", "Query"])
-def test_a_page_is_as_large_as_the_rate_gives_in_a_second(
+def test_a_page_is_as_large_as_the_rate_allows_in_a_second(
     operation: str, rate: float, item_bytes: float, consistent: bool, limit: int | None, likely: float
 ) -> None:
     limiter = RateLimiter(rate=rate, item_bytes=item_bytes, clock=Clock().time)
@@ -284,8 +284,8 @@ def test_a_page_is_as_large_as_the_rate_gives_in_a_second(
     assert "Limit" not in request
 
 
-def test_the_size_of_a_page_follows_what_the_last_one_did_cost() -> None:
-    """And a smaller limit of the command itself stays."""
+def test_the_size_of_a_page_depends_on_the_cost_of_the_last_page() -> None:
+    """A smaller limit of the command itself is kept."""
     limiter, _ = paced(10)
     reservation = limiter.acquire("Scan", {"TableName": "t"}, table="t")
     assert (reservation.request, reservation.likely) == ({"TableName": "t", "Limit": 25}, 128.0)
@@ -299,7 +299,7 @@ def test_the_size_of_a_page_follows_what_the_last_one_did_cost() -> None:
 
 
 @pytest.mark.parametrize(("more", "page"), [({}, 178.0), ({"ConsistentRead": True}, 356.0)])
-def test_a_page_is_not_limited_where_the_largest_one_fits(more: dict[str, Any], page: float) -> None:
+def test_a_page_has_no_limit_if_the_largest_page_fits(more: dict[str, Any], page: float) -> None:
     """The largest page has 1 MB and an item of 400 KB, with which it goes beyond that."""
     request = {"TableName": "t", **more}
     reservation = RateLimiter(max_units=page).acquire("Query", request, table="t")
@@ -308,7 +308,7 @@ def test_a_page_is_not_limited_where_the_largest_one_fits(more: dict[str, Any], 
     assert reservation.request == {**request, "Limit": 1}
 
 
-def test_a_page_takes_half_of_what_other_pages_leave() -> None:
+def test_a_page_takes_half_of_the_units_that_other_pages_leave() -> None:
     limiter = RateLimiter(max_units=100)
     request = {"TableName": "t"}
     limiter.settle(2.0, limiter.acquire("Scan", request, table="t"), answer={"ScannedCount": 1})
@@ -321,8 +321,8 @@ def test_a_page_takes_half_of_what_other_pages_leave() -> None:
     assert (reservation.request, reservation.expected) == ({"TableName": "t", "Limit": 9}, 36.0)
 
 
-def test_near_the_limit_a_page_takes_half_of_what_is_left() -> None:
-    """First one item; then at most four times as many as last time, and never more than the command asks for."""
+def test_near_the_limit_a_page_takes_half_of_the_units_left() -> None:
+    """The first page has one item. Each next one has at most four times as many, and at most the command's limit."""
     limiter = RateLimiter(max_units=100)
     request = {"TableName": "t"}
     reservation = limiter.acquire("Scan", request, table="t")
@@ -344,8 +344,8 @@ def test_near_the_limit_a_page_takes_half_of_what_is_left() -> None:
         limiter.acquire("Scan", request, table="t")
 
 
-def test_a_write_is_expected_to_cost_what_the_last_one_did() -> None:
-    """As a multiple of the least that it could: an index may take as much again."""
+def test_a_write_is_expected_to_cost_as_much_as_the_last_write() -> None:
+    """The cost is learned as a multiple of the least cost, because an index can double it."""
     limiter = RateLimiter(max_units=100)
     request = {"TableName": "t", "Item": {"pk": {"S": "x" * 1500}}}
     reservation = limiter.acquire("PutItem", request, table="t")
@@ -357,7 +357,7 @@ def test_a_write_is_expected_to_cost_what_the_last_one_did() -> None:
     assert limiter.acquire("PutItem", request, table="t").expected == 2.0
 
 
-def test_of_a_request_to_another_table_nothing_is_learned() -> None:
+def test_a_request_to_another_table_does_not_change_the_expected_cost() -> None:
     limiter = RateLimiter(max_units=100)
     own: dict[str, Any] = {"RequestItems": {"t": [{"DeleteRequest": {}}]}}
     another: dict[str, Any] = {"RequestItems": {"u": [{"DeleteRequest": {}}]}}
@@ -366,7 +366,7 @@ def test_of_a_request_to_another_table_nothing_is_learned() -> None:
     assert limiter.acquire("BatchWriteItem", own, table="t").expected == 3.0
 
 
-def test_stop_ends_who_waits() -> None:
+def test_stop_ends_waiting_threads() -> None:
     limiter = RateLimiter(rate=0.001)
     reserve(limiter, 100.0)
     told: list[str] = []
@@ -412,7 +412,7 @@ def test_a_scan_stops_before_its_limit(three_hundred: DynamoDB, limit: float, se
 
 
 def test_a_scan_within_its_limit_finds_everything(three_hundred: DynamoDB) -> None:
-    """Where the limit is near, pages are smaller, and each is rounded; nothing is left out."""
+    """Near the limit, pages are smaller, and each is rounded up; no item is left out."""
     three_hundred.limiter = RateLimiter(max_units=100)
     assert sum(len(page) for page in scanning.pages(three_hundred)) == 300
     assert 40 <= three_hundred.limiter.used <= 60
@@ -422,7 +422,7 @@ def test_a_scan_within_its_limit_finds_everything(three_hundred: DynamoDB) -> No
 
 
 class QuickClock(Clock):
-    """Ten seconds in one, for threads: whoever sleeps looks again soon, as something may have come back."""
+    """A clock that is ten times as fast, for threads. A sleeping thread wakes soon, because units may be released."""
 
     def time(self) -> float:
         return time.monotonic() * 10
@@ -432,7 +432,7 @@ class QuickClock(Clock):
 
 
 class Watch:
-    """What was asked for when, and what it took."""
+    """Records when each request was sent, and how many units it cost."""
 
     def __init__(self, store: DynamoDB, rate: float, *, clock: Clock, item_bytes: float = 0.0) -> None:
         self.rate = rate
@@ -454,7 +454,7 @@ class Watch:
         self.limiter.acquire, self.limiter.settle = before, after  # type: ignore[method-assign]
 
     def check(self) -> None:
-        """Over any span: the rate, a second that lay unused, and one request's worth."""
+        """In any span, at most the rate, one unused second and one request were used."""
         self.spent.sort()
         most = max(units for _, units in self.spent)
         for number, (begin, _) in enumerate(self.spent):
@@ -466,10 +466,10 @@ class Watch:
 
 @pytest.mark.parametrize("item_bytes", [0.0, 1230.0])
 @pytest.mark.parametrize(("rate", "segments"), [(1.0, 1), (5.0, 1), (30.0, 1), (5.0, 4), (30.0, 4)])
-def test_a_rate_is_kept_and_costs_hardly_more(
+def test_a_scan_with_a_rate_uses_only_slightly_more_units(
     three_hundred: DynamoDB, rate: float, segments: int, item_bytes: float
 ) -> None:
-    """43.5 units in one page: small ones are rounded up more often, but never so small that this is what they cost."""
+    """One page would cost 43.5 units. Small pages are rounded up more often, but are never as small as that error."""
     clock = Clock() if segments == 1 else QuickClock()
     begin = clock.time()
     watch = Watch(three_hundred, rate, clock=clock, item_bytes=item_bytes)
@@ -504,14 +504,14 @@ def test_batches_stop_before_their_limit(dynamodb: DynamoDB, limit: int, written
     assert len(everything(dynamodb)) == written
 
 
-def test_what_comes_back_unprocessed_is_paid_once(dynamodb: DynamoDB) -> None:
+def test_unprocessed_requests_are_paid_once(dynamodb: DynamoDB) -> None:
     faults.unprocessed(dynamodb.client, rounds=3)
     dynamodb.limiter = RateLimiter(max_units=100)
     write(dynamodb, [message_row(f"{n:03}", "text") for n in range(100)])
     assert dynamodb.limiter.used == dynamodb.meter.total().write_units == 100
 
 
-def test_a_false_condition_is_paid_and_a_refused_request_is_not(dynamodb: DynamoDB) -> None:
+def test_a_false_condition_uses_units_and_a_refused_request_does_not(dynamodb: DynamoDB) -> None:
     dynamodb.limiter = RateLimiter(max_units=100)
     row = message_row("1", "x" * 3000)
     dynamodb.call("put_item", TableName=dynamodb.table, Item=row)
@@ -523,7 +523,7 @@ def test_a_false_condition_is_paid_and_a_refused_request_is_not(dynamodb: Dynamo
 
 
 def test_a_page_can_be_larger_than_any_before(dynamodb: DynamoDB) -> None:
-    """What no limit can know: the one item of 400 KB after many small ones. Half is kept in reserve, no more."""
+    """One item of 400 KB after many small ones cannot be foreseen. Only half of the units left are in reserve."""
     write(dynamodb, (message_row(f"{n:03}", "x" * (390_000 if n == 99 else 10)) for n in range(100)))
     dynamodb.limiter = RateLimiter(max_units=20)
     with pytest.raises(Incomplete):

@@ -1,9 +1,9 @@
-"""Sizes and capacity units: against numbers worked out by hand, and against what two engines say.
+"""Sizes and capacity units equal numbers computed by hand, and those that two engines report.
 
-DynamoDB Local is Amazon's own code, so its read units are the reference; what it said of the requests below is kept in
-``recorded_capacity.json`` for machines without Java. After a change of the requests, write that file anew:
+DynamoDB Local is Amazon's own code, so its read units are the reference. Its answers to the requests below are recorded
+in ``recorded_capacity.json``, for machines without Java. After a change of the requests, record them again:
 
-    TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 TEST_RECORD_CAPACITY=1 pytest tests/dynamodb/test_capacity.py
+    TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 TEST_RECORD_CAPACITY=1 pytest tests/dynamodb/capacity/test_meter.py
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def test_size_of_an_item_is_its_names_and_values() -> None:
 
 
 @pytest.mark.parametrize("value", [{}, {"X": "a"}, {"S": "a", "N": "1"}])
-def test_size_of_what_is_no_value(value: dict[str, Any]) -> None:
+def test_a_value_of_an_unknown_type_has_no_size(value: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"type|unpack"):
         item_size({"a": value})
 
@@ -144,11 +144,11 @@ def test_the_least_that_a_request_can_cost(operation: str, request_: Any, units:
     assert least_units(operation, request_, "t") == units
 
 
-def test_nothing_yet() -> None:
+def test_before_the_first_request_all_figures_are_zero() -> None:
     assert Meter("t", computed=False).total() == Consumed("t", 0.0, 0.0, 0, {}, "reported")
 
 
-def test_total_prints_as_the_contract_says() -> None:
+def test_the_total_has_the_fields_of_the_contract() -> None:
     meter = Meter("cruddur-messages", computed=False)
     request = {"TableName": "cruddur-messages", "IndexName": INDEX}
     index: dict[str, Any] = {"GlobalSecondaryIndexes": {INDEX: {"CapacityUnits": 0.5}}}
@@ -180,7 +180,7 @@ def test_operations_in_order_of_first_use() -> None:
     ]
 
 
-def test_what_uses_no_capacity_counts_nowhere() -> None:
+def test_a_request_that_uses_no_capacity_is_not_counted() -> None:
     meter = Meter("t", computed=True)
     meter.add("DescribeTable", {"TableName": "t"}, {"Table": {}})
     meter.add("ListTables", {}, {"TableNames": []})
@@ -205,7 +205,7 @@ def test_what_dry_runs_would_use_is_added_up() -> None:
     assert meter.total().write_units == 0.0
 
 
-def test_an_engine_may_turn_out_to_need_computing() -> None:
+def test_computing_can_be_turned_on_after_the_meter_is_created() -> None:
     """Only the first answer says which engine it is."""
     meter = Meter("t", computed=False)
     meter.computed = True
@@ -236,7 +236,7 @@ def test_a_data_request_without_figures_is_still_a_request() -> None:
     assert meter.total() == Consumed("t", 0.0, 0.0, 1, {}, "reported")
 
 
-def test_other_tables_leave_no_trace() -> None:
+def test_requests_for_other_tables_are_not_counted() -> None:
     meter = Meter("t", computed=False)
     meter.add("PutItem", {"TableName": "u"}, {"ConsumedCapacity": consumed(1.0, table="u")})
     meter.add(
@@ -283,7 +283,7 @@ def test_adding_leaves_no_float_artefacts() -> None:
     assert repr(meter.total().indexes) == "{'i': 0.6}"
 
 
-def test_threads_lose_nothing() -> None:
+def test_threads_that_share_a_meter_lose_no_request() -> None:
     meter = Meter("t", computed=True)
     page = {"Items": [{"a": {"S": "x" * 4096}}], "Count": 1, "ScannedCount": 1}
     before = sys.getswitchinterval()
@@ -324,7 +324,7 @@ def test_batch_get_rounds_each_key_by_itself() -> None:
 def test_answers_without_whole_items_cannot_be_computed(
     operation: str, request_: dict[str, Any], response: dict[str, Any]
 ) -> None:
-    """Where the engine tells the truth they are counted all the same."""
+    """If the engine reports true units, such answers are counted."""
     with pytest.raises(ValueError, match=f"{operation} that does not return whole items"):
         Meter("t", computed=True).add(operation, request_, response)
     reported = Meter("t", computed=False)
@@ -375,7 +375,7 @@ def create_table(client: Any) -> str:
 
 @pytest.fixture(params=["emulator", "dynamodb_local"])
 def engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, str]]:
-    """A client of either engine, and a table of its own."""
+    """A client of each engine, with its own table."""
     endpoint = request.getfixturevalue(request.param)
     if endpoint is None:
         pytest.skip("no DynamoDB Local here")
@@ -407,7 +407,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, str]]:
     ],
 )
 def test_engines_charge_by_the_same_sizes(engine: tuple[Any, str], value: dict[str, Any]) -> None:
-    """A write costs one unit for each KB begun, so that the byte after the first KB shows what an engine counts."""
+    """A write costs one unit per KB, rounded up. So the byte after the first KB shows which bytes an engine counts."""
     client, table = engine
     item: Item = {"pk": {"S": "a"}, "sk": {"S": "b"}, "größe": value, "pad": {"S": ""}}
     for size, units in ((1024, 1.0), (1025, 2.0)):
@@ -434,7 +434,7 @@ def test_engines_have_the_same_item_limit(engine: tuple[Any, str]) -> None:
 
 
 def text_item(pk: str, sk: str, *, size: int, **more: str) -> Item:
-    """An item of text only, as the application has them, of exactly so many bytes."""
+    """An item with only texts, as those of the application, of exactly that many bytes."""
     texts = {"pk": pk, "sk": sk, **more}
     used = sum(len(name.encode()) + len(text.encode()) for name, text in texts.items())
     return {name: {"S": text} for name, text in texts.items()} | {
@@ -447,7 +447,7 @@ def key(pk: str, sk: str) -> Item:
 
 
 def requests(table: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """What is asked, in this order: name of the step, operation, parameters. Clock and chance have no part in it."""
+    """The requests in order: name of the step, operation, parameters. They do not depend on the clock or on chance."""
     yield from writes(table)
     yield from reads(table)
 
@@ -565,7 +565,7 @@ TRANSACTIONS = {"send message", "send message again"}
 
 
 def perform(endpoint: str) -> tuple[str, dict[str, list[Answer]]]:
-    """The table, and every answer by step; queries and scans are followed to their last page."""
+    """The table's name, and the answers of each step; queries and scans are read to their last page."""
     client = client_of(endpoint)
     table = create_table(client)
     answers: dict[str, list[Answer]] = {}
@@ -617,7 +617,7 @@ def figures_of(answers: list[Answer]) -> dict[str, Any]:
 
 
 def for_nothing(answers: list[Answer]) -> float:
-    """What DynamoDB charges for pages without items and for a batch's keys without one, and DynamoDB Local does not.
+    """The units that DynamoDB charges, and DynamoDB Local does not, for empty pages and for a batch's missing keys.
 
     "DynamoDB read and write operations": Query and Scan are charged "even if no data exists". "BatchGetItem": requests
     for nonexistent items consume the minimum. (For a GetItem without an item DynamoDB Local does charge.)
@@ -658,7 +658,7 @@ def test_reported_totals_are_the_engines_own(where: str, request: pytest.Fixture
 
 
 def test_the_rules_give_what_dynamodb_local_reports(on_dynamodb_local: tuple[str, dict[str, list[Answer]]]) -> None:
-    """Answer by answer, from the very items that it returned."""
+    """They are compared answer by answer, with the items that DynamoDB Local returned."""
     table, answers = on_dynamodb_local
     for name in answers.keys() - TRANSACTIONS:
         for answer in answers[name]:
@@ -672,7 +672,7 @@ def test_the_rules_give_what_dynamodb_local_reports(on_dynamodb_local: tuple[str
 def test_read_units_on_the_emulator(
     on_emulator: tuple[str, dict[str, list[Answer]]], recorded: Mapping[str, Any]
 ) -> None:
-    """As on DynamoDB Local, for every step in which both make the same pages."""
+    """They equal those of DynamoDB Local for every step with the same pages."""
     table, answers = on_emulator
     assert recorded.keys() == answers.keys(), "the requests have changed: record anew"
     for name in answers.keys() - DIFFERENT_PAGES - TRANSACTIONS:
@@ -687,7 +687,7 @@ def test_read_units_on_the_emulator(
 def test_read_units_of_different_pages(
     on_emulator: tuple[str, dict[str, list[Answer]]], recorded: Mapping[str, Any]
 ) -> None:
-    """Rounding adds less than a block to a page, and an empty page is a block: so far apart two engines can be."""
+    """Two engines differ by at most a block for each page: rounding adds less than that, and an empty page is one."""
     table, answers = on_emulator
     for name in DIFFERENT_PAGES:
         found, said = metered(table, answers[name], computed=True), recorded[name]
@@ -741,7 +741,7 @@ WRITES = {
 def test_write_units_on_the_emulator_are_true(
     on_emulator: tuple[str, dict[str, list[Answer]]], recorded: Mapping[str, Any]
 ) -> None:
-    """Which is why the meter takes them as they are.
+    """So the meter uses them as they are.
 
     DynamoDB Local agrees, except where the one of 2020 contradicts the documentation: there a transaction of one item
     of 500 bytes costs 4 units and so does one of three, and a delete of nothing costs 1 alone but 2 in a batch.

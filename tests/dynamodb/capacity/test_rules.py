@@ -1,10 +1,10 @@
-"""Every rule of capacity against 2,000 generated requests: computed units are the engine's own.
+"""Computed units equal those of DynamoDB Local for 2,000 generated requests, which cover every rule of capacity.
 
-DynamoDB Local, Amazon's own code, is the reference; where it is documented to be wrong the documentation wins, by the
-rules that ``generated.DIFFERENCES`` names. What it said is kept in ``recorded_units.json`` for machines without Java.
-After a change of the generator, write that file anew:
+DynamoDB Local, Amazon's own code, is the reference. Where it contradicts the documentation, the documentation decides,
+by the rules in ``generated.DIFFERENCES``. Its answers are recorded in ``recorded_units.json``, for machines without
+Java. After a change of the generator, record them again:
 
-    TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 TEST_RECORD_CAPACITY=1 pytest tests/dynamodb/test_capacity_rules.py
+    TEST_DYNAMODB_LOCAL=http://127.0.0.1:8000 TEST_RECORD_CAPACITY=1 pytest tests/dynamodb/capacity/test_rules.py
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def generated() -> list[Operation]:
 
 @pytest.fixture(scope="module")
 def said(generated: list[Operation], dynamodb_local: str | None) -> Said:
-    """What DynamoDB Local says now, or what it said when it was recorded."""
+    """The units that DynamoDB Local reports now, or those that were recorded."""
     if dynamodb_local is None:
         recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
         assert recorded["requests"] == fingerprint(generated), "the generator changed: record anew (see above)"
@@ -54,13 +54,13 @@ def said(generated: list[Operation], dynamodb_local: str | None) -> Said:
 
 
 def fingerprint(generated: list[Operation]) -> str:
-    """Which requests a recording belongs to."""
+    """A hash of the requests, which identifies the recording that belongs to them."""
     text = json.dumps([[each.name, each.request] for each in generated], default=bytes.hex, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def perform(endpoint: str, generated: list[Operation]) -> Said:
-    """Each request in its order, on a table of its own."""
+    """The units of each request, sent in order to a new table."""
     client = client_of(endpoint)
     table = f"rules-{uuid4().hex}"
     client.create_table(TableName=table, **schema())
@@ -108,7 +108,7 @@ def one_answer(client: Any, table: str, operation: Operation) -> tuple[float, di
 
 
 def at_table(part: Any, table: str) -> Any:
-    """A request for the table of this run, whose name chance has no part in."""
+    """A request with the name of this run's table, which is not part of the generated request."""
     if isinstance(part, dict):
         return {(table if name == TABLE else name): at_table(value, table) for name, value in part.items()}
     if isinstance(part, list):
@@ -121,7 +121,7 @@ def plainly(units: Units) -> tuple[float, dict[str, float]]:
 
 
 def test_computed_units_are_the_engines_own(generated: list[Operation], said: Said) -> None:
-    """All of them, but for the differences that each request names."""
+    """They are equal except for the differences that each request names."""
     wrong = [
         (number, operation.name, plainly(operation.local), heard)
         for number, (operation, heard) in enumerate(zip(generated, said, strict=True))
@@ -131,8 +131,8 @@ def test_computed_units_are_the_engines_own(generated: list[Operation], said: Sa
 
 
 @pytest.mark.parametrize("rule", DIFFERENCES)
-def test_where_the_documentation_wins(rule: str, generated: list[Operation], said: Said) -> None:
-    """Each difference is met often, and no request that names one would be right without it."""
+def test_known_differences_follow_the_documentation(rule: str, generated: list[Operation], said: Said) -> None:
+    """Each difference occurs often, and the units of every request that names one differ without it."""
     met = [pair for pair in zip(generated, said, strict=True) if rule in pair[0].differences]
     assert len(met) >= 10
     for operation, heard in met:
@@ -141,7 +141,7 @@ def test_where_the_documentation_wins(rule: str, generated: list[Operation], sai
 
 
 def test_most_requests_need_no_exception(generated: list[Operation]) -> None:
-    """Only writes in transactions always differ; of all else, less than one in six does."""
+    """Writes in transactions always differ. Of the other requests, less than one in six does."""
     others = [each for each in generated if each.name != "TransactWriteItems"]
     assert sum(bool(each.differences) for each in others) < len(others) / 6
 
@@ -183,13 +183,13 @@ def test_the_limits_are_those_of_the_documentation() -> None:
     assert limits == (409_600, 1_048_576, 4096, 1024)
 
 
-def test_a_read_is_eventually_consistent_unless_it_says_otherwise() -> None:
+def test_a_read_is_eventually_consistent_by_default() -> None:
     assert [rules.read_units(size) for size in (0, 1, 4096, 4097)] == [0.5, 0.5, 0.5, 1.0]
     assert [rules.read_units(size, consistent=True) for size in (0, 4096, 4097)] == [1.0, 1.0, 2.0]
     assert [rules.read_units(size, transaction=True) for size in (0, 4096, 4097)] == [2.0, 2.0, 4.0]
 
 
-def test_a_write_is_no_transaction_unless_it_says_so() -> None:
+def test_a_write_is_not_in_a_transaction_by_default() -> None:
     assert [rules.write_units(size) for size in (0, 1, 1024, 1025)] == [1.0, 1.0, 1.0, 2.0]
     assert [rules.write_units(size, transaction=True) for size in (0, 1024, 1025)] == [2.0, 2.0, 4.0]
     assert (rules.put_units(None, item(1025)).total, rules.delete_units(item(1025)).total) == (2.0, 2.0)
@@ -210,7 +210,7 @@ def test_a_write_is_no_transaction_unless_it_says_so() -> None:
         ("1e-130", 1, -130),
     ],
 )
-def test_the_significant_digits_of_a_number_and_the_power_of_the_last(number: str, digits: int, lowest: int) -> None:
+def test_a_number_has_significant_digits_and_a_lowest_power_of_ten(number: str, digits: int, lowest: int) -> None:
     assert rules.significant(number) == (digits, lowest)
 
 
@@ -220,7 +220,7 @@ def test_zero_has_no_significant_digit(number: str) -> None:
 
 
 @pytest.mark.parametrize("value", [{"S": "x", "N": "1"}, {}, {"X": "1"}])
-def test_a_value_of_no_type_or_two_has_no_size(value: dict[str, str]) -> None:
+def test_a_value_without_a_type_or_with_two_types_has_no_size(value: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"DynamoDB has no type|unpack"):
         item_size({"a": value})
 
@@ -236,7 +236,7 @@ def test_a_value_of_no_type_or_two_has_no_size(value: dict[str, str]) -> None:
     ],
 )
 def test_a_failed_condition_costs_the_larger_item(old: int | None, new: int | None, units: float) -> None:
-    """A refused write answers with an error, which carries no figure: this is the documentation alone."""
+    """The error of a refused write has no units, so this rule comes only from the documentation."""
     before, after = (None if size is None else item(size) for size in (old, new))
     assert documented.failed_write_units(before, after) == units
     assert documented.failed_write_units(before, after, transaction=True) == 2 * units
@@ -264,7 +264,7 @@ def test_units_of_an_index(old: Any, new: Any, units: float) -> None:
     assert rules.index_write_units(old, new, GROUPS, transaction=True) == 2 * units
 
 
-def test_entries_hold_what_is_projected() -> None:
+def test_index_entries_have_the_projected_attributes() -> None:
     whole = item(3000, message_group_uuid="g", note="n")
     keys = {"pk", "sk", "message_group_uuid"}
 
@@ -277,7 +277,7 @@ def test_entries_hold_what_is_projected() -> None:
     assert held("INCLUDE", "note", "absent") == keys | {"note"}
 
 
-def test_an_entry_is_the_same_where_dynamodb_takes_its_values_for_the_same() -> None:
+def test_an_index_entry_with_equal_values_is_not_written_again() -> None:
     one = item(300, message_group_uuid="g") | {"n": {"N": "1.0"}, "s": {"NS": ["1", "2"]}, "l": {"L": [{"N": "30"}]}}
     other = one | {"n": {"N": "1"}, "s": {"NS": ["2.0", "1"]}, "l": {"L": [{"N": "3e1"}]}}
     assert rules.index_write_units(one, other, GROUPS) == 0.0

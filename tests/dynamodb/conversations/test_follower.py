@@ -1,4 +1,4 @@
-"""Following a conversation: every message once, in whatever order, form and clock it was written."""
+"""A follower returns every message once, in any order and form, and with any clock of its writer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOON = utc(2026, 11, 20, 12)
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets the clock to so many seconds after noon; a look at all zones is due after ten of them."""
+    """Sets the clock to that many seconds after noon. Wide queries run every ten seconds."""
 
     def be(seconds: float) -> None:
         monkeypatch.setattr(times, "now", lambda: NOON + timedelta(seconds=seconds))
@@ -33,14 +33,14 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def say(dynamodb: DynamoDB, text: str, seconds: float, zone: timezone | None = None, form: str = "") -> None:
-    """Write a message as of so many seconds after noon."""
+    """Write a message with a time that many seconds after noon."""
     moment = NOON + timedelta(seconds=seconds)
     local = moment.astimezone(zone) if zone else moment
     sk = local.strftime(form) if form else local.isoformat() if zone else times.sort_key(moment)
     write(dynamodb, [message_row(sk, text)])
 
 
-def test_what_is_there_is_not_new_and_what_comes_is_new_once(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
+def test_stored_messages_are_not_new_and_later_ones_are_new_once(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
     for age in (0, 30, 90, 3600, 86_400 * 3):
         say(dynamodb, f"old {age}", -age)
     following = Follower(dynamodb, GROUP)
@@ -57,7 +57,9 @@ def test_what_is_there_is_not_new_and_what_comes_is_new_once(dynamodb: DynamoDB,
     assert following.new() == []
 
 
-def test_messages_of_one_second_and_of_one_key_are_told_apart(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
+def test_messages_with_one_second_or_one_key_are_different_messages(
+    dynamodb: DynamoDB, at: Callable[..., None]
+) -> None:
     following = Follower(dynamodb, GROUP)
     for text in ("one", "two", "three"):
         say(dynamodb, text, {"one": 1, "two": 1.000001, "three": 1}[text])
@@ -92,7 +94,7 @@ def test_a_clock_ahead_hides_no_other_message(dynamodb: DynamoDB, at: Callable[.
     ("hours", "form"),
     [(14, ""), (-12, ""), (5.5, "%Y-%m-%d %H:%M:%S"), (-9.5, "%Y-%m-%dT%H:%M:%S"), (0, "%Y-%m-%dT%H:%MZ")],
 )
-def test_every_form_and_offset_is_found_by_the_next_wide_look(
+def test_the_next_wide_query_finds_every_form_and_offset(
     dynamodb: DynamoDB, at: Callable[..., None], hours: float, form: str
 ) -> None:
     following = Follower(dynamodb, GROUP)
@@ -131,7 +133,7 @@ def test_after_days_without_the_store_nothing_is_missed(
 def test_a_page_that_fails_is_read_again(
     dynamodb: DynamoDB, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first page of what is new came; the second did not. None of it counts as seen."""
+    """The first page of new messages arrived, and the second did not. None of them counts as known."""
     following = Follower(dynamodb, GROUP)
     write(
         dynamodb, [message_row(times.sort_key(NOON + timedelta(seconds=n)), f"{n} " + "x" * 300_000) for n in range(6)]
@@ -151,7 +153,7 @@ def test_a_page_that_fails_is_read_again(
     assert [text[:1] for text in texts(following.new())] == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_a_wide_look_is_rarer_where_it_reads_much(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
+def test_wide_queries_run_less_often_if_they_read_many_items(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
     write(dynamodb, (message_row(times.sort_key(NOON - timedelta(hours=5, seconds=n)), f"{n}") for n in range(1000)))
     following = Follower(dynamodb, GROUP)
     say(dynamodb, "now", 0)
@@ -171,7 +173,7 @@ def test_a_wide_look_is_rarer_where_it_reads_much(dynamodb: DynamoDB, at: Callab
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_at_random_every_message_comes_once(dynamodb: DynamoDB, at: Callable[..., None], seed: int) -> None:
+def test_random_messages_are_each_returned_once(dynamodb: DynamoDB, at: Callable[..., None], seed: int) -> None:
     chance = random.Random(seed)
     following = Follower(dynamodb, GROUP)
     following.know(queries.latest(dynamodb, GROUP), {})

@@ -1,4 +1,4 @@
-"""Group rows are moved, repaired or left alone, from whatever state the table, the index and other writers are in."""
+"""Group rows are moved, repaired or not changed, in any state of the table, the index and other writers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows(dynamodb: DynamoDB, group: str = GROUP) -> list[tuple[str | None, ...]]
 
 
 def both(sk: str, text: str, me: Person = ME, other: Person = OTHER) -> list[tuple[str | None, ...]]:
-    """What the rows of a conversation have to be."""
+    """The expected rows of a conversation."""
     return sorted(
         (owner.uuid, sk, text, whom.uuid, whom.handle, whom.display_name)
         for owner, whom in ((me, other), (other, me))
@@ -55,7 +55,7 @@ def pair(sk: str = OLD, *, group: str = GROUP) -> list[Any]:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_message_whose_time_cannot_be_read_moves_nothing_and_is_named(dynamodb: DynamoDB, dry_run: bool) -> None:
+def test_a_message_with_an_unreadable_time_moves_no_row_and_is_named(dynamodb: DynamoDB, dry_run: bool) -> None:
     write(dynamodb, pair())
     before = everything(dynamodb)
     done = advance(dynamodb, GROUP, message(at=None), write_message=True, dry_run=dry_run)
@@ -99,7 +99,7 @@ def test_times_are_compared_not_their_texts(dynamodb: DynamoDB, sk: str, moves: 
     assert rows(dynamodb) == (both(SK, "hello") if moves else both(sk, "there"))
 
 
-def test_two_messages_of_one_instant_end_the_same_in_either_order(dynamodb: DynamoDB) -> None:
+def test_two_messages_with_one_time_give_the_same_rows_in_either_order(dynamodb: DynamoDB) -> None:
     for number, texts in enumerate((["a", "b"], ["b", "a"])):
         write(dynamodb, pair(group=str(number)))
         for text in texts:
@@ -107,7 +107,7 @@ def test_two_messages_of_one_instant_end_the_same_in_either_order(dynamodb: Dyna
     assert [[row[2] for row in rows(dynamodb, group)] for group in "01"] == [["b", "b"]] * 2
 
 
-def test_another_conversation_with_the_very_time_keeps_its_row(dynamodb: DynamoDB) -> None:
+def test_another_conversation_with_the_same_time_keeps_its_row(dynamodb: DynamoDB) -> None:
     write(dynamodb, [*pair(), group_row(ME, THIRD, SK, "elsewhere", group="g2")])
     write(dynamodb, [group_row(ME, Person("x", "x", "x"), SK.replace("+", "001+"), "third", group="g3")])
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
@@ -119,7 +119,7 @@ def test_another_conversation_with_the_very_time_keeps_its_row(dynamodb: DynamoD
     assert len(everything(dynamodb)) == 4
 
 
-def test_the_second_conversation_of_one_instant_gets_the_least_further_decimal(dynamodb: DynamoDB) -> None:
+def test_a_second_conversation_with_the_same_time_gets_the_next_free_decimal(dynamodb: DynamoDB) -> None:
     write(dynamodb, [*pair(), group_row(ME, THIRD, SK, "elsewhere", group="g2")])
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
     assert [row[1] for row in rows(dynamodb) if row[0] == ME.uuid] == [SK.replace("+", "001+")]
@@ -133,7 +133,7 @@ def test_two_hundred_conversations_of_one_person_may_end_in_the_same_microsecond
     assert (mine[1], instant(str(mine[1]))) == (SK.replace("+", "200+"), NOW)
 
 
-def test_what_else_a_row_has_moves_with_it_and_names_that_a_message_lacks_stay(dynamodb: DynamoDB) -> None:
+def test_other_attributes_move_with_a_row_and_missing_names_are_kept(dynamodb: DynamoDB) -> None:
     mine, theirs = pair()
     write(dynamodb, [{**mine, "pinned": {"BOOL": True}}, theirs])
     advance(dynamodb, GROUP, message(sender=Person(ME.uuid, None, None)))
@@ -152,7 +152,7 @@ def test_rows_without_names_stay_without_them_and_get_the_senders(dynamodb: Dyna
 
 
 @pytest.mark.parametrize("group", ["not a uuid", "ünï#cödé", "5AE290ED", "x" * 2000])
-def test_conversations_whose_ids_are_no_uuids(dynamodb: DynamoDB, group: str) -> None:
+def test_the_id_of_a_conversation_need_not_be_a_uuid_to_move_its_rows(dynamodb: DynamoDB, group: str) -> None:
     write(dynamodb, pair(group=group))
     assert advance(dynamodb, group, message(), write_message=True) == Moved(2, 0, 0)
     assert rows(dynamodb, group) == both(SK, "hello")
@@ -163,7 +163,7 @@ def test_conversations_whose_ids_are_no_uuids(dynamodb: DynamoDB, group: str) ->
 
 
 def stale_index(dynamodb: DynamoDB) -> faults.Struck:
-    """From now on the index answers as it does at this moment."""
+    """Freeze the answers of the index at their present state."""
     struck = faults.Struck()
     kept: dict[str, Any] = {}
 
@@ -185,7 +185,7 @@ def stale_index(dynamodb: DynamoDB) -> faults.Struck:
 
 
 @pytest.mark.parametrize("lost", [None, 0, 1])
-def test_a_stale_index_neither_doubles_nor_loses_a_row(dynamodb: DynamoDB, lost: int | None) -> None:
+def test_a_stale_index_neither_duplicates_nor_loses_a_row(dynamodb: DynamoDB, lost: int | None) -> None:
     write(dynamodb, pair())
     struck = stale_index(dynamodb)
     sent = NOW
@@ -205,7 +205,7 @@ def test_a_stale_index_neither_doubles_nor_loses_a_row(dynamodb: DynamoDB, lost:
     assert (struck.count > 0) == (lost == 0)  # the index is asked only where the sender's own row is lost
 
 
-def test_an_index_that_knows_nothing_yet(dynamodb: DynamoDB) -> None:
+def test_rows_move_if_the_index_has_no_entries_yet(dynamodb: DynamoDB) -> None:
     struck = stale_index(dynamodb)
     write(dynamodb, [group_row(OTHER, ME, OLD, "before"), message_row(OLD, "before", sender=OTHER)])
     assert advance(dynamodb, GROUP, message()) == Moved(1, 0, 1)
@@ -223,7 +223,7 @@ def test_a_transaction_that_is_cancelled_three_times_succeeds(dynamodb: DynamoDB
     assert len(everything(dynamodb)) == 3
 
 
-def test_others_who_never_leave_off_are_named_in_the_end(dynamodb: DynamoDB) -> None:
+def test_conflicts_that_do_not_end_give_a_busy_error(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
     before = everything(dynamodb)
     faults.cancels(dynamodb.client, "TransactionConflict")
@@ -235,7 +235,7 @@ def test_others_who_never_leave_off_are_named_in_the_end(dynamodb: DynamoDB) -> 
     assert everything(dynamodb) == before
 
 
-def test_a_refusal_that_is_no_conflict_is_told_at_once(dynamodb: DynamoDB) -> None:
+def test_an_error_that_is_not_a_conflict_is_raised_at_once(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
     struck = faults.cancels(dynamodb.client, "ValidationError")
     with pytest.raises(Refused):
@@ -244,7 +244,7 @@ def test_a_refusal_that_is_no_conflict_is_told_at_once(dynamodb: DynamoDB) -> No
 
 
 def test_a_row_that_moves_between_reading_and_writing_is_read_again(dynamodb: DynamoDB) -> None:
-    """Each of five tries is overtaken by a message that is newer than ours, or older."""
+    """In each of five attempts, another writer is first, with a message that is newer or older."""
     write(dynamodb, pair())
     chance, times = random.Random(3), [NOW]
 
@@ -260,8 +260,10 @@ def test_a_row_that_moves_between_reading_and_writing_is_read_again(dynamodb: Dy
     assert rows(dynamodb) == both(SK, "hello")
 
 
-def test_a_row_on_its_way_in_older_code_is_waited_for(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The application's own code deletes a row and then puts it: in between it is not lost."""
+def test_a_move_of_older_code_between_delete_and_put_is_waited_for(
+    dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older code of the application deletes a row and puts it later. In between, the row only seems to be missing."""
     write(dynamodb, [group_row(ME, OTHER, OLD, "before")])
     pauses = []
 
@@ -291,7 +293,7 @@ def test_a_row_that_is_missing_is_created_under_a_claim(dynamodb: DynamoDB, miss
     assert rows(dynamodb) == both(SK, "hello")
 
 
-def test_what_decides_about_rows_is_read_consistently(dynamodb: DynamoDB) -> None:
+def test_rows_are_read_consistently_before_a_decision(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
     queries, gets = (faults.asked(dynamodb.client, operation) for operation in ("Query", "GetItem"))
     overwrite(dynamodb, GROUP, (ME, OTHER), message())
@@ -304,7 +306,7 @@ def test_what_decides_about_rows_is_read_consistently(dynamodb: DynamoDB) -> Non
 
 
 def test_a_transaction_deletes_three_rows_of_each_person(dynamodb: DynamoDB) -> None:
-    """Ten actions are the most that DynamoDB Local of 2020 takes."""
+    """DynamoDB Local of 2020 takes at most ten actions."""
     each = ((ME, OTHER), (OTHER, ME))
     for group in ("moved", "overwritten"):
         stray = [f"2026-{10 + (group == 'moved')}-01T08:{n:02}:00" for n in range(7)]
@@ -320,7 +322,7 @@ def test_a_transaction_deletes_three_rows_of_each_person(dynamodb: DynamoDB) -> 
 
 @pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems"])
 def test_rows_that_another_process_creates_meanwhile_are_not_created_twice(dynamodb: DynamoDB, operation: str) -> None:
-    """The other one makes them after we have read that there are none: before our claim, or before our transaction."""
+    """The other process creates them after the first read: before the claim, or before the transaction."""
 
     def overtake() -> None:
         with opened(dynamodb.at, dynamodb.table) as other:
@@ -333,7 +335,7 @@ def test_rows_that_another_process_creates_meanwhile_are_not_created_twice(dynam
     assert len(everything(dynamodb)) == 2
 
 
-def test_another_conversation_that_takes_the_very_key_meanwhile_keeps_it(dynamodb: DynamoDB) -> None:
+def test_another_conversation_that_takes_the_same_key_meanwhile_keeps_it(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
 
     def overtake() -> None:
@@ -356,7 +358,7 @@ def test_a_claim_that_a_killed_process_left_does_not_block_others(dynamodb: Dyna
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_lost_answer_is_asked_for_with_the_same_token(dynamodb: DynamoDB, times: int) -> None:
+def test_a_request_with_a_lost_answer_is_repeated_with_the_same_token(dynamodb: DynamoDB, times: int) -> None:
     write(dynamodb, pair())
     tokens: list[str] = []
     dynamodb.client.meta.events.register(

@@ -1,4 +1,4 @@
-"""Written conversations: read line by line, refused with file and line, and composed the same every time."""
+"""Conversation files are parsed line by line or refused with file and line, and always give the same messages."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PEOPLE = (Person("1" * 36, "andrewbrown", "Andrew Brown"), Person("2" * 36, "bay
 NOW = datetime(2026, 1, 1, 0, 20, tzinfo=UTC)
 
 
-def test_our_own_conversation_has_over_a_hundred_lines_of_two_people() -> None:
+def test_the_built_in_conversation_has_over_a_hundred_lines_of_two_people() -> None:
     lines = parse(seed_files.read("conversation.txt"), "conversation.txt")
     assert len(lines) > 100
     assert {line.speaker for line in lines} == {1, 2}
 
 
-def test_windows_line_ends_a_mark_and_blank_lines_are_no_part_of_the_text() -> None:
+def test_windows_line_ends_byte_order_mark_and_blank_lines_are_removed() -> None:
     content = "\ufeffPerson 1: Hello \r\n\r\n   \r\nPerson 2:no space\r\nPerson 1: last".encode()
     assert parse(content, "f") == [Line(1, 1, "Hello "), Line(4, 2, "no space"), Line(5, 1, "last")]
 
@@ -125,7 +125,7 @@ def test_messages_are_a_minute_apart_in_one_width_and_repeat_the_lines() -> None
     assert len({len(sort_key(moment)) for moment in moments}) == 1
 
 
-def test_a_conversation_begins_where_it_began_before_while_its_end_is_past() -> None:
+def test_a_seeded_conversation_keeps_its_start_while_its_end_is_past() -> None:
     first = schedule_for(3, NOW, year=NOW.year)
     later = NOW + timedelta(days=30)
     assert schedule_for(3, later, year=later.year, seeded=first) == first
@@ -168,7 +168,7 @@ def test_two_people_who_seed_at_once_choose_the_same_times() -> None:
 
 
 @pytest.mark.parametrize("seeded", [None, Schedule(NOW)])
-def test_more_minutes_than_there_have_been_are_refused(seeded: Schedule | None) -> None:
+def test_a_schedule_that_begins_before_the_year_1_is_refused(seeded: Schedule | None) -> None:
     with pytest.raises(BadInput, match="before the year 1"):
         schedule_for(10**18, NOW, year=NOW.year, seeded=seeded)
 
@@ -199,12 +199,12 @@ def test_a_seeded_conversation_ends_in_the_year_that_is_shown_and_in_the_past(
     assert schedule_for(count, now + timedelta(hours=3), year=year, seeded=schedule) == schedule
 
 
-def test_where_the_new_year_has_not_begun_in_utc_a_conversation_ends_before_it() -> None:
+def test_a_conversation_ends_before_a_new_year_that_has_not_begun_in_utc() -> None:
     now = datetime(2026, 12, 31, 22, 10, tzinfo=UTC)
     assert schedule_for(122, now, year=2027).at(121) < now
 
 
-def test_a_schedule_is_found_again_from_two_of_its_messages() -> None:
+def test_a_schedule_is_computed_from_two_of_its_messages() -> None:
     schedule = Schedule(datetime(2027, 1, 1, tzinfo=UTC), timedelta(microseconds=4_918_032))
     assert Schedule.through((3, schedule.at(3)), (7, schedule.at(7))) == schedule
     minutes = Schedule(schedule.start)
@@ -228,7 +228,7 @@ def test_a_schedule_is_found_again_from_two_of_its_messages() -> None:
         (1, timedelta(seconds=-1), timedelta(minutes=1)),
     ],
 )
-def test_two_messages_tell_the_pause_between_them(later: int, pause: timedelta, step: timedelta) -> None:
+def test_the_step_of_a_schedule_is_computed_from_two_messages(later: int, pause: timedelta, step: timedelta) -> None:
     first = datetime(2027, 1, 1, 12, tzinfo=UTC)
     assert Schedule.through((2, first), (later, first + pause)) == Schedule(first - 2 * step, step)
 
@@ -240,13 +240,13 @@ def test_seeded_ids_are_uuids_that_carry_their_position() -> None:
 
 
 def test_seeded_ids_stay_the_same_in_later_versions() -> None:
-    """Seeding again replaces what an earlier version of cruddur seeded: it knows those messages by their ids."""
+    """A later version of cruddur recognizes seeded messages by their ids, and overwrites them."""
     assert seeded_uuid("g", 0) == "1d926843-df5c-8957-bc68-000000000000"
     assert seeded_uuid("5ae290ed-55d1-47a0-bc6d-fe2bc2700399", 121) == "1b928483-f405-8636-a194-000000000079"
 
 
 @pytest.mark.parametrize("position", [-1, 2**48])
-def test_a_position_that_an_id_cannot_hold_is_an_error(position: int) -> None:
+def test_a_position_that_is_too_large_for_an_id_is_an_error(position: int) -> None:
     with pytest.raises(OverflowError):
         seeded_uuid("g", position)
 

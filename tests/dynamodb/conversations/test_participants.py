@@ -1,4 +1,4 @@
-"""Group rows that are lost or doubled are put right, or named where nobody can know whose they are."""
+"""Missing and duplicate group rows are repaired, or named if their person is unknown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, everything, group_row, 
 @pytest.mark.parametrize("sender", [ME, OTHER])
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("known", [None, (ME, OTHER)])
-def test_a_lost_row_is_written_again(dynamodb: DynamoDB, sender: Person, lost: int, known: Any) -> None:
+def test_a_missing_row_is_created_again(dynamodb: DynamoDB, sender: Person, lost: int, known: Any) -> None:
     write(dynamodb, [pair()[1 - lost]])
     write(
         dynamodb, [message_row("2026-11-19T10:00:00", "one"), message_row("2026-11-19T10:00:01", "two", sender=OTHER)]
@@ -30,7 +30,7 @@ def test_a_lost_row_is_written_again(dynamodb: DynamoDB, sender: Person, lost: i
 
 
 @pytest.mark.parametrize("sender", [ME, OTHER])
-def test_a_lost_row_says_what_the_other_side_says_when_that_is_newer(dynamodb: DynamoDB, sender: Person) -> None:
+def test_a_missing_row_gets_the_message_of_the_other_row_if_that_is_newer(dynamodb: DynamoDB, sender: Person) -> None:
     newer = "2026-11-20T12:30:00+02:00"
     write(dynamodb, [group_row(OTHER, ME, newer, "newer"), message_row(OLD, "earlier", sender=OTHER)])
     assert advance(dynamodb, GROUP, message(sender=sender)) == Moved(0, 1, 1)
@@ -40,13 +40,13 @@ def test_a_lost_row_says_what_the_other_side_says_when_that_is_newer(dynamodb: D
     assert {row[2] for row in rows(dynamodb)} == {"newer"}
 
 
-def test_both_rows_lost_are_known_from_who_wrote(dynamodb: DynamoDB) -> None:
+def test_two_missing_rows_are_created_from_the_senders_of_messages(dynamodb: DynamoDB) -> None:
     write(dynamodb, [message_row(OLD, "earlier", sender=OTHER)])
     assert advance(dynamodb, GROUP, message()) == Moved(0, 0, 2)
     assert rows(dynamodb) == both(SK, "hello")
 
 
-def test_what_cannot_be_known_is_named(dynamodb: DynamoDB) -> None:
+def test_a_row_whose_person_is_unknown_is_named(dynamodb: DynamoDB) -> None:
     moved = advance(dynamodb, GROUP, message())
     assert (moved.moved, moved.unchanged, moved.repaired) == (0, 0, 0)
     assert moved.missing
@@ -64,7 +64,7 @@ def test_what_cannot_be_known_is_named(dynamodb: DynamoDB) -> None:
     assert advance(dynamodb, GROUP, message(at=None)).missing
 
 
-def test_a_stranger_moves_the_rows_and_gets_none(dynamodb: DynamoDB) -> None:
+def test_a_sender_outside_the_conversation_moves_the_rows_and_gets_none(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
     moved = advance(dynamodb, GROUP, message(sender=THIRD))
     assert (moved.moved, moved.repaired) == (2, 0)
@@ -75,7 +75,7 @@ def test_a_stranger_moves_the_rows_and_gets_none(dynamodb: DynamoDB) -> None:
 
 @pytest.mark.parametrize("people", [None, (ME, OTHER)])
 @pytest.mark.parametrize("newest", ["2026-11-20T09:30:00+00:00", "2026-11-20T11:00:00+00:00"])
-def test_doubled_rows_become_one(dynamodb: DynamoDB, newest: str, people: Any) -> None:
+def test_duplicate_rows_become_one_row(dynamodb: DynamoDB, newest: str, people: Any) -> None:
     doubled = [group_row(ME, OTHER, f"2026-11-{day:02}T08:00:00", "stray") for day in range(1, 16)]
     write(dynamodb, [*pair(newest), *doubled, group_row(ME, THIRD, OLD, "elsewhere", group="g2")])
     is_newer = newest > SK
@@ -84,7 +84,7 @@ def test_doubled_rows_become_one(dynamodb: DynamoDB, newest: str, people: Any) -
     assert len(rows(dynamodb, "g2")) == 1
 
 
-def test_more_doubled_rows_than_a_transaction_takes(dynamodb: DynamoDB) -> None:
+def test_more_duplicate_rows_than_a_transaction_takes_are_deleted(dynamodb: DynamoDB) -> None:
     each = ((ME, OTHER), (OTHER, ME))
     write(dynamodb, [group_row(*side, f"2026-10-01T08:{n:02}:00", "stray") for n in range(15) for side in each])
     assert advance(dynamodb, GROUP, message(), write_message=True) == Moved(0, 0, 2)
@@ -93,7 +93,8 @@ def test_more_doubled_rows_than_a_transaction_takes(dynamodb: DynamoDB) -> None:
 
 
 def found(dynamodb: DynamoDB, sender: Person) -> tuple[list[tuple[str, str | None]], bool, bool]:
-    """Who is found, each with the other person; whether a row cannot be known, and whether the sender is a stranger."""
+    """The people that are found, each with the other person, whether a row is missing, and whether the sender is a
+    stranger."""
     people = participants.find(dynamodb, GROUP, sender)
     sides = [(each.owner, each.other.uuid if each.other else None) for each in people.people]
     return sides, people.missing is not None, people.stranger
@@ -109,7 +110,7 @@ def test_people_are_found_from_the_rows(dynamodb: DynamoDB) -> None:
     assert found(dynamodb, THIRD) == (sorted(BOTH), True, True)
 
 
-def test_people_are_found_from_the_messages_where_both_rows_are_lost(dynamodb: DynamoDB) -> None:
+def test_people_are_found_from_the_messages_if_both_rows_are_missing(dynamodb: DynamoDB) -> None:
     asked = faults.asked(dynamodb.client, "Query")
     assert found(dynamodb, ME) == ([], True, True)
     assert max(each.get("Limit", 0) for each in asked) == 200
@@ -132,7 +133,7 @@ def nameless(row: Any) -> Any:
     return {name: value for name, value in row.items() if not name.startswith("user_")}
 
 
-def test_a_row_that_names_nobody_is_the_partners_where_it_is_the_only_one(dynamodb: DynamoDB) -> None:
+def test_the_only_other_row_belongs_to_the_partner_even_without_a_name(dynamodb: DynamoDB) -> None:
     mine, theirs = pair()
     write(dynamodb, [nameless(theirs)])
     assert found(dynamodb, ME) == (BOTH, False, False)
@@ -141,14 +142,14 @@ def test_a_row_that_names_nobody_is_the_partners_where_it_is_the_only_one(dynamo
     assert found(dynamodb, THIRD) == ([(ME.uuid, None), (OTHER.uuid, None)], True, True)
 
 
-def test_a_row_that_names_nobody_moves_with_those_of_others(dynamodb: DynamoDB) -> None:
+def test_a_row_without_a_name_moves_with_the_rows_of_others(dynamodb: DynamoDB) -> None:
     write(dynamodb, [nameless(pair()[0]), group_row(OTHER, THIRD, OLD, "x"), group_row(THIRD, OTHER, OLD, "x")])
     assert found(dynamodb, ME) == (
         [(ME.uuid, None), (OTHER.uuid, THIRD.uuid), (THIRD.uuid, OTHER.uuid)], False, False,
     )  # fmt: skip
 
 
-def test_a_row_of_no_conversation_names_none_between_two_people(dynamodb: DynamoDB) -> None:
+def test_a_row_without_a_conversation_is_not_one_between_two_people(dynamodb: DynamoDB) -> None:
     def between(prefer: str | None = None) -> str | None:
         known = participants.between(dynamodb, ME, OTHER, prefer=prefer)
         return known[0] if known else None
@@ -161,7 +162,7 @@ def test_a_row_of_no_conversation_names_none_between_two_people(dynamodb: Dynamo
     assert [between("g1"), between("g3"), between()] == ["g1", "g2", "g2"]
 
 
-def test_the_members_of_a_conversation_are_the_people_of_its_rows(dynamodb: DynamoDB) -> None:
+def test_the_members_of_a_conversation_are_the_people_in_its_rows(dynamodb: DynamoDB) -> None:
     assert participants.members(dynamodb, GROUP) == set()
     write(dynamodb, [message_row(OLD, "hello", sender=THIRD), nameless(message_row(SK, "by nobody"))])
     assert participants.members(dynamodb, GROUP) == {THIRD.uuid}
@@ -171,6 +172,6 @@ def test_the_members_of_a_conversation_are_the_people_of_its_rows(dynamodb: Dyna
     assert participants.members(dynamodb, GROUP) == {ME.uuid}
 
 
-def test_the_handles_of_a_conversation_are_those_that_its_rows_name(dynamodb: DynamoDB) -> None:
+def test_the_handles_of_a_conversation_are_those_in_its_rows(dynamodb: DynamoDB) -> None:
     write(dynamodb, [*pair(), nameless(group_row(THIRD, ME, OLD, "x")), group_row(ME, THIRD, SK, "x", group="g2")])
     assert participants.handles(dynamodb, GROUP) == {"andrewbrown", "bayko"}

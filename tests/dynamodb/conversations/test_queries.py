@@ -1,4 +1,4 @@
-"""Reading messages and groups: every form of time, every page, in time order, nothing hidden."""
+"""Messages and groups are read from every page, with every form of time, and returned in time order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ZONES = [timezone(timedelta(minutes=m)) for m in (0, 330, -210, 840, -720, 60)]
 
 
 def mixed_rows(count: int) -> list[tuple[datetime, dict[str, object]]]:
-    """Messages around New Year, minutes apart, each written in another form and zone."""
+    """Messages around New Year, minutes apart, each with another form and time zone."""
     chance = random.Random(count)
     found = []
     for number in range(count):
@@ -53,7 +53,7 @@ def test_mixed_zones_around_new_year_hide_nothing_and_come_in_time_order(dynamod
 
 @pytest.mark.parametrize(("offset_h", "position"), [(-12, "before"), (14, "after"), (-3, "before")])
 def test_the_newest_message_is_found_with_any_offset(dynamodb: DynamoDB, offset_h: int, position: str) -> None:
-    """The application in another time zone answers a seeded conversation, whose rows are in UTC."""
+    """An application in another time zone adds a message to a seeded conversation, whose times are in UTC."""
     start = utc(2026, 11, 20, 8)
     seeded = [message_row(sort_key(start + timedelta(minutes=n)), f"{n}") for n in range(122)]
     local = (start + timedelta(minutes=130)).astimezone(timezone(timedelta(hours=offset_h)))
@@ -64,7 +64,7 @@ def test_the_newest_message_is_found_with_any_offset(dynamodb: DynamoDB, offset_
     assert texts(queries.latest(dynamodb, GROUP, limit=1)) == ["answer"]
 
 
-def test_of_a_long_conversation_only_the_last_half_day_is_read(dynamodb: DynamoDB) -> None:
+def test_only_the_last_half_day_of_a_long_conversation_is_read(dynamodb: DynamoDB) -> None:
     rows = [message_row(sort_key(utc(2026, 3, 1) + timedelta(minutes=n)), f"{n}") for n in range(3000)]
     write(dynamodb, rows)
     before = {each.operation: each.items for each in dynamodb.meter.operations()}.get("Query", 0)
@@ -107,7 +107,7 @@ def test_every_page_of_large_messages_is_read(dynamodb: DynamoDB) -> None:
     assert [text[:2] for text in texts(queries.latest(dynamodb, GROUP, limit=100))] == [f"{n:02}" for n in range(14)]
 
 
-def test_a_row_whose_time_cannot_be_read_is_shown_and_not_a_crash(dynamodb: DynamoDB) -> None:
+def test_a_row_with_an_unreadable_time_is_shown(dynamodb: DynamoDB) -> None:
     write(dynamodb, [message_row("yesterday", "when?"), message_row("2026-11-20T10:00:00", "ten")])
     read = queries.latest(dynamodb, GROUP)
     assert [(message.message, message.created_at) for message in read] == [
@@ -143,7 +143,7 @@ def test_a_thousand_conversations_are_listed_newest_first(dynamodb: DynamoDB) ->
     assert queries.list_groups(dynamodb, OTHER.uuid) == []
 
 
-def test_a_conversation_is_found_by_its_two_people_also_after_a_new_uuid(dynamodb: DynamoDB) -> None:
+def test_a_conversation_is_found_by_its_people_even_with_a_new_uuid(dynamodb: DynamoDB) -> None:
     write(
         dynamodb,
         [
@@ -189,7 +189,7 @@ def test_the_span_of_a_partition_is_its_first_and_last_key(dynamodb: DynamoDB) -
 
 
 @pytest.mark.parametrize("text", ["nul\x00", "\u202eשלום", "😀" * 3, "\x1b[2J", "a\nb\r\nc", "\ud7ff\ue000\uffff"])
-def test_texts_come_back_exactly(dynamodb: DynamoDB, text: str) -> None:
+def test_texts_are_read_exactly_as_they_were_written(dynamodb: DynamoDB, text: str) -> None:
     sent = Message("u", ME.uuid, ME.handle, ME.display_name, text, datetime(2026, 11, 20, tzinfo=UTC))
     write(dynamodb, [schema.message_item(GROUP, sent)])
     assert queries.latest(dynamodb, GROUP) == [sent]

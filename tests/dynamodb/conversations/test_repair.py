@@ -1,4 +1,4 @@
-"""Repairing the rows of conversations: alone, and while other writers send to the same conversations."""
+"""The rows of conversations are repaired, also while other writers send to the same conversations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _delete(dynamodb: DynamoDB, item: Item) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-def test_lost_group_rows_are_written_from_the_messages(dynamodb: DynamoDB, lost: int) -> None:
+def test_missing_group_rows_are_created_from_the_messages(dynamodb: DynamoDB, lost: int) -> None:
     group = sending.start(dynamodb, ANDREW, BAYKO, "one").message_group_uuid
     sending.send(dynamodb, BAYKO, "two", group=group)
     before = sorted(map(str, _items(dynamodb)))
@@ -46,12 +46,12 @@ def test_lost_group_rows_are_written_from_the_messages(dynamodb: DynamoDB, lost:
     assert sorted(map(str, _items(dynamodb))) == before
 
 
-def test_a_conversation_without_messages_is_left(dynamodb: DynamoDB) -> None:
+def test_a_conversation_without_messages_is_not_changed(dynamodb: DynamoDB) -> None:
     assert not repair.group(dynamodb, "nothing")
     assert _items(dynamodb) == []
 
 
-def test_a_row_that_was_moved_meanwhile_is_not_written_again_by_a_rename(dynamodb: DynamoDB) -> None:
+def test_a_rename_does_not_create_a_row_that_was_moved_meanwhile(dynamodb: DynamoDB) -> None:
     sending.start(dynamodb, ANDREW, BAYKO, "one")
     row = next(item for item in _items(dynamodb, "GRP#a"))
     sending.send(dynamodb, BAYKO, "two", receiver=ANDREW)
@@ -60,8 +60,8 @@ def test_a_row_that_was_moved_meanwhile_is_not_written_again_by_a_rename(dynamod
     assert sorted(map(str, _items(dynamodb))) == before
 
 
-def test_a_rename_leaves_a_row_whose_names_another_writer_has_replaced(dynamodb: DynamoDB) -> None:
-    """An anonymized copy that runs at the same time, say."""
+def test_a_rename_does_not_change_a_row_that_another_writer_renamed(dynamodb: DynamoDB) -> None:
+    """For example, an anonymized copy can run at the same time."""
     sending.start(dynamodb, ANDREW, BAYKO, "one")
     (row,) = _items(dynamodb, "GRP#a")
     for name in ("user_handle", "user_display_name"):

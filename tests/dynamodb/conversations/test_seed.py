@@ -1,4 +1,4 @@
-"""Seeding: the same rows every time, what people wrote untouched, the group rows always on the last message."""
+"""A seed always gives the same rows, keeps messages that people wrote, and updates the group rows."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def seed(
     return sum(row.written for row in done), sum(row.deleted for row in done)
 
 
-def test_the_group_rows_are_written_where_a_page_of_messages_is_empty(dynamodb: DynamoDB) -> None:
-    """As when another program deletes the conversation meanwhile."""
+def test_the_group_rows_are_written_if_a_page_of_messages_is_empty(dynamodb: DynamoDB) -> None:
+    """This happens if another program deletes the conversation meanwhile."""
     last = Message("of the last", ME.uuid, ME.handle, ME.display_name, "gone", NOW)
     assert overwrite(dynamodb, GROUP, PAIR, last) == (2, 0)
     assert [row["message"]["S"] for row in everything(dynamodb)] == ["gone", "gone"]
 
 
-def test_what_a_seed_did_is_counted_for_each_kind_of_row(dynamodb: DynamoDB) -> None:
+def test_a_seed_counts_the_written_and_deleted_rows_of_each_kind(dynamodb: DynamoDB) -> None:
     def counted(lines: list[Line], **more: Any) -> list[tuple[str, int, int, int]]:
         done = seeding.replace_conversation(
             dynamodb, lines, PAIR, group=GROUP, count=len(lines), now=NOW, year=NOW.year, **more
@@ -77,7 +77,7 @@ def group_rows(dynamodb: DynamoDB) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def test_a_seeded_conversation_is_past_a_minute_apart_and_equal_to_its_group_rows(dynamodb: DynamoDB) -> None:
+def test_a_seeded_conversation_is_past_a_minute_apart_and_fits_its_group_rows(dynamodb: DynamoDB) -> None:
     assert seed(dynamodb) == (8, 0)
     read = queries.latest(dynamodb, GROUP)
     assert texts(read) == [f"line {n}" for n in range(6)]
@@ -88,7 +88,7 @@ def test_a_seeded_conversation_is_past_a_minute_apart_and_equal_to_its_group_row
     assert group_rows(dynamodb) == [(ME.uuid, last, "line 5", "bayko"), (OTHER.uuid, last, "line 5", "andrewbrown")]
 
 
-def test_seeding_again_writes_nothing_however_much_later(dynamodb: DynamoDB) -> None:
+def test_seeding_again_later_writes_nothing(dynamodb: DynamoDB) -> None:
     seed(dynamodb)
     before = everything(dynamodb)
     writes = dynamodb.meter.total().write_units
@@ -99,7 +99,7 @@ def test_seeding_again_writes_nothing_however_much_later(dynamodb: DynamoDB) -> 
 
 
 def shown_by_the_application(dynamodb: DynamoDB, year: int) -> list[str]:
-    """What its query finds of the conversation, newest first, and of the group rows."""
+    """The messages that the application's queries find, newest first, and the group rows."""
     found = []
     for pk in (f"MSG#{GROUP}", f"GRP#{ME.uuid}", f"GRP#{OTHER.uuid}"):
         answer = dynamodb.client.query(
@@ -114,7 +114,7 @@ def shown_by_the_application(dynamodb: DynamoDB, year: int) -> list[str]:
 
 
 @pytest.mark.parametrize("now", [utc(2027, 1, 1, 0, 10), utc(2027, 1, 1, 0, 0, 2), utc(2027, 3, 5, 12)])
-def test_after_new_year_what_was_seeded_moves_into_it(dynamodb: DynamoDB, now: datetime) -> None:
+def test_after_new_year_seeded_messages_move_into_the_new_year(dynamodb: DynamoDB, now: datetime) -> None:
     seed(dynamodb)
     before = message_row("2026-11-01T00:00:00", "written before")
     write(dynamodb, [before])
@@ -136,7 +136,7 @@ def test_after_new_year_what_was_seeded_moves_into_it(dynamodb: DynamoDB, now: d
 @pytest.mark.parametrize(
     "sk", ["2026-12-30T10:00:00.000000+00:00", "2027-01-01T00:00:05Z", "2026-12-31T19:30:00-05:00"]
 )
-def test_a_conversation_that_people_went_on_with_stays_where_it_is(dynamodb: DynamoDB, sk: str) -> None:
+def test_a_conversation_that_people_continued_keeps_its_times(dynamodb: DynamoDB, sk: str) -> None:
     seed(dynamodb)
     write(dynamodb, [message_row(sk, "written since")])
     seed(dynamodb)
@@ -250,7 +250,7 @@ def test_a_message_without_a_time_is_kept_and_is_not_the_last(dynamodb: DynamoDB
     assert len(everything(dynamodb)) == 10
 
 
-def test_a_shorter_script_removes_what_was_once_seeded(dynamodb: DynamoDB) -> None:
+def test_a_shorter_script_deletes_the_seeded_messages_that_are_left(dynamodb: DynamoDB) -> None:
     seed(dynamodb, count=40)
     seed(dynamodb, lines=LINES[:3])
     assert texts(queries.latest(dynamodb, GROUP)) == ["line 0", "line 1", "line 2"]
@@ -310,7 +310,7 @@ def test_the_group_rows_show_a_newer_message_that_a_person_wrote(dynamodb: Dynam
     assert group_rows(dynamodb) == [(ME.uuid, last, "newest", "bayko"), (OTHER.uuid, last, "newest", "andrewbrown")]
 
 
-def test_another_partner_leaves_no_row_of_the_first(dynamodb: DynamoDB) -> None:
+def test_a_seed_with_another_partner_deletes_the_row_of_the_first_one(dynamodb: DynamoDB) -> None:
     seed(dynamodb)
     seed(dynamodb, people=(ME, THIRD))
     assert [(owner, handle) for owner, _, _, handle in group_rows(dynamodb)] == [
@@ -320,7 +320,7 @@ def test_another_partner_leaves_no_row_of_the_first(dynamodb: DynamoDB) -> None:
     assert {message.user_handle for message in queries.latest(dynamodb, GROUP)} == {"andrewbrown", "altbrown"}
 
 
-def test_stray_group_rows_of_the_conversation_go_and_others_stay(dynamodb: DynamoDB) -> None:
+def test_group_rows_of_outsiders_are_deleted_and_other_rows_are_kept(dynamodb: DynamoDB) -> None:
     others = group_row(ME, THIRD, "2026-11-09T10:00:00", "elsewhere", group="another")
     stray = [group_row(ME, OTHER, f"2026-11-0{n}T10:00:00", "stray") for n in range(1, 5)]
     write(dynamodb, [others, *stray, group_row(THIRD, ME, "2026-11-02T10:00:00", "stray")])
@@ -330,7 +330,7 @@ def test_stray_group_rows_of_the_conversation_go_and_others_stay(dynamodb: Dynam
     assert others in everything(dynamodb)
 
 
-def test_a_dry_run_says_what_would_happen_and_changes_nothing(dynamodb: DynamoDB) -> None:
+def test_a_dry_run_reports_the_changes_and_makes_none(dynamodb: DynamoDB) -> None:
     seed(dynamodb, count=10)
     before = everything(dynamodb)
     assert seed(dynamodb, lines=LINES[:2], people=(ME, THIRD), dry_run=True) == (3, 10)
@@ -338,8 +338,8 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(dynamodb: DynamoDB
     assert seed(dynamodb, lines=LINES[:2], people=(ME, THIRD)) == (3, 10)
 
 
-def test_a_message_sent_while_seeding_is_never_overtaken(dynamodb: DynamoDB) -> None:
-    """Somebody sends, and the stream moves the group rows, between reading the conversation and placing its rows."""
+def test_a_message_sent_during_a_seed_stays_the_last_one(dynamodb: DynamoDB) -> None:
+    """After the seed has read the conversation, a person sends a message, and the stream moves the group rows."""
     seed(dynamodb)
     sk = "2026-11-20T10:20:00.000000+00:00"
 
@@ -355,8 +355,8 @@ def test_a_message_sent_while_seeding_is_never_overtaken(dynamodb: DynamoDB) -> 
     assert [row[1:3] for row in group_rows(dynamodb)] == [(sk, "sent")] * 2
 
 
-def test_two_who_seed_the_same_moment_leave_one_conversation(dynamodb: DynamoDB) -> None:
-    """Two clients that nothing keeps apart; neither writes a batch, or group rows, before the other is ready."""
+def test_two_seeds_at_the_same_time_leave_one_conversation(dynamodb: DynamoDB) -> None:
+    """Two clients run at the same time. Neither writes a batch, or group rows, before the other is ready."""
     barriers = {name: threading.Barrier(2) for name in ("BatchWriteItem", "TransactWriteItems")}
     met: list[str] = []
 
@@ -395,7 +395,7 @@ def test_group_rows_that_move_at_the_last_moment_are_read_again(dynamodb: Dynamo
 
 
 @pytest.mark.parametrize("code", ["TransactionConflictException", "ThrottlingException", "InternalServerError"])
-def test_a_transaction_that_is_put_off_is_done_in_the_end(dynamodb: DynamoDB, code: str) -> None:
+def test_a_cancelled_transaction_is_repeated_until_it_succeeds(dynamodb: DynamoDB, code: str) -> None:
     struck = faults.answers(dynamodb.client, "TransactWriteItems", code, times=3)
     assert seed(dynamodb) == (8, 0)
     assert struck.count == 3
@@ -409,7 +409,7 @@ def test_a_lost_answer_to_the_transaction_leaves_one_row_each(dynamodb: DynamoDB
     assert len(group_rows(dynamodb)) == 2
 
 
-def test_a_seed_that_is_given_up_says_how_far_it_came_and_another_finishes(dynamodb: DynamoDB) -> None:
+def test_a_failed_seed_says_how_many_rows_it_wrote_and_another_completes_it(dynamodb: DynamoDB) -> None:
     dynamodb.busy_s = 0.2
     faults.unprocessed(dynamodb.client, rounds=faults.FOREVER, share=1.0)
     with pytest.raises(Refused, match="the conversation has 300 messages") as caught:
@@ -421,7 +421,7 @@ def test_a_seed_that_is_given_up_says_how_far_it_came_and_another_finishes(dynam
 
 
 @pytest.mark.parametrize("text", ["é" * 205_000, "x" * 409_600, "😀" * 102_400])
-def test_a_line_that_dynamodb_would_not_take_is_named_before_any_call(dynamodb: DynamoDB, text: str) -> None:
+def test_a_line_that_is_too_large_is_named_before_any_request(dynamodb: DynamoDB, text: str) -> None:
     lines = [*LINES, Line(41, 2, text)]
     with pytest.raises(BadInput, match=r"talk\.txt, line 41: .* nothing was written") as caught:
         seeding.check(lines, PAIR, group=GROUP, source="talk.txt", now=NOW)
@@ -429,7 +429,7 @@ def test_a_line_that_dynamodb_would_not_take_is_named_before_any_call(dynamodb: 
     assert everything(dynamodb) == []
 
 
-def test_the_longest_line_that_is_let_through_is_taken_as_message_and_in_group_rows(dynamodb: DynamoDB) -> None:
+def test_the_longest_accepted_line_fits_into_the_message_and_the_group_rows(dynamodb: DynamoDB) -> None:
     long, people = 409_600, (ME, Person(OTHER.uuid, "bayko", "A very long display name " * 10))
     while True:
         lines = [Line(1, 1, "x" * long)]
@@ -457,7 +457,7 @@ def test_memory_does_not_grow_with_the_conversation(dynamodb: DynamoDB) -> None:
     assert peak(12_000) < peak(2_000) + 500_000
 
 
-def test_a_table_without_the_index_is_a_plain_refusal(dynamodb: DynamoDB) -> None:
+def test_a_seed_into_a_table_without_the_index_is_refused(dynamodb: DynamoDB) -> None:
     tables.drop(dynamodb, say=lambda _: None)
     with pytest.raises(Refused, match="no table"):
         seed(dynamodb)

@@ -1,4 +1,4 @@
-"""Messages are sent once, whole, exactly as written, in order, and into the right conversation; or not at all."""
+"""A message is stored once, with both group rows, in order and in the right conversation; or nothing is written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rows(dynamodb: DynamoDB, kind: str) -> list[dict[str, Any]]:
 
 
 def assert_whole(dynamodb: DynamoDB, *, people: int = 2) -> None:
-    """Each conversation's people have one row each, which says its last message; nothing else is there."""
+    """Assert that each person of a conversation has one row, with its last message, and that nothing else is stored."""
     written, groups = rows(dynamodb, "MSG#"), rows(dynamodb, "GRP#")
     assert len(everything(dynamodb)) == len(written) + len(groups)
     for group in {row["message_group_uuid"] for row in groups}:
@@ -81,7 +81,7 @@ def test_starting_an_existing_conversation_continues_it_from_either_side(dynamod
 
 
 @pytest.mark.parametrize("lost", [ME, OTHER])
-def test_one_of_which_a_row_is_lost_is_found_from_the_other(dynamodb: DynamoDB, lost: Person) -> None:
+def test_a_conversation_with_a_missing_row_is_found_from_the_other_row(dynamodb: DynamoDB, lost: Person) -> None:
     start(dynamodb, ME, OTHER, "first", clock=clock())
     for row in rows(dynamodb, f"GRP#{lost.uuid}"):
         dynamodb.call("delete_item", TableName=dynamodb.table, Key={"pk": {"S": row["pk"]}, "sk": {"S": row["sk"]}})
@@ -136,7 +136,7 @@ def test_a_conversation_that_is_not_the_senders_is_refused(dynamodb: DynamoDB, a
     assert everything(dynamodb) == before
 
 
-def test_a_conversation_whose_rows_say_nothing_is_named(dynamodb: DynamoDB) -> None:
+def test_a_conversation_whose_rows_name_nobody_is_refused(dynamodb: DynamoDB) -> None:
     write(dynamodb, [message_row("2026-11-19T10:00:00", "talking to myself")])
     with pytest.raises(NotFound) as failed:
         send(dynamodb, ME, "hello?", group=GROUP)
@@ -179,8 +179,8 @@ def test_the_same_id_with_another_text_or_sender_is_refused(dynamodb: DynamoDB) 
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems"])
-def test_an_id_that_is_sent_twice_at_once_is_stored_once(dynamodb: DynamoDB, operation: str) -> None:
-    """The second sender does everything between the first one's reading and its claim, or its transaction."""
+def test_a_message_that_is_sent_twice_at_the_same_time_is_stored_once(dynamodb: DynamoDB, operation: str) -> None:
+    """The second sender runs completely between the first one's read and its claim, or its transaction."""
     start(dynamodb, ME, OTHER, "first", clock=clock())
     for number, name in enumerate((message_ids.generate(NOW + STEP), "by-hand")):
         struck: list[int] = []
@@ -199,7 +199,7 @@ def test_an_id_that_is_sent_twice_at_once_is_stored_once(dynamodb: DynamoDB, ope
 
 
 @pytest.mark.parametrize("name", [None, "by-hand"])
-def test_an_answer_that_is_lost_for_good_leaves_what_can_be_repeated(dynamodb: DynamoDB, name: str | None) -> None:
+def test_a_message_whose_answer_is_lost_can_be_sent_again(dynamodb: DynamoDB, name: str | None) -> None:
     start(dynamodb, ME, OTHER, "first", clock=clock())
     dynamodb.busy_s = 0.2
     with opened(dynamodb.at, dynamodb.table) as mine:
@@ -215,7 +215,7 @@ def test_an_answer_that_is_lost_for_good_leaves_what_can_be_repeated(dynamodb: D
     assert_whole(dynamodb)
 
 
-def test_a_store_that_is_out_of_reach_leaves_an_id_to_repeat_with() -> None:
+def test_an_unreachable_store_gives_an_error_with_the_message_id() -> None:
     at = aws_client.Endpoint("dynamodb", faults.refused_url(), aws_client.LOCAL_REGION, "nowhere", unreachable_s=0.2)
     with opened(at, "messages") as nowhere, pytest.raises(CannotConnect) as failed:
         send(nowhere, ME, "hello", group=GROUP, clock=clock())
@@ -271,7 +271,7 @@ def test_after_twenty_taken_times_sending_is_given_up(
 # Order and clocks.
 
 
-def test_two_messages_of_one_microsecond_take_two(dynamodb: DynamoDB) -> None:
+def test_two_messages_in_one_microsecond_get_different_times(dynamodb: DynamoDB) -> None:
     for number in range(4):
         sent = start(dynamodb, (ME, OTHER)[number % 2], (OTHER, ME)[number % 2], str(number), clock=clock())
         assert message_ids.written_at(sent.message.message_uuid) == sent.message.created_at == NOW + number * STEP
@@ -279,7 +279,7 @@ def test_two_messages_of_one_microsecond_take_two(dynamodb: DynamoDB) -> None:
     assert_whole(dynamodb)
 
 
-def test_a_key_that_another_message_has_unknown_to_the_rows(dynamodb: DynamoDB) -> None:
+def test_a_key_of_another_message_that_the_rows_do_not_show_is_not_taken(dynamodb: DynamoDB) -> None:
     start(dynamodb, ME, OTHER, "first", clock=clock(NOW - STEP))
     write(dynamodb, [message_row(sort_key(NOW), "without rows", group=MEET, sender=OTHER)])
     name = message_ids.generate(NOW)
@@ -325,7 +325,7 @@ def test_an_id_from_the_future_is_refused_and_an_old_one_stays_old(dynamodb: Dyn
 # What else there is.
 
 
-def test_people_without_names(dynamodb: DynamoDB) -> None:
+def test_people_without_names_can_send_messages(dynamodb: DynamoDB) -> None:
     me, other = Person("1", None, None), Person("2", "two", None)
     start(dynamodb, me, other, "hello", clock=clock())
     send(dynamodb, other, "hi", group=sending.group_of(me, other), clock=clock(NOW + STEP))
@@ -337,8 +337,8 @@ def test_people_without_names(dynamodb: DynamoDB) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 5, 100])
-def test_the_last_lines_hold_what_was_sent_among_keys_with_offsets(dynamodb: DynamoDB, limit: int) -> None:
-    """Thirty messages of the last hour whose keys, written two hours east, all stand behind a new one's."""
+def test_the_last_lines_contain_the_sent_message_among_keys_with_offsets(dynamodb: DynamoDB, limit: int) -> None:
+    """Thirty messages of the last hour have keys with an offset of two hours, which sort after the new one's key."""
     hour = [(NOW - timedelta(minutes=n + 1) + timedelta(hours=2)).replace(tzinfo=None).isoformat() for n in range(30)]
     write(dynamodb, [message_row(f"{at}+02:00", str(n), group=MEET) for n, at in enumerate(hour)])
     sent = start(dynamodb, ME, OTHER, "new", clock=clock())
@@ -396,7 +396,7 @@ def test_people_of_no_conversation_are_named_by_the_handle_else_the_uuid(
     assert asked[-1]["Limit"] == 1, "one message tells that there is a conversation"
 
 
-def test_a_dry_run_says_what_it_would_do(dynamodb: DynamoDB) -> None:
+def test_a_dry_run_returns_the_message_and_writes_nothing(dynamodb: DynamoDB) -> None:
     sent = start(dynamodb, ME, OTHER, "first", clock=clock(), dry_run=True)
     assert (sent.started, sent.written, sent.moved.repaired) == (True, True, 2)
     assert everything(dynamodb) == []
@@ -407,8 +407,8 @@ def test_a_dry_run_says_what_it_would_do(dynamodb: DynamoDB) -> None:
     assert everything(dynamodb) == before
 
 
-def test_what_a_message_costs(dynamodb: DynamoDB) -> None:
-    """Two consistent reads and one transaction: the message, and a delete and a put of each row."""
+def test_a_message_uses_two_reads_and_one_transaction(dynamodb: DynamoDB) -> None:
+    """It takes two consistent reads, and one transaction with the message and a delete and a put for each row."""
     start(dynamodb, ME, OTHER, "first", clock=clock())
     asked: list[str] = []  # also what is refused, which the meter does not count
     with opened(dynamodb.at, dynamodb.table) as fresh:

@@ -1,4 +1,4 @@
-"""Texts are stored exactly as they were written, or refused before anything is asked."""
+"""Texts are stored exactly as they were written, or refused before any request."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_texts_are_stored_exactly(dynamodb: DynamoDB, text: str) -> None:
         ({}, "usage"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_before_anything_is_asked(sent: dict[str, Any], code: str) -> None:
+def test_a_message_that_cannot_be_sent_is_refused_before_any_request(sent: dict[str, Any], code: str) -> None:
     at = aws_client.Endpoint("dynamodb", faults.refused_url(), aws_client.LOCAL_REGION, "nowhere", unreachable_s=0)
     with opened(at, "messages") as nowhere, pytest.raises(BadInput) as failed:
         text = sent.pop("text", "hello")
@@ -78,7 +78,7 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_asked(sent: dict[str,
     assert failed.value.code == code
 
 
-def test_the_longest_message_goes_through_and_one_byte_more_does_not(dynamodb: DynamoDB) -> None:
+def test_the_longest_message_is_stored_and_one_byte_more_is_refused(dynamodb: DynamoDB) -> None:
     bare = {key: value for key, value in message_row(sort_key(NOW), "", group=MEET).items() if key != "message"}
     bare["message_uuid"] = {"S": str(uuid.UUID(int=0))}
     longest = ITEM_LIMIT - item_size(bare) - len("message")

@@ -1,6 +1,6 @@
-"""Real processes that send at once, are killed, and lose answers: nothing acknowledged is lost, rows end right.
+"""Real processes send at the same time, are killed and lose answers: no acknowledged message is lost.
 
-``TEST_RACE_MESSAGES=1000 TEST_RACE_CONVERSATIONS=50 TEST_RACE_KILLS=25`` is what the issue asks for.
+``TEST_RACE_MESSAGES=1000 TEST_RACE_CONVERSATIONS=50 TEST_RACE_KILLS=25`` runs them longer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Pair = tuple[Person, Person]
 
 
 class Told(NamedTuple):
-    """A message that a process was told is stored."""
+    """A message that a process has acknowledged as stored."""
 
     group: str
     uuid: str
@@ -72,7 +72,7 @@ def begin(dynamodb: DynamoDB, number: int, among: list[Pair], count: int, *, los
 
 
 def go(processes: list[Any]) -> None:
-    """Let all of them off at once, when all are ready."""
+    """Start all of them at once, when all are ready."""
     for process in processes:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
     for process in processes:
@@ -81,13 +81,13 @@ def go(processes: list[Any]) -> None:
 
 
 def heard(processes: list[Any]) -> None:
-    """Wait until each process has acknowledged something, without taking it from its pipe."""
+    """Wait until each process has acknowledged a message, without reading it from its pipe."""
     for process in processes:
         assert select.select([process.stdout], [], [], 60)[0]
 
 
 def told(output: str) -> list[Told]:
-    """What was acknowledged; a line that a kill cut off was not."""
+    """The acknowledged messages. A line that a kill has cut off does not count."""
     return [Told(**json.loads(line)) for line in output.splitlines(keepends=True) if line.endswith("}\n")]
 
 
@@ -101,9 +101,10 @@ def finish(processes: list[Any]) -> list[Told]:
 
 
 def assert_right(dynamodb: DynamoDB, acknowledged: list[Told]) -> int:
-    """Every acknowledged message is there once, and each person has one row a conversation: its newest message.
+    """Assert that every acknowledged message is stored once, and that each person has one row for each conversation,
+    with its newest message.
 
-    Comes back with how many messages there are.
+    Returns the number of messages.
     """
     messages: dict[str, list[Any]] = defaultdict(list)
     rows: dict[str, list[Any]] = defaultdict(list)
@@ -131,7 +132,7 @@ def assert_right(dynamodb: DynamoDB, acknowledged: list[Told]) -> int:
 
 
 @pytest.mark.parametrize("conversations", [1, CONVERSATIONS])
-def test_eight_processes_send_at_once(dynamodb: DynamoDB, conversations: int) -> None:
+def test_eight_processes_that_send_at_once_lose_no_message(dynamodb: DynamoDB, conversations: int) -> None:
     among = pairs(conversations)
     processes = [begin(dynamodb, n, among, MESSAGES // PROCESSES) for n in range(PROCESSES)]
     go(processes)
@@ -141,7 +142,7 @@ def test_eight_processes_send_at_once(dynamodb: DynamoDB, conversations: int) ->
     assert not [item for item in everything(dynamodb) if item["pk"]["S"].startswith("CLAIM#")]
 
 
-def test_every_third_answer_is_lost_after_the_commit(dynamodb: DynamoDB) -> None:
+def test_lost_answers_after_the_commit_store_no_message_twice(dynamodb: DynamoDB) -> None:
     each = MESSAGES // PROCESSES // 2
     processes = [begin(dynamodb, n, pairs(3), each, loses=True) for n in range(PROCESSES)]
     go(processes)
@@ -150,8 +151,8 @@ def test_every_third_answer_is_lost_after_the_commit(dynamodb: DynamoDB) -> None
     assert assert_right(dynamodb, acknowledged) == len(acknowledged)
 
 
-def test_senders_that_are_killed_at_any_point(dynamodb: DynamoDB) -> None:
-    """Each process that dies is followed by another, while the others go on; new conversations all the time."""
+def test_killed_senders_lose_no_acknowledged_message(dynamodb: DynamoDB) -> None:
+    """Each killed process is replaced by another one while the others continue, with new conversations all the time."""
     chance = random.Random(5)
     among = [(Person(f"a{n}", "a", None), Person(f"b{n}", None, "B")) for n in range(KILLS + PROCESSES)]
     alive = [begin(dynamodb, n, among, 10_000) for n in range(4)]
@@ -178,7 +179,7 @@ def test_senders_that_are_killed_at_any_point(dynamodb: DynamoDB) -> None:
     assert_right(dynamodb, acknowledged)
 
 
-def test_two_people_who_start_at_once_meet_in_one_conversation(dynamodb: DynamoDB) -> None:
+def test_two_people_who_start_at_the_same_time_share_one_conversation(dynamodb: DynamoDB) -> None:
     processes = [begin(dynamodb, n, [(ME, OTHER)], 1) for n in range(PROCESSES)]
     go(processes)
     acknowledged = finish(processes)
@@ -198,7 +199,7 @@ def test_two_people_who_start_at_once_meet_in_one_conversation(dynamodb: DynamoD
         (["ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"], True),
     ],
 )
-def test_only_another_writer_is_a_reason_to_try_again(codes: list[str], is_overtaken: bool) -> None:
+def test_only_a_conflict_with_another_writer_is_retried(codes: list[str], is_overtaken: bool) -> None:
     response = {"CancellationReasons": [{"Code": code} for code in codes]}
     error = Refused("x", fields={"response": response})
     assert transactions._is_conflict(error) is is_overtaken
@@ -221,7 +222,7 @@ def each_time(plan: TransactionPlan[str]) -> Callable[[int], TransactionPlan[str
     return attempted
 
 
-def test_a_plan_is_told_which_attempt_it_is(dynamodb: DynamoDB) -> None:
+def test_a_plan_gets_the_number_of_the_attempt(dynamodb: DynamoDB) -> None:
     attempts: list[int] = []
 
     def plan(attempt: int) -> TransactionPlan[str]:
@@ -248,7 +249,7 @@ def test_a_dry_run_is_the_first_plan_and_counts_its_units(dynamodb: DynamoDB) ->
 
 
 @pytest.mark.parametrize(("needs_claim", "claims", "actions"), [(True, 1, 2), (False, 0, 1)])
-def test_a_claim_is_taken_once_where_one_is_needed(
+def test_a_claim_is_taken_once_if_a_plan_needs_one(
     dynamodb: DynamoDB, needs_claim: bool, claims: int, actions: int
 ) -> None:
     taken, sent, deleted = (
@@ -261,7 +262,7 @@ def test_a_claim_is_taken_once_where_one_is_needed(
     assert everything(dynamodb) == [ITEM]
 
 
-def test_a_claim_that_was_not_needed_in_the_end_is_deleted(dynamodb: DynamoDB) -> None:
+def test_a_claim_that_the_last_plan_did_not_need_is_deleted(dynamodb: DynamoDB) -> None:
     deleted = faults.asked(dynamodb.client, "DeleteItem")
 
     def plan(attempt: int) -> TransactionPlan[int]:
@@ -272,7 +273,7 @@ def test_a_claim_that_was_not_needed_in_the_end_is_deleted(dynamodb: DynamoDB) -
     assert everything(dynamodb) == []
 
 
-def test_a_claim_that_another_writer_took_over_is_left_to_it(dynamodb: DynamoDB) -> None:
+def test_a_claim_that_another_writer_took_over_is_not_deleted(dynamodb: DynamoDB) -> None:
     claim = {"pk": {"S": "CLAIM#g"}, "sk": {"S": "CLAIM"}, "claimed_by": {"S": "another"}}
 
     def plan(attempt: int) -> TransactionPlan[int]:
@@ -294,7 +295,7 @@ def test_a_claim_is_taken_again_after_a_conflict(dynamodb: DynamoDB) -> None:
     assert everything(dynamodb) == [ITEM]
 
 
-def test_other_errors_of_a_claim_are_told(dynamodb: DynamoDB) -> None:
+def test_other_errors_of_a_claim_are_raised(dynamodb: DynamoDB) -> None:
     def plan(attempt: int) -> TransactionPlan[int]:
         return TransactionPlan(attempt) if attempt else TransactionPlan(attempt, [put(dynamodb)], needs_claim=True)
 

@@ -1,4 +1,4 @@
-"""The checkpoint of a stream: it keeps every position as it was, and nonsense in it is refused with its reason."""
+"""The checkpoint of a stream keeps every position, and a damaged one is refused with the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sealed(shards: Any, **about: str) -> str:
     return sealing.seal({"what": "stream", "table": "t", "stream": "a", **about}, {"shards": shards})
 
 
-def test_every_position_comes_back_as_it_was() -> None:
+def test_every_position_is_read_as_it_was_saved() -> None:
     positions = {
         "nothing": Position(),
         "newest": Position(newest=True),
@@ -65,7 +65,7 @@ def test_a_shard_that_lacks_a_field_is_refused(missing: str) -> None:
         decoded(sealed({"one": kept}))
 
 
-def test_what_another_command_left_is_refused() -> None:
+def test_the_checkpoint_of_another_command_is_refused() -> None:
     with pytest.raises(BadInput, match="it belongs to an import"):
         decoded(sealed({}, what="import"))
 
@@ -79,7 +79,7 @@ def test_the_form_of_version_0_1_0_is_still_read() -> None:
             decoded(json.dumps(changed))
 
 
-def test_lost_records_are_told_with_the_place_and_the_time() -> None:
+def test_lost_records_are_named_with_their_place_and_time() -> None:
     assert str(Lost("s", NUMBER, MOMENT)).startswith(
         f"shard s: records after {NUMBER} (about 2026-11-20T10:00:00.000000+00:00) expired and were not read"
     )

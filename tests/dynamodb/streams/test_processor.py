@@ -1,4 +1,4 @@
-"""Applying records ends in the right group rows, whatever order, number or state they come in."""
+"""Applied records give the right group rows, in any order, number and state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_message_moves_the_row_of_each_person(conversation: DynamoDB) -> None:
         assert item == {**old, "sk": {"S": minute(5)}, **last}
 
 
-def test_of_an_empty_batch_everything_is_counted_as_none(conversation: DynamoDB) -> None:
+def test_all_counts_of_an_empty_batch_are_zero(conversation: DynamoDB) -> None:
     none = processor.BatchResult(records=0, messages=0, ignored=0, conversations=0, moved=0, unchanged=0, repaired=0)
     assert processor.apply(conversation, []) == processor.BatchResult() == none
 
@@ -65,7 +65,7 @@ def test_twice_reversed_and_shuffled_batches_end_in_the_same_rows(conversation: 
     assert times == sorted(times), "never backwards"
 
 
-def test_two_messages_of_one_instant_end_the_same_in_either_order(conversation: DynamoDB) -> None:
+def test_two_messages_with_one_time_give_the_same_rows_in_either_order(conversation: DynamoDB) -> None:
     both = [
         record(1, message_row("2026-11-20T12:00:00+02:00", "b")),
         record(2, message_row("2026-11-20T10:00:00.000000+00:00", "a")),
@@ -82,7 +82,7 @@ def test_two_messages_of_one_instant_end_the_same_in_either_order(conversation: 
 
 
 def old_lambda(dynamodb: DynamoDB, sk: str, text: str, *, read: list[Item], dies: bool = False) -> None:
-    """What the application's own first Lambda does for one message, with the rows that it ``read`` a moment ago.
+    """Do what the application's first Lambda does for one message, with the rows that it ``read`` a moment ago.
 
     It deletes each row and puts it again, without a condition.
     """
@@ -95,7 +95,7 @@ def old_lambda(dynamodb: DynamoDB, sk: str, text: str, *, read: list[Item], dies
 
 
 @pytest.mark.parametrize("dies", [False, True])
-def test_what_the_old_lambda_left_beside_it_is_mended_from_the_oldest(conversation: DynamoDB, dies: bool) -> None:
+def test_rows_that_the_old_lambda_left_are_repaired_from_the_oldest_record(conversation: DynamoDB, dies: bool) -> None:
     messages = [message_row(minute(5), "first"), message_row(minute(6), "second")]
     write(conversation, messages)
     read = [item for item in everything(conversation) if item["pk"]["S"].startswith("GRP#")]
@@ -111,7 +111,7 @@ def test_what_the_old_lambda_left_beside_it_is_mended_from_the_oldest(conversati
     assert everything(conversation) == found
 
 
-def test_a_row_that_the_old_lambda_deleted_and_lost_is_written_again(conversation: DynamoDB) -> None:
+def test_a_row_that_the_old_lambda_deleted_is_created_again(conversation: DynamoDB) -> None:
     message = message_row(minute(5), "first")
     write(conversation, [message])
     read = [item for item in everything(conversation) if item["pk"]["S"].startswith("GRP#")]
@@ -121,7 +121,7 @@ def test_a_row_that_the_old_lambda_deleted_and_lost_is_written_again(conversatio
     assert rows(conversation) == [(minute(5), "first")] * 2
 
 
-def test_record_40_of_100_is_poisoned(conversation: DynamoDB) -> None:
+def test_a_malformed_record_ends_the_batch_at_its_place(conversation: DynamoDB) -> None:
     done = processor.apply(conversation, hundred(poisoned=40))
     assert done.failure is not None
     assert (done.failure.index, done.failure.sequence_number) == (39, f"{40:030d}")
@@ -150,7 +150,7 @@ POISON: list[Any] = [
 
 
 @pytest.mark.parametrize("poison", POISON, ids=range(len(POISON)))
-def test_poison_of_every_kind_ends_the_batch_there(conversation: DynamoDB, poison: Any) -> None:
+def test_every_kind_of_malformed_record_ends_the_batch(conversation: DynamoDB, poison: Any) -> None:
     batch = [record(1, message_row(minute(5), "before")), poison, record(3, message_row(minute(7), "after"))]
     done = processor.apply(conversation, batch)
     assert done.failure is not None
@@ -175,7 +175,7 @@ def test_group_rows_removals_changes_and_strangers_are_ignored(conversation: Dyn
     assert everything(conversation) == before
 
 
-def test_its_own_writes_come_to_an_end(dynamodb: DynamoDB) -> None:
+def test_records_of_its_own_writes_cause_no_more_writes(dynamodb: DynamoDB) -> None:
     with streaming(dynamodb) as source:
         write(dynamodb, [*both_rows(), message_row(minute(5), "new")])
         kept: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def test_odd_ids_naive_times_and_missing_names_are_handled(dynamodb: DynamoDB) -
     assert {item["user_handle"]["S"] for item in everything(dynamodb)} == {"andrewbrown", "bayko"}
 
 
-def test_a_row_that_one_person_lost_is_written_again(dynamodb: DynamoDB) -> None:
+def test_the_missing_row_of_one_person_is_created_again(dynamodb: DynamoDB) -> None:
     write(dynamodb, [group_row(ME, OTHER, minute(0), "old")])
     done = processor.apply(dynamodb, [record(1, message_row(minute(5), "new"))])
     assert (done.moved, done.repaired) == (1, 1)
@@ -217,7 +217,7 @@ def test_an_unknown_conversation_is_named_and_does_not_stop_the_others(conversat
     assert rows(conversation) == [(minute(5), "new")] * 2
 
 
-def test_a_store_that_fails_gives_the_first_record_that_was_not_applied(conversation: DynamoDB) -> None:
+def test_after_a_store_error_the_first_unapplied_record_is_returned(conversation: DynamoDB) -> None:
     groups = ["one", "two", "three"]
     write(
         conversation,
@@ -265,7 +265,7 @@ def test_after_the_deadline_nothing_is_begun(conversation: DynamoDB) -> None:
     assert "time" in done.failure.reason
 
 
-def test_conflicts_are_got_over(conversation: DynamoDB) -> None:
+def test_conflicting_transactions_are_repeated(conversation: DynamoDB) -> None:
     struck = faults.answers(conversation.client, "TransactWriteItems", "TransactionConflictException", times=3)
     assert processor.apply(conversation, hundred()).failure is None
     assert struck.count == 3
@@ -279,7 +279,7 @@ def test_a_dry_run_only_counts(conversation: DynamoDB) -> None:
     assert everything(conversation) == before
 
 
-def test_many_conversations_at_once_each_end_right(dynamodb: DynamoDB) -> None:
+def test_many_conversations_that_move_at_once_each_get_the_right_rows(dynamodb: DynamoDB) -> None:
     groups = [f"{GROUP}-{n}" for n in range(12)]
     for a, b in ((ME, OTHER), (OTHER, ME)):
         write(dynamodb, (group_row(a, b, minute(n), "old", group=group) for n, group in enumerate(groups)))

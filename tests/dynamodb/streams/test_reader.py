@@ -1,4 +1,4 @@
-"""The stream is read whole and in order: pages, lineage of shards, iterators that expire, records that are gone."""
+"""The stream is read completely and in order, with many pages, parent shards, expired iterators and expired records."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_table_without_a_stream_says_how_to_get_one(dynamodb: DynamoDB) -> Non
 
 
 @pytest.mark.parametrize("missing", ["StreamSpecification", "LatestStreamArn"])
-def test_a_stream_that_was_turned_off_or_is_not_there_yet_is_none(
+def test_a_stream_that_is_off_or_does_not_exist_yet_is_not_found(
     dynamodb: DynamoDB, source: stream_reader.Stream, missing: str
 ) -> None:
     assert source.arn
@@ -73,7 +73,7 @@ def test_a_stream_that_was_turned_off_or_is_not_there_yet_is_none(
         pass
 
 
-def test_a_stream_is_turned_on_once_on_a_table_that_is_there(dynamodb: DynamoDB) -> None:
+def test_a_stream_is_turned_on_once_on_an_existing_table(dynamodb: DynamoDB) -> None:
     assert tables.enable_stream(dynamodb, say=lambda _: None, dry_run=True)
     assert tables.describe(dynamodb).stream is None
     assert tables.enable_stream(dynamodb, say=lambda _: None)
@@ -81,7 +81,7 @@ def test_a_stream_is_turned_on_once_on_a_table_that_is_there(dynamodb: DynamoDB)
     assert tables.describe(dynamodb).stream == "NEW_IMAGE"
 
 
-def test_a_table_is_made_with_a_stream(dynamodb: DynamoDB) -> None:
+def test_a_table_is_created_with_a_stream(dynamodb: DynamoDB) -> None:
     tables.drop(dynamodb, say=lambda _: None)
     tables.create(dynamodb, stream=True, say=lambda _: None)
     assert tables.describe(dynamodb).stream == "NEW_IMAGE"
@@ -117,7 +117,7 @@ def test_reading_continues_at_a_position(dynamodb: DynamoDB, source: stream_read
     assert shown(read_all(source, again)) == names(2, 3)
 
 
-def test_latest_is_what_comes_after(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+def test_latest_reads_only_records_that_come_later(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     say(dynamodb, 3)
     reader = stream_reader.Reader(source, {}, latest=True)
     assert [each for batch in reader.batches() for each in batch.records] == []
@@ -149,7 +149,7 @@ def test_a_batch_has_as_many_records_as_it_may(
     assert (shown(batch.records), batch.caught_up) == (names(2, 3), True)
 
 
-def test_what_is_not_committed_is_read_again(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+def test_records_that_are_not_committed_are_read_again(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     say(dynamodb, 5)
     reader = stream_reader.Reader(source, {})
     with pytest.raises(ZeroDivisionError):
@@ -160,7 +160,7 @@ def test_what_is_not_committed_is_read_again(dynamodb: DynamoDB, source: stream_
     assert shown([each for batch in again.batches() for each in batch.records]) == names(5)
 
 
-def test_an_expired_iterator_is_got_again_behind_the_last_record(
+def test_an_expired_iterator_is_replaced_after_the_last_record(
     dynamodb: DynamoDB, source: stream_reader.Stream
 ) -> None:
     reader = stream_reader.Reader(source, {})
@@ -181,7 +181,7 @@ def test_an_iterator_that_expires_between_pages_loses_nothing(dynamodb: DynamoDB
     assert struck.count == 1
 
 
-def test_iterators_that_all_expire_are_given_up(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+def test_the_reader_gives_up_if_every_iterator_expires(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     say(dynamodb, 1)
     struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=100)
     with pytest.raises(CannotConnect, match="returned only expired iterators"):
@@ -189,7 +189,7 @@ def test_iterators_that_all_expire_are_given_up(dynamodb: DynamoDB, source: stre
     assert struck.count == 5
 
 
-def test_a_shard_that_expires_while_it_is_read_is_said(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+def test_a_shard_that_expires_while_it_is_read_is_reported(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     say(dynamodb, 3)
     ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
     first = records.sequence_number(read_all(source)[0])
@@ -204,7 +204,7 @@ def test_a_shard_that_expires_while_it_is_read_is_said(dynamodb: DynamoDB, sourc
     ("operation", "is_known", "is_lost"),
     [("GetShardIterator", True, True), ("GetShardIterator", False, False), ("GetRecords", True, False)],
 )
-def test_only_a_sequence_number_that_is_called_invalid_is_an_expired_one(
+def test_only_an_invalid_sequence_number_means_an_expired_record(
     dynamodb: DynamoDB, source: stream_reader.Stream, operation: str, is_known: bool, is_lost: bool
 ) -> None:
     say(dynamodb, 3)
@@ -222,7 +222,7 @@ def test_only_a_sequence_number_that_is_called_invalid_is_an_expired_one(
     assert struck.count == 1
 
 
-def test_other_errors_of_a_stream_are_told(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
+def test_other_errors_of_a_stream_are_raised(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     say(dynamodb, 1)
     strikes(source.client, "GetShardIterator", "AccessDeniedException", times=1)
     reader = stream_reader.Reader(source, {shard.shard_id: Position(NUMBER) for shard in stream_reader.shards(source)})
@@ -232,7 +232,7 @@ def test_other_errors_of_a_stream_are_told(dynamodb: DynamoDB, source: stream_re
 
 
 @pytest.mark.parametrize("operation", ["GetShardIterator", "GetRecords"])
-def test_trimmed_records_are_said_and_the_rest_is_read(
+def test_expired_records_are_reported_and_the_rest_is_read(
     dynamodb: DynamoDB, source: stream_reader.Stream, operation: str
 ) -> None:
     say(dynamodb, 4)
@@ -314,7 +314,7 @@ def test_an_empty_page_is_not_the_end_of_a_closed_shard(source: stream_reader.St
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of a reader, of which none is made."""
+    """Record the pauses of a reader instead of making them."""
     found: list[float] = []
     monkeypatch.setattr(stream_reader, "time", SimpleNamespace(sleep=found.append))
     return found
@@ -324,7 +324,7 @@ EMPTY: list[object] = []
 
 
 def on_aws(source: stream_reader.Stream) -> stream_reader.Stream:
-    """The stream as it is at AWS, where an empty page says nothing of the next one."""
+    """The stream as on AWS, where records can follow an empty page."""
     return replace(source, at=replace(source.at, url=None))
 
 
@@ -337,7 +337,7 @@ def test_an_open_shard_on_aws_is_at_its_end_after_five_empty_pages(
     assert (len(made.read), pauses) == (4 + 1 + 5, [0.25] * 8)
 
 
-def test_a_look_at_an_open_shard_ends_with_an_empty_page(source: stream_reader.Stream, pauses: list[float]) -> None:
+def test_reading_an_open_shard_ends_with_an_empty_page(source: stream_reader.Stream, pauses: list[float]) -> None:
     made = Shards(source.client, {"one": (None, [page(1), EMPTY, page(2), EMPTY])}, open_shards={"one"})
     reader = stream_reader.Reader(on_aws(source), {})
     for number in (1, 2):
@@ -373,7 +373,7 @@ def test_a_closed_shard_is_at_its_end_with_its_last_page(source: stream_reader.S
     assert (len(made.read), pauses) == (2, [])
 
 
-def test_an_iterator_serves_until_its_shard_begins_elsewhere(source: stream_reader.Stream) -> None:
+def test_an_iterator_is_used_until_its_shard_begins_elsewhere(source: stream_reader.Stream) -> None:
     made = Shards(source.client, {"one": (None, [page(0), EMPTY, EMPTY, EMPTY, EMPTY])}, open_shards={"one"})
     reader = stream_reader.Reader(source, {})
     for first, iterators in ((None, 1), ("0" * 21, 1), ("0" * 21, 1), ("0" * 20 + "9", 2), ("0" * 20 + "9", 2)):
@@ -385,7 +385,7 @@ def test_an_iterator_serves_until_its_shard_begins_elsewhere(source: stream_read
         reader.positions[shard_id("one")] = replace(reader.positions[shard_id("one")], after=None)
 
 
-def test_a_shard_that_was_emptied_behind_what_was_read_gets_another_iterator(source: stream_reader.Stream) -> None:
+def test_a_shard_that_was_emptied_gets_another_iterator(source: stream_reader.Stream) -> None:
     made = Shards(source.client, {"one": (None, [page(5), EMPTY, EMPTY, EMPTY])}, open_shards={"one"})
     reader = stream_reader.Reader(source, {})
     for first, iterators in (("0" * 20 + "5", 1), ("0" * 20 + "5", 1), (None, 2)):
@@ -395,7 +395,7 @@ def test_a_shard_that_was_emptied_behind_what_was_read_gets_another_iterator(sou
         assert (made.iterators, reader.positions[shard_id("one")].after) == (iterators, f"{5:030d}")
 
 
-def test_a_part_of_a_batch_is_kept_and_its_shard_is_left_alone(source: stream_reader.Stream) -> None:
+def test_a_part_of_a_batch_is_committed_and_its_shard_is_read_no_more(source: stream_reader.Stream) -> None:
     made = Shards(source.client, {"one": (None, [page(1, 2), EMPTY])}, open_shards={"one"})
     reader = stream_reader.Reader(source, {})
     (batch,) = reader.batches()
@@ -444,7 +444,7 @@ def test_a_stream_is_finished_only_when_every_shard_is_done(source: stream_reade
         assert stream_reader.Reader(source, positions).finished() is finished
 
 
-def test_a_shard_that_went_before_it_was_read_is_said(source: stream_reader.Stream) -> None:
+def test_a_shard_that_disappears_before_it_is_read_is_reported(source: stream_reader.Stream) -> None:
     Shards(source.client, {"new": ("old", [page(5)])}, open_shards={"new"})
     kept = {shard_id("old"): Position(NUMBER), shard_id("older"): Position("9" * 30, done=True)}
     reader = stream_reader.Reader(source, kept)
@@ -468,7 +468,7 @@ def test_a_closed_shard_is_done_once_and_for_all(source: stream_reader.Stream) -
     "content",
     [b"", b"[]", b'{"version": 2}', b'{"version":1,"stream":"a","shards":{"s":{"after":"1"}}}', b"\xff", b"{}"],
 )
-def test_what_is_no_checkpoint_is_refused(content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(content: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be used to resume"):
         stream_checkpoints.decode(content, stream="a", source="f")
 
@@ -485,7 +485,7 @@ def test_the_checkpoint_of_another_stream_is_none() -> None:
 
 @pytest.fixture
 def own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The endpoint of an embedded engine of this test's own."""
+    """The endpoint of an embedded engine for one test only."""
     monkeypatch.setenv("CRUDDUR_HOME", str(tmp_path / "own"))
     endpoint = stack.up(postgres=False).aws_endpoint
     assert endpoint is not None
@@ -522,7 +522,7 @@ def test_a_restarted_engine_keeps_its_stream_and_no_record_is_skipped(own_engine
         assert group_texts(everything(dynamodb)) == [(minute(9), "message 9")] * 2
 
 
-def test_a_change_tells_what_it_is_about_also_where_it_is_malformed() -> None:
+def test_deleted_items_and_malformed_records_are_described() -> None:
     assert records.describe(record(1, message_row(minute(1), "hello"))).entity == "message"
     gone = records.describe(record(2, message_row(minute(1), "hello"), event="REMOVE", NewImage=None))
     assert (gone.event, gone.entity, gone.item) == (

@@ -1,4 +1,4 @@
-"""What a stream's record says: news of a message, nothing, or that it is malformed."""
+"""A stream's record has a new message or none, or is malformed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_new_message_is_read_with_its_conversation() -> None:
     assert (found[0], found[1].message, found[1].user_handle) == (GROUP, "hello", "andrewbrown")
 
 
-def test_a_new_message_is_read_also_where_its_key_is_told_by_the_item_alone() -> None:
+def test_a_new_message_is_read_if_only_the_item_has_its_key() -> None:
     told = record(message_row("2026-11-20T10:00:00Z", "hello"))
     del told["dynamodb"]["Keys"]
     found = records.message(told)
@@ -33,11 +33,11 @@ def test_a_new_message_is_read_also_where_its_key_is_told_by_the_item_alone() ->
 
 
 @pytest.mark.parametrize("event", ["MODIFY", "REMOVE"])
-def test_every_change_but_a_new_item_moves_nothing(event: str) -> None:
+def test_changes_other_than_new_items_move_no_row(event: str) -> None:
     assert records.message(record(message_row("2026-11-20T10:00:00Z", "hello"), event)) is None
 
 
-def test_a_group_row_is_no_news() -> None:
+def test_a_new_group_row_moves_no_row() -> None:
     assert records.message(record(group_row(ME, OTHER, "2026-11-20T10:00:00Z", "hello"))) is None
 
 
@@ -58,7 +58,7 @@ def test_a_malformed_record_says_what_is_wrong(given: Any, why: str) -> None:
         records.message(given)
 
 
-def test_a_record_for_a_person_has_its_place_time_and_values() -> None:
+def test_a_described_record_has_its_place_time_and_values() -> None:
     found = records.describe(record(message_row("2026-11-20T10:00:00Z", "hello")))
     assert (found.sequence_number, found.event, found.entity) == ("7", "INSERT", "message")
     assert (found.at, found.item["message"]) == (datetime.fromtimestamp(1_700_000_000, UTC), "hello")

@@ -1,4 +1,4 @@
-"""Rows of every type."""
+"""A fixture with rows of every type."""
 
 from __future__ import annotations
 

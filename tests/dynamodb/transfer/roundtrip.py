@@ -1,4 +1,4 @@
-"""A table into a file, and a file into a table."""
+"""Export a table to a file, and import a file into a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def import_(store: DynamoDB, path: Path | str, **options: Any) -> Counts:
 
 
 def every_type(endpoint: str, local: str | None) -> list[Item]:
-    """Rows of every type, in several partitions. DynamoDB Local is so old that it takes no empty value."""
+    """Rows of every type, in several partitions. The old DynamoDB Local does not accept empty values."""
     left_out = {"empty", "nothing"} if endpoint == local else set()
     full = {name: value for name, value in EVERY_TYPE.items() if name not in left_out}
     rows = [{**full, "pk": {"S": f"MSG#{n % 7}"}, "sk": {"S": f"{n:04}"}, "n": {"N": f"{n}"}} for n in range(60)]

@@ -42,7 +42,7 @@ def test_a_row_and_its_message_have_the_text_of_their_conversation_and_time() ->
     assert row["message"]["S"] == made_up.text(f"{GROUP} 2026", len("hello"))
 
 
-def test_a_value_that_is_missing_or_of_another_type_is_not_made_up() -> None:
+def test_a_missing_value_or_one_of_another_type_is_not_invented() -> None:
     message = {**message_row("2026", "hello"), "message_uuid": {"S": GROUP}}
     row, left_out = anonymized_copy.anonymized({**message, "user_handle": {"S": ""}, "user_display_name": {"S": ""}})
     assert row is not None
@@ -52,7 +52,7 @@ def test_a_value_that_is_missing_or_of_another_type_is_not_made_up() -> None:
     assert ("message" in row, left_out) == (False, ["message"])
 
 
-def test_a_person_without_a_uuid_is_known_by_the_handle() -> None:
+def test_a_person_without_a_uuid_is_identified_by_the_handle() -> None:
     message = {**message_row("2026", "hello"), "message_uuid": {"S": GROUP}}
     del message["user_uuid"]
     row, _ = anonymized_copy.anonymized(message)
@@ -60,7 +60,7 @@ def test_a_person_without_a_uuid_is_known_by_the_handle() -> None:
     assert row["user_handle"]["S"] == made_up.person("andrewbrown")[0]
 
 
-def test_what_is_left_out_is_counted_by_its_reason() -> None:
+def test_skipped_rows_and_attributes_are_counted_by_reason() -> None:
     message = {**message_row("2026", "hello"), "message_uuid": {"S": GROUP}}
     told = {**message, "email": {"S": "bayko@example.com"}}
     telling = {**message, "sk": {"S": "by bayko"}}
@@ -82,7 +82,7 @@ def test_rows_that_were_read_are_kept_until_they_are_written() -> None:
     assert counted == [1, 1, 1]
 
 
-def test_rows_that_are_written_over_are_of_a_copy_the_same_or_foreign() -> None:
+def test_overwritten_rows_are_of_a_copy_the_same_or_foreign() -> None:
     original = {**message_row("2026", "hello"), "message_uuid": {"S": GROUP}}
     (made,) = anonymized_copy.copied([original], LeftOut())
     overwritten = Overwritten()
@@ -98,7 +98,7 @@ def test_rows_that_are_written_over_are_of_a_copy_the_same_or_foreign() -> None:
         assert (overwritten.earlier, overwritten.same, overwritten.foreign) == counts
 
 
-def test_the_people_of_a_copy_have_the_names_that_its_rows_give_them() -> None:
+def test_the_people_of_a_copy_have_the_names_in_its_rows() -> None:
     people = People()
     items = [
         group_row(ME, OTHER, "2026", "hello"),
@@ -116,7 +116,7 @@ def test_the_people_of_a_copy_have_the_names_that_its_rows_give_them() -> None:
     ]
 
 
-def test_rows_stand_at_their_number_and_weigh_about_their_texts() -> None:
+def test_rows_have_their_number_as_line_and_about_the_size_of_their_texts() -> None:
     rows = [{"pk": {"S": "ab"}, "sk": {"S": "c"}}, {"pk": {"S": "ab"}, "sk": {"S": "c"}, "n": {"N": "1"}}]
     assert list(anonymized_copy.placed(rows)) == [(Place(0, 1), rows[0], 3), (Place(0, 2), rows[1], 103)]
 

@@ -1,4 +1,4 @@
-"""What DynamoDB takes and what it refuses, at each limit: the last value that is read and the first one that is not."""
+"""At each limit of DynamoDB, the last allowed value is read and the next one is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(**attributes: Any) -> Any:
 
 
 def nested(levels: int) -> Any:
-    """A value of that many levels: a text is one."""
+    """A value with that many levels; a text has one level."""
     value: Any = {"S": "x"}
     for level in range(levels - 1):
         value = {"L": [value]} if level % 2 else {"M": {"m": value}}
@@ -114,7 +114,7 @@ def test_an_item_of_the_largest_size_is_read_and_one_byte_more_is_refused() -> N
         attribute_values.read({**KEYS, "x": {"S": "x" * (room + 1)}})
 
 
-def test_what_is_no_item_is_refused() -> None:
+def test_a_value_that_is_not_an_item_is_refused() -> None:
     with pytest.raises(MalformedItem, match="is not an object"):
         attribute_values.read([], json_bytes=2)
     with pytest.raises(MalformedItem, match="--format dynamodb-json"):

@@ -1,4 +1,4 @@
-"""Backups of a local engine: files of their own, found again, and for their owner alone."""
+"""Backups of a local engine are files that are found by name, and that only their owner can read."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def backup(dynamodb: DynamoDB, root: Path, name: str) -> tuple[Backup, bool]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder that does not exist yet, in one that does not either."""
+    """A folder that does not exist yet, in another one that does not exist."""
     return tmp_path / "state" / "backups"
 
 
-def test_a_name_is_backed_up_once_and_each_is_found_again(dynamodb: DynamoDB, root: Path) -> None:
+def test_a_backup_is_created_once_for_each_name_and_found_by_name(dynamodb: DynamoDB, root: Path) -> None:
     write(dynamodb, ROWS)
     first, is_new = backup(dynamodb, root, "first")
     assert (first.backup, first.table_name, first.type, first.status, is_new) == (
@@ -69,7 +69,7 @@ def test_a_name_is_backed_up_once_and_each_is_found_again(dynamodb: DynamoDB, ro
     assert backup_files.listed(root, "another") == []
 
 
-def test_a_restored_table_holds_every_item_and_a_table_that_exists_is_kept(dynamodb: DynamoDB, root: Path) -> None:
+def test_a_restored_table_has_every_item_and_an_existing_table_is_kept(dynamodb: DynamoDB, root: Path) -> None:
     write(dynamodb, ROWS)
     found, _ = backup(dynamodb, root, "first")
     with pytest.raises(Protected, match="There is a table"):
@@ -150,7 +150,7 @@ def test_a_restore_that_was_killed_as_it_created_its_table_is_completed(dynamodb
         tables.drop(into, say=silent)
 
 
-def test_a_restore_from_a_file_makes_a_private_folder_for_its_note(dynamodb: DynamoDB, root: Path) -> None:
+def test_a_restore_from_a_file_creates_a_private_folder_for_its_note(dynamodb: DynamoDB, root: Path) -> None:
     write(dynamodb, ROWS)
     found, _ = backup(dynamodb, root, "first")
     elsewhere, into = root.parent / "of" / "another", f"{dynamodb.table}-restored"
@@ -162,7 +162,7 @@ def test_a_restore_from_a_file_makes_a_private_folder_for_its_note(dynamodb: Dyn
     assert elsewhere.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_item_that_a_backup_has_twice_is_expected_once(dynamodb: DynamoDB, root: Path) -> None:
+def test_a_duplicate_item_of_a_backup_is_expected_once(dynamodb: DynamoDB, root: Path) -> None:
     write(dynamodb, ROWS)
     found, _ = backup(dynamodb, root, "twice")
     path = Path(found.location)

@@ -1,4 +1,4 @@
-"""Checkpoints of imports and exports: nonsense is refused with its reason, and a resumed one counts as a whole one."""
+"""A damaged checkpoint is refused with the reason, and a resumed import or export has the same counts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROWS = [message_row(f"{number:04}", f"text {number}") for number in range(500)]
 
 
 class Killed(BaseException):
-    """The process is gone: nothing that it would still do is done."""
+    """The process was killed, and does nothing more."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def run(dynamodb: DynamoDB, path: Path, *, keep_all: bool = True, before: Any = lambda *_: None) -> Counts:
-    """An import as the command does it; ``before`` may end it when a place is kept."""
+    """Import as the command does; ``before`` may end the import when a place is saved."""
     source = input_files.find(str(path), None)
     about = {"what": "import", **checkpoints.identity(dynamodb, tables.describe(dynamodb)), "files": source.identity()}
     kept = ImportCheckpoint(checkpoints.beside(path), about, every=1 if keep_all else 1000)
@@ -72,7 +72,9 @@ def test_a_table_that_was_created_later_is_another_table(dynamodb: DynamoDB) -> 
 
 @pytest.mark.parametrize("line", [100, 200, 300, 501])
 @pytest.mark.parametrize("there", [0, 250])
-def test_a_resumed_import_counts_as_one_that_ran_through(dynamodb: DynamoDB, file: Path, line: int, there: int) -> None:
+def test_a_resumed_import_has_the_same_counts_as_an_uninterrupted_one(
+    dynamodb: DynamoDB, file: Path, line: int, there: int
+) -> None:
     write(dynamodb, ROWS[:there])
 
     def end(place: Any) -> None:
@@ -88,7 +90,7 @@ def test_a_resumed_import_counts_as_one_that_ran_through(dynamodb: DynamoDB, fil
     assert [entry.name for entry in file.parent.iterdir() if "checkpoint" in entry.name] == []
 
 
-def test_a_resumed_import_counts_keys_that_came_twice_in_one_group(dynamodb: DynamoDB, file: Path) -> None:
+def test_a_resumed_import_counts_duplicate_keys_of_one_portion(dynamodb: DynamoDB, file: Path) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in [ROWS[0], *ROWS]))
 
     def end(place: Any) -> None:
@@ -100,7 +102,7 @@ def test_a_resumed_import_counts_keys_that_came_twice_in_one_group(dynamodb: Dyn
     assert run(dynamodb, file) == Counts(new=500, duplicates=1)
 
 
-def test_an_import_that_was_killed_at_once_begins_at_the_first_line(file: Path) -> None:
+def test_an_import_that_was_killed_at_its_start_begins_at_the_first_line(file: Path) -> None:
     source = input_files.find(str(file), None)
     for before in (None, input_files.Place(0, 0)):
         after, counts, keys = ImportCheckpoint(checkpoints.beside(file), {"what": "import"}).load(source)
@@ -108,7 +110,7 @@ def test_an_import_that_was_killed_at_once_begins_at_the_first_line(file: Path) 
             assert (after, counts) == (before, Counts())
 
 
-def test_every_twentieth_place_is_kept(tmp_path: Path) -> None:
+def test_every_twentieth_place_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     kept, found = ImportCheckpoint(path, {}), []
     for line in range(1, 42):
@@ -120,7 +122,7 @@ def test_every_twentieth_place_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_an_import_that_gives_up_keeps_its_place_where_it_began_anything(file: Path, begun: bool) -> None:
+def test_a_failed_import_saves_its_place_if_it_began_any_key(file: Path, begun: bool) -> None:
     path = checkpoints.beside(file)
     kept = ImportCheckpoint(path, {"what": "import"})
     _, _, keys = kept.load(input_files.find(str(file), None))
@@ -186,7 +188,7 @@ def test_keys_that_are_missing_or_of_another_import_are_refused(dynamodb: Dynamo
     assert content
 
 
-def test_an_import_that_gives_up_says_what_is_there_and_what_is_left(dynamodb: DynamoDB, file: Path) -> None:
+def test_a_failed_import_says_how_many_items_are_written_and_left(dynamodb: DynamoDB, file: Path) -> None:
     dynamodb.busy_s = 0.2
     sent = itertools.count()
 
@@ -257,12 +259,12 @@ def test_nonsense_in_an_export_checkpoint_is_refused(
         (errno.EIO, "run the same command again: it resumes"),
     ],
 )
-def test_a_full_disk_is_told_with_its_remedy(number: int, hint: str) -> None:
+def test_the_error_for_a_full_disk_says_how_to_continue(number: int, hint: str) -> None:
     error = checkpoints.unusable(Path("a.jsonl"), OSError(number, "No more"))
     assert (error.message, error.hint) == ("a.jsonl cannot be read or written: No more.", hint)
 
 
-def test_an_error_of_a_file_without_a_number_is_told_in_its_own_words() -> None:
+def test_a_file_error_without_a_number_is_shown_with_its_text() -> None:
     assert checkpoints.unusable("-", OSError("it ended")).message == "- cannot be read or written: it ended."
 
 
@@ -275,7 +277,7 @@ def test_an_error_of_a_file_without_a_number_is_told_in_its_own_words() -> None:
         ("gzip", False, "the file was not compressed."),
     ],
 )
-def test_an_export_with_another_option_is_told_what_the_interrupted_one_was(
+def test_an_export_with_another_option_is_refused_with_the_first_option(
     tmp_path: Path, name: str, before: bool, said: str
 ) -> None:
     path = tmp_path / "checkpoint"

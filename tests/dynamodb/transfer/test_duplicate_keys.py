@@ -1,4 +1,4 @@
-"""Keys that come more than once are found, and what a killed process had begun is known."""
+"""Repeated keys are found, and the keys that a killed import had begun are known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from cruddur_cli.dynamodb.transfer.duplicate_keys import Keys, remove
 from cruddur_cli.dynamodb.transfer.input_files import Place
 
 
-def test_keys_that_came_again_are_counted_by_what_was_done() -> None:
+def test_repeated_keys_are_counted_by_their_outcomes() -> None:
     with Keys() as keys:
         keys.add([(("a", "bc"), Place(0, 1), 0), (("ab", "c"), Place(0, 2), 1), (("a", "bc"), Place(0, 3), 2)])
         assert keys.count() == 3
         assert list(keys.repeated()) == [[1, 0, 1]]
 
 
-def test_what_was_begun_behind_a_place_is_known_and_noted_again(tmp_path: Path) -> None:
+def test_keys_begun_after_a_place_are_known_and_added_again(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     with Keys(path) as keys:
         keys.add([(("a", "1"), Place(0, 1), 1), (("b", "1"), Place(0, 2), 2), (("c", "1"), Place(1, 1), 0)])
@@ -30,7 +30,7 @@ def test_what_was_begun_behind_a_place_is_known_and_noted_again(tmp_path: Path) 
     assert list(tmp_path.glob("keys*")) == []
 
 
-def test_lone_surrogates_in_a_key_are_keys_like_others() -> None:
+def test_keys_with_lone_surrogates_are_stored() -> None:
     with Keys() as keys:
         keys.add([(("\ud800", "1"), Place(0, 1), 0), (("\ud800", "1"), Place(0, 2), 0)])
         assert list(keys.repeated()) == [[2, 0, 0]]
@@ -45,7 +45,7 @@ def test_repeated_keys_are_found_at_any_distance() -> None:
     assert found == sorted(count for count in (numbers.count(number) for number in set(numbers)) if count > 1)
 
 
-def test_keys_outlive_the_process_and_say_what_was_begun(tmp_path: Path) -> None:
+def test_keys_survive_the_process_with_their_outcomes(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     with Keys(path) as keys:
         keys.add([(("a", str(line)), Place(0, line), line % 3) for line in range(1, 7)])
@@ -56,7 +56,7 @@ def test_keys_outlive_the_process_and_say_what_was_begun(tmp_path: Path) -> None
         assert keys.begun(("a", "5"), Place(0, 6)) is None
 
 
-def test_the_place_is_that_of_the_file_and_its_line(tmp_path: Path) -> None:
+def test_the_place_of_a_key_is_a_file_and_a_line(tmp_path: Path) -> None:
     places = [Place(0, 9), Place(1, 3), Place(1, 4), Place(2, 1)]
     with Keys(tmp_path / "keys") as keys:
         keys.add((("a", str(number)), place, 2) for number, place in enumerate(places))

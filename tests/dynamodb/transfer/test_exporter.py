@@ -1,4 +1,4 @@
-"""Exports: files as every program reads them, as private as before, whole after throttling."""
+"""Exported files can be read by every program, keep their mode, and are complete after throttling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.dynamodb.rows import message_row, write
 from tests.dynamodb.transfer.roundtrip import export, import_
 
 
-def test_gzip_is_what_every_program_reads(dynamodb: DynamoDB, tmp_path: Path) -> None:
+def test_every_program_reads_the_gzip_file(dynamodb: DynamoDB, tmp_path: Path) -> None:
     write(dynamodb, (message_row(f"{n}", "x" * 30_000, group=f"{n % 5}") for n in range(100)))
     export(dynamodb, tmp_path / "a.jsonl")
     export(dynamodb, tmp_path / "a.jsonl.gz")
@@ -34,7 +34,7 @@ def test_gzip_is_what_every_program_reads(dynamodb: DynamoDB, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "csv"])
-def test_an_empty_table_is_a_file_without_items(dynamodb: DynamoDB, tmp_path: Path, suffix: str) -> None:
+def test_the_export_of_an_empty_table_is_a_file_without_items(dynamodb: DynamoDB, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     format = Format.CSV if suffix == "csv" else Format.JSONL
     assert export(dynamodb, path, format=format).items == 0
@@ -43,7 +43,7 @@ def test_an_empty_table_is_a_file_without_items(dynamodb: DynamoDB, tmp_path: Pa
     assert (gzip.decompress(content) if suffix.endswith("gz") else content).count(b"\n") == (suffix == "csv")
 
 
-def test_a_file_that_is_replaced_stays_as_private_as_it_was(dynamodb: DynamoDB, tmp_path: Path) -> None:
+def test_a_replaced_file_keeps_its_mode(dynamodb: DynamoDB, tmp_path: Path) -> None:
     write(dynamodb, [message_row("1", "secret")])
     path = tmp_path / "a.jsonl"
     seen: set[int] = set()
@@ -59,9 +59,7 @@ def test_a_file_that_is_replaced_stays_as_private_as_it_was(dynamodb: DynamoDB, 
     assert _modes(tmp_path, "a.jsonl") == _modes(tmp_path, "plain")
 
 
-def test_a_part_is_private_from_its_first_moment(
-    dynamodb: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_part_is_created_with_its_mode(dynamodb: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(dynamodb, [message_row("1", "secret")])
     path = tmp_path / "a.jsonl"
     path.touch(mode=0o600)
@@ -80,7 +78,7 @@ def _modes(folder: Path, pattern: str) -> set[int]:
     return {path.stat().st_mode & 0o777 for path in folder.glob(pattern)}
 
 
-def test_keys_that_come_back_unread_are_read_again(dynamodb: DynamoDB, tmp_path: Path) -> None:
+def test_unprocessed_keys_are_read_again(dynamodb: DynamoDB, tmp_path: Path) -> None:
     write(dynamodb, (message_row(f"{n:03}", "text") for n in range(250)))
     export(dynamodb, tmp_path / "a.jsonl")
     asked: list[int] = []
@@ -103,9 +101,7 @@ def test_keys_that_come_back_unread_are_read_again(dynamodb: DynamoDB, tmp_path:
     assert len(asked) > 3 * 6
 
 
-def test_a_segment_that_stays_throttled_ends_the_export_and_it_resumes_later(
-    dynamodb: DynamoDB, tmp_path: Path
-) -> None:
+def test_a_throttled_segment_ends_the_export_which_can_be_resumed(dynamodb: DynamoDB, tmp_path: Path) -> None:
     dynamodb.busy_s = 0.3
     write(dynamodb, (message_row(f"{n:03}", "x" * 90_000, group=f"{n}") for n in range(40)))
     export(dynamodb, tmp_path / "calm.jsonl", segments=2)
@@ -134,7 +130,7 @@ def test_a_segment_that_stays_throttled_ends_the_export_and_it_resumes_later(
 def test_a_limit_of_units_that_ends_an_export_leaves_no_trace_in_the_file(
     dynamodb: DynamoDB, tmp_path: Path, suffix: str
 ) -> None:
-    """A chunk that was stopped is written again with what comes next; so are the items that it counts."""
+    """A chunk that a limit ended is written again together with the next items, and its items are counted once."""
     write(dynamodb, (message_row(f"{n:03}", f"{n}" * 20_000) for n in range(60)))
     format = Format.CSV if suffix == "csv" else Format.JSONL
     calm, path = tmp_path / f"calm.{suffix}", tmp_path / f"out.{suffix}"
@@ -157,7 +153,7 @@ def test_a_limit_of_units_that_ends_an_export_leaves_no_trace_in_the_file(
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 def killed(*_: object) -> None:
@@ -186,9 +182,7 @@ def test_an_export_that_was_killed_at_its_end_is_completed(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["home", calm.name, path.name])
 
 
-def test_what_a_killed_export_wrote_behind_its_checkpoint_is_not_in_the_file(
-    dynamodb: DynamoDB, tmp_path: Path
-) -> None:
+def test_bytes_after_the_checkpoint_of_a_killed_export_are_not_in_the_file(dynamodb: DynamoDB, tmp_path: Path) -> None:
     dynamodb.busy_s = 0.3
     write(dynamodb, (message_row(f"{n:03}", "x" * 9_000, group=f"{n}") for n in range(40)))
     calm, path = tmp_path / "calm.jsonl", tmp_path / "out.jsonl"
@@ -209,7 +203,7 @@ def test_what_a_killed_export_wrote_behind_its_checkpoint_is_not_in_the_file(
     assert path.read_bytes() == calm.read_bytes()
 
 
-def test_parts_of_which_nothing_can_be_resumed_are_removed(dynamodb: DynamoDB, tmp_path: Path) -> None:
+def test_parts_that_cannot_be_resumed_are_deleted(dynamodb: DynamoDB, tmp_path: Path) -> None:
     dynamodb.busy_s = 0.3
     write(dynamodb, (message_row(f"{n:03}", "x" * 60_000) for n in range(30)))
     for name in ("a.csv.part-x", "a.csv.part-", "12"):
@@ -230,7 +224,7 @@ def refuse(*_: object, **__: object) -> Any:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_a_private_export_is_for_its_owner_alone(dynamodb: DynamoDB, tmp_path: Path, mode: int) -> None:
+def test_only_the_owner_can_read_a_private_export(dynamodb: DynamoDB, tmp_path: Path, mode: int) -> None:
     write(dynamodb, [message_row("1", "secret")])
     path = tmp_path / "a.jsonl"
     path.touch()

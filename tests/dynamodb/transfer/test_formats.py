@@ -1,4 +1,4 @@
-"""Formats: every type comes back as it was, what cannot be held is refused, what is malformed is named by its line."""
+"""Every type is read as it was written; unsupported values are refused; malformed lines are named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lines(content: bytes, format: Format, **options: Any) -> list[Item]:
 
 
 @pytest.mark.parametrize("format", [Format.JSONL, Format.DYNAMODB_JSON])
-def test_every_type_comes_back_as_it_was(format: Format) -> None:
+def test_every_type_is_read_as_it_was_written(format: Format) -> None:
     encode = formats.encoder(format)
     content = formats.header(format) + encode(EVERY_TYPE) + encode(KEYS)
     assert content.count(b"\n") == 2
@@ -52,7 +52,7 @@ def test_every_type_comes_back_as_it_was(format: Format) -> None:
     assert "é".encode() in content, "texts are written in UTF-8, not as escapes"
 
 
-def test_half_of_a_pair_is_written_as_an_escape_and_refused_when_read() -> None:
+def test_a_lone_surrogate_is_written_as_an_escape_and_refused_when_read() -> None:
     content = formats.encoder(Format.JSONL)({**KEYS, "message": {"S": "\ud800"}})
     assert b"\\ud800" in content
     for escaped in (content, content.replace(b"\\ud800", b"\\uD800")):
@@ -62,7 +62,7 @@ def test_half_of_a_pair_is_written_as_an_escape_and_refused_when_read() -> None:
 
 
 @pytest.mark.parametrize("format", [Format.JSONL, Format.CSV])
-def test_a_place_behind_the_last_line_is_past_the_end(format: Format) -> None:
+def test_a_place_after_the_last_line_is_past_the_end(format: Format) -> None:
     content = formats.header(format) + formats.encoder(format)(KEYS)
     last = content.count(b"\n")
     assert lines(content, format, after=last) == []
@@ -151,7 +151,7 @@ def test_a_csv_row_that_makes_an_item_of_over_400_kb_is_refused() -> None:
         lines(content, Format.CSV)
 
 
-def test_the_first_line_is_named_as_others_are() -> None:
+def test_a_malformed_first_line_is_named_like_others() -> None:
     with pytest.raises(BadLine, match="line 1 is not JSON"):
         lines(b"nonsense\n", Format.JSONL)
 
@@ -163,7 +163,9 @@ def test_a_line_of_dynamodb_s_export_is_an_item_in_an_object() -> None:
 
 @pytest.mark.parametrize("format", [Format.JSONL, Format.DYNAMODB_JSON])
 @pytest.mark.parametrize("indent", [None, 4])
-def test_what_a_scan_prints_is_known_with_the_way_to_lines(format: Format, indent: int | None) -> None:
+def test_the_output_of_aws_scan_is_refused_with_the_command_that_converts_it(
+    format: Format, indent: int | None
+) -> None:
     for answer, way in (({"Items": [KEYS], "Count": 1}, "jq -c '.Items[]' FILE |"), ([KEYS], "jq -c '.[]' FILE |")):
         with pytest.raises(BadLine, match="a line of its own") as caught:
             lines(json.dumps(answer, indent=indent).encode(), format)
@@ -206,7 +208,7 @@ def test_a_line_without_end_is_not_read_to_its_end() -> None:
     assert endless.given < 2 * formats.LINE_LIMIT
 
 
-def test_items_are_the_same_where_dynamodb_takes_them_for_the_same() -> None:
+def test_items_are_equal_if_they_are_equal_for_dynamodb() -> None:
     one = {**KEYS, "n": {"N": "1"}, "s": {"NS": ["1", "2"]}, "l": {"L": [{"M": {"x": {"N": "10"}}}]}}
     other = {**KEYS, "n": {"N": "1.0"}, "s": {"NS": ["2.0", "1"]}, "l": {"L": [{"M": {"x": {"N": "1E1"}}}]}}
     assert attribute_values.same(one, other)
@@ -226,7 +228,7 @@ def test_the_format_is_guessed_from_the_name(name: str, format: Format) -> None:
     assert formats.guess(name) == format
 
 
-def test_a_name_says_what_is_written_or_is_refused() -> None:
+def test_a_file_name_with_an_unsupported_suffix_is_refused() -> None:
     assert [formats.zipped(name) for name in ("a.jsonl.gz", "A.CSV.GZ", "a.csv", "-", "gz")] == [
         True,
         True,

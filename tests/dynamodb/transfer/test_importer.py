@@ -1,4 +1,4 @@
-"""Export and import on both engines: identical tables with every type, whatever is throttled or left unprocessed."""
+"""Export and import give identical tables on both engines, with every type and with throttled requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def other(dynamodb: DynamoDB) -> Iterator[DynamoDB]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_comes_back_identical_with_every_type(
+def test_an_imported_table_is_identical_with_every_type(
     dynamodb: DynamoDB, other: DynamoDB, tmp_path: Path, suffix: str, rows: list[Item]
 ) -> None:
     write(dynamodb, rows)
@@ -53,7 +53,7 @@ def test_a_table_comes_back_identical_with_every_type(
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_csv_goes_there_and_back(dynamodb: DynamoDB, other: DynamoDB, tmp_path: Path) -> None:
+def test_a_table_exported_as_csv_is_imported_identically(dynamodb: DynamoDB, other: DynamoDB, tmp_path: Path) -> None:
     rows = [message_row(f"{n}", f'"{n}",\r\n é😀 ', group=f"{n % 5}") for n in range(50)]
     write(dynamodb, [*rows, group_row(ME, OTHER, "1", "hello")])
     export(dynamodb, tmp_path / "a.csv", format=Format.CSV)
@@ -66,7 +66,7 @@ def test_csv_goes_there_and_back(dynamodb: DynamoDB, other: DynamoDB, tmp_path: 
 
 
 def some(chosen: random.Random, client: Any, operation: str) -> faults.Struck:
-    """About 30 % of these requests are throttled: which ones is left to chance, how often in a row is not."""
+    """About 30 % of these requests are throttled, at random, but not too many in a row."""
     struck = faults.Struck()
     answer = faults.throttled_answer
 
@@ -81,7 +81,7 @@ def some(chosen: random.Random, client: Any, operation: str) -> faults.Struck:
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
-def test_throttling_slows_it_down_and_changes_nothing(
+def test_throttling_slows_an_import_down_and_changes_no_row(
     dynamodb: DynamoDB, other: DynamoDB, tmp_path: Path, suffix: str
 ) -> None:
     write(dynamodb, (message_row(f"{n:03}", f"{n}" * 9_000, group=f"{n % 11}") for n in range(150)))
@@ -124,7 +124,7 @@ def test_the_checkpoint_of_something_else_is_refused(dynamodb: DynamoDB, other: 
     assert export(dynamodb, path, segments=None, restart=True).items == 1
 
 
-def test_why_a_checkpoint_is_of_no_use_is_said_in_words(tmp_path: Path) -> None:
+def test_an_unusable_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.checkpoint"
     now = {
         "what": "import", "table": "t", "store": "http://here", "created_at": "2026", "format": "jsonl", "gzip": False,
@@ -150,8 +150,8 @@ def test_why_a_checkpoint_is_of_no_use_is_said_in_words(tmp_path: Path) -> None:
         assert ("not written again" in (caught.value.hint or "")) == ("changed" in said)
 
 
-def test_what_is_there_is_compared_and_the_last_of_a_key_wins(dynamodb: DynamoDB, tmp_path: Path) -> None:
-    """Keys come again in the same group of a hundred and far behind it."""
+def test_stored_rows_are_compared_and_the_last_item_of_a_key_is_stored(dynamodb: DynamoDB, tmp_path: Path) -> None:
+    """Keys are repeated in the same portion of a hundred and far after it."""
     write(dynamodb, [message_row("0000", "0"), message_row("0001", "old"), message_row("gone", "stays")])
     rows = [message_row(f"{n:04}", f"{n}") for n in range(1000)]
     again = [
@@ -174,7 +174,7 @@ def file_of(folder: Path, rows: list[Item]) -> Path:
     return path
 
 
-def test_a_resumed_import_begins_with_what_the_interrupted_one_counted(dynamodb: DynamoDB) -> None:
+def test_a_resumed_import_begins_with_the_counts_of_the_interrupted_one(dynamodb: DynamoDB) -> None:
     importer = importing.Importer(dynamodb, counts=Counts(new=1, replaced=2, unchanged=4, duplicates=8))
     assert (importer.in_table, importer.lines_done, importer.lines) == (7, 15, 0)
 
@@ -183,7 +183,7 @@ def test_a_resumed_import_begins_with_what_the_interrupted_one_counted(dynamodb:
     ("filled", "compare", "known", "reads"),
     [(False, True, True, 0), (False, False, True, 0), (True, True, True, 1), (True, False, False, 0)],
 )
-def test_a_table_is_compared_on_request_where_it_holds_anything(
+def test_a_table_with_items_is_compared_on_request(
     dynamodb: DynamoDB, tmp_path: Path, filled: bool, compare: bool, known: bool, reads: int
 ) -> None:
     write(dynamodb, [message_row("another", "x")] if filled else [])
@@ -196,7 +196,7 @@ def test_a_table_is_compared_on_request_where_it_holds_anything(
     assert [each["RequestItems"][dynamodb.table]["ConsistentRead"] for each in asked] == [True] * reads
 
 
-def test_keys_that_come_back_unread_are_asked_for_again(
+def test_unprocessed_keys_are_requested_again(
     dynamodb: DynamoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [message_row(f"{n}", "x") for n in range(10)]
@@ -244,9 +244,7 @@ def test_with_a_limit_of_units_one_batch_is_written_at_a_time(
     assert (at_once[0] == 1) is (max_units is not None)
 
 
-def test_of_a_key_in_two_groups_the_last_one_stays_also_where_the_first_is_slow(
-    dynamodb: DynamoDB, tmp_path: Path
-) -> None:
+def test_the_last_item_of_a_key_is_stored_even_if_the_first_portion_is_slow(dynamodb: DynamoDB, tmp_path: Path) -> None:
     def slow(request: Any, **_: Any) -> None:
         if b"first" in request.body:
             time.sleep(0.3)
@@ -257,8 +255,8 @@ def test_of_a_key_in_two_groups_the_last_one_stays_also_where_the_first_is_slow(
     assert everything(dynamodb)[0]["message"] == {"S": "last"}
 
 
-def test_groups_under_way_are_counted_by_what_became_of_them(dynamodb: DynamoDB, tmp_path: Path) -> None:
-    """One group has an item that DynamoDB does not take, one is refused as a whole, one is written."""
+def test_portions_in_flight_are_counted_by_their_outcome(dynamodb: DynamoDB, tmp_path: Path) -> None:
+    """One portion has an item that DynamoDB refuses, one is refused as a whole, one is written."""
     rows = [
         message_row(f"{n:03}", text) for n, text in enumerate(["poison", *["x"] * 99, *["denied"] * 100, *["x"] * 9])
     ]
@@ -288,7 +286,7 @@ def test_groups_under_way_are_counted_by_what_became_of_them(dynamodb: DynamoDB,
         (30, 1000, 10_000, [25, 30]),
     ],
 )
-def test_a_place_is_kept_after_so_many_items_bytes_and_units(
+def test_a_portion_ends_after_its_limit_of_items_bytes_or_units(
     dynamodb: DynamoDB, tmp_path: Path, count: int, length: int, max_units: int | None, lines: list[int]
 ) -> None:
     path = tmp_path / "in.jsonl"
@@ -316,7 +314,7 @@ def test_a_dry_run_compares_and_writes_nothing(dynamodb: DynamoDB, tmp_path: Pat
     assert everything(dynamodb) == before
 
 
-def test_numbers_and_sets_that_are_the_same_are_left_alone(dynamodb: DynamoDB, tmp_path: Path) -> None:
+def test_equal_numbers_and_sets_are_not_written(dynamodb: DynamoDB, tmp_path: Path) -> None:
     row = {**message_row("1", "x"), "n": {"N": "10"}, "s": {"NS": ["1", "2"]}, "t": {"SS": ["a", "b"]}}
     write(dynamodb, [row])
     path = tmp_path / "a.jsonl"
@@ -324,10 +322,10 @@ def test_numbers_and_sets_that_are_the_same_are_left_alone(dynamodb: DynamoDB, t
     assert import_(dynamodb, path) == Counts(unchanged=1)
 
 
-def test_an_item_that_dynamodb_does_not_take_is_named(
+def test_an_item_that_dynamodb_refuses_is_named(
     dynamodb: DynamoDB, tmp_path: Path, endpoint: str, dynamodb_local: str | None
 ) -> None:
-    """DynamoDB Local is so old that it takes no empty text; elsewhere its answer is put in."""
+    """The old DynamoDB Local refuses an empty text. On other engines its answer is simulated."""
     rows = [message_row(f"{n:04}", "text") for n in range(700)]
     rows[349]["message"] = {"S": "" if endpoint == dynamodb_local else "poison"}
     if endpoint != dynamodb_local:

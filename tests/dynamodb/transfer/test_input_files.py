@@ -1,4 +1,4 @@
-"""Files that an import reads, those of DynamoDB itself too."""
+"""An import reads files, standard input, and DynamoDB's own exports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.dynamodb.transfer.roundtrip import every_type, import_
 
 
 def s3_export(folder: Path, rows: list[Item], *, files: int = 3) -> Path:
-    """What DynamoDB's export to S3 leaves in a bucket, by "DynamoDB table export output format"."""
+    """The files of DynamoDB's export to S3, by "DynamoDB table export output format"."""
     (folder / "data").mkdir(parents=True)
     manifest = []
     for number in range(files):
@@ -50,7 +50,7 @@ def s3_export(folder: Path, rows: list[Item], *, files: int = 3) -> Path:
     return folder
 
 
-def test_an_export_of_dynamodb_itself_is_imported(dynamodb: DynamoDB, tmp_path: Path, rows: list[Item]) -> None:
+def test_an_export_of_dynamodb_is_imported(dynamodb: DynamoDB, tmp_path: Path, rows: list[Item]) -> None:
     folder = s3_export(tmp_path / "01693685827463-2d8752fd", rows)
     assert import_(dynamodb, folder) == Counts(new=62)
     (folder / "manifest-files.json").unlink()
@@ -75,7 +75,7 @@ def test_a_damaged_export_of_dynamodb_is_refused(tmp_path: Path) -> None:
         input_files.find(str(tmp_path / "home"), None)
 
 
-def test_a_file_of_no_bytes_is_no_gzip(tmp_path: Path) -> None:
+def test_an_empty_file_is_not_gzip(tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "A.CSV.GZ"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(BadInput, match=r"(?i)a\..*gz is empty") as caught:
@@ -101,7 +101,7 @@ def refused(name: Path | str, format: Format | None = None) -> str:
     return caught.value.message
 
 
-def test_an_import_of_several_files_resumes_behind_its_line(tmp_path: Path) -> None:
+def test_an_import_of_several_files_resumes_after_its_line(tmp_path: Path) -> None:
     folder = s3_export(tmp_path / "export", ROWS)
     assert places(folder) == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 1), (2, 2)]
     assert places(folder, after=Place(0, 2)) == [(0, 3), (1, 1), (1, 2), (2, 1), (2, 2)]
@@ -155,14 +155,14 @@ def test_a_folder_is_read_in_the_format_of_dynamodb_only(tmp_path: Path) -> None
     assert refused(folder, Format.CSV) == f"{folder} is a folder, and only --format dynamodb-json reads a folder."
 
 
-def test_a_format_that_is_named_comes_before_the_suffix(tmp_path: Path) -> None:
+def test_a_given_format_overrides_the_suffix(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(json.dumps(ROWS[0]))
     assert places(path, Format.JSONL) == [(0, 1)]
     assert "is not a header" in refused(path)
 
 
-def test_gzip_is_known_by_its_first_bytes_where_the_suffix_says_nothing(tmp_path: Path) -> None:
+def test_gzip_is_recognized_by_its_first_bytes_without_a_suffix(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(gzip.compress(json.dumps(ROWS[0]).encode()))
     assert places(path) == [(0, 1)]
@@ -171,14 +171,14 @@ def test_gzip_is_known_by_its_first_bytes_where_the_suffix_says_nothing(tmp_path
     assert "is damaged or not complete: gzip ends after line 0" in refused(text)
 
 
-def test_a_gzip_that_ends_too_early_is_told_with_its_last_line(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_is_refused_with_its_last_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     lines = "".join(json.dumps(message_row(f"{number}", "x" * 30_000)) + "\n" for number in range(20))
     path.write_bytes(gzip.compress(lines.encode(), compresslevel=0)[:-8])
     assert re.search(r"gzip ends after line 1?[1-9] \(", refused(path))
 
 
-def test_an_error_names_the_file_as_it_was_named_or_the_one_in_the_folder(
+def test_an_error_names_the_given_file_or_the_file_in_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -201,7 +201,7 @@ def reads(monkeypatch: pytest.MonkeyPatch, stream: Any) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
 
 
-def test_standard_input_holds_json_lines_unless_another_format_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_has_json_lines_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [json.dumps(row).encode() for row in ROWS[:2]]
     content = formats.header(Format.CSV) + formats.encoder(Format.CSV)(ROWS[0])
     for written, format, found in (
@@ -218,7 +218,9 @@ def test_standard_input_holds_json_lines_unless_another_format_is_named(monkeypa
     ("error", "why"),
     [(OSError(errno.EIO, "Input/output error"), "Input/output error"), (OSError("it ended"), "it ended")],
 )
-def test_a_stream_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch, error: OSError, why: str) -> None:
+def test_an_unreadable_stream_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, why: str
+) -> None:
     class Broken(io.BytesIO):
         def peek(self, _: int = 0) -> bytes:
             raise error

@@ -52,18 +52,18 @@ def importing(**more: Any) -> aws_by_moto.Change:
     ("url", "place"),
     [("s3://bucket/a/b/", S3Location("bucket", "a/b")), ("s3://bucket", S3Location("bucket", ""))],
 )
-def test_places_are_read(url: str, place: S3Location) -> None:
+def test_urls_of_s3_are_parsed(url: str, place: S3Location) -> None:
     assert s3.parse(url) == place
     assert s3.parse(str(place)) == place
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3://UPPER/x", "s3:///x", "https://bucket/x", "bucket", "s3://a b/x"])
-def test_what_is_no_place_is_refused(url: str) -> None:
+def test_a_url_that_is_not_an_s3_location_is_refused(url: str) -> None:
     with pytest.raises(BadInput):
         s3.parse(url)
 
 
-def test_an_export_is_waited_for_and_the_manifest_says_where_it_is(aws: DynamoDB) -> None:
+def test_an_export_is_waited_for_and_located_by_its_manifest(aws: DynamoDB) -> None:
     manifest = {
         "ExportManifest": "nightly/AWSDynamoDB/01-ab/manifest-summary.json",
         "ExportStatus": "COMPLETED",
@@ -80,7 +80,7 @@ def test_an_export_is_waited_for_and_the_manifest_says_where_it_is(aws: DynamoDB
     assert said == ["export to s3://cruddur-exports/nightly: in progress"]
 
 
-def test_an_export_whose_manifest_counts_nothing_has_no_items(aws: DynamoDB) -> None:
+def test_an_export_without_a_count_has_no_items(aws: DynamoDB) -> None:
     def uncounted(parsed: dict[str, Any]) -> None:
         for name in ("ItemCount", "BilledSizeBytes"):
             parsed["ExportDescription"].pop(name, None)
@@ -90,7 +90,7 @@ def test_an_export_whose_manifest_counts_nothing_has_no_items(aws: DynamoDB) -> 
     assert (done.items, done.bytes) == (0, 0)
 
 
-def test_an_export_that_runs_to_the_same_place_is_taken_up(aws: DynamoDB) -> None:
+def test_a_running_export_to_the_same_place_is_waited_for(aws: DynamoDB) -> None:
     aws_by_moto.answers(aws, "DescribeExport", *[exporting()] * 3)
     with pytest.raises(CannotConnect, match="AWS continues by itself"):
         s3.export(aws, PLACE, say=silent, wait_s=0)
@@ -123,7 +123,7 @@ def test_a_running_export_is_found_on_a_later_page(aws: DynamoDB) -> None:
     assert exports(aws) == 1
 
 
-def test_a_list_of_exports_whose_page_comes_again_has_ended(aws: DynamoDB) -> None:
+def test_a_repeated_page_ends_the_list_of_exports(aws: DynamoDB) -> None:
     same_page = aws_by_moto.answers(aws, "ListExports", *[lambda parsed: parsed.update(NextToken="same")] * 5)
     s3.export(aws, PLACE, say=silent, wait_s=30)
     assert len(same_page) == 2
@@ -154,7 +154,7 @@ def test_an_import_is_waited_for_with_progress(aws: DynamoDB) -> None:
     assert said[0] == "import into table copied: in progress, 2 items"
 
 
-def test_an_import_whose_answer_counts_nothing_has_no_items(aws: DynamoDB) -> None:
+def test_an_import_without_a_count_has_no_items(aws: DynamoDB) -> None:
     def uncounted(parsed: dict[str, Any]) -> None:
         for name in ("ProcessedItemCount", "ImportedItemCount", "ErrorCount"):
             parsed["ImportTableDescription"].pop(name, None)
@@ -170,7 +170,7 @@ def test_an_import_whose_answer_counts_nothing_has_no_items(aws: DynamoDB) -> No
     assert (done.items, done.errors) == (0, 0)
 
 
-def test_an_import_asked_for_again_is_the_same_request(aws: DynamoDB) -> None:
+def test_a_repeated_import_sends_the_same_request(aws: DynamoDB) -> None:
     asked = faults.asked(aws.client, "ImportTable")
     aws_by_moto.refuses(aws, "ImportTable", *["LimitExceeded"] * 4)
     for prefix, into in (("nightly", "one"), ("nightly", "one"), ("nightly", "two"), ("", "one")):
@@ -183,13 +183,13 @@ def test_an_import_asked_for_again_is_the_same_request(aws: DynamoDB) -> None:
     assert sources == [{"S3Bucket": PLACE.bucket, "S3KeyPrefix": "nightly"}] * 3 + [{"S3Bucket": PLACE.bucket}]
 
 
-def test_the_folder_of_an_export_is_enough(aws: DynamoDB) -> None:
+def test_the_folder_of_an_export_can_be_imported(aws: DynamoDB) -> None:
     data = _exported(aws)
     folder = S3Location(data.bucket, data.prefix.removesuffix("/data"))
     assert s3.import_into(aws, folder, "copied", say=silent, wait_s=30).items == 3
 
 
-def test_an_import_that_was_begun_before_is_taken_up_and_another_table_is_refused(aws: DynamoDB) -> None:
+def test_a_started_import_is_waited_for_and_another_table_is_refused(aws: DynamoDB) -> None:
     data = _exported(aws)
     first = s3.import_into(aws, data, "copied", say=silent, wait_s=30)
     # moto knows no ListImports, and says so with a 404.
@@ -223,7 +223,7 @@ def test_an_import_that_fails_says_why(aws: DynamoDB) -> None:
 
 
 def _exported(aws: DynamoDB) -> S3Location:
-    """Where an export's items are; moto names the folder otherwise than the export."""
+    """The place of an export's items, because moto names the folder differently."""
     s3.export(aws, PLACE, say=silent, wait_s=30)
     (entry,) = production.client("s3").list_objects_v2(Bucket=PLACE.bucket)["Contents"]
     return S3Location(PLACE.bucket, entry["Key"].rpartition("/")[0])
