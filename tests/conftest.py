@@ -165,6 +165,20 @@ def today(tmp_path: Path) -> Iterator[Callable[[datetime], None]]:
         yield lambda moment: clock.set_to(moment, folder=tmp_path)
 
 
+@pytest.fixture
+def soon() -> Iterator[None]:
+    """Fails a test that waits for ever: for a lock, a pipe, or the end of a loop."""
+
+    def late(*_: object) -> None:
+        raise AssertionError("it waits for more than 20 seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.fixture(scope="session")
 def postgres_majors() -> list[int]:
     """The majors of PostgreSQL that this machine has, beside the embedded one; see tests/postgres/servers.py."""

@@ -7,7 +7,6 @@ import grp
 import os
 import pwd
 import shutil
-import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from cruddur_cli.postgres.migrations import files, python_files
 from tests import runs
 from tests.commands.conftest import Here, here  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.usefixtures("soon")
 MARK = "cruddur-of-a-stranger"
 MIGRATION = """
 from pathlib import Path
@@ -31,20 +31,6 @@ class AddMigration:
     def rollback_sql():
         return "SELECT 1"
 """
-
-
-@pytest.fixture(autouse=True)
-def soon() -> Iterator[None]:
-    """Fails a test that waits for another program to write into a pipe."""
-
-    def late(*_: object) -> None:
-        raise AssertionError("it waits")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from cruddur_cli.local import frames
 from cruddur_cli.local.frames import Mark
 from cruddur_cli.local.journal import Log
 
+pytestmark = pytest.mark.usefixtures("soon")
 FIRST = b"first"
 
 

@@ -27,6 +27,8 @@ from cruddur_cli.errors import (
 )
 from cruddur_cli.output import history
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
