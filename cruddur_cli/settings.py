@@ -21,7 +21,7 @@ SEEDED_GROUP = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399"
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownSetting:
     """One setting: its name, which is its key in ``cruddur.toml``; its variables and its option; and what it means."""
 
     name: str
@@ -43,7 +43,7 @@ class Known:
 
 
 KNOWN = (
-    Known(
+    KnownSetting(
         "connection_url",
         "the URL of PostgreSQL",
         ("CONNECTION_URL", "DATABASE_URL"),
@@ -53,16 +53,16 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known(
+    KnownSetting(
         "table", "the name of the DynamoDB table", ("DDB_MESSAGE_TABLE",), default="cruddur-messages", option="--table"
     ),
-    Known(
+    KnownSetting(
         "region",
         "the AWS region",
         ("AWS_REGION", "AWS_DEFAULT_REGION"),
         otherwise="the AWS profile's; us-east-1 if local",
     ),
-    Known(
+    KnownSetting(
         "dynamodb_endpoint",
         "the endpoint of DynamoDB and Streams",
         ("AWS_ENDPOINT_URL_DYNAMODB",),
@@ -72,7 +72,7 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known(
+    KnownSetting(
         "local_dynamodb",
         "the address of a local DynamoDB, used if no endpoint is set; not used with --prod",
         ("CRUDDUR_LOCAL_DYNAMODB",),
@@ -80,7 +80,7 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known(
+    KnownSetting(
         "aws_endpoint",
         "the endpoint of DynamoDB and Cognito; not used with --prod",
         ("AWS_ENDPOINT_URL",),
@@ -89,7 +89,7 @@ KNOWN = (
         per_environment=True,
         is_address=True,
     ),
-    Known(
+    KnownSetting(
         "cognito_endpoint",
         "the endpoint of Cognito",
         ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",),
@@ -99,14 +99,14 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known(
+    KnownSetting(
         "user_pool_id",
         "the id of the Cognito user pool",
         ("AWS_COGNITO_USER_POOL_ID",),
         otherwise="the demo pool",
         prod_otherwise="an error if a command needs it",
     ),
-    Known(
+    KnownSetting(
         "ec2_endpoint",
         "the endpoint of EC2, for the security group",
         ("AWS_ENDPOINT_URL_EC2",),
@@ -115,7 +115,7 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known(
+    KnownSetting(
         "rds_endpoint",
         "the endpoint of RDS, for the database instance",
         ("AWS_ENDPOINT_URL_RDS",),
@@ -124,69 +124,69 @@ KNOWN = (
         is_address=True,
         per_environment=True,
     ),
-    Known(
+    KnownSetting(
         "db_instance",
         "the name of the RDS database instance",
         ("CRUDDUR_DB_INSTANCE",),
         otherwise="the only PostgreSQL one",
         option="--instance",
     ),
-    Known(
+    KnownSetting(
         "security_group_id",
         "the id of the database's security group",
         ("DB_SG_ID",),
         otherwise="the security group of the rule",
         option="--group-id",
     ),
-    Known(
+    KnownSetting(
         "security_group_rule_id",
         "the id of the rule for this machine's address",
         ("DB_SG_RULE_ID",),
         otherwise="required unless you use --discover",
         option="--rule-id",
     ),
-    Known(
+    KnownSetting(
         "address",
         "this machine's address",
         ("GITPOD_IP", "CODESPACES_IP"),
         otherwise="the address that address_services return",
         option="--ip",
     ),
-    Known(
+    KnownSetting(
         "address_services",
         "web services that return this machine's address; all must return the same one",
         ("CRUDDUR_ADDRESS_SERVICES",),
         default="https://checkip.amazonaws.com,https://api.ipify.org",
     ),
-    Known(
+    KnownSetting(
         "schema_file",
         "the schema file; a path is relative to cruddur.toml",
         ("CRUDDUR_SCHEMA_FILE",),
         otherwise="the checkout's schema.sql, else the built-in one",
         option="--file",
     ),
-    Known(
+    KnownSetting(
         "seed_file",
         "the seed file, with users and activities; a path is relative to cruddur.toml",
         ("CRUDDUR_SEED_FILE",),
         otherwise="the checkout's seed.sql, else the built-in one",
         option="--file",
     ),
-    Known(
+    KnownSetting(
         "migrations_dir",
         "the folder of the migrations; a path is relative to cruddur.toml",
         ("CRUDDUR_MIGRATIONS_DIR",),
         otherwise="the checkout's, else those beside the schema",
     ),
-    Known("my_handle", "your handle", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
-    Known(
+    KnownSetting("my_handle", "your handle", ("CRUDDUR_MY_HANDLE",), default="andrewbrown", option="--my-handle"),
+    KnownSetting(
         "other_handle",
         "the handle of the other person in the seeded conversation",
         ("CRUDDUR_OTHER_HANDLE",),
         default="bayko",
         option="--other-handle",
     ),
-    Known(
+    KnownSetting(
         "home",
         "the folder of the embedded engines; a path is relative to cruddur.toml",
         ("CRUDDUR_HOME",),
@@ -353,7 +353,7 @@ def home() -> Path | None:
 
 
 def _resolve(
-    known: Known,
+    known: KnownSetting,
     options: Mapping[str, Any],
     environ: Mapping[str, str],
     path: Path | None,

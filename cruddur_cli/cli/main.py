@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
     code = _run(arguments)
     try:
         problem = history.end(arguments, code, secrets=settings.secrets)
-    except (KeyboardInterrupt, _Ended):
+    except (KeyboardInterrupt, _EndedBySignal):
         problem = "it was interrupted."
     if problem is not None:
         output.warn(f"{history.NOT_WRITTEN} {problem}")
@@ -87,7 +87,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         output.interrupted()
         return Exit.INTERRUPTED
-    except _Ended as ended:
+    except _EndedBySignal as ended:
         output.tell(f"ended by {signal.Signals(ended.number).name}")
         return 128 + ended.number
     except BrokenPipeError:
@@ -283,7 +283,7 @@ def _unexpected(error: Exception) -> CruddurError:
     )
 
 
-class _Ended(BaseException):
+class _EndedBySignal(BaseException):
     """A signal ended the process. It is raised, so that open files and connections are closed."""
 
     def __init__(self, number: int) -> None:
@@ -292,7 +292,7 @@ class _Ended(BaseException):
 
 def _handle_signals() -> None:
     def end(number: int, _: FrameType | None) -> None:
-        raise _Ended(number)
+        raise _EndedBySignal(number)
 
     # Windows has no SIGHUP.
     for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:

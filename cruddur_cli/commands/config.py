@@ -69,5 +69,5 @@ def _embedded(s: Settings) -> dict[str, tuple[str, str]]:
     return values
 
 
-def _masked(known: settings.Known, value: str) -> str:
+def _masked(known: settings.KnownSetting, value: str) -> str:
     return masking.connection_string(value) if known.is_address else masking.text(value, settings.secrets())

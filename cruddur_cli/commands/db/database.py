@@ -126,7 +126,7 @@ def _finish(
     s: Settings,
     at: connection.Server,
     done_steps: list[steps.Step],
-    planned: migration_step.Plan,
+    planned: migration_step.MigrationPlan,
     *,
     has_tables: bool,
 ) -> None:

@@ -35,7 +35,7 @@ def drop(s: Settings, at: Server, backup: Copy | None) -> bool:
 def clear(
     s: Settings,
     at: Server,
-    planned: migration_step.Plan,
+    planned: migration_step.MigrationPlan,
     scripts: load_sql.Scripts,
     backup: Copy | None,
 ) -> list[steps.Step]:
@@ -105,7 +105,7 @@ def _ask(s: Settings, at: Server, verb: str) -> bool:
     return True
 
 
-def _try_beside(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan) -> bool:
+def _try_beside(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.MigrationPlan) -> bool:
     """Load everything into an empty database beside this one, and roll it back, roles included.
 
     False where the new database cannot be reached, as through some poolers. Raises the errors of the files.
@@ -124,7 +124,7 @@ def _try_beside(s: Settings, at: Server, scripts: load_sql.Scripts, planned: mig
 
 
 def _load(
-    s: Settings, conn: Connection[Any], at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan
+    s: Settings, conn: Connection[Any], at: Server, scripts: load_sql.Scripts, planned: migration_step.MigrationPlan
 ) -> None:
     load_sql.schema(s, conn, at, scripts.schema)
     definitions = expected_schema.described(conn)
@@ -133,7 +133,7 @@ def _load(
     expected_schema.store(conn, scripts.schema, planned.files, definitions)
 
 
-def _empty(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.Plan) -> None:
+def _empty(s: Settings, at: Server, scripts: load_sql.Scripts, planned: migration_step.MigrationPlan) -> None:
     """Empty the database, load schema and seed, and try the migrations, in one transaction."""
     with connections.postgres(s, at=at) as conn, locks.guarded(conn, at):
         locks.take(conn, say=lambda text: output.note(s, text))

@@ -32,7 +32,7 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="
 _PAUSE_S = {True: 0.25, False: 1.0}
 
 
-class Zoneless:
+class RowsWithoutZone:
     """Collects the rows whose time has no time zone: the id of each, and the handle in it."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Zoneless:
             elif row.group is not None:
                 self._handles[row.group.message_group_uuid] = row.group.user_handle or row.group.user_uuid
 
-    def tell(self, s: Settings, shown: set[str], what: str, word: str) -> None:
+    def report(self, s: Settings, shown: set[str], what: str, word: str) -> None:
         """Print a note on how many of the shown rows have no time zone, and whose they are.
 
         ``what`` is the noun for the rows, and ``word`` the word before the handles.
@@ -102,12 +102,14 @@ def list_conversations(
     if other is not None and other.uuid == user.uuid:
         raise BadInput(f"{user.handle!r} has no conversation with {other.handle!r}: a conversation needs two people.")
     with connections.dynamodb(s) as dynamodb:
-        zoneless = Zoneless()
-        groups = queries.list_groups(dynamodb, user.uuid, other=other, window=window, limit=limit, see=zoneless.see)
+        rows_without_zone = RowsWithoutZone()
+        groups = queries.list_groups(
+            dynamodb, user.uuid, other=other, window=window, limit=limit, see=rows_without_zone.see
+        )
         nothing = f"{user.handle} has no conversation" + (f" with {other.handle}" if other else "")
         reason = "" if groups else _why(s, dynamodb, nothing, f"GRP#{user.uuid}", window)
         output.show(s, groups, draw=output.inbox, record=schema.MessageGroup, meter=dynamodb.meter)
-    zoneless.tell(s, {group.message_group_uuid for group in groups}, "conversation", "with")
+    rows_without_zone.report(s, {group.message_group_uuid for group in groups}, "conversation", "with")
     if reason:
         output.note(s, reason)
 
@@ -155,12 +157,12 @@ def get_conversation(
     with connections.dynamodb(s) as dynamodb:
         if follow:
             _follow(s, dynamodb, _to_follow(s, dynamodb, group, pair), my_handle, window, limit)
-        zoneless = Zoneless()
-        latest = partial(queries.latest, dynamodb, window=window, limit=limit, see=zoneless.see)
+        rows_without_zone = RowsWithoutZone()
+        latest = partial(queries.latest, dynamodb, window=window, limit=limit, see=rows_without_zone.see)
         uuid, messages = _read(s, dynamodb, group, pair, latest)
         reason = "" if messages else _why_none(s, dynamodb, uuid, pair, window)
         output.show(s, messages, draw=output.chat(my_handle), record=schema.Message, meter=dynamodb.meter)
-    zoneless.tell(s, {message.message_uuid for message in messages}, "message", "of")
+    rows_without_zone.report(s, {message.message_uuid for message in messages}, "message", "of")
     if reason:
         output.note(s, reason)
 

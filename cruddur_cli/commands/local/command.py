@@ -18,7 +18,7 @@ from ..shared.options import Form, command
 _FORM = "Output format. Use dotenv for Docker Compose and for GITHUB_ENV."
 
 
-class Name(StrEnum):
+class EngineName(StrEnum):
     """The engines of the embedded stack."""
 
     POSTGRES = "postgres"
@@ -92,7 +92,7 @@ def run(
 def show_logs(
     s: Settings,
     engine: Annotated[
-        Name | None, typer.Argument(metavar="[ENGINE]", help="Only this engine: postgres or aws.")
+        EngineName | None, typer.Argument(metavar="[ENGINE]", help="Only this engine: postgres or aws.")
     ] = None,
     lines: Annotated[int, typer.Option("--lines", min=1, metavar="N", help="The last N lines of each engine.")] = 50,
 ) -> None:
@@ -104,10 +104,10 @@ def show_logs(
     secrets = settings.secrets()
     log_lines = [
         replace(line, line=masking.text(line.line, secrets))
-        for name in ([engine] if engine else Name)
+        for name in ([engine] if engine else EngineName)
         for line in logs.last(name.value, lines)
     ]
-    width = max(len(name.value) for name in Name)
+    width = max(len(name.value) for name in EngineName)
     if not output.show(
         s, log_lines, draw=output.plain(lambda item: f"{item.engine:<{width}} | {item.line}"), record=logs.LogLine
     ):

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MigrationPlan:
     """The checkout's migrations, and whether this set-up applies those that are pending."""
 
     files: tuple[Migration, ...]
     is_applied: bool
 
 
-def plan(s: Settings, at: Server, *, wanted: bool) -> Plan:
+def plan(s: Settings, at: Server, *, wanted: bool) -> MigrationPlan:
     """What a set-up of this database does with the migrations of the checkout.
 
     A checkout without their folder has none.
@@ -40,10 +40,10 @@ def plan(s: Settings, at: Server, *, wanted: bool) -> Plan:
     """
     folder = load_sql.find_migrations(s)
     files = migration_files.find(folder) if folder is not None and folder.exists() else []
-    return Plan(tuple(files), wanted and not s.prod and not targets.is_foreign(at))
+    return MigrationPlan(tuple(files), wanted and not s.prod and not targets.is_foreign(at))
 
 
-def check(planned: Plan, conn: Connection[Any] | None) -> None:
+def check(planned: MigrationPlan, conn: Connection[Any] | None) -> None:
     """Load the migrations that the set-up will apply, before anything is created; all of them for a new database.
 
     Raises BadInput for a migration that cannot be run here.
@@ -57,7 +57,7 @@ def check(planned: Plan, conn: Connection[Any] | None) -> None:
         migration_files.up(migration)
 
 
-def confirm(s: Settings, at: Server, planned: Plan) -> None:
+def confirm(s: Settings, at: Server, planned: MigrationPlan) -> None:
     """Ask if the pending migrations would delete rows or columns of an existing database. Raises Protected.
 
     A dry run only prints the question's sentence. Overwritten rows are not asked about, because a migration may
@@ -93,7 +93,7 @@ def report_code(s: Settings, loaded: Iterable[Migration]) -> None:
         output.note(s, f"the Python code of {counted(number, 'migration')} was run to read the SQL")
 
 
-def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: Plan) -> None:
+def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: MigrationPlan) -> None:
     """Try the migrations on a schema that was just loaded and seeded, in its transaction, and roll them back.
 
     A migration whose changes the schema contains already is recorded as applied. A warning names seeded rows that the
@@ -131,7 +131,7 @@ def rehearse(s: Settings, conn: Connection[Any], at: Server, planned: Plan) -> N
         output.note(s, f"{name}: the schema contains it already; recorded as applied")
 
 
-def apply(s: Settings, at: Server, steps: list[Step], planned: Plan, *, has_tables: bool) -> int:
+def apply(s: Settings, at: Server, steps: list[Step], planned: MigrationPlan, *, has_tables: bool) -> int:
     """Apply the pending migrations as one step; returns how many migrations are still pending.
 
     ``has_tables`` is False in a dry run for a database that does not exist yet or is empty.

@@ -79,7 +79,7 @@ def make_database(
     s: Settings,
     at: connection.Server,
     steps: list[Step],
-    planned: migration_step.Plan,
+    planned: migration_step.MigrationPlan,
     *,
     is_reset: bool = False,
     scripts: load_sql.Scripts | None = None,
@@ -158,7 +158,7 @@ def _note_checkout(s: Settings, at: connection.Server) -> None:
 def _load(
     s: Settings,
     at: connection.Server,
-    planned: migration_step.Plan,
+    planned: migration_step.MigrationPlan,
     scripts: load_sql.Scripts,
     check: Callable[[Connection[Any]], object] | None,
 ) -> list[Step]:
