@@ -297,7 +297,7 @@ def test_groups_are_found_by_name(account: Account, ec2: EC2) -> None:
     assert "cruddur-db" in str(caught.value.details)
 
 
-def test_the_emulator_agrees_with_what_is_sent_and_read(emulator: str) -> None:
+def test_the_emulator_accepts_the_same_requests_and_answers(emulator: str) -> None:
     at = aws_client.Endpoint("ec2", emulator, "us-east-1", f"EC2 at {emulator}")
     with aws_client.opened(at) as client:
         ec2 = EC2(client, at)

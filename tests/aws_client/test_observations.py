@@ -66,7 +66,7 @@ def test_a_throttled_request_is_counted_although_it_is_repeated(dynamodb: Dynamo
     assert seen.throttled == 1
 
 
-def test_another_refusal_is_no_throttling_and_nothing_is_counted_after_the_end(dynamodb: DynamoDB) -> None:
+def test_another_error_is_not_throttling_and_counting_ends_with_the_block(dynamodb: DynamoDB) -> None:
     with observed(dynamodb.client) as seen, pytest.raises(Refused):
         dynamodb.call("describe_table", TableName="not-there")
     _throttled_once(dynamodb.client)

@@ -159,7 +159,7 @@ def test_without_the_engines_the_test_fails_with_the_reason(project: Project, wi
     assert project.runs() == []
 
 
-def test_without_the_engines_tests_are_skipped_where_the_project_says_so(
+def test_without_the_engines_tests_are_skipped_if_the_project_asks_for_it(
     project: Project, without_engines: str
 ) -> None:
     project.settings("cruddur_unavailable = skip", f"cruddur_command = {without_engines}", "cruddur_env = true")
@@ -167,9 +167,7 @@ def test_without_the_engines_tests_are_skipped_where_the_project_says_so(
     assert outcomes(project.pytest("-rs")) == {"skipped": 1}
 
 
-def test_without_the_engines_the_run_does_not_begin_where_it_sets_variables(
-    project: Project, without_engines: str
-) -> None:
+def test_without_the_engines_a_run_that_sets_variables_does_not_begin(project: Project, without_engines: str) -> None:
     project.settings("cruddur_env = true")
     project.write(test_a=USES)
     done = project.pytest(CRUDDUR_COMMAND=without_engines)

@@ -15,7 +15,7 @@ from tests.dynamodb.shards import minute, record
 from tests.stream_lambda.invocations import apply
 
 
-def test_the_policy_in_the_page_allows_what_the_function_does_and_no_more(
+def test_the_policy_of_the_page_allows_the_functions_requests_and_no_more(
     conversation: DynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy records the requests of every kind of batch. They are those that the statements allow."""

@@ -47,7 +47,7 @@ def test_the_table_is_the_one_that_the_application_expects() -> None:
     assert RESOURCES["Table"]["DeletionPolicy"] == RESOURCES["Table"]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_role_may_do_what_the_least_policy_allows_and_no_more() -> None:
+def test_the_role_has_exactly_the_permissions_of_the_policy() -> None:
     names = {"partition": "aws", "region": "eu-central-1", "account": "123456789012"}
     least = policy.of(**names, table="cruddur-messages", function="cruddur-stream", queue="failed")
     resolved = _resolved(RESOURCES["Role"]["Properties"]["Policies"][0]["PolicyDocument"])

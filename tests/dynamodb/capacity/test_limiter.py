@@ -480,7 +480,7 @@ def test_a_scan_with_a_rate_uses_only_slightly_more_units(
     watch.check()
 
 
-def test_a_batch_larger_than_the_rate_goes_into_debt(dynamodb: DynamoDB) -> None:
+def test_after_a_batch_larger_than_the_rate_the_next_one_waits(dynamodb: DynamoDB) -> None:
     clock = QuickClock()
     begin = clock.time()
     watch = Watch(dynamodb, 20, clock=clock)

@@ -188,7 +188,7 @@ def test_a_request_that_uses_no_capacity_is_not_counted() -> None:
     assert meter.operations() == []
 
 
-def test_what_an_answer_used_is_returned() -> None:
+def test_the_units_of_an_answer_are_returned() -> None:
     meter = Meter("t", computed=False)
     assert meter.add("DescribeTable", {"TableName": "t"}, {"Table": {}}) == 0.0
     assert meter.add("PutItem", {"TableName": "u"}, {"ConsumedCapacity": consumed(2.0, table="u")}) == 0.0
@@ -196,7 +196,7 @@ def test_what_an_answer_used_is_returned() -> None:
     assert meter.add("GetItem", {"TableName": "t"}, {"ConsumedCapacity": consumed(0.5)}) == 0.5
 
 
-def test_what_dry_runs_would_use_is_added_up() -> None:
+def test_the_units_of_dry_runs_are_added_up() -> None:
     meter = Meter("t", computed=False)
     assert meter.planned == 0.0
     meter.plan(2.0)
@@ -699,7 +699,7 @@ def test_read_units_of_different_pages(
         assert sum(said["pages"]) == sum(response["ScannedCount"] for _, _, response in answers[name]), name
 
 
-def test_where_the_engines_cut_pages(
+def test_the_engines_end_pages_at_different_items(
     on_emulator: tuple[str, dict[str, list[Answer]]], recorded: Mapping[str, Any]
 ) -> None:
     """The emulator stops before the item that would pass 1 MB, DynamoDB Local after it."""
@@ -764,7 +764,7 @@ def test_repeating_a_transaction_reads_its_items(on_emulator: tuple[str, dict[st
     assert (total.read_units, total.write_units) == (6.0, 0.0)
 
 
-def test_a_limit_is_charged_for_what_it_lets_through(recorded: Mapping[str, Any]) -> None:
+def test_the_items_within_a_limit_are_charged(recorded: Mapping[str, Any]) -> None:
     """43 messages of 1,500 bytes are left, and the update made the last of them longer."""
     assert recorded["query 20 at a time"]["pages"] == [20, 20, 3]
     assert recorded["query 20 at a time"]["read_units"] == 2 * read_units(20 * 1500, consistent=False) + read_units(

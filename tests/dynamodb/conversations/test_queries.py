@@ -159,13 +159,13 @@ def test_a_conversation_is_found_by_its_people_even_with_a_new_uuid(dynamodb: Dy
     assert queries.find_group(dynamodb, mine=OTHER.uuid, other=THIRD) is None
 
 
-def test_of_several_conversations_the_preferred_one_is_found_else_the_newest(dynamodb: DynamoDB) -> None:
+def test_the_preferred_conversation_or_else_the_newest_is_found(dynamodb: DynamoDB) -> None:
     write(dynamodb, [group_row(ME, OTHER, f"2026-11-20T1{n}:00:00Z", "x", group=f"g{n}") for n in range(3)])
     found = [queries.find_group(dynamodb, mine=ME.uuid, other=OTHER, prefer=each) for each in ("g1", "another", None)]
     assert [group and group.message_group_uuid for group in found] == ["g1", "g2", "g2"]
 
 
-def test_people_without_a_handle_are_known_by_the_uuid_alone(dynamodb: DynamoDB) -> None:
+def test_people_without_a_handle_are_identified_by_the_uuid(dynamodb: DynamoDB) -> None:
     row = group_row(ME, OTHER, "2026-11-20T10:00:00Z", "x")
     del row["user_handle"]
     write(dynamodb, [row])
@@ -174,7 +174,7 @@ def test_people_without_a_handle_are_known_by_the_uuid_alone(dynamodb: DynamoDB)
     assert queries.find_group(dynamodb, mine=ME.uuid, other=Person(OTHER.uuid, None, None)) is not None
 
 
-def test_of_two_conversations_of_one_instant_the_greater_key_comes_first(dynamodb: DynamoDB) -> None:
+def test_the_greater_key_comes_first_among_conversations_with_one_time(dynamodb: DynamoDB) -> None:
     keys = ("2026-11-20T10:00:00+00:00", "2026-11-20T10:00:00Z", "yesterday", "today")
     write(dynamodb, [group_row(ME, OTHER, sk, "x", group=sk) for sk in keys])
     listed = queries.list_groups(dynamodb, ME.uuid)

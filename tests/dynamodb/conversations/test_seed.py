@@ -158,7 +158,7 @@ def test_a_move_into_the_new_year_that_was_killed_is_completed(dynamodb: DynamoD
 
 
 @pytest.mark.parametrize(("dry_run", "moves"), [(True, "would move"), (False, "move")])
-def test_a_move_into_the_year_that_is_shown_is_said(dynamodb: DynamoDB, dry_run: bool, moves: str) -> None:
+def test_a_move_into_the_shown_year_is_reported(dynamodb: DynamoDB, dry_run: bool, moves: str) -> None:
     seed(dynamodb)
     now, said = utc(2027, 1, 1, 0, 10), list[str]()
     for year in (2026, 2027):
@@ -234,7 +234,7 @@ def test_a_dry_run_plans_the_units_that_seeding_takes(dynamodb: DynamoDB) -> Non
     assert dynamodb.meter.total().write_units - before == dynamodb.meter.planned
 
 
-def test_of_a_seeded_message_and_another_of_its_instant_the_later_key_is_the_last(dynamodb: DynamoDB) -> None:
+def test_the_later_key_is_the_last_message_if_two_have_one_time(dynamodb: DynamoDB) -> None:
     seed(dynamodb)
     last = queries.latest(dynamodb, GROUP)[-1].created_at
     assert last is not None

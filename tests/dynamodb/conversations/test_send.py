@@ -368,13 +368,13 @@ def test_a_message_that_is_the_last_one_is_shown_once(dynamodb: DynamoDB) -> Non
         ),
     ],
 )
-def test_what_cannot_be_sent_is_said_in_words(asked: Any, said: str) -> None:
+def test_a_message_that_cannot_be_sent_is_refused_in_words(asked: Any, said: str) -> None:
     with pytest.raises(BadInput) as failed:
         sending.check(**{"text": "hello", **asked})
     assert failed.value.message == said
 
 
-def test_what_can_be_sent_is_let_through() -> None:
+def test_a_message_that_can_be_sent_is_accepted() -> None:
     for asked in ({}, {"group": "é" * 1021}, {"sender": ME}, {"receiver": ME}, {"sender": ME, "receiver": OTHER}):
         sending.check("hello", **asked)
 

@@ -87,7 +87,7 @@ def test_a_table_is_created_with_a_stream(dynamodb: DynamoDB) -> None:
     assert tables.describe(dynamodb).stream == "NEW_IMAGE"
 
 
-def test_a_stream_of_keys_alone_is_refused(dynamodb: DynamoDB) -> None:
+def test_a_stream_with_only_keys_is_refused(dynamodb: DynamoDB) -> None:
     view = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     dynamodb.call("update_table", TableName=dynamodb.table, StreamSpecification=view)
     tables.wait_ready(dynamodb, say=lambda _: None)

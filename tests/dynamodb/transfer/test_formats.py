@@ -93,7 +93,7 @@ def test_csv_holds_the_texts_of_the_application() -> None:
         ({"message": {"S": ""}}, "in 'message' an empty string"),
     ],
 )
-def test_csv_refuses_what_it_cannot_hold(extra: Item, why: str) -> None:
+def test_csv_refuses_items_that_it_cannot_hold(extra: Item, why: str) -> None:
     with pytest.raises(BadInput, match="pk='MSG#1'") as caught:
         formats.encoder(Format.CSV)({**KEYS, **extra})
     assert why in caught.value.message
