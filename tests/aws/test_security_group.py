@@ -16,6 +16,7 @@ from cruddur_cli.errors import Incomplete, NotConfigured, NotFound, Protected, R
 from tests.aws.account import GROUP, OTHER_GROUP, RULE, Account, Entry, Refusal, other
 from tests.aws.rules import denied, opened
 
+pytestmark = pytest.mark.usefixtures("soon")
 HERE = address.parse("203.0.113.7", origin="--ip")
 HERE_6 = address.parse("2001:db8::7", origin="--ip")
 MARK = "cruddur me@laptop 2026-11-20T10:00Z"
@@ -371,6 +372,7 @@ def test_a_mark_has_ninety_characters_of_user_and_host_and_ends_in_utc() -> None
 )
 def test_equal_networks_are_compared_by_value(one: str, two: str, is_same: bool) -> None:
     assert security_group._same_network(one, two) is is_same
+    assert security_group._same_network(two, one) is is_same
 
 
 def test_the_command_that_adds_a_rule_has_the_address() -> None:
