@@ -120,9 +120,11 @@ def overwrite(
     """
     first, second = people
 
-    def plan(_: int) -> TransactionPlan[tuple[int, int]]:
+    def plan(attempt: int) -> TransactionPlan[tuple[int, int]]:
         both = participants.find(dynamodb, group, first, people=(first, second)).people
         needs_claim = any(not participant.rows for participant in both)
+        if needs_claim and not attempt and not dry_run:  # under the claim everything is read again
+            return TransactionPlan((0, 0), needs_claim=True)
         newest = last if dry_run else _newest(dynamodb, group, last)
         outsiders = [owner for owner in participants.owners(dynamodb, group) if owner not in {first.uuid, second.uuid}]
         old = [row for owner in outsiders for row in participants.read(dynamodb, group, owner).rows]
