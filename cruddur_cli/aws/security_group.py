@@ -122,12 +122,12 @@ def check(rule: Rule, address: Address) -> None:
 def set_address(
     ec2: EC2, rule: Rule, *, address: Address, description: str, ends: bool = False, settle_s: float = 3.0
 ) -> RuleChange:
-    """Set the rule to the address, and read it back. A rule that allows the address already is not changed.
+    """Set the rule to the address, and read it back.
 
-    ModifySecurityGroupRules replaces the whole rule, so every field is sent. A description that a person wrote is kept
-    before the mark. ``ends`` says that ``description`` contains an end; then a rule with the same address is changed
-    too. EC2 is "eventually consistent", so the read is repeated for ``settle_s`` seconds. With a read-only endpoint,
-    nothing is sent.
+    A rule that allows the address already is changed only if it has an end, or if the new ``description`` has one
+    (``ends``). ModifySecurityGroupRules replaces the whole rule, so every field is sent. A description that a person
+    wrote is kept before the mark. EC2 is "eventually consistent", so the read is repeated for ``settle_s`` seconds.
+    With a read-only endpoint, nothing is sent.
 
     Raises Protected as ``check``, Refused if another rule of the group allows the address, and Incomplete if the rule
     that is read back differs.

@@ -161,9 +161,9 @@ def _tags(dynamodb: DynamoDB, arn: str) -> tuple[Mapping[str, str], ...]:
 def check_rights(dynamodb: DynamoDB, settings: TableSettings) -> None:
     """Raise Refused if a permission is missing to create the table again with these settings, and to fill it.
 
-    Nothing is changed. Each request fails on an existing table, deletes an item that does not exist, or sets what is
-    set already. They use 3 write capacity units: a write that fails a condition costs one, and so does a delete without
-    an item ("DynamoDB read and write operations").
+    Nothing is changed. Each request fails on an existing table, has a condition that is never true, deletes an item
+    that does not exist, or sets what is set already. They use 3 write capacity units: a write with a false condition
+    costs one, and so does a delete without an item ("DynamoDB read and write operations").
     """
     never = "attribute_exists(pk) AND attribute_not_exists(pk)"
     delete = {"DeleteRequest": {"Key": _PROBE}}

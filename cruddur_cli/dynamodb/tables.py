@@ -312,7 +312,7 @@ def tags(dynamodb: DynamoDB, arn: str) -> list[dict[str, str]]:
 def is_production(dynamodb: DynamoDB) -> bool:
     """Whether the table is tagged as production; False if the engine does not support tags, or without a table.
 
-    It sends at most two requests, which use no capacity units. A table's tags are read once.
+    It usually sends two requests, which use no capacity units. A table's tags are read once.
     """
     try:
         return {"Key": _TAG, "Value": "production"} in tags(dynamodb, description(dynamodb)["TableArn"])

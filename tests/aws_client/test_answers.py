@@ -27,7 +27,7 @@ from tests.dynamodb.shards import read_all
 KINDS = pytest.mark.parametrize("kind", faults.FALSE, ids=lambda kind: kind.__name__)
 
 
-def near(url: str, service: str = "dynamodb") -> aws_client.Endpoint:
+def impatient(url: str, service: str = "dynamodb") -> aws_client.Endpoint:
     """An endpoint with a short wait."""
     return aws_client.Endpoint(service, url, aws_client.LOCAL_REGION, f"{service} there", unreachable_s=0.2)
 
@@ -61,8 +61,8 @@ def every_operation(name: str) -> dict[str, dict[str, Any]]:
 
 @KINDS
 def test_a_false_answer_to_any_operation_is_never_success(dynamodb: DynamoDB, kind: Any) -> None:
-    with faults.falsified(str(dynamodb.at.url), kind) as proxy, opened(near(proxy.url), dynamodb.table) as false:
-        false.at = near(proxy.url)
+    with faults.falsified(str(dynamodb.at.url), kind) as proxy, opened(impatient(proxy.url), dynamodb.table) as false:
+        false.at = impatient(proxy.url)
         for operation, params in every_operation(dynamodb.table).items():
             backoff = aws_client.Backoff(busy_s=0.1, unreachable_s=0.1)
             with pytest.raises(CannotConnect) as caught:
@@ -108,8 +108,8 @@ def test_false_answers_between_true_ones_change_nothing(endpoint: str, tmp_path:
 
 @KINDS
 def test_a_false_answer_of_cognito_is_never_success(emulator: str, kind: Any) -> None:
-    with faults.falsified(emulator, kind) as proxy, aws_client.opened(near(proxy.url, "cognito-idp")) as client:
-        pool = user_pool.Cognito(client, near(proxy.url, "cognito-idp"), "us-east-1_x")
+    with faults.falsified(emulator, kind) as proxy, aws_client.opened(impatient(proxy.url, "cognito-idp")) as client:
+        pool = user_pool.Cognito(client, impatient(proxy.url, "cognito-idp"), "us-east-1_x")
         for ask in (
             lambda: list(user_pool.identities(pool)),
             lambda: user_pool.find_pool(client, pool.at, "x"),
@@ -123,10 +123,10 @@ def test_a_false_answer_of_cognito_is_never_success(emulator: str, kind: Any) ->
 def test_a_false_answer_of_ec2_or_rds_is_never_success(kind: Any) -> None:
     with accounts.serving() as account, faults.falsified(account.url, kind) as proxy:
         account.add_instance()
-        at = near(proxy.url, "ec2")
+        at = impatient(proxy.url, "ec2")
         with aws_client.opened(at) as client, pytest.raises(CannotConnect, match=r"is not EC2|arrives damaged"):
             group_rules.read(group_rules.EC2(client, at), accounts.RULE)
-        at = near(proxy.url, "rds")
+        at = impatient(proxy.url, "rds")
         with aws_client.opened(at) as client, pytest.raises(CannotConnect, match=r"is not RDS|arrives damaged"):
             instance.find(instance.RDS(client, at), name=None)
 

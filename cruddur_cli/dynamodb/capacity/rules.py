@@ -181,7 +181,7 @@ def _canonical_value(value: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _value_size(value: Mapping[str, Any]) -> int:
-    """The bytes of one value without its name. AWS's page has no rule for sets, so theirs is that of DynamoDB Local."""
+    """The bytes of one value without its name. AWS's page has no rule for sets; this one is that of DynamoDB Local."""
     ((kind, content),) = value.items()
     match kind:
         case "S":

@@ -29,7 +29,7 @@ from tests.dynamodb.generated import DIFFERENCES, INDEXES, KEY_TYPES, TABLE, Ope
 
 COUNT, SEED = 2000, 20261120
 RECORDED = Path(__file__).with_name("recorded_units.json")
-Said = list[tuple[float, dict[str, float]]]
+Reported = list[tuple[float, dict[str, float]]]
 """By request: units of the table, and of each index that took any."""
 
 
@@ -39,7 +39,7 @@ def generated() -> list[Operation]:
 
 
 @pytest.fixture(scope="module")
-def said(generated: list[Operation], dynamodb_local: str | None) -> Said:
+def reported(generated: list[Operation], dynamodb_local: str | None) -> Reported:
     """The units that DynamoDB Local reports now, or those that were recorded."""
     if dynamodb_local is None:
         recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def fingerprint(generated: list[Operation]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def perform(endpoint: str, generated: list[Operation]) -> Said:
+def perform(endpoint: str, generated: list[Operation]) -> Reported:
     """The units of each request, sent in order to a new table."""
     client = client_of(endpoint)
     table = f"rules-{uuid4().hex}"
@@ -120,24 +120,24 @@ def plainly(units: Units) -> tuple[float, dict[str, float]]:
     return units.table, {name: each for name, each in sorted(units.indexes.items()) if each}
 
 
-def test_computed_units_are_the_engines_own(generated: list[Operation], said: Said) -> None:
+def test_computed_units_are_the_engines_own(generated: list[Operation], reported: Reported) -> None:
     """They are equal except for the differences that each request names."""
     wrong = [
-        (number, operation.name, plainly(operation.local), heard)
-        for number, (operation, heard) in enumerate(zip(generated, said, strict=True))
-        if plainly(operation.local) != heard
+        (number, operation.name, plainly(operation.local), answered)
+        for number, (operation, answered) in enumerate(zip(generated, reported, strict=True))
+        if plainly(operation.local) != answered
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("rule", DIFFERENCES)
-def test_known_differences_follow_the_documentation(rule: str, generated: list[Operation], said: Said) -> None:
+def test_known_differences_follow_the_documentation(rule: str, generated: list[Operation], reported: Reported) -> None:
     """Each difference occurs often, and the units of every request that names one differ without it."""
-    met = [pair for pair in zip(generated, said, strict=True) if rule in pair[0].differences]
+    met = [pair for pair in zip(generated, reported, strict=True) if rule in pair[0].differences]
     assert len(met) >= 10
-    for operation, heard in met:
+    for operation, answered in met:
         others = [units for name, units in operation.differences.items() if name != rule]
-        assert plainly(documented.add_units([operation.documented, *others])) != heard
+        assert plainly(documented.add_units([operation.documented, *others])) != answered
 
 
 def test_most_requests_need_no_exception(generated: list[Operation]) -> None:
@@ -147,13 +147,13 @@ def test_most_requests_need_no_exception(generated: list[Operation]) -> None:
 
 
 def test_the_recording_is_what_dynamodb_local_says(
-    generated: list[Operation], said: Said, dynamodb_local: str | None
+    generated: list[Operation], reported: Reported, dynamodb_local: str | None
 ) -> None:
     if dynamodb_local is None:
         pytest.skip("no DynamoDB Local here")
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert recorded["requests"] == fingerprint(generated)
-    assert [(table, indexes) for table, indexes in recorded["units"]] == said
+    assert [(table, indexes) for table, indexes in recorded["units"]] == reported
 
 
 def test_generated_requests_meet_every_rule(generated: list[Operation]) -> None:

@@ -32,7 +32,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return be
 
 
-def say(dynamodb: DynamoDB, text: str, seconds: float, zone: timezone | None = None, form: str = "") -> None:
+def write_message(dynamodb: DynamoDB, text: str, seconds: float, zone: timezone | None = None, form: str = "") -> None:
     """Write a message with a time that many seconds after noon."""
     moment = NOON + timedelta(seconds=seconds)
     local = moment.astimezone(zone) if zone else moment
@@ -42,16 +42,16 @@ def say(dynamodb: DynamoDB, text: str, seconds: float, zone: timezone | None = N
 
 def test_stored_messages_are_not_new_and_later_ones_are_new_once(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
     for age in (0, 30, 90, 3600, 86_400 * 3):
-        say(dynamodb, f"old {age}", -age)
+        write_message(dynamodb, f"old {age}", -age)
     following = Follower(dynamodb, GROUP)
     assert following.new() == []
     at(1)
-    say(dynamodb, "second", 0.9)
-    say(dynamodb, "first", 0.8)
+    write_message(dynamodb, "second", 0.9)
+    write_message(dynamodb, "first", 0.8)
     assert texts(following.new()) == ["first", "second"]
     assert following.new() == []
     at(2)
-    say(dynamodb, "third", 1.5)
+    write_message(dynamodb, "third", 1.5)
     assert texts(following.new()) == ["third"]
     at(15)
     assert following.new() == []
@@ -62,7 +62,7 @@ def test_messages_with_one_second_or_one_key_are_different_messages(
 ) -> None:
     following = Follower(dynamodb, GROUP)
     for text in ("one", "two", "three"):
-        say(dynamodb, text, {"one": 1, "two": 1.000001, "three": 1}[text])
+        write_message(dynamodb, text, {"one": 1, "two": 1.000001, "three": 1}[text])
         assert texts(following.new()) == [text]
 
 
@@ -71,22 +71,22 @@ def test_a_message_with_a_late_clock_is_found_within_the_overlap_at_once(
 ) -> None:
     following = Follower(dynamodb, GROUP)
     at(5)
-    say(dynamodb, "now", 5)
+    write_message(dynamodb, "now", 5)
     assert texts(following.new()) == ["now"]
-    say(dynamodb, "59 seconds late", -54)
+    write_message(dynamodb, "59 seconds late", -54)
     assert texts(following.new()) == ["59 seconds late"]
-    say(dynamodb, "an hour late", -3600)
+    write_message(dynamodb, "an hour late", -3600)
     assert following.new() == []
     at(10)
     assert texts(following.new()) == ["an hour late"]
 
 
 def test_a_clock_ahead_hides_no_other_message(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
-    say(dynamodb, "tomorrow", 86_400)
+    write_message(dynamodb, "tomorrow", 86_400)
     following = Follower(dynamodb, GROUP)
     following.new()
     at(3)
-    say(dynamodb, "now", 3)
+    write_message(dynamodb, "now", 3)
     assert texts(following.new()) == ["now"]
 
 
@@ -98,9 +98,9 @@ def test_the_next_wide_query_finds_every_form_and_offset(
     dynamodb: DynamoDB, at: Callable[..., None], hours: float, form: str
 ) -> None:
     following = Follower(dynamodb, GROUP)
-    say(dynamodb, "canonical", 1)
+    write_message(dynamodb, "canonical", 1)
     assert texts(following.new()) == ["canonical"]
-    say(dynamodb, "other", 2, timezone(timedelta(hours=hours)), form)
+    write_message(dynamodb, "other", 2, timezone(timedelta(hours=hours)), form)
     found = following.new()
     at(11)
     assert texts([*found, *following.new()]) == ["other"]
@@ -111,7 +111,7 @@ def test_after_days_without_the_store_nothing_is_missed(
     dynamodb: DynamoDB, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following = Follower(dynamodb, GROUP)
-    say(dynamodb, "before", 1)
+    write_message(dynamodb, "before", 1)
     assert texts(following.new()) == ["before"]
     with monkeypatch.context() as patch:
 
@@ -125,7 +125,7 @@ def test_after_days_without_the_store_nothing_is_missed(
                 following.new()
         assert following._known
     for day in range(5):
-        say(dynamodb, f"day {day}", 60 + 86_400 * day)
+        write_message(dynamodb, f"day {day}", 60 + 86_400 * day)
     at(86_400 * 4 + 120)
     assert texts(following.new()) == [f"day {day}" for day in range(5)]
 
@@ -156,7 +156,7 @@ def test_a_page_that_fails_is_read_again(
 def test_wide_queries_run_less_often_if_they_read_many_items(dynamodb: DynamoDB, at: Callable[..., None]) -> None:
     write(dynamodb, (message_row(times.sort_key(NOON - timedelta(hours=5, seconds=n)), f"{n}") for n in range(1000)))
     following = Follower(dynamodb, GROUP)
-    say(dynamodb, "now", 0)
+    write_message(dynamodb, "now", 0)
     following.new()
 
     def items() -> int:
@@ -184,7 +184,9 @@ def test_random_messages_are_each_returned_once(dynamodb: DynamoDB, at: Callable
         second += chance.random() * 3
         at(second)
         zone = chance.choice([None, None, timezone(timedelta(hours=chance.randint(-12, 14)))])
-        say(dynamodb, f"m{number}", second - chance.random() * chance.choice([1, 50, 50_000]) - number / 1e6, zone)
+        write_message(
+            dynamodb, f"m{number}", second - chance.random() * chance.choice([1, 50, 50_000]) - number / 1e6, zone
+        )
         written.append(f"m{number}")
         if chance.random() < 0.5:
             found += texts(following.new())

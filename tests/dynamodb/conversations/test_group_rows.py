@@ -42,7 +42,7 @@ def rows(dynamodb: DynamoDB, group: str = GROUP) -> list[tuple[str | None, ...]]
     ]
 
 
-def both(sk: str, text: str, me: Person = ME, other: Person = OTHER) -> list[tuple[str | None, ...]]:
+def expected_rows(sk: str, text: str, me: Person = ME, other: Person = OTHER) -> list[tuple[str | None, ...]]:
     """The expected rows of a conversation."""
     return sorted(
         (owner.uuid, sk, text, whom.uuid, whom.handle, whom.display_name)
@@ -68,10 +68,10 @@ def test_a_message_with_an_unreadable_time_moves_no_row_and_is_named(dynamodb: D
 def test_both_rows_move_to_the_message(dynamodb: DynamoDB, sender: Person, people: Any) -> None:
     write(dynamodb, pair())
     assert advance(dynamodb, GROUP, message(sender=sender), people=people) == Moved(2, 0, 0)
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert advance(dynamodb, GROUP, message(sender=sender), people=people) == Moved(0, 2, 0)
     assert advance(dynamodb, GROUP, message("late", at=NOW - timedelta(microseconds=1)), people=people).unchanged == 2
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 2
 
 
@@ -96,7 +96,7 @@ def test_times_are_compared_not_their_texts(dynamodb: DynamoDB, sk: str, moves: 
     write(dynamodb, [group_row(ME, OTHER, sk, "there"), group_row(OTHER, ME, sk, "there")])
     moved = advance(dynamodb, GROUP, message())
     assert moved == (Moved(2, 0, 0) if moves else Moved(0, 2, 0))
-    assert rows(dynamodb) == (both(SK, "hello") if moves else both(sk, "there"))
+    assert rows(dynamodb) == (expected_rows(SK, "hello") if moves else expected_rows(sk, "there"))
 
 
 def test_two_messages_with_one_time_give_the_same_rows_in_either_order(dynamodb: DynamoDB) -> None:
@@ -137,7 +137,7 @@ def test_other_attributes_move_with_a_row_and_missing_names_are_kept(dynamodb: D
     mine, theirs = pair()
     write(dynamodb, [{**mine, "pinned": {"BOOL": True}}, theirs])
     advance(dynamodb, GROUP, message(sender=Person(ME.uuid, None, None)))
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert [item.get("pinned") for item in everything(dynamodb)] == [{"BOOL": True}, None]
 
 
@@ -155,7 +155,7 @@ def test_rows_without_names_stay_without_them_and_get_the_senders(dynamodb: Dyna
 def test_the_id_of_a_conversation_need_not_be_a_uuid_to_move_its_rows(dynamodb: DynamoDB, group: str) -> None:
     write(dynamodb, pair(group=group))
     assert advance(dynamodb, group, message(), write_message=True) == Moved(2, 0, 0)
-    assert rows(dynamodb, group) == both(SK, "hello")
+    assert rows(dynamodb, group) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 3
 
 
@@ -200,7 +200,7 @@ def test_a_stale_index_neither_duplicates_nor_loses_a_row(dynamodb: DynamoDB, lo
             moved = advance(dynamodb, GROUP, message("ours", at=sent + timedelta(seconds=1)))
             assert (moved.moved, moved.repaired, moved.missing) == ((2, 0, None) if lost is None else (1, 1, None))
     assert [row[:3] for row in rows(dynamodb)] == [
-        row[:3] for row in both(sort_key(sent + timedelta(seconds=1)), "ours")
+        row[:3] for row in expected_rows(sort_key(sent + timedelta(seconds=1)), "ours")
     ]
     assert (struck.count > 0) == (lost == 0)  # the index is asked only where the sender's own row is lost
 
@@ -210,7 +210,7 @@ def test_rows_move_if_the_index_has_no_entries_yet(dynamodb: DynamoDB) -> None:
     write(dynamodb, [group_row(OTHER, ME, OLD, "before"), message_row(OLD, "before", sender=OTHER)])
     assert advance(dynamodb, GROUP, message()) == Moved(1, 0, 1)
     assert struck.count >= 1
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
 
 
 @pytest.mark.parametrize("code", ["ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"])
@@ -219,7 +219,7 @@ def test_a_transaction_that_is_cancelled_three_times_succeeds(dynamodb: DynamoDB
     struck = faults.cancels(dynamodb.client, code, times=3)
     assert advance(dynamodb, GROUP, message(), write_message=True) == Moved(2, 0, 0)
     assert struck.count == 3
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 3
 
 
@@ -257,7 +257,7 @@ def test_a_row_that_moves_between_reading_and_writing_is_read_again(dynamodb: Dy
     faults.overtakes(dynamodb.client, "TransactWriteItems", act=overtake, times=5)
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
     assert len(times) > 1
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
 
 
 def test_a_move_of_older_code_between_delete_and_put_is_waited_for(
@@ -276,7 +276,7 @@ def test_a_move_of_older_code_between_delete_and_put_is_waited_for(
     monkeypatch.setattr(time, "sleep", put)
     assert advance(dynamodb, GROUP, message()) == Moved(2, 0, 0)
     assert pauses == [0.3]
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 2
 
 
@@ -290,7 +290,7 @@ def test_a_row_that_is_missing_is_created_under_a_claim(dynamodb: DynamoDB, miss
     else:
         advance(dynamodb, GROUP, message(), people=(ME, OTHER))
     assert len(claims) == (missing > 0)
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
 
 
 def test_rows_are_read_consistently_before_a_decision(dynamodb: DynamoDB) -> None:
@@ -331,7 +331,7 @@ def test_rows_that_another_process_creates_meanwhile_are_not_created_twice(dynam
     struck = faults.overtakes(dynamodb.client, operation, act=overtake)
     assert advance(dynamodb, GROUP, message(), people=(ME, OTHER)) == Moved(2, 0, 0)
     assert struck.count == 1
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 2
 
 
@@ -353,7 +353,7 @@ def test_a_claim_that_a_killed_process_left_does_not_block_others(dynamodb: Dyna
     claim = {"pk": {"S": f"CLAIM#{GROUP}"}, "sk": {"S": "CLAIM"}, "claimed_by": {"S": "somebody who died"}}
     write(dynamodb, [claim])
     assert advance(dynamodb, GROUP, message(), people=(ME, OTHER)) == Moved(0, 0, 2)
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 2
 
 
@@ -370,7 +370,7 @@ def test_a_request_with_a_lost_answer_is_repeated_with_the_same_token(dynamodb: 
     assert lost.count == times
     assert len(tokens) == times + 1
     assert len(set(tokens)) == 1
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 3
 
 

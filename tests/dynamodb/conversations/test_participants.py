@@ -12,7 +12,7 @@ from cruddur_cli.dynamodb.conversations.group_rows import Moved, advance
 from cruddur_cli.dynamodb.conversations.model import Person
 from cruddur_cli.times import instant
 from tests import faults
-from tests.dynamodb.conversations.test_group_rows import OLD, SK, both, message, pair, rows
+from tests.dynamodb.conversations.test_group_rows import OLD, SK, expected_rows, message, pair, rows
 from tests.dynamodb.rows import GROUP, ME, OTHER, THIRD, everything, group_row, message_row, write
 
 
@@ -25,7 +25,7 @@ def test_a_missing_row_is_created_again(dynamodb: DynamoDB, sender: Person, lost
         dynamodb, [message_row("2026-11-19T10:00:00", "one"), message_row("2026-11-19T10:00:01", "two", sender=OTHER)]
     )
     assert advance(dynamodb, GROUP, message(sender=sender), people=known) == Moved(1, 0, 1)
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 4
 
 
@@ -43,7 +43,7 @@ def test_a_missing_row_gets_the_message_of_the_other_row_if_that_is_newer(dynamo
 def test_two_missing_rows_are_created_from_the_senders_of_messages(dynamodb: DynamoDB) -> None:
     write(dynamodb, [message_row(OLD, "earlier", sender=OTHER)])
     assert advance(dynamodb, GROUP, message()) == Moved(0, 0, 2)
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
 
 
 def test_a_row_whose_person_is_unknown_is_named(dynamodb: DynamoDB) -> None:
@@ -70,7 +70,7 @@ def test_a_sender_outside_the_conversation_moves_the_rows_and_gets_none(dynamodb
     assert (moved.moved, moved.repaired) == (2, 0)
     assert moved.missing
     assert "altbrown" in moved.missing
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
 
 
 @pytest.mark.parametrize("people", [None, (ME, OTHER)])
@@ -80,7 +80,7 @@ def test_duplicate_rows_become_one_row(dynamodb: DynamoDB, newest: str, people: 
     write(dynamodb, [*pair(newest), *doubled, group_row(ME, THIRD, OLD, "elsewhere", group="g2")])
     is_newer = newest > SK
     assert advance(dynamodb, GROUP, message(), people=people) == (Moved(0, 1, 1) if is_newer else Moved(1, 0, 1))
-    assert rows(dynamodb) == (both(newest, "before") if is_newer else both(SK, "hello"))
+    assert rows(dynamodb) == (expected_rows(newest, "before") if is_newer else expected_rows(SK, "hello"))
     assert len(rows(dynamodb, "g2")) == 1
 
 
@@ -88,11 +88,11 @@ def test_more_duplicate_rows_than_a_transaction_takes_are_deleted(dynamodb: Dyna
     each = ((ME, OTHER), (OTHER, ME))
     write(dynamodb, [group_row(*side, f"2026-10-01T08:{n:02}:00", "stray") for n in range(15) for side in each])
     assert advance(dynamodb, GROUP, message(), write_message=True) == Moved(0, 0, 2)
-    assert rows(dynamodb) == both(SK, "hello")
+    assert rows(dynamodb) == expected_rows(SK, "hello")
     assert len(everything(dynamodb)) == 3
 
 
-def found(dynamodb: DynamoDB, sender: Person) -> tuple[list[tuple[str, str | None]], bool, bool]:
+def find_people(dynamodb: DynamoDB, sender: Person) -> tuple[list[tuple[str, str | None]], bool, bool]:
     """The people that are found, each with the other person, whether a row is missing, and whether the sender is a
     stranger."""
     people = participants.find(dynamodb, GROUP, sender)
@@ -105,26 +105,26 @@ BOTH = [(ME.uuid, OTHER.uuid), (OTHER.uuid, ME.uuid)]
 
 def test_people_are_found_from_the_rows(dynamodb: DynamoDB) -> None:
     write(dynamodb, pair())
-    assert found(dynamodb, ME) == (BOTH, False, False)
-    assert found(dynamodb, OTHER) == (BOTH[::-1], False, False)
-    assert found(dynamodb, THIRD) == (sorted(BOTH), True, True)
+    assert find_people(dynamodb, ME) == (BOTH, False, False)
+    assert find_people(dynamodb, OTHER) == (BOTH[::-1], False, False)
+    assert find_people(dynamodb, THIRD) == (sorted(BOTH), True, True)
 
 
 def test_people_are_found_from_the_messages_if_both_rows_are_missing(dynamodb: DynamoDB) -> None:
     asked = faults.asked(dynamodb.client, "Query")
-    assert found(dynamodb, ME) == ([], True, True)
+    assert find_people(dynamodb, ME) == ([], True, True)
     assert max(each.get("Limit", 0) for each in asked) == 200
     write(dynamodb, [message_row(OLD, "to myself")])
-    assert found(dynamodb, ME) == ([], True, False)
-    assert found(dynamodb, OTHER) == ([(OTHER.uuid, ME.uuid), (ME.uuid, OTHER.uuid)], False, True)
+    assert find_people(dynamodb, ME) == ([], True, False)
+    assert find_people(dynamodb, OTHER) == ([(OTHER.uuid, ME.uuid), (ME.uuid, OTHER.uuid)], False, True)
     write(dynamodb, [message_row(SK, "to you", sender=OTHER)])
-    assert found(dynamodb, ME) == (BOTH, False, False)
-    assert found(dynamodb, THIRD) == ([], True, True)
+    assert find_people(dynamodb, ME) == (BOTH, False, False)
+    assert find_people(dynamodb, THIRD) == ([], True, True)
 
 
 def test_a_conversation_with_oneself_has_one_row(dynamodb: DynamoDB) -> None:
     write(dynamodb, [group_row(ME, ME, OLD, "before")])
-    assert found(dynamodb, ME) == ([(ME.uuid, ME.uuid)], False, False)
+    assert find_people(dynamodb, ME) == ([(ME.uuid, ME.uuid)], False, False)
     assert advance(dynamodb, GROUP, message()) == Moved(1, 0, 0)
     assert [row[:3] for row in rows(dynamodb)] == [(ME.uuid, SK, "hello")]
 
@@ -136,15 +136,15 @@ def nameless(row: Any) -> Any:
 def test_the_only_other_row_belongs_to_the_partner_even_without_a_name(dynamodb: DynamoDB) -> None:
     mine, theirs = pair()
     write(dynamodb, [nameless(theirs)])
-    assert found(dynamodb, ME) == (BOTH, False, False)
-    assert found(dynamodb, THIRD) == ([(THIRD.uuid, OTHER.uuid), (OTHER.uuid, THIRD.uuid)], False, False)
+    assert find_people(dynamodb, ME) == (BOTH, False, False)
+    assert find_people(dynamodb, THIRD) == ([(THIRD.uuid, OTHER.uuid), (OTHER.uuid, THIRD.uuid)], False, False)
     write(dynamodb, [nameless(mine)])
-    assert found(dynamodb, THIRD) == ([(ME.uuid, None), (OTHER.uuid, None)], True, True)
+    assert find_people(dynamodb, THIRD) == ([(ME.uuid, None), (OTHER.uuid, None)], True, True)
 
 
 def test_a_row_without_a_name_moves_with_the_rows_of_others(dynamodb: DynamoDB) -> None:
     write(dynamodb, [nameless(pair()[0]), group_row(OTHER, THIRD, OLD, "x"), group_row(THIRD, OTHER, OLD, "x")])
-    assert found(dynamodb, ME) == (
+    assert find_people(dynamodb, ME) == (
         [(ME.uuid, None), (OTHER.uuid, THIRD.uuid), (THIRD.uuid, OTHER.uuid)], False, False,
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ SENDER = Path(__file__).parents[1] / "sender.py"
 Pair = tuple[Person, Person]
 
 
-class Told(NamedTuple):
+class Acknowledged(NamedTuple):
     """A message that a process has acknowledged as stored."""
 
     group: str
@@ -71,7 +71,7 @@ def begin(dynamodb: DynamoDB, number: int, among: list[Pair], count: int, *, los
     )
 
 
-def go(processes: list[Any]) -> None:
+def start_all(processes: list[Any]) -> None:
     """Start all of them at once, when all are ready."""
     for process in processes:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
@@ -80,27 +80,27 @@ def go(processes: list[Any]) -> None:
         process.stdin.flush()
 
 
-def heard(processes: list[Any]) -> None:
+def wait_for_each(processes: list[Any]) -> None:
     """Wait until each process has acknowledged a message, without reading it from its pipe."""
     for process in processes:
         assert select.select([process.stdout], [], [], 60)[0]
 
 
-def told(output: str) -> list[Told]:
+def read_acknowledged(output: str) -> list[Acknowledged]:
     """The acknowledged messages. A line that a kill has cut off does not count."""
-    return [Told(**json.loads(line)) for line in output.splitlines(keepends=True) if line.endswith("}\n")]
+    return [Acknowledged(**json.loads(line)) for line in output.splitlines(keepends=True) if line.endswith("}\n")]
 
 
-def finish(processes: list[Any]) -> list[Told]:
+def finish(processes: list[Any]) -> list[Acknowledged]:
     acknowledged = []
     for process in processes:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        acknowledged += told(out)
+        acknowledged += read_acknowledged(out)
     return acknowledged
 
 
-def assert_right(dynamodb: DynamoDB, acknowledged: list[Told]) -> int:
+def assert_right(dynamodb: DynamoDB, acknowledged: list[Acknowledged]) -> int:
     """Assert that every acknowledged message is stored once, and that each person has one row for each conversation,
     with its newest message.
 
@@ -135,7 +135,7 @@ def assert_right(dynamodb: DynamoDB, acknowledged: list[Told]) -> int:
 def test_eight_processes_that_send_at_once_lose_no_message(dynamodb: DynamoDB, conversations: int) -> None:
     among = pairs(conversations)
     processes = [begin(dynamodb, n, among, MESSAGES // PROCESSES) for n in range(PROCESSES)]
-    go(processes)
+    start_all(processes)
     acknowledged = finish(processes)
     assert len(acknowledged) == MESSAGES // PROCESSES * PROCESSES
     assert assert_right(dynamodb, acknowledged) == len(acknowledged)
@@ -145,7 +145,7 @@ def test_eight_processes_that_send_at_once_lose_no_message(dynamodb: DynamoDB, c
 def test_lost_answers_after_the_commit_store_no_message_twice(dynamodb: DynamoDB) -> None:
     each = MESSAGES // PROCESSES // 2
     processes = [begin(dynamodb, n, pairs(3), each, loses=True) for n in range(PROCESSES)]
-    go(processes)
+    start_all(processes)
     acknowledged = finish(processes)
     assert len(acknowledged) == each * PROCESSES
     assert assert_right(dynamodb, acknowledged) == len(acknowledged)
@@ -157,31 +157,31 @@ def test_killed_senders_lose_no_acknowledged_message(dynamodb: DynamoDB) -> None
     among = [(Person(f"a{n}", "a", None), Person(f"b{n}", None, "B")) for n in range(KILLS + PROCESSES)]
     alive = [begin(dynamodb, n, among, 10_000) for n in range(4)]
     waiting = [begin(dynamodb, n, among, 10_000) for n in range(4, 4 + KILLS)]
-    go(alive)
-    acknowledged: list[Told] = []
+    start_all(alive)
+    acknowledged: list[Acknowledged] = []
     try:
         for number, following in enumerate(waiting):
             victim = alive.pop(0)
             if number % 3:  # the others may be killed before they have sent anything
-                heard([victim])
+                wait_for_each([victim])
             time.sleep(chance.uniform(0.02, 0.2))
             victim.send_signal(signal.SIGKILL)
-            acknowledged += told(victim.communicate(timeout=60)[0])
-            go([following])
+            acknowledged += read_acknowledged(victim.communicate(timeout=60)[0])
+            start_all([following])
             alive.append(following)
-        heard(alive)
+        wait_for_each(alive)
     finally:
         for process in [*alive, *waiting]:
             process.kill()
     for process in alive:
-        acknowledged += told(process.communicate(timeout=60)[0])
+        acknowledged += read_acknowledged(process.communicate(timeout=60)[0])
     assert len(acknowledged) >= KILLS * 2 // 3 + len(alive)
     assert_right(dynamodb, acknowledged)
 
 
 def test_two_people_who_start_at_the_same_time_share_one_conversation(dynamodb: DynamoDB) -> None:
     processes = [begin(dynamodb, n, [(ME, OTHER)], 1) for n in range(PROCESSES)]
-    go(processes)
+    start_all(processes)
     acknowledged = finish(processes)
     assert {each.group for each in acknowledged} == {sending.group_of(ME, OTHER)}
     assert assert_right(dynamodb, acknowledged) == PROCESSES

@@ -51,7 +51,7 @@ def names(count: int, begin: int = 0) -> list[str]:
     return [f"message {n}" for n in range(begin, begin + count)]
 
 
-def say(dynamodb: DynamoDB, count: int, begin: int = 0) -> None:
+def write_messages(dynamodb: DynamoDB, count: int, begin: int = 0) -> None:
     for n in range(begin, begin + count):
         item = message_row(minute(n), f"message {n}")
         dynamodb.call("put_item", TableName=dynamodb.table, Item=item)
@@ -107,10 +107,10 @@ def test_every_record_comes_once_in_order_over_many_pages(dynamodb: DynamoDB, so
 
 def test_reading_continues_at_a_position(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
     kept: dict[str, Position] = {}
-    say(dynamodb, 3)
+    write_messages(dynamodb, 3)
     assert shown(read_all(source, kept)) == names(3)
     assert read_all(source, kept) == []
-    say(dynamodb, 2, 3)
+    write_messages(dynamodb, 2, 3)
     text = stream_checkpoints.encode(kept, stream=source.arn, table=source.table)
     again = stream_checkpoints.decode(text.encode(), stream=source.arn, source="f")
     assert again == kept
@@ -118,14 +118,14 @@ def test_reading_continues_at_a_position(dynamodb: DynamoDB, source: stream_read
 
 
 def test_latest_reads_only_records_that_come_later(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 3)
+    write_messages(dynamodb, 3)
     reader = stream_reader.Reader(source, {}, latest=True)
     assert [each for batch in reader.batches() for each in batch.records] == []
-    say(dynamodb, 2, 3)
+    write_messages(dynamodb, 2, 3)
     (batch,) = reader.batches()
     assert shown(batch.records) == names(2, 3)
     reader.commit(batch)
-    say(dynamodb, 1, 5)
+    write_messages(dynamodb, 1, 5)
     for _ in range(2):
         assert len(list(reader.batches())) == 1
     assert reader.positions == {batch.shard_id: batch.position}, "later looks begin where the first one ended"
@@ -136,7 +136,7 @@ def test_latest_reads_only_records_that_come_later(dynamodb: DynamoDB, source: s
 def test_a_batch_has_as_many_records_as_it_may(
     dynamodb: DynamoDB, source: stream_reader.Stream, page: int, pages: list[int]
 ) -> None:
-    say(dynamodb, 5)
+    write_messages(dynamodb, 5)
     asked: list[int] = []
     source.client.meta.events.register(
         "provide-client-params.dynamodbstreams.GetRecords", lambda params, **_: asked.append(params["Limit"])
@@ -150,7 +150,7 @@ def test_a_batch_has_as_many_records_as_it_may(
 
 
 def test_records_that_are_not_committed_are_read_again(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 5)
+    write_messages(dynamodb, 5)
     reader = stream_reader.Reader(source, {})
     with pytest.raises(ZeroDivisionError):
         for _ in reader.batches():
@@ -164,10 +164,10 @@ def test_an_expired_iterator_is_replaced_after_the_last_record(
     dynamodb: DynamoDB, source: stream_reader.Stream
 ) -> None:
     reader = stream_reader.Reader(source, {})
-    say(dynamodb, 3)
+    write_messages(dynamodb, 3)
     found = [each for batch in reader.batches() for each in batch.records]
     struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=1)
-    say(dynamodb, 2, 3)
+    write_messages(dynamodb, 2, 3)
     found += [each for batch in reader.batches() for each in batch.records]
     assert struck.count == 1
     assert shown(found) == names(5)
@@ -182,7 +182,7 @@ def test_an_iterator_that_expires_between_pages_loses_nothing(dynamodb: DynamoDB
 
 
 def test_the_reader_gives_up_if_every_iterator_expires(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 1)
+    write_messages(dynamodb, 1)
     struck = strikes(source.client, "GetRecords", "ExpiredIteratorException", times=100)
     with pytest.raises(CannotConnect, match="returned only expired iterators"):
         list(stream_reader.Reader(source, {}).batches())
@@ -190,7 +190,7 @@ def test_the_reader_gives_up_if_every_iterator_expires(dynamodb: DynamoDB, sourc
 
 
 def test_a_shard_that_expires_while_it_is_read_is_reported(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 3)
+    write_messages(dynamodb, 3)
     ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
     first = records.sequence_number(read_all(source)[0])
     strikes(source.client, "GetRecords", "ResourceNotFoundException", times=1)
@@ -207,7 +207,7 @@ def test_a_shard_that_expires_while_it_is_read_is_reported(dynamodb: DynamoDB, s
 def test_only_an_invalid_sequence_number_means_an_expired_record(
     dynamodb: DynamoDB, source: stream_reader.Stream, operation: str, is_known: bool, is_lost: bool
 ) -> None:
-    say(dynamodb, 3)
+    write_messages(dynamodb, 3)
     ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
     first = records.sequence_number(read_all(source)[0])
     struck = strikes(source.client, operation, "ValidationException", times=1)
@@ -223,7 +223,7 @@ def test_only_an_invalid_sequence_number_means_an_expired_record(
 
 
 def test_other_errors_of_a_stream_are_raised(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 1)
+    write_messages(dynamodb, 1)
     strikes(source.client, "GetShardIterator", "AccessDeniedException", times=1)
     reader = stream_reader.Reader(source, {shard.shard_id: Position(NUMBER) for shard in stream_reader.shards(source)})
     with pytest.raises(Refused):
@@ -235,7 +235,7 @@ def test_other_errors_of_a_stream_are_raised(dynamodb: DynamoDB, source: stream_
 def test_expired_records_are_reported_and_the_rest_is_read(
     dynamodb: DynamoDB, source: stream_reader.Stream, operation: str
 ) -> None:
-    say(dynamodb, 4)
+    write_messages(dynamodb, 4)
     ((shard_id, _),) = [(each.shard_id, each.first) for each in stream_reader.shards(source)]
     first = records.sequence_number(read_all(source)[0])
     struck = strikes(source.client, operation, "TrimmedDataAccessException", times=1)
@@ -251,7 +251,7 @@ def test_expired_records_are_reported_and_the_rest_is_read(
 def test_a_checkpoint_whose_records_expired_continues_with_the_oldest(
     dynamodb: DynamoDB, source: stream_reader.Stream
 ) -> None:
-    say(dynamodb, 2)
+    write_messages(dynamodb, 2)
     (shard,) = stream_reader.shards(source)
     reader = stream_reader.Reader(source, {shard.shard_id: Position(NUMBER)})
     assert shown([each for batch in reader.batches() for each in batch.records]) == names(2)
@@ -259,14 +259,14 @@ def test_a_checkpoint_whose_records_expired_continues_with_the_oldest(
 
 
 def test_too_many_readers_are_waited_for(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 1)
+    write_messages(dynamodb, 1)
     struck = strikes(source.client, "GetRecords", "LimitExceededException", times=2)
     assert shown(read_all(source)) == names(1)
     assert struck.count == 2
 
 
 def test_a_stream_that_was_dropped_ends(dynamodb: DynamoDB, source: stream_reader.Stream) -> None:
-    say(dynamodb, 2)
+    write_messages(dynamodb, 2)
     reader = stream_reader.Reader(source, {})
     for batch in reader.batches():
         reader.commit(batch)
@@ -500,16 +500,16 @@ def test_a_restarted_engine_keeps_its_stream_and_no_record_is_skipped(own_engine
         write(dynamodb, both_rows())
         with stream_reader.opened(dynamodb) as source:
             reader = stream_reader.Reader(source, {})
-            say(dynamodb, 3, 1)
+            write_messages(dynamodb, 3, 1)
             for batch in reader.batches():
                 processor.apply(dynamodb, batch.records)
                 reader.commit(batch)
-            say(dynamodb, 2, 4)
+            write_messages(dynamodb, 2, 4)
             stack.down()
             with pytest.raises(CannotConnect):
                 list(reader.batches())
             assert stack.up(postgres=False).aws_endpoint == own_engine
-            say(dynamodb, 4, 6)
+            write_messages(dynamodb, 4, 6)
             found = []
             for batch in reader.batches():
                 found += batch.records
