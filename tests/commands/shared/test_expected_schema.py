@@ -47,6 +47,26 @@ def test_a_lock_ends_the_comparison_in_a_transaction(
         assert here("db", "diff").code == 5
 
 
+def test_only_a_database_of_its_own_is_committed_to(
+    here: Here, checkout: Path, owner: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a transaction that has emptied the database, a commit would keep it empty."""
+    commits: list[bool] = []
+    build = migration_runner.build
+
+    def noted(*arguments: Any, **options: Any) -> None:
+        commits.append(options["commits"])
+        build(*arguments, **options)
+
+    for url in (owner, database):
+        monkeypatch.setenv("CONNECTION_URL", url)
+        assert here("db", "setup").code == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(migration_runner, "build", noted)
+            assert here("db", "diff").code == 0
+    assert commits == [False, True]
+
+
 def test_a_remote_server_gets_no_database_and_the_stored_schema_is_used(
     here: Here, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
