@@ -73,7 +73,7 @@ def is_known(item: Mapping[str, Any]) -> bool:
 def _has_neutral_ids(item: Mapping[str, Any]) -> bool:
     """Whether keys and ids are times and hexadecimal numbers, and not, for example, e-mail addresses."""
     ids = [_text(item, name) for name in _IDS if _text(item, name)]
-    times = [_text(item, name) for name in _TIMES if name == "sk" or _text(item, name)]
+    times = [_text(item, name) for name in _TIMES if name in item]
     ids.append(_text(item, "pk").partition("#")[2])
     return all(map(_ID.fullmatch, ids)) and all(instant(each) is not None for each in times)
 
