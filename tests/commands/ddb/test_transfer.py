@@ -133,7 +133,7 @@ def test_a_file_that_grows_too_large_is_one_line_and_resumes(
 ) -> None:
     """The limit of a file's size stands in for a disk that is full: the write fails in the same place."""
     home = tmp_path / "home"
-    command = f"ulimit -f 2500; exec {sys.executable} -m cruddur_cli ddb export a.jsonl --segments 1"
+    command = f"ulimit -f 2500; exec {sys.executable} -B -m cruddur_cli ddb export a.jsonl --segments 1"
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=home, capture_output=True, check=False)
     assert done.returncode == 1, done
     assert b"a.jsonl.part-0 cannot be read or written" in done.stderr
@@ -154,7 +154,8 @@ def test_a_disk_that_is_full_at_once_leaves_no_file(
     assert everything(full)
     before = sorted(home.rglob("*"))
     for blocks in (0, 1):
-        command = f"ulimit -f {blocks}; exec {sys.executable} -m cruddur_cli ddb export a.csv.gz --segments 1"
+        # -B: else Python writes compiled modules that the limit cuts, and later processes fail to import them.
+        command = f"ulimit -f {blocks}; exec {sys.executable} -B -m cruddur_cli ddb export a.csv.gz --segments 1"
         done = subprocess.run(["bash", "-c", command], env=environment, cwd=home, capture_output=True, check=False)
         assert done.returncode == 1, done
         assert b"cannot be read or written" in done.stderr
