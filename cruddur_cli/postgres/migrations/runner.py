@@ -136,13 +136,13 @@ def _each(changes: Iterator[Status], *, verb: str, done: Done | None) -> list[St
     return results
 
 
-def _rolled_back(error: CruddurError, done: str, earlier: int) -> CruddurError:
+def _rolled_back(error: CruddurError, verb: str, earlier: int) -> CruddurError:
     """The error of one migration, with a sentence about what was changed and the number of earlier migrations."""
-    stay = f"{earlier} earlier {'migration stays' if earlier == 1 else 'migrations stay'} {done}."
+    stay = f"{earlier} earlier {'migration stays' if earlier == 1 else 'migrations stay'} {verb}."
     outcome = f"Nothing was changed by it. {stay}" if earlier else "Nothing was changed."
     if isinstance(error, CannotConnect):  # the connection may have failed after the commit
         outcome = stay if earlier else ""
-    fields = {**error.fields, done.replace(" ", "_"): earlier}
+    fields = {**error.fields, verb.replace(" ", "_"): earlier}
     message = f"{error.message} {outcome}".strip()
     return type(error)(message, hint=error.hint, code=error.code, details=error.details, fields=fields)
 
