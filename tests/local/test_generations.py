@@ -375,3 +375,11 @@ def test_a_cut_log_with_damage_before_the_cut_is_refused(folder: Path) -> None:
     path.write_bytes(whole[:-3])
     (note,) = load(folder).notes
     assert f"its last {len(whole) - ends[-2]} bytes are missing" in note
+
+
+def test_a_write_to_a_new_log_is_kept_though_the_mark_does_not_count_it(folder: Path) -> None:
+    append(folder, 1, [write(0)])
+    generations.begin_log(folder, 2)
+    append(folder, 2, [write(1)], acknowledged=False)
+    loaded = load(folder)
+    assert (count(loaded.contents), loaded.generation) == (2, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,8 @@ from cruddur_cli.aws_client import client as aws_client
 from cruddur_cli.commands.shared import connections, targets
 from cruddur_cli.errors import CannotConnect, NotConfigured, NotFound, Protected
 from cruddur_cli.local import addresses, stack
+from cruddur_cli.postgres import database as database_verbs
+from cruddur_cli.postgres import production_marker
 from cruddur_cli.postgres.connection import Server
 from cruddur_cli.settings import Settings, load
 from tests import dumps
@@ -742,3 +745,17 @@ def test_the_url_of_a_compose_service_keeps_its_port_and_path(unresolved: None, 
     for wrong in ("http://me@db:8000", "ftp://db", "http://", "db:8000"):
         with pytest.raises(NotConfigured, match="AWS_ENDPOINT_URL is not the URL of an endpoint"):
             targets._local_url(wrong, "AWS_ENDPOINT_URL")
+
+
+def test_a_name_that_does_not_resolve_may_be_a_public_one(unresolved: None) -> None:
+    assert targets.is_remote("db.example")
+
+
+@pytest.mark.parametrize(("is_rds", "is_marked"), [(False, False), (True, False), (False, True), (True, True)])
+def test_a_database_is_local_that_is_neither_on_rds_nor_marked(
+    monkeypatch: pytest.MonkeyPatch, is_rds: bool, is_marked: bool
+) -> None:
+    conn: Any = None
+    monkeypatch.setattr(database_verbs, "is_rds", lambda conn: is_rds)
+    monkeypatch.setattr(production_marker, "is_production", lambda conn: is_marked)
+    assert targets.is_local(conn) is (not is_rds and not is_marked)
