@@ -109,7 +109,9 @@ def update_sg_rule(
 
 _CLOSED = {
     "security_group_id": _option(
-        "--group-id", "GROUP", "The rule's security group, by id. Default: $DB_SG_ID, or every group of the region."
+        "--group-id",
+        "GROUP",
+        "The id of the security group. Default: $DB_SG_ID; without it, every group of the region is searched.",
     ),
     "security_group_rule_id": _option(
         "--rule-id", "RULE", "Close the rule with this id. Default: $DB_SG_RULE_ID. Not used with --expired."

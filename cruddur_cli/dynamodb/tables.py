@@ -343,7 +343,7 @@ def drop(dynamodb: DynamoDB, *, say: Say = lambda _: None, wait_s: float = TIMEO
     """Drop the table and wait until it is deleted; return False if it did not exist.
 
     If the table is being created or changed, it first waits until that is done. Raises Protected if the table has
-    deletion protection, and CannotConnect after ``wait_s`` seconds.
+    deletion protection, and CannotConnect if the table still exists after ``wait_s`` seconds.
     """
     try:
         dropped = description(dynamodb)

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Difference:
-    """One object that differs between the expected and the actual description; None for a side that lacks it."""
+    """One object that differs between the expected and the actual description. A side without the object is None."""
 
     object: str
     change: Literal["missing", "extra", "different"]

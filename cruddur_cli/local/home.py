@@ -267,8 +267,8 @@ def locked(home: Path, *, wait_s: float = 60, waiting: Callable[[], None] = lamb
 def hold(path: Path) -> int | None:
     """A locked descriptor of ``path`` for an engine to inherit; None while an engine holds the lock.
 
-    The lock lasts as long as any process has the descriptor. So it is right where a process number is wrong: after
-    kill -9, for a zombie, and after the number was given to another process.
+    The lock lasts as long as any process has the descriptor. So the lock is right where a process number is wrong:
+    after kill -9, for a zombie, and after the number was given to another process.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     # ``is_held`` in another process holds the lock for a moment.

@@ -443,8 +443,8 @@ def wrong_setting(text: str, place: str) -> NotConfigured | None:
     named = "" if "sslmode" in reason or "file" in reason else "sslmode needs something that is missing: "
     return NotConfigured(
         f"The connection to {place} cannot use TLS as configured: {named}{reason}.",
-        hint="check sslmode in the connection URL, or PGSSLMODE: verify-full and verify-ca need sslrootcert=FILE "
-        "(or sslrootcert=system), require needs a server with TLS, prefer uses TLS if the server has it",
+        hint="check sslmode in the connection URL, or PGSSLMODE: prefer works with every server; "
+        "verify-ca and verify-full need sslrootcert=FILE or sslrootcert=system",
         code="bad_tls_setting",
     )
 

@@ -1,4 +1,4 @@
-"""Checks the table: who could delete or read it, its backups, its key and its capacity."""
+"""Checks the table: who could delete or read it, its backups, its encryption key and its capacity."""
 
 from __future__ import annotations
 

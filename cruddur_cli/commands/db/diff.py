@@ -25,7 +25,7 @@ _FILE = {
 
 @command(shows=True, waits=True, reports=True, also=_FILE | STATEMENT_TIMEOUT)
 def diff(s: Settings) -> int:
-    """Compare the schema with its file and all migrations. Exit code 1 if they differ.
+    """Compare the database's schema with what the schema file and all migrations make. Exit code 1 if they differ.
 
     `-` is what the database has, `+` is what the schema file and the migrations make. The files are loaded into a
     temporary database on the same server, but never on a production server. A table that is missing is one difference,

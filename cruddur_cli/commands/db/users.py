@@ -62,7 +62,7 @@ def update_cognito_user_ids(
         bool, typer.Option("--create-missing", help="Add the people who are in Cognito but not in the database.")
     ] = False,
 ) -> int:
-    """Write the Cognito ids (sub) to the users. Matches people by handle, and reports the result for each.
+    """Store each user's Cognito id (sub) in the users table. Matches people by handle, and reports the result for each.
 
     Exit code 1 if a handle exists twice, because those people cannot be matched.
     """

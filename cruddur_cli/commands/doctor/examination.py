@@ -368,8 +368,8 @@ def refuse_to_fix_a_sample(s: Settings, dynamodb: DynamoDB) -> None:
     needed = math.ceil(1.2 * _FIX_READS * units) + 10
     if needed > max_units:
         raise Protected(
-            f"--fix reads all of table {dynamodb.table} up to {_FIX_READS} times, {units:,.10g} RCU each, and the limit"
-            f" is {max_units:g} capacity units. Nothing was read.",
+            f"--fix reads all of table {dynamodb.table} up to {_FIX_READS} times. Each time uses {units:,.10g} RCU,"
+            f" and the limit is {max_units:g} capacity units. Nothing was read.",
             hint=f"--max-units {needed}",
             code="max_units",
         )

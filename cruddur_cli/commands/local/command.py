@@ -48,7 +48,7 @@ def down(s: Settings) -> None:
 
 @command(shows=True)
 def status(s: Settings) -> int:
-    """Show whether the embedded PostgreSQL and AWS run, and where. Exit code 1 when one does not run."""
+    """Show whether the embedded PostgreSQL and AWS run, and where. Exit code 1 if an engine does not run."""
     from ...local import stack
     from . import application
 

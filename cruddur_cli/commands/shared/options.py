@@ -88,7 +88,10 @@ _DRY_RUN = (Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would
 _YES = (Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing local data.")], False)
 _CONFIRM = (
     Annotated[
-        str | None, typer.Option("--confirm", metavar="NAME", help="Confirm with this name instead of typing it.")
+        str | None,
+        typer.Option(
+            "--confirm", metavar="NAME", help="Answer the question for a name with NAME, instead of typing it."
+        ),
     ],
     None,
 )

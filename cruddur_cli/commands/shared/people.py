@@ -175,7 +175,9 @@ def _report_guess(s: Settings, pair_handles: Handles, sentence: str, options: tu
     else:
         return
     output.note(
-        s, f"{sentence.format(mine=pair_handles.mine, other=pair_handles.other)}: {reason}; {advice}, or cruddur.toml."
+        s,
+        f"{sentence.format(mine=pair_handles.mine, other=pair_handles.other)}: {reason}; {advice},"
+        " and so does cruddur.toml.",
     )
 
 

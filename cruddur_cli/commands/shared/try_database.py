@@ -22,7 +22,7 @@ _STALE_MINUTES = 60
 
 @contextmanager
 def beside(at: Server) -> Iterator[Server]:
-    """An empty database on the same server. It is dropped at the end of the block.
+    """A new empty database on the server of ``at``. It is dropped at the end of the block.
 
     If the command is killed, a command that runs more than an hour later drops it, unless a session uses it.
     """

@@ -96,7 +96,7 @@ class RateLimiter:
             self._changed.notify_all()
 
     def acquire(self, operation: str, request: Mapping[str, Any], *, table: str) -> Reservation:
-        """Reserve units for a request, and wait until the rate allows it; send the ``request`` of the result.
+        """Reserve units for a request, and wait until the rate allows it. The caller sends the result's ``request``.
 
         ``operation`` is DynamoDB's name, ``request`` has botocore's form. Pass the result to ``settle`` after the
         request. If other requests have reserved the rest of the limit, it waits for them, because they may cost less.

@@ -84,8 +84,8 @@ def advance(
     returns the stored message or None. It is called before each attempt, under a claim, so that no other process that
     also does this can store the message in between.
 
-    Raises KeyTaken if another message has its key. Raises Refused if the message is stored with another text or sender,
-    or when conflicting writes do not end in time.
+    Raises KeyTaken if another message has this message's key. Raises Refused if the message is stored with another text
+    or sender, or when conflicting writes do not end in time.
     """
     if message.created_at is None:
         return Moved(0, 0, 0, f"message {message.message_uuid} of conversation {group} has no readable time")

@@ -1,4 +1,4 @@
-"""Repair the rows of conversations: group rows that are missing, duplicated or out of date, and changed names.
+"""Repair group rows that are missing, duplicated or out of date, and names that people have changed.
 
 Every write is conditional on the rows that were read, so that a concurrent write is not lost.
 """

@@ -159,7 +159,7 @@ class Reader:
         """Read every shard that can be read now, once; yield one batch for each, perhaps without records.
 
         A child shard is read only after its parent is closed and committed ("Reading and processing a stream"). With
-        ``thorough``, a shard counts as read only after several empty pages. ``limit`` is the most records of a batch.
+        ``thorough``, a shard counts as read only after several empty pages. A batch has at most ``limit`` records.
         Raises NotFound if the stream no longer exists.
         """
         listed = shards(self.stream)

@@ -1,7 +1,7 @@
 """Checks that a Python migration's own ``migrate()`` or ``rollback()`` only runs the SQL of its class.
 
-``cruddur`` runs that SQL itself and does not call the function. Other work in it would be skipped silently. So every
-statement of the function must be one that is known to change nothing in the database.
+``cruddur`` runs that SQL itself and does not call the function. If the function did anything else, that work would be
+skipped silently. So every statement of the function must be one that is known to change nothing in the database.
 """
 
 from __future__ import annotations

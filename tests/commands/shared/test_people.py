@@ -94,9 +94,9 @@ def test_too_few_people_are_refused_before_a_table_is_created(
 def test_the_hint_names_an_option_that_the_command_has(here: Here, table: DynamoDB, others: str) -> None:
     assert here("ddb", "setup").code == 0
     stderr = here("ddb", "seed").err
-    assert "--my-handle and --other-handle set others, or cruddur.toml" in stderr and "--from" not in stderr
+    assert "--my-handle and --other-handle set others, and so does cruddur.toml" in stderr and "--from" not in stderr
     stderr = here("ddb", "send-message", "hello", "--dry-run").err
-    assert "--from and --to set others, or cruddur.toml" in stderr and "--my-handle" not in stderr
+    assert "--from and --to set others, and so does cruddur.toml" in stderr and "--my-handle" not in stderr
 
 
 @pytest.mark.parametrize(
