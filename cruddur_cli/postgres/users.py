@@ -269,7 +269,7 @@ def _rename_copied(conn: Connection[Any], user: User) -> bool:
 
 
 def add_copied(
-    conn: Connection[Any], people: Iterable[tuple[str, str, str]], *, dry_run: bool = False
+    conn: Connection[Any], people: Iterable[tuple[str, str, str]], *, dry_run: bool
 ) -> tuple[int, list[str]]:
     """Add the people of a copy, (UUID, handle, display name) each; the number added, and the handles already taken.
 
