@@ -200,7 +200,7 @@ def append(folder: Path, line: bytes) -> None:
                 os.close(descriptor)
                 descriptor = _open(folder / NAME, _APPEND)
             size = os.fstat(descriptor).st_size
-            is_whole = not size or os.pread(descriptor, size, size - 1).startswith(b"\n")
+            is_whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
             os.write(descriptor, (b"" if is_whole else b"\n") + line + b"\n")
         finally:
             os.close(descriptor)
