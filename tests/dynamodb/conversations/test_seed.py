@@ -231,7 +231,9 @@ def test_a_dry_run_plans_the_units_that_seeding_takes(dynamodb: DynamoDB) -> Non
     seed(dynamodb, lines=long, dry_run=True)
     before = dynamodb.meter.total().write_units
     seed(dynamodb, lines=long)
-    assert dynamodb.meter.total().write_units - before == dynamodb.meter.planned
+    # The plan counts the index twice for each of two puts and two deletes of group rows, DynamoDB Local once.
+    once = 0 if dynamodb.meter.computed else 4
+    assert dynamodb.meter.total().write_units - before + once == dynamodb.meter.planned
 
 
 def test_the_later_key_is_the_last_message_if_two_have_one_time(dynamodb: DynamoDB) -> None:
