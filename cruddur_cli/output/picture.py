@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from ..errors import Again, BadInput
+from ..errors import Again, BadInput, Incomplete
 from .streams import columns
 
 STDOUT = "-"
@@ -110,7 +110,8 @@ def check(path: str, form: str) -> None:
 def save(path: str, title: str, draw: Callable[[Console], None]) -> None:
     """Write what ``draw`` draws on a terminal of this one's width, for light and dark pages.
 
-    A picture that is there stays whole until the new one is. Raises BadInput where the file cannot be written.
+    A picture that is there stays whole until the new one is. Raises Incomplete where the file cannot be written,
+    because the command has done its work by then.
     """
     picture = _drawn(title, draw)
     if path == STDOUT:
@@ -131,7 +132,10 @@ def save(path: str, title: str, draw: Callable[[Console], None]) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise Incomplete(
+            f"The command has done its work, but --svg {path} cannot be written: {error.strerror}.",
+            hint="do not repeat the command for the picture alone",
+        ) from error
 
 
 def _drawn(title: str, draw: Callable[[Console], None]) -> str:

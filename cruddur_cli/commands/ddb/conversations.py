@@ -350,7 +350,8 @@ def _why(s: Settings, dynamodb: DynamoDB, nothing: str, pk: str, window: times.W
     span = queries.span(dynamodb, pk) if window != times.Window() else None
     if span:
         first, last = (output.when(text) for text in span)
-        return f"{nothing} in that time; all messages are from {first} to {last}."
+        what = "the last messages of all conversations" if pk.startswith("GRP#") else "all messages"
+        return f"{nothing} in that time; {what} are from {first} to {last}."
     items = tables.describe(dynamodb).items
     return f"{nothing}. Table {s.table} on {dynamodb.at.label} holds {counted(items, 'item')}" + (
         "." if items else f": cruddur ddb seed{s.table_option} fills it."

@@ -69,7 +69,7 @@ def copy(
     from ...dynamodb import tables
     from ...dynamodb.transfer import anonymized_copy
     from ...dynamodb.transfer import importer as importing
-    from ..shared import capacity_guard, connections
+    from ..shared import capacity_guard, connections, targets
 
     if s.prod:
         raise BadInput(
@@ -77,7 +77,9 @@ def copy(
         )
     del source  # `prod` is the only value
     production_settings = _production(s)
-    with connections.dynamodb(production_settings) as production:
+    at = targets.message_endpoint(production_settings)
+    # Its client refuses writes; the settings of the command say whether this is a dry run.
+    with connections.dynamodb(replace(production_settings, dry_run=s.dry_run), at=at) as production:
         region = production.at.region or "the default region"
         output.tell(f"production, only read: table {production.table} in {region}, {production.at.label}")
         description = _description(production)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ... import output
-from ...errors import Exit, NotFound
+from ...errors import CruddurError, Exit, NotFound
 from ...output.text import counted
 from ...settings import Settings
 from ..shared.options import NoBackup, command
@@ -95,7 +95,12 @@ def reset(
             failures = table_settings.restore(dynamodb, old_settings) if old_settings else []
         if old_settings is not None:
             output.note(s, f"settings {'that would be kept' if s.dry_run else 'kept'}: {old_settings}")
-        _seed(s, dynamodb, planned, has_table=not s.dry_run)
+        try:
+            _seed(s, dynamodb, planned, has_table=not s.dry_run)
+        except CruddurError as error:
+            if s.dry_run or old_settings is None:
+                raise
+            raise error.adding("The table was dropped and created again; `cruddur ddb seed` seeds it.") from error
     for reason in failures:
         output.warn(f"table {s.table}: a setting could not be turned on again: {reason}")
     return Exit.NO if failures else Exit.DONE

@@ -396,8 +396,8 @@ class ImportCheckpoint:
         """Save the last noted place after an interruption. If no key was begun, delete the checkpoint."""
         self.flush()
         with Keys(self._keys) as keys:
-            begun = keys.count()
-        if not begun:
+            is_empty = keys.is_empty()
+        if is_empty:
             self.remove()
 
     def _save(self, place: Place, counts: Counts) -> None:

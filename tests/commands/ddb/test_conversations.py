@@ -175,6 +175,8 @@ def test_an_empty_result_is_explained_on_stderr(seeded: Here, table: DynamoDB) -
     assert (body["items"], body["count"], body["consumed_capacity"]["requests"]) == ([], 0, 4)
     first, last = (output.when(sort_key) for sort_key in (min(said), max(said)))
     assert f"has no message in that time; all messages are from {first} to {last}." in ran.err
+    ran = seeded("ddb", "list-conversations", "--year", "1999")
+    assert f"the last messages of all conversations are from {last} to {last}." in ran.err
     ran = seeded("ddb", "get-conversation", "nowhere")
     assert (ran.code, ran.out) == (0, "")
     assert f"Conversation nowhere has no message. Table {body['consumed_capacity']['table']}" in ran.err

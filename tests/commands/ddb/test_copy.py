@@ -83,6 +83,7 @@ def test_copy_anonymizes_the_people_of_production(
     counts = parsed(ran)
     assert (counts["new"], counts["replaced"]) == (64, 0)
     assert f"production, only read: table {theirs.table}" in ran.err
+    assert "(dry run)" not in ran.err
     assert f"local: table {empty.table}" in ran.err
     assert "warning: skipped, because they may contain personal data: 1 row of an unknown kind; " in ran.err
     found = everything(empty)

@@ -185,3 +185,12 @@ def test_the_hint_of_a_failure_sends_the_message_once(
         assert again.returncode == 0, again.stderr
     found = [message for message in queries.latest(table, SEEDED) if message.message_uuid == uuid]
     assert [message.message for message in found] == [text]
+
+
+def test_a_picture_that_cannot_be_written_does_not_hide_that_the_message_was_sent(
+    seeded: Here, table: DynamoDB
+) -> None:
+    ran = seeded("ddb", "send-message", "--to", "bayko", "sent once", "--svg", "/dev/full")
+    assert ran.code == 1
+    assert "The command has done its work, but --svg /dev/full cannot be written" in ran.err
+    assert [item for item in everything(table) if item["pk"]["S"].startswith("MSG#")][-1]["message"]["S"] == "sent once"

@@ -11,11 +11,12 @@ import pytest
 
 from cruddur_cli import times
 from cruddur_cli.aws_client import client as aws_client
-from cruddur_cli.commands.shared import seed_files
+from cruddur_cli.commands.shared import seed_files, seeding
 from cruddur_cli.dynamodb import schema, tables
 from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.dynamodb.conversations import queries
 from cruddur_cli.dynamodb.conversations.model import Schedule, compose, parse
+from cruddur_cli.errors import CannotConnect
 from cruddur_cli.times import instant, sort_key
 from tests import faults, processes
 from tests.commands.conftest import Here, parsed
@@ -210,3 +211,17 @@ def test_a_server_that_does_not_answer_is_one_line_and_exit_code_4(here: Here, m
             error = json.loads(ran.err.splitlines()[-1])["error"]
             assert error["code"] == "cannot_connect"
             assert said in error["message"]
+
+
+def test_a_reset_that_cannot_seed_says_that_the_table_is_new(
+    here: Here, table: DynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert here("ddb", "setup").code == 0
+
+    def fail(*_: object) -> None:
+        raise CannotConnect("The database is gone.")
+
+    monkeypatch.setattr(seeding, "seed_conversation", fail)
+    ran = here("ddb", "reset", "--yes")
+    assert (ran.code, everything(table)) == (4, [])
+    assert "The database is gone. The table was dropped and created again; `cruddur ddb seed` seeds it." in ran.err

@@ -30,6 +30,35 @@ def test_keys_begun_after_a_place_are_known_and_added_again(tmp_path: Path) -> N
     assert list(tmp_path.glob("keys*")) == []
 
 
+def test_a_begun_key_is_known_after_each_kill_until_it_is_added_again(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    first, second = (("a", "1"), Place(0, 1)), (("b", "1"), Place(0, 2))
+    with Keys(path) as keys:
+        assert keys.is_empty()
+        keys.add([(*first, 0), (*second, 1)])
+    with Keys(path) as keys:  # killed before the second key is added again
+        keys.resume(Place(0, 0))
+        assert (keys.count(), keys.is_empty()) == (0, False)
+        keys.add([(*first, 0)])
+        assert keys.count() == 1
+    with Keys(path) as keys:
+        keys.resume(Place(0, 0))
+        assert [keys.begun(*each) for each in (first, second)] == [0, 1]
+        keys.add([(*first, 0), (*second, 2)])
+        assert (keys.count(), list(keys.repeated())) == (2, [])
+    with Keys(path) as keys:
+        keys.resume(Place(0, 1))
+        assert [keys.begun(*each) for each in (first, second)] == [None, 2]
+
+
+def test_a_key_that_is_only_begun_is_not_counted_as_repeated(tmp_path: Path) -> None:
+    with Keys(tmp_path / "keys") as keys:
+        keys.add([(("a", "1"), Place(0, 1), 0), (("a", "1"), Place(0, 9), 2)])
+        assert list(keys.repeated()) == [[1, 0, 1]]
+        keys.resume(Place(0, 1))
+        assert list(keys.repeated()) == []
+
+
 def test_keys_with_lone_surrogates_are_stored() -> None:
     with Keys() as keys:
         keys.add([(("\ud800", "1"), Place(0, 1), 0), (("\ud800", "1"), Place(0, 2), 0)])
