@@ -188,6 +188,8 @@ def _load(
             output.note(
                 s, f"{s.schema_file} is not loaded, because the database has tables; `cruddur db schema-load` loads it"
             )
+        elif not empty:
+            _report_other_schema(s, at, conn, planned)
         missing_tables = [name for name in missing if name not in database.BOOKKEEPING]  # created when they are needed
         if missing_tables and not empty:
             output.warn(
@@ -210,6 +212,22 @@ def _load(
     would = "would be " if s.dry_run else ""
     of_tables = f"{would}created" if empty else f"missing: {', '.join(missing_tables)}" if missing_tables else "exist"
     return [Step("tables", of_tables, empty), Step("users", result, changed)]
+
+
+def _report_other_schema(
+    s: Settings, at: connection.Server, conn: Connection[Any], planned: migration_step.MigrationPlan
+) -> None:
+    """Print that the database may have other tables than this checkout's schema file, unless they are known to fit."""
+    from . import expected_schema, load_sql
+
+    path = None
+    if not s.prod and not targets.is_foreign(at):
+        with suppress(NotConfigured):  # several files are possible: only what loads one has to know which
+            path = load_sql.locate(s, load_sql.SCHEMA)
+    if path is not None and expected_schema.stored(s, expected_schema.applied(conn, planned.files)) is None:
+        output.note(
+            s, f"the tables were not created from {path} as it is now: `cruddur db diff` shows whether they differ"
+        )
 
 
 def _undo(at: connection.Server, *, is_created: bool) -> str:

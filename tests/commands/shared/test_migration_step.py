@@ -326,3 +326,17 @@ def test_a_seed_with_one_person_sets_up_all_but_the_conversation(
     assert ran.code == 0, ran.err
     assert "✓ conversation: 122 messages written" in ran.err
     assert here("db", "drop", "--yes").code == 0
+
+
+def test_a_setup_says_if_the_tables_may_be_those_of_another_schema(checkout: Path, here: Here) -> None:
+    """As in a second checkout that uses the first one's database."""
+    note = "`cruddur db diff` shows whether they differ"
+    schema = checkout / "schema.sql"
+    schema.write_bytes(seed_files.read("schema.sql"))
+    assert note not in here("db", "setup").err
+    assert note not in here("db", "setup").err
+    schema.write_text(schema.read_text() + "\nCREATE TABLE public.tags (name text);\n")
+    ran = here("db", "setup")
+    assert (ran.code, ran.err.count(note)) == (0, 1)
+    assert "schema.sql as it is now" in ran.err
+    assert here("db", "diff").code == 1
