@@ -31,7 +31,8 @@ def setup(s: Settings, no_migrate: NoMigrate = False) -> None:
     from ..shared import confirm, migration_step, setup_steps, targets
 
     at = targets.server(s)
-    confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at))
+    sentence = f"Mock data will be written to {at.label} where it is missing."
+    confirm.replace(s, what=at.label, name=at.database, remote=targets.is_foreign(at), sentence=sentence)
     planned = migration_step.plan(s, at, wanted=not no_migrate)
     done_steps: list[steps.Step] = []
     has_tables = setup_steps.make_database(s, at, done_steps, planned)
