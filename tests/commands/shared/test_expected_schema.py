@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cruddur_cli.commands.shared import expected_schema, targets
+from cruddur_cli.commands.shared import expected_schema, load_sql, targets
 from cruddur_cli.errors import Refused
 from cruddur_cli.postgres import production_marker
 from cruddur_cli.postgres.migrations import runner as migration_runner
@@ -128,3 +128,12 @@ def test_a_schema_that_is_typed_or_cannot_be_read_is_not_met(tmp_path: Path, mon
 
     monkeypatch.setattr(expected_schema, "applied", refused)
     assert not expected_schema.is_met(load({}, environ={}, folder=tmp_path), conn, [])
+
+
+def test_a_schema_is_met_until_the_database_gets_another_object(here: Here, database: str) -> None:
+    settings = load({})
+    with psycopg.connect(database) as conn:
+        expected_schema.store(conn, load_sql.read_schema(settings), [], expected_schema.described(conn))
+        assert expected_schema.is_met(settings, conn, [])
+        conn.execute("CREATE VIEW more AS SELECT handle FROM users")
+        assert not expected_schema.is_met(settings, conn, [])
