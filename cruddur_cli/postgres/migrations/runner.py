@@ -242,11 +242,9 @@ def rehearse(
     ``migrate`` does.
     """
     contained: list[Migration] = []
-    state = _state(conn, files)
+    pending = _pending_files(conn, files)
     with conn.transaction(force_rollback=True):
-        for migration in files:
-            if migration.version in state.applied:
-                continue
+        for migration in pending:
             try:
                 with conn.transaction():
                     _up(conn, migration, server, None)
@@ -266,8 +264,7 @@ def losses(conn: Connection[Any], files: Sequence[Migration], *, server: Server)
     Only migrations before one that fails count, because ``migrate`` stops there too. The effects are ``unknown`` if a
     migration needs the commit of an earlier one. Raises BadInput.
     """
-    applied = _state(conn, files).applied
-    pending = [migration for migration in files if migration.version not in applied]
+    pending = _pending_files(conn, files)
 
     def apply() -> None:
         for migration in pending:
@@ -292,10 +289,7 @@ def build(conn: Connection[Any], files: Sequence[Migration], *, server: Server, 
     Records nothing. Commits only with ``commits``, before a migration that needs earlier definitions committed. Raises
     as ``rehearse`` does.
     """
-    applied = _state(conn, files).applied
-    for migration in files:
-        if migration.version in applied:
-            continue
+    for migration in _pending_files(conn, files):
         try:
             with conn.transaction():
                 _up(conn, migration, server, None)
@@ -305,6 +299,11 @@ def build(conn: Connection[Any], files: Sequence[Migration], *, server: Server, 
                 _up(conn, migration, server, None)
             elif not _is_contained(conn, migration, server):
                 raise
+
+
+def _pending_files(conn: Connection[Any], files: Sequence[Migration]) -> list[Migration]:
+    applied = _state(conn, files).applied
+    return [migration for migration in files if migration.version not in applied]
 
 
 def _is_contained(conn: Connection[Any], migration: Migration, server: Server) -> bool:
