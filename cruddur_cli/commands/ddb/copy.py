@@ -91,11 +91,10 @@ def copy(
                 )
             people = anonymized_copy.People()
             importer = importing.Importer(local, dry_run=s.dry_run)
-            total = None if handle else tables.of_description(description).items
+            table = tables.of_description(description)
+            total = None if handle else table.items
             skipped = anonymized_copy.LeftOut()
-            production_rows = _rows(
-                production_settings, production, tables.of_description(description), handle, segments
-            )
+            production_rows = _rows(production_settings, production, table, handle, segments)
             copied = anonymized_copy.copied(production_rows, skipped, verbatim=verbatim)
             estimate = capacity_guard.of_person if handle else capacity_guard.of_scan
             with capacity_guard.limited(production_settings, production, estimate, done=lambda: importer.lines):

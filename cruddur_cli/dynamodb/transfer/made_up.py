@@ -57,8 +57,8 @@ def text(seed: str, length: int) -> str:
     least = 1 << (length.bit_length() - 1)
     chance = random.Random(f"cruddur text {seed} {least}")
     wanted = min(chance.randrange(least, 2 * least), _LONGEST)
-    # These are more words than needed. The first words do not depend on how many are chosen.
-    cut = " ".join(chance.choices(_WORDS.split(), k=wanted))[:wanted]
+    # Each word has two letters or more, and a space after it.
+    cut = " ".join(chance.choices(_WORDS.split(), k=wanted // 3 + 1))[:wanted]
     return (cut[:-1] + "." if wanted > 1 else cut).capitalize()
 
 
