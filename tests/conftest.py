@@ -24,7 +24,7 @@ from cruddur_cli.commands.shared import seed_files
 from cruddur_cli.dynamodb import tables
 from cruddur_cli.dynamodb.client import DynamoDB, opened
 from cruddur_cli.local import stack
-from tests import clock, libraries, processes, runs
+from tests import clock, libraries, processes, runs, waiting
 from tests.postgres import servers
 
 _OURS = (
@@ -168,15 +168,8 @@ def today(tmp_path: Path) -> Iterator[Callable[[datetime], None]]:
 @pytest.fixture
 def soon() -> Iterator[None]:
     """Fails a test that waits for ever: for a lock, a pipe, or the end of a loop."""
-
-    def late(*_: object) -> None:
-        raise AssertionError("it waits for more than 20 seconds")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with waiting.no_longer_than(20):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from cruddur_cli.integrity.checks import CHECKS
-from cruddur_cli.integrity.model import Problem, TableFacts, findings, notes
-from cruddur_cli.integrity.rows import Rows
-from tests.integrity.facts import FACTS
+from cruddur_cli.integrity.model import Problem, findings, notes
+from tests.integrity.facts import FACTS, TABLE
 
 
 def test_a_hint_that_is_no_command_is_part_of_the_evidence() -> None:
@@ -23,18 +22,11 @@ def test_a_note_says_what_was_not_compared() -> None:
 
 
 def test_a_production_table_without_a_stream_is_a_note_and_no_finding() -> None:
-    table = TableFacts(
-        label="DynamoDB",
-        keys="pk",
-        expected_keys="pk",
-        index_keys="i",
-        expected_index_keys="i",
-        projection="ALL",
+    table = replace(
+        TABLE,
         write_capacity=None,
         index_write_capacity=None,
-        stream_view=None,
         is_production=True,
-        rows=Rows(),
         stream_off="aws dynamodb update-table …",
     )
     facts = replace(FACTS, prod=True, table=table)

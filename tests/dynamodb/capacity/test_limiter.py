@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from cruddur_cli.dynamodb.client import DynamoDB
 from cruddur_cli.errors import Exit, Incomplete, Refused
 from tests import faults
 from tests.dynamodb.rows import everything, message_row, write
+from tests.waiting import no_longer_than
 
 
 class Clock:
@@ -59,17 +59,10 @@ def requests_of_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nobody_waits_for_ever() -> Iterator[None]:
-    """A limiter that waits for what never comes fails its test."""
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError("still waiting after 100 seconds")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(100)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+def no_test_waits_for_ever() -> Iterator[None]:
+    """A limiter that never stops waiting fails its test."""
+    with no_longer_than(100):
+        yield
 
 
 # ---------------------------------------------------------------------------------------------------------------------

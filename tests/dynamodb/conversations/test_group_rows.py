@@ -381,4 +381,4 @@ def test_a_dry_run_counts_and_writes_nothing(dynamodb: DynamoDB, monkeypatch: py
     monkeypatch.setattr(time, "sleep", pauses.append)
     assert advance(dynamodb, GROUP, message(), write_message=True, dry_run=True) == Moved(1, 0, 1)
     assert everything(dynamodb) == before
-    assert pauses == [], "a dry run waits for nobody"
+    assert pauses == [], "a dry run does not wait"
