@@ -107,7 +107,7 @@ class Window:
         return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
     def texts(self) -> tuple[str | None, str | None]:
-        """Bounds for sort keys between which every row of the window is, whatever the offset and form of its time."""
+        """Bounds of the sort keys of the window's rows, for times with any offset and in any form."""
         return (
             None if self.since is None else text_before(self.since),
             None if self.until is None else _day(self.until, _SKEW + timedelta(days=1), beyond="9999-99"),

@@ -1,4 +1,4 @@
-"""Owns the mark that makes a database production, by whatever URL it is opened.
+"""Owns the mark of a production database, which counts for every URL that opens the database.
 
 It is stored in two places: in a table, which a dump contains, and in a setting of the database, which stays when the
 table is renamed or dropped. One of the two is enough.

@@ -97,7 +97,7 @@ def _forbids(one: PolicyStatement, action: str, arn: str) -> bool:
     resource=account,
 )
 def deletion(seen: Seen) -> Verdict:
-    """An organisation's policy also limits the account's administrators, and whoever steals their credentials."""
+    """An organisation's policy also limits the account's administrators, and a thief of their credentials."""
     action = "dynamodb:DeleteTable"
     outside = _outside(seen)
     names = [] if outside else [name for name, one in _denials(seen) if _forbids(one, action, seen.scope.table_arn)]

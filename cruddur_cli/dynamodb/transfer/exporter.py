@@ -239,7 +239,7 @@ class _Job:
         encode, backoff = formats.encoder(self.format, escape_formulas=self._escaped), self.dynamodb.backoff()
         # The number of segments is that of the parts, even if the table has grown since the export began.
         plan = replace(self._plan(segments), segments=len(self.positions))
-        # A part has the mode of the file, so that nobody else can read it. Its owner must be able to write to it.
+        # A part has the mode of the file: who may not read the file must not read a part. Its owner may write to it.
         file_mode = self._mode()
         mode = None if file_mode is None else file_mode | stat.S_IRUSR | stat.S_IWUSR
 
@@ -397,7 +397,7 @@ def _write(
     part; None means that of the umask.
     """
     try:
-        # The file is created with its mode, so that nobody can open it before the mode is narrowed.
+        # The file is created with its mode, so that no other user can open it before the mode is narrowed.
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666 if mode is None else mode), "r+b") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
